@@ -1,0 +1,29 @@
+"""gan: the experiment runner for generative adversarial networks.
+
+    from gan_cli import train, sample, evaluate
+
+    run = train("model=mlp", "dataset=ring", "trainer.max_steps=2000")
+    points = sample(run.folder, "n=1000", "seed=7")
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gan_cli.commands.eval import evaluate as evaluate
+    from gan_cli.commands.sample import sample as sample
+    from gan_cli.commands.train import train as train
+
+__version__ = "0.1.0"
+__all__ = ["evaluate", "sample", "train"]
+
+_HOMES = {"train": "train", "sample": "sample", "evaluate": "eval"}
+
+
+def __getattr__(name: str) -> Any:
+    # Looked up on first use: `gan --help` and shell completion must not wait for torch.
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"gan_cli.commands.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'gan_cli' has no attribute {name!r}")

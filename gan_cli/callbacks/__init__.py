@@ -1,0 +1,33 @@
+"""Callbacks look and write; they change no weight and no random state that a step reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from gan_cli.training.trainer import Trainer
+
+
+class Callback:
+    """The moments at which a callback is called, in the order in which the callbacks are listed."""
+
+    def on_start(self, trainer: Trainer) -> None:
+        """Before the first step of this session; `trainer.clock` says whether it is a resumed one."""
+
+    def on_step(self, trainer: Trainer) -> None:
+        """After each step."""
+
+    def on_record(self, trainer: Trainer, record: Mapping[str, float]) -> None:
+        """When numbers were read: losses and scores, or a measurement. `record["step"]` is the present step."""
+
+    def on_picture(self, trainer: Trainer, name: str, pixels: Tensor) -> None:
+        """When a picture was drawn: uint8 `[3, H, W]`."""
+
+    def on_end(self, trainer: Trainer, status: str) -> None:
+        """After the last step: "finished" or "stopped". Not called when the run failed."""
+
+    def close(self) -> None:
+        """Last of all, however the run ended: give back terminals and files."""

@@ -1,0 +1,65 @@
+"""Checkpoints: often enough that a crash costs little, few enough that the disk stays free."""
+
+from __future__ import annotations
+
+import time
+
+from gan_cli.callbacks import Callback
+from gan_cli.runs import Run
+from gan_cli.training import checkpoint
+from gan_cli.training.trainer import Trainer
+from gan_cli.types import Positive, PositiveInt
+
+
+def expendable(steps: list[int], keep: int, keep_every: int, every_steps: int) -> list[int]:
+    """Which saved steps may go: all but the `keep` newest and every `keep_every`-th regular save."""
+    older = sorted(steps)[:-keep]
+    return [s for s in older if s % (every_steps * keep_every)]
+
+
+class Checkpoints(Callback):
+    """Saves step-<n>.pt and points last.pt at it; a state that is not finite is never saved.
+
+    Args:
+        every_steps: Steps between saves.
+        every_minutes: Save after this many minutes too; null for steps only.
+        keep: Newest saves that stay.
+        keep_every: Of the older ones, every so-many-th stays.
+    """
+
+    def __init__(
+        self,
+        every_steps: PositiveInt = 500,
+        every_minutes: Positive | None = 10.0,
+        keep: PositiveInt = 3,
+        keep_every: PositiveInt = 10,
+    ) -> None:
+        self.every_steps = every_steps
+        self.every_minutes = every_minutes
+        self.keep = keep
+        self.keep_every = keep_every
+
+    def on_start(self, trainer: Trainer) -> None:
+        assert trainer.folder is not None
+        self.folder = Run(trainer.folder).checkpoints
+        self.saved_at = time.monotonic()
+        self.saved_step = trainer.clock.step
+
+    def on_step(self, trainer: Trainer) -> None:
+        overdue = self.every_minutes is not None and time.monotonic() - self.saved_at > self.every_minutes * 60
+        if trainer.clock.step % self.every_steps == 0 or overdue:
+            self._save(trainer)
+
+    def _save(self, trainer: Trainer) -> None:
+        trainer.check_finite()
+        path = self.folder / f"step-{trainer.clock.step:09d}.pt"
+        checkpoint.save(trainer.state_dict(), path)
+        checkpoint.alias(path, "last.pt")
+        self.saved_at, self.saved_step = time.monotonic(), trainer.clock.step
+        files = {checkpoint.step_of(p): p for p in self.folder.glob("step-*.pt")}
+        for step in expendable(list(files), self.keep, self.keep_every, self.every_steps):
+            files[step].unlink()
+
+    def on_end(self, trainer: Trainer, status: str) -> None:
+        if self.saved_step != trainer.clock.step:
+            self._save(trainer)

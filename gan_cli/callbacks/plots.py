@@ -1,0 +1,73 @@
+"""Plots of a run's numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gan_cli.callbacks import Callback
+from gan_cli.files import read_json_lines
+from gan_cli.runs import Run
+from gan_cli.training.trainer import Trainer
+from gan_cli.types import PositiveInt
+
+CLOCK = frozenset({"step", "images", "seconds", "learning_rate"})
+
+
+def sort_out(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Which numbers belong in which plot, by their names: player/term, D(...), or a measured metric."""
+    names = sorted({name for row in rows for name in row} - CLOCK)
+    return {
+        "losses": [n for n in names if "/" in n],
+        "scores": [n for n in names if n.startswith("D(")],
+        "metrics": [n for n in names if "/" not in n and not n.startswith("D(")],
+    }
+
+
+def plot(rows: Sequence[Mapping[str, Any]], names: Sequence[str], title: str, path: Path) -> None:
+    """Lines of the named numbers over steps."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.5), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot(title=title, xlabel="step")
+    for name in names:
+        points = [(row["step"], row[name]) for row in rows if name in row]
+        steps, values = zip(*points, strict=True)
+        axes.plot(steps, values, label=name, linewidth=1.2, marker="." if len(points) < 30 else None)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+
+
+def plot_all(run: Run) -> list[Path]:
+    """losses.png, scores.png, and metrics.png where something was measured; what was drawn."""
+    rows = read_json_lines(run.metrics)
+    drawn = []
+    for title, names in sort_out(rows).items():
+        if names:
+            drawn.append(run.plots / f"{title}.png")
+            plot(rows, names, title, drawn[-1])
+    return drawn
+
+
+class Plots(Callback):
+    """Redraws the plots from metrics.jsonl.
+
+    Args:
+        every_steps: Steps between two drawings; the last step draws too.
+    """
+
+    def __init__(self, every_steps: PositiveInt = 1000) -> None:
+        self.every_steps = every_steps
+
+    def on_step(self, trainer: Trainer) -> None:
+        if trainer.clock.step % self.every_steps == 0:
+            self.on_end(trainer, "")
+
+    def on_end(self, trainer: Trainer, status: str) -> None:
+        assert trainer.folder is not None
+        plot_all(Run(trainer.folder))

@@ -1,0 +1,86 @@
+"""How the run is doing: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from gan_cli.callbacks import Callback
+from gan_cli.training.trainer import Trainer
+from gan_cli.types import Clock, PositiveInt
+
+log = logging.getLogger(__name__)
+
+
+def describe(record: Mapping[str, float]) -> str:
+    """The losses and scores of a record, short."""
+    names = {"discriminator/loss": "D loss", "generator/loss": "G loss", "D(real)": "D(real)", "D(fake)": "D(fake)"}
+    known = [f"{short} {record[name]:.3f}" for name, short in names.items() if name in record]
+    measured = [f"{name} {value:.4g}" for name, value in record.items() if "/" not in name and name not in OTHERS]
+    return "  ".join(known + measured)
+
+
+OTHERS = {"step", "images", "seconds", "learning_rate", "D(real)", "D(fake)"}
+
+
+class ProgressLine(Callback):
+    """Steps a second, images a second, time left, losses, D(real) and D(fake).
+
+    Args:
+        every_steps: In a pipe or a file, steps between two lines.
+    """
+
+    def __init__(self, every_steps: PositiveInt = 100) -> None:
+        self.every_steps = every_steps
+        self.bar: Progress | None = None
+
+    def on_start(self, trainer: Trainer) -> None:
+        self.begun = self.last = trainer.clock
+        self.text = ""
+        if sys.stdout.isatty():
+            self.bar = Progress(
+                TextColumn("step {task.fields[step]}"),
+                BarColumn(),
+                TextColumn("{task.percentage:>3.0f}%"),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[speed]}  {task.fields[text]}"),
+            )
+            self.task = self.bar.add_task("", total=1.0, step=trainer.clock.step, speed="", text="")
+            self.bar.start()
+
+    def _speed(self, now: Clock, since: Clock) -> str:
+        seconds = max(now.seconds - since.seconds, 1e-9)
+        return f"{(now.step - since.step) / seconds:.3g} it/s  {(now.images - since.images) / seconds:.4g} images/s"
+
+    def _time_left(self, trainer: Trainer) -> str:
+        clock, limits = trainer.clock, trainer.limits
+        done = limits.progress(clock) - limits.progress(self.begun)
+        left = limits.max_seconds - clock.seconds
+        if done > 0:
+            spent = clock.seconds - self.begun.seconds
+            left = min(left, spent * (1 - limits.progress(clock)) / done)
+        minutes, seconds = divmod(int(left), 60)
+        return f"{minutes}:{seconds:02d} left"
+
+    def on_step(self, trainer: Trainer) -> None:
+        clock = trainer.clock
+        if self.bar is not None:
+            by_time = clock.seconds / trainer.limits.max_seconds
+            done = max(trainer.limits.progress(clock), min(1.0, by_time))
+            speed = self._speed(clock, self.begun)
+            self.bar.update(self.task, completed=done, step=clock.step, speed=speed, text=self.text)
+        elif clock.step % self.every_steps == 0:
+            speed, left = self._speed(clock, self.last), self._time_left(trainer)
+            log.info("step %d  %s  %s  %s", clock.step, speed, left, self.text)
+            self.last = clock
+
+    def on_record(self, trainer: Trainer, record: Mapping[str, float]) -> None:
+        self.text = describe(record)
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None

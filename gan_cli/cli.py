@@ -1,0 +1,130 @@
+"""gan COMMAND key=value ...: dispatch, help, completion, exit codes. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+COMMANDS = {
+    "train": "train a model, sweep over choices with -m, or go on with resume=RUN",
+    "sample": "draw samples from a run or a checkpoint",
+    "eval": "measure a run or a checkpoint against real data",
+}
+USAGE = """\
+gan COMMAND key=value ...
+
+{commands}
+
+  gan train                                        a DCGAN on handwritten digits
+  gan train model=dcgan loss=wgan_gp dataset=cifar10
+  gan train -m loss=nonsaturating,hinge seed=0,1   four runs
+  gan sample outputs/train/<run> n=64 seed=7
+  gan eval outputs/train/<run>
+
+gan COMMAND --help shows what there is to choose; 'eval "$(gan completion bash)"' completes it (fish too).
+"""
+DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
+POSITIONAL = ("sample", "eval")  # commands whose plain word is a run folder or a checkpoint
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns the exit code: 0 done, 1 the work failed, 2 wrong request, 130 interrupted."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(words)
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        commands = "\n".join(f"  {name:<8} {text}" for name, text in COMMANDS.items())
+        print(USAGE.format(commands=commands), end="", flush=True)
+        return DONE
+    if words[0] == "--version":
+        from gan_cli import __version__
+
+        print(f"gan {__version__}", flush=True)
+        return DONE
+    if words[0] in ("completion", "-sc"):
+        from gan_cli.completion import complete
+
+        return complete(words[1:])
+    command, rest = words[0], words[1:]
+    if command not in COMMANDS:
+        from gan_cli.config.errors import did_you_mean
+
+        hint = did_you_mean(command, COMMANDS) or f"the commands are {', '.join(COMMANDS)}"
+        print(f"gan: no command named '{command}'\n  {hint}", file=sys.stderr)
+        return WRONG
+    if {"-h", "--help"} & set(rest):
+        from gan_cli.help import show
+
+        show(command, rest)
+        return DONE
+    return run(command, rest)
+
+
+def run(command: str, words: list[str]) -> int:
+    """One command, its errors told in a line or two; the traceback with HYDRA_FULL_ERROR=1."""
+    from gan_cli.config.errors import ConfigError, Interrupted, RunFailed
+
+    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra hands its errors to us
+    try:
+        words = _prepare(command, words)
+        sys.argv = ["gan", *words]
+        importlib.import_module(f"gan_cli.commands.{command}").main(words)
+        return DONE
+    except Interrupted as error:
+        print(f"\ngan {command}: {error}", file=sys.stderr)
+        return INTERRUPTED
+    except KeyboardInterrupt:
+        print(f"\ngan {command}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        if wants_traceback:
+            raise
+        asked = isinstance(error, ConfigError)
+        problems = error.problems if isinstance(error, ConfigError) else (str(error),)
+        kind = "" if asked or isinstance(error, RunFailed) else f"{type(error).__name__}: "
+        for problem in problems:
+            print(f"gan {command}: {kind}{problem}", file=sys.stderr)
+        if kind:
+            print("  HYDRA_FULL_ERROR=1 shows the traceback", file=sys.stderr)
+        return WRONG if asked else FAILED
+
+
+def _prepare(command: str, words: Sequence[str]) -> list[str]:
+    """Takes `trust=...` out, and turns a plain run folder or checkpoint into `checkpoint=...`."""
+    from gan_cli.config.errors import ConfigError, two_lines
+    from gan_cli.config.trust import trust_on_command_line
+
+    kept: list[str] = []
+    expects_value = False
+    for word in words:
+        plain = not word.startswith("-") and not expects_value and ("=" not in word or Path(word).exists())
+        expects_value = word in ("--config-dir", "-cd", "--config-name", "-cn", "--cfg", "-c", "--package", "-p", "--info", "-i")
+        if word.startswith("trust="):
+            trust_on_command_line(word.partition("=")[2])
+        elif plain and command in POSITIONAL:
+            from gan_cli.config.compose import quote
+
+            kept.append(f"checkpoint={quote(word)}")
+        elif plain and not word.startswith("~"):
+            raise ConfigError(two_lines(f"cannot read '{word}'", "write settings as key=value"))
+        else:
+            kept.append(word)
+    if command in POSITIONAL and not any("checkpoint=" in w for w in kept) and not {"--cfg", "-c", "--info", "-i", "-sc"} & set(kept):
+        raise ConfigError(two_lines("which run?", f"gan {command} outputs/train/<run>, or a checkpoint (.pt)"))
+    return kept
+
+
+if __name__ == "__main__":
+    sys.exit(main())

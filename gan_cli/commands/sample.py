@@ -1,0 +1,148 @@
+"""gan sample: a grid, a folder of images, or an array, from a run or a checkpoint alone."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from omegaconf import DictConfig
+from pydantic import BaseModel, ConfigDict, Field
+
+from gan_cli import console
+from gan_cli.config import compose
+from gan_cli.config.errors import ConfigError, two_lines
+from gan_cli.config.schema import validated
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+log = logging.getLogger(__name__)
+
+LARGEST_GRID = 4096
+
+
+class Request(BaseModel):
+    """The settings of conf/sample.yaml."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    checkpoint: str
+    n: Annotated[int, Field(ge=1)]
+    seed: Annotated[int, Field(ge=0)]
+    ema: bool
+    out: str | None
+    device: str
+
+
+def sample(source: str | Path, *overrides: str) -> Tensor:
+    """Samples of a run or checkpoint: `sample("outputs/train/<run>", "n=64", "seed=7")`.
+
+    Returns:
+        Images float `[n, C, H, W]` in [-1, 1], or points `[n, 2]`. Nothing is written, unless `out=...` is given.
+    """
+    import torch
+
+    config = compose.compose("sample", [f"checkpoint={compose.quote(str(source))}", *overrides]).config
+    request = validated(Request, config)
+    _, pieces = _blocks(request)
+    samples = torch.cat([piece.cpu() for piece in pieces])
+    if request.out:
+        _write(samples.split(64), request.n, Path(request.out), points=samples.ndim == 2)
+    return samples
+
+
+def main(words: Sequence[str]) -> None:
+    """The command line: `words` after `gan sample`."""
+    with compose.friendly("sample", words):
+        compose.hydra_main("sample", _job)()
+
+
+def _job(config: DictConfig) -> None:
+    console.set_up()
+    request = validated(Request, compose.plain(config))
+    restored, pieces = _blocks(request)
+    points = not restored.config["dataset"]["resolution"]
+    if request.out is not None:
+        out = Path(request.out)
+    elif restored.run is not None:
+        out = restored.run.samples / f"sample-step{restored.step:09d}-seed{request.seed}-n{request.n}.png"
+    else:
+        out = Path(f"{restored.path.stem}-seed{request.seed}-n{request.n}.png")
+    _write(pieces, request.n, out, points)
+    log.info("%d samples of step %d are in %s", request.n, restored.step, out)
+    log.info("  gan eval %s", request.checkpoint)
+
+
+def _blocks(request: Request) -> tuple[Any, Iterator[Tensor]]:
+    from gan_cli import sampling
+    from gan_cli.restore import restore
+    from gan_cli.training.runtime import fix_algorithms, pick_device
+
+    try:
+        device = pick_device(request.device)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    fix_algorithms()
+    restored = restore(request.checkpoint, request.ema, device)
+    return restored, sampling.blocks(restored.game, restored.generator, request.seed, request.n, device)
+
+
+def _write(pieces: Any, n: int, out: Path, points: bool) -> None:
+    writers: Mapping[str, Callable[..., None]] = {".png": _write_grid, ".npz": _write_arrays, "": _write_folder}
+    if out.suffix not in writers:
+        raise ConfigError(two_lines(f"out={out}: cannot write {out.suffix}", "use x.png, x.npz, or a folder's name"))
+    if out.suffix == ".png" and n > LARGEST_GRID and not points:
+        raise ConfigError(two_lines(f"a grid of {n} images is too large", "use out=FOLDER or out=x.npz"))
+    if out.suffix == "" and points:
+        raise ConfigError(two_lines(f"out={out}: points are no image files", "use out=x.png (a scatter plot) or out=x.npz"))
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        writers[out.suffix](pieces, n, out, points)
+    except OSError as error:
+        raise ConfigError(two_lines(f"out={out} cannot be written", str(error))) from error
+
+
+def _write_grid(pieces: Any, n: int, out: Path, points: bool) -> None:
+    import torch
+
+    from gan_cli import pictures
+
+    pictures.save(pictures.draw(torch.cat([piece.cpu() for piece in pieces])), out)
+
+
+def _write_arrays(pieces: Any, n: int, out: Path, points: bool) -> None:
+    """`arr_0`: uint8 [n, H, W, C] as other tools read it, or float32 points [n, 2]."""
+    import numpy as np
+
+    from gan_cli import pictures
+
+    array = None
+    start = 0
+    for piece in pieces:
+        values = piece.float() if points else pictures.to_uint8(piece).permute(0, 2, 3, 1)
+        block = values.cpu().numpy()
+        if array is None:
+            array = np.empty((n, *block.shape[1:]), block.dtype)
+        array[start : start + len(block)] = block
+        start += len(block)
+    scratch = out.with_name(f".{out.name}.tmp.npz")
+    np.savez(scratch, arr_0=array)
+    scratch.replace(out)
+
+
+def _write_folder(pieces: Any, n: int, out: Path, points: bool) -> None:
+    """One PNG an image, named by its index."""
+    from gan_cli import pictures
+
+    out.mkdir(parents=True, exist_ok=True)
+    digits = max(5, len(str(n - 1)))
+    start = 0
+    with ThreadPoolExecutor() as pool:
+        for piece in pieces:
+            pixels = pictures.to_uint8(piece).cpu()
+            paths = [out / f"{start + i:0{digits}d}.png" for i in range(len(pixels))]
+            list(pool.map(pictures.save, pixels, paths))
+            start += len(pixels)

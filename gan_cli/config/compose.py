@@ -1,0 +1,250 @@
+"""Hydra: where conf/ is, how a config is composed, and how a saved one is read. Only this file knows its version."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from gan_cli.config.errors import ConfigError, did_you_mean, two_lines, unknown_choice
+
+HYDRA_1_4 = tuple(int(part) for part in hydra.__version__.split(".")[:2]) >= (1, 4)
+STAMP = "GAN_STAMP"
+INTERPOLATION = re.compile(r"\$\{")
+# What a run keeps for life; a resumed run that changed these would not be the same run.
+KEPT = ("seed", "model", "prior", "dataset.resolution", "dataset.channels", "dataset.classes")
+
+
+class Composed(NamedTuple):
+    """A config and where it came from."""
+
+    config: dict[str, Any]  # plain values, every interpolation resolved
+    choices: dict[str, str]  # group -> choice
+    folder: Path  # the run folder
+
+
+def conf_dir() -> str:
+    """The packaged configs of an installed gan, or those of the source checkout."""
+    packaged = Path(str(resources.files("gan_cli"))) / "conf"
+    folder = packaged if packaged.is_dir() else Path(__file__).resolve().parents[2] / "conf"
+    return str(folder)
+
+
+def new_stamp() -> str:
+    """The time and a random word: two runs never share a folder. Inherited by worker processes."""
+    os.environ[STAMP] = time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(2)
+    return os.environ[STAMP]
+
+
+OmegaConf.register_new_resolver(
+    "gan.label",
+    lambda name, model, loss, dataset: name or f"{model}-{loss}-{dataset}",
+    replace=True,
+)
+
+
+def _version() -> dict[str, Any]:
+    return {} if HYDRA_1_4 else {"version_base": "1.3"}
+
+
+def hydra_main(command: str, task: Callable[[DictConfig], Any]) -> Callable[[], Any]:
+    """`task` as Hydra's main function of `conf/<command>.yaml`: single runs, sweeps, --cfg, completion."""
+    os.environ.get(STAMP) or new_stamp()
+    settings: dict[str, Any] = _version()
+    if HYDRA_1_4:
+        settings["execution_whitelist"] = ("gan_cli.*", "torch.nn.*", "torch.optim.*")
+    main: Callable[[], Any] = hydra.main(config_path=conf_dir(), config_name=command, **settings)(task)
+    return main
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """The config as plain values. Raises ConfigError for missing values and broken interpolations."""
+    missing = OmegaConf.missing_keys(config)
+    if missing:
+        raise ConfigError(*(two_lines(f"{key} is not set", f"add {key}=...") for key in sorted(missing)))
+    try:
+        values = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(str(error).splitlines()[0]) from error
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
+
+
+def inside_hydra(config: DictConfig) -> Composed:
+    """What Hydra's main function was given, and the folder that it chose."""
+    meta = HydraConfig.get()
+    choices = {k: str(v) for k, v in meta.runtime.choices.items() if not k.startswith("hydra/")}
+    return Composed(plain(config), choices, Path(meta.runtime.output_dir))
+
+
+@contextmanager
+def friendly(command: str, overrides: Sequence[str], searchpath: Sequence[str] = ()) -> Any:
+    """Turns Hydra's errors into two lines: what is wrong, what was probably meant."""
+    try:
+        yield
+    except MissingConfigException as error:
+        group, _, choice = (error.missing_cfg_file or "").rpartition("/")
+        if error.options is None:
+            raise ConfigError(str(error).splitlines()[0]) from error
+        raise ConfigError(unknown_choice(group, choice, error.options)) from error
+    except OverrideParseException as error:
+        raise ConfigError(two_lines(f"cannot read '{error.override}'", "write settings as key=value")) from error
+    except (ConfigCompositionException, OmegaConfBaseException, HydraException) as error:
+        raise ConfigError(_explain(command, error, overrides)) from error
+
+
+def _explain(command: str, error: Exception, overrides: Sequence[str]) -> str:
+    first = (str(error).splitlines() or [type(error).__name__])[0]
+    found = re.match(r"Could not (?:override|append to config|delete from config)[^']*'([^']*)'", first)
+    if found is None:
+        return first
+    key = found.group(1).split("@")[0]
+    known = _known_keys(command, overrides)
+    if key in known:  # the key is there, the value is not of its kind
+        detail = (str(error).splitlines() + [""])[1].strip()
+        return two_lines(f"{key} cannot be set so", detail)
+    return two_lines(f"unknown setting '{key}'", did_you_mean(key, known))
+
+
+def _known_keys(command: str, overrides: Sequence[str]) -> list[str]:
+    """Every group and every key that the command has with the groups that were chosen."""
+    groups = config_groups(Path(conf_dir()))
+    chosen = [o for o in overrides if o.split("=")[0] in groups]
+    for attempt in (chosen, []):
+        try:
+            with _initialised():
+                config = hydra.compose(command, attempt)
+        except Exception:
+            continue
+        return [*groups, *_dotted(OmegaConf.to_container(config, resolve=False))]
+    return list(groups)
+
+
+def _dotted(node: Any, prefix: str = "") -> list[str]:
+    if not isinstance(node, dict):
+        return []
+    keys = []
+    for name, value in node.items():
+        if not str(name).startswith("_"):
+            keys += [f"{prefix}{name}", *_dotted(value, f"{prefix}{name}.")]
+    return keys
+
+
+def config_groups(folder: Path) -> dict[str, list[str]]:
+    """Group -> choices, as the folders and files of conf/; names that begin with _ are for inclusion only."""
+    groups: dict[str, list[str]] = {}
+    for path in sorted(folder.rglob("*.yaml")):
+        group = path.parent.relative_to(folder).as_posix()
+        if group != "." and not path.stem.startswith("_"):
+            groups.setdefault(group, []).append(path.stem)
+    return groups
+
+
+def _initialised() -> Any:
+    GlobalHydra.instance().clear()
+    return hydra.initialize_config_dir(conf_dir(), **_version())
+
+
+def compose(command: str, overrides: Sequence[str]) -> Composed:
+    """A command's config from override strings, outside of Hydra's main function (Python use).
+
+    Raises:
+        ConfigError: An override is wrong.
+    """
+    new_stamp()
+    with friendly(command, overrides), _initialised():
+        config = hydra.compose(command, list(overrides), return_hydra_config=True)
+        choices = {k: str(v) for k, v in config.hydra.runtime.choices.items() if not k.startswith("hydra/")}
+        folder = Path(config.hydra.run.dir)
+        OmegaConf.set_struct(config, False)
+        del config["hydra"]
+        return Composed(plain(config), choices, folder)
+
+
+def read_saved(text: str, origin: Path) -> dict[str, Any]:
+    """A config out of a run folder or a checkpoint: plain values only.
+
+    Raises:
+        ConfigError: It is no mapping, or it holds an interpolation, which would be evaluated.
+    """
+    import yaml
+
+    try:
+        config = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"the config of {origin} cannot be read: {str(error).splitlines()[0]}") from error
+    if not isinstance(config, dict):
+        raise ConfigError(f"the config of {origin} is no mapping of settings")
+    for key, value in _leaves(config):
+        if isinstance(value, str) and INTERPOLATION.search(value):
+            raise ConfigError(f"the config of {origin} holds an interpolation ({key}: {value}) and was refused")
+    return config
+
+
+def _leaves(node: Any, prefix: str = "") -> list[tuple[str, Any]]:
+    if isinstance(node, Mapping):
+        pairs = [(str(k), v) for k, v in node.items()]
+        keys = [(f"{prefix}{k}", k) for k, _ in pairs]
+        return keys + [leaf for k, v in pairs for leaf in _leaves(v, f"{prefix}{k}.")]
+    if isinstance(node, list):
+        return [leaf for i, v in enumerate(node) for leaf in _leaves(v, f"{prefix}{i}.")]
+    return [(prefix.rstrip("."), node)]
+
+
+def parse(words: Sequence[str]) -> list[Override]:
+    """`key=value` words by Hydra's grammar. Raises ConfigError for a word that is none."""
+    with friendly("", words):
+        return list(OverridesParser.create().parse_overrides(list(words)))
+
+
+def change_saved(config: dict[str, Any], words: Sequence[str]) -> dict[str, Any]:
+    """A resumed run's config with the user's changes.
+
+    Raises:
+        ConfigError: A key is unknown, or is one that a run keeps for life.
+    """
+    groups = config_groups(Path(conf_dir()))
+    result = OmegaConf.create(config)
+    OmegaConf.set_struct(result, True)
+    known = _dotted(config)
+    problems = []
+    for override in parse(words):
+        key = override.key_or_group
+        if key in groups and not isinstance(override.value(), dict):
+            remedy = "start a new run with it (init_from=<run> takes over the weights)"
+            problems.append(two_lines(f"{key}={override.value()}: a resumed run keeps its {key}", remedy))
+        elif any(key == kept or key.startswith(f"{kept}.") for kept in KEPT):
+            remedy = "start a new run with it (init_from=<run> takes over the weights)"
+            problems.append(two_lines(f"{key}: a resumed run keeps it", remedy))
+        elif key not in known and not override.is_add():
+            problems.append(two_lines(f"unknown setting '{key}'", did_you_mean(key, known)))
+        else:
+            OmegaConf.update(result, key, override.value(), force_add=override.is_add())
+    if problems:
+        raise ConfigError(*problems)
+    return plain(result)
+
+
+def to_yaml(config: Mapping[str, Any]) -> str:
+    """The config as text, keys in their order."""
+    return OmegaConf.to_yaml(OmegaConf.create(dict(config)))
+
+
+def quote(value: str) -> str:
+    """A string as a value that Hydra's grammar takes literally, whatever is in it."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -1,0 +1,51 @@
+"""Errors of users, and how they are told: what is wrong, then what was probably meant."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class ConfigError(ValueError):
+    """The request was wrong; nothing was written. `problems` are told together, a line or two each."""
+
+    def __init__(self, *problems: str) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+class RunFailed(RuntimeError):
+    """The work failed after it began; the message says what was saved."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Somebody stopped the work; what was done is saved and the message says how to go on."""
+
+
+def alternatives(word: str, known: Iterable[str], most: int = 3) -> list[str]:
+    """Known words near `word`: by spelling, or by the last part of a dotted key."""
+    known = list(known)
+    tails: dict[str, list[str]] = {}
+    for key in known:
+        tails.setdefault(key.rsplit(".", 1)[-1], []).append(key)
+    tail = word.rsplit(".", 1)[-1]
+    exact = sorted(tails.get(tail, []), key=len)
+    near = difflib.get_close_matches(word, known, n=most, cutoff=0.6)
+    near_tails = [key for t in difflib.get_close_matches(tail, list(tails), n=most, cutoff=0.75) for key in tails[t]]
+    return list(dict.fromkeys([*exact, *near, *near_tails]))[:most]
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """ "did you mean a, b?", or the empty string when nothing is near."""
+    near = alternatives(word, known)
+    return f"did you mean {', '.join(near)}?" if near else ""
+
+
+def two_lines(what: str, remedy: str) -> str:
+    return f"{what}\n  {remedy}" if remedy else what
+
+
+def unknown_choice(group: str, choice: str, options: Sequence[str]) -> str:
+    remedy = did_you_mean(choice, options)
+    shown = f"choices: {', '.join(options)}"
+    return two_lines(f"no {group} named '{choice}'", f"{remedy} {shown}".strip())

@@ -1,0 +1,24 @@
+"""What the program says: plain lines on standard output, warnings on standard error."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+
+class Console(logging.Handler):
+    """Looks the streams up at each line, so that a progress bar or a test may stand in for them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        warning = record.levelno >= logging.WARNING
+        text = f"warning: {record.getMessage()}" if warning else record.getMessage()
+        print(text, file=sys.stderr if warning else sys.stdout, flush=True)
+
+
+def set_up() -> None:
+    """Lets the program speak; called once a process by whatever a person started."""
+    logger = logging.getLogger("gan_cli")
+    if not any(isinstance(handler, Console) for handler in logger.handlers):
+        logger.addHandler(Console())
+    logger.setLevel(logging.INFO)
+    logger.propagate = False

@@ -1,0 +1,1 @@
+"""Data: decoded once into memory, batched by pure functions of (seed, draw)."""

@@ -1,0 +1,109 @@
+"""2-D densities with known answers: every batch is drawn afresh from the density itself."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from gan_cli import rng
+from gan_cli.types import Batch, NonNegative, NonNegativeInt, Positive, PositiveInt
+
+Density = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]  # (n, generator) -> points [n, 2], component [n]
+
+
+def _mixture(centres: Tensor, std: float) -> Density:
+    def draw(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        component = torch.randint(len(centres), (n,), generator=generator)
+        return centres[component] + std * torch.randn(n, 2, generator=generator), component
+
+    return draw
+
+
+def ring_centres(modes: int, radius: float) -> Tensor:
+    """`[modes, 2]`, evenly around a circle."""
+    angle = torch.arange(modes) * (2 * math.pi / modes)
+    return radius * torch.stack([angle.cos(), angle.sin()], 1)
+
+
+def grid_centres(side: int, spacing: float) -> Tensor:
+    """`[side², 2]`, a square lattice around the origin."""
+    line = (torch.arange(side) - (side - 1) / 2) * spacing
+    return torch.cartesian_prod(line, line)
+
+
+def ring(modes: PositiveInt = 8, radius: Positive = 2.0, std: Positive = 0.02) -> Density:
+    """Gaussians on a circle (Unrolled GAN, arXiv 1611.02163, figure 1)."""
+    return _mixture(ring_centres(modes, radius), std)
+
+
+def grid(side: PositiveInt = 5, spacing: Positive = 2.0, std: Positive = 0.05) -> Density:
+    """side x side Gaussians on a lattice (VEEGAN, arXiv 1705.07761, section 4.1)."""
+    return _mixture(grid_centres(side, spacing), std)
+
+
+def swiss_roll(noise: NonNegative = 0.05, scale: Positive = 0.15) -> Density:
+    """A spiral (t cos t, t sin t), t from 1.5π to 4.5π, with Gaussian noise."""
+
+    def draw(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        t = 1.5 * math.pi * (1 + 2 * torch.rand(n, generator=generator))
+        spiral = scale * torch.stack([t * t.cos(), t * t.sin()], 1)
+        return spiral + noise * torch.randn(n, 2, generator=generator), torch.zeros(n, dtype=torch.int64)
+
+    return draw
+
+
+class Points:
+    """Batches of a density. `classes` is the number of its components where they serve as labels.
+
+    Args:
+        density: What is drawn from.
+        channels: Coordinates of a point: 2.
+        resolution: Empty, for points have none; the networks read it.
+        classes: 0 for unlabelled, or the number of components of the density.
+        batch_size: Points of one update, over all devices.
+    """
+
+    def __init__(
+        self,
+        density: Density,
+        channels: PositiveInt = 2,
+        resolution: tuple[int, ...] = (),
+        classes: NonNegativeInt = 0,
+        batch_size: PositiveInt = 256,
+        size: PositiveInt = 50_000,
+    ) -> None:
+        if channels != 2 or resolution:
+            raise ValueError("points have dataset.channels=2 and dataset.resolution=[]")
+        self.density = density
+        self.shape = (channels,)
+        self.classes = classes
+        self.batch_size = batch_size
+        self.size = size
+        self.class_names: tuple[str, ...] = ()
+        self.place(torch.device("cpu"), seed=0)
+
+    def __len__(self) -> int:
+        return self.size
+
+    def place(self, device: torch.device, seed: int, rank: int = 0, world: int = 1) -> None:
+        """Fixes what batches depend on."""
+        self.device, self.seed, self.rank, self.world = device, seed, rank, world
+
+    def batch(self, draw: int) -> Batch:
+        """Batch `draw` of this rank: points `[batch_size / world, 2]`."""
+        generator = rng.generator(self.seed, "points", draw, self.rank)
+        points, component = self.density(self.batch_size // self.world, generator)
+        label = component if self.classes else torch.zeros_like(component)
+        return Batch(label.to(self.device), points.to(self.device))
+
+    def preview(self, n: int) -> Tensor:
+        """`n` points, always the same."""
+        return self.density(n, rng.generator("points", "preview"))[0]
+
+    def fingerprint(self) -> str:
+        """sha256 of a fixed draw, which changes when the density does."""
+        return hashlib.sha256(self.preview(1024).numpy().tobytes()).hexdigest()

@@ -1,0 +1,157 @@
+"""Where images come from: `(Request) -> Decoded`. torchvision reads and downloads the data sets that it knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gan_cli.data.folder import decode_files, decode_folder
+from gan_cli.data.images import DataError, Decoded, Request
+
+CIFAR10_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+CIFAR10_BINARY = {"train": tuple(f"data_batch_{i}.bin" for i in range(1, 6)), "test": ("test_batch.bin",)}
+
+
+def digits(request: Request) -> Decoded:
+    """scikit-learn's UCI handwritten digits: 1797 grey images of 8 x 8 with 17 levels. Needs no file.
+
+    The split `test` is every fifth image, `train` the others; `all` takes everything.
+    """
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    images = torch.from_numpy(np.rint(bunch.images * (255 / 16)).astype(np.uint8)).unsqueeze(1)
+    labels = torch.from_numpy(bunch.target.astype(np.int64))
+    held_out = torch.arange(len(images)) % 5 == 4
+    keep = {"train": ~held_out, "test": held_out, "all": torch.ones_like(held_out)}[_split(request, "all")]
+    return Decoded(images[keep], labels[keep], tuple("0123456789"))
+
+
+def _split(request: Request, *others: str) -> str:
+    known = ("train", "test", *others)
+    if request.split not in known:
+        raise DataError(f"dataset.split={request.split} is unknown: choose one of {', '.join(known)}")
+    return request.split
+
+
+def _fetch(request: Request, build: Callable[[bool], Any], files: str) -> Any:
+    """What torchvision builds from the files under the root, downloading them only when they are missing."""
+    try:
+        return build(False)
+    except (RuntimeError, FileNotFoundError):
+        advice = f"put {files} under {request.root} (dataset.root), or allow dataset.download=true"
+        if not request.download:
+            raise DataError(f"no data under {request.root}: {advice}") from None
+    try:
+        return build(True)
+    except (URLError, OSError, RuntimeError, ImportError) as error:
+        raise DataError(
+            f"nothing under {request.root}, and the download failed ({error}): without a network, put {files} "
+            f"under {request.root} (dataset.root)"
+        ) from error
+
+
+def _arrays(images: Any, labels: Any, names: Any = ()) -> Decoded:
+    """Grey [N, H, W] or colour [N, H, W, 3] arrays."""
+    stack = torch.as_tensor(np.asarray(images))
+    stack = stack.unsqueeze(1) if stack.ndim == 3 else stack.permute(0, 3, 1, 2).contiguous()
+    return Decoded(stack, torch.as_tensor(np.asarray(labels), dtype=torch.int64), tuple(map(str, names)))
+
+
+def _idx(dataset: str, folder: str) -> Callable[[Request], Decoded]:
+    def source(request: Request) -> Decoded:
+        from torchvision import datasets
+
+        train = _split(request) == "train"
+        kind = getattr(datasets, dataset)
+        data = _fetch(
+            request,
+            lambda download: kind(request.root, train=train, download=download),
+            f"the four idx files (train-images-idx3-ubyte, ..., as they are or as .gz) in {folder}/raw",
+        )
+        return _arrays(data.data, data.targets, data.classes)
+
+    source.__name__, source.__doc__ = dataset.lower(), f"torchvision's {dataset}: 28 x 28, grey, 10 classes."
+    return source
+
+
+mnist = _idx("MNIST", "MNIST")
+fashion_mnist = _idx("FashionMNIST", "FashionMNIST")
+kmnist = _idx("KMNIST", "KMNIST")
+
+
+def _cifar10_binary(folder: Path, split: str) -> Decoded:
+    """Records of one label byte and 3072 bytes: the planes R, G, B of 32 x 32."""
+    records = np.concatenate([np.fromfile(folder / name, np.uint8) for name in CIFAR10_BINARY[split]])
+    if records.size % 3073:
+        raise DataError(f"{folder}: its .bin files are not whole records of 3073 bytes: fetch them again")
+    records = records.reshape(-1, 3073)
+    images = torch.from_numpy(records[:, 1:].reshape(-1, 3, 32, 32).copy())
+    return Decoded(images, torch.from_numpy(records[:, 0].astype(np.int64)), CIFAR10_NAMES)
+
+
+def cifar10(request: Request) -> Decoded:
+    """CIFAR-10: 32 x 32, colour, 10 classes; the official binary distribution, or the Python one through torchvision."""
+    split = _split(request)
+    for folder in (request.root / "cifar-10-batches-bin", request.root):
+        if all((folder / name).is_file() for name in CIFAR10_BINARY[split]):
+            return _cifar10_binary(folder, split)
+    from torchvision.datasets import CIFAR10
+
+    data = _fetch(
+        request,
+        lambda download: CIFAR10(request.root, train=split == "train", download=download),
+        "cifar-10-batches-py or cifar-10-batches-bin",
+    )
+    return _arrays(data.data, data.targets, data.classes)
+
+
+def cifar100(request: Request) -> Decoded:
+    """CIFAR-100: 32 x 32, colour, 100 classes."""
+    from torchvision.datasets import CIFAR100
+
+    train = _split(request) == "train"
+    data = _fetch(
+        request, lambda download: CIFAR100(request.root, train=train, download=download), "cifar-100-python"
+    )
+    return _arrays(data.data, data.targets, data.classes)
+
+
+def svhn(request: Request) -> Decoded:
+    """Street view house numbers, cropped: 32 x 32, colour, 10 classes."""
+    from torchvision.datasets import SVHN
+
+    split = _split(request, "extra")
+    data = _fetch(
+        request, lambda download: SVHN(request.root, split=split, download=download), f"{split}_32x32.mat"
+    )
+    images: Tensor = torch.from_numpy(data.data)
+    return Decoded(images, torch.as_tensor(data.labels, dtype=torch.int64), tuple("0123456789"))
+
+
+def celeba(request: Request) -> Decoded:
+    """CelebA, aligned and cropped: 178 x 218, colour, unlabelled."""
+    from torchvision.datasets import CelebA
+
+    split = _split(request, "valid", "all")
+    data = _fetch(
+        request,
+        lambda download: CelebA(request.root, split=split, download=download),
+        "celeba/img_align_celeba/*.jpg, celeba/list_eval_partition.txt and CelebA's other .txt files",
+    )
+    folder = request.root / "celeba" / "img_align_celeba"
+    return decode_files([folder / name for name in data.filename], None, (), request)
+
+
+def folder(request: Request) -> Decoded:
+    """Any images below `root`, nested or flat; the folders directly below `root` are classes if all images lie in them.
+
+    A sub-folder with the split's name (`train`, `test`) is taken as the root where there is one.
+    """
+    return decode_folder(request)

@@ -1,0 +1,1 @@
+"""Games: the rules that turn networks, a loss and terms into phases."""

@@ -1,0 +1,113 @@
+"""Adversarial losses. A loss sees logits only and returns one value a sample; it owns no network.
+
+`discriminator(real, fake)` and `generator(fake, real)` take the discriminator's logits, of any shape, and return
+values of the same shape, to be minimised.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gan_cli.types import Fraction
+
+
+class Loss(nn.Module):
+    """The contract of a loss."""
+
+    needs_real_logits = False  # the generator's loss compares with real samples (relativistic losses)
+    needs_lipschitz = False  # means nothing unless the discriminator's slope is bounded
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """The discriminator's loss of each pair of logits."""
+        raise NotImplementedError(f"{type(self).__name__}.discriminator")
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        """The generator's loss of each fake logit; `real` only where `needs_real_logits`."""
+        raise NotImplementedError(f"{type(self).__name__}.generator")
+
+    def score(self, logits: Tensor) -> Tensor:
+        """D(x) as the paper plots it: a probability where the loss defines one, else the critic's value."""
+        return logits
+
+
+def cross_entropy(logits: Tensor, target: float) -> Tensor:
+    """-[t log σ(l) + (1 - t) log(1 - σ(l))] of each logit l, stable for any l."""
+    return target * F.softplus(-logits) + (1 - target) * F.softplus(logits)
+
+
+class NonSaturating(Loss):
+    """The original game with the generator loss that keeps its gradient (Goodfellow 2014, arXiv 1406.2661, section 3).
+
+    D minimises -log D(x) - log(1 - D(G(z))); G minimises -log D(G(z)), with D = σ(logit).
+
+    Args:
+        real_label: The discriminator's target for real samples; 0.9 is one-sided smoothing (Salimans 2016,
+            arXiv 1606.03498, section 3.4). The generator's target stays 1.
+        fake_label: The discriminator's target for fakes; above 0 the smoothing is two-sided.
+    """
+
+    def __init__(self, real_label: Fraction = 1.0, fake_label: Fraction = 0.0) -> None:
+        super().__init__()
+        self.real_label = real_label
+        self.fake_label = fake_label
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return cross_entropy(real, self.real_label) + cross_entropy(fake, self.fake_label)
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        return F.softplus(-fake)
+
+    def score(self, logits: Tensor) -> Tensor:
+        return logits.sigmoid()
+
+
+class Minimax(NonSaturating):
+    """The zero-sum game of equation 1 of arXiv 1406.2661: G minimises log(1 - D(G(z))), which saturates early on."""
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        return F.logsigmoid(-fake)
+
+
+class LeastSquares(Loss):
+    """LSGAN (Mao 2017, arXiv 1611.04076, equation 9): D minimises ½(D(x) - b)² + ½(D(G(z)) - a)², G ½(D(G(z)) - c)².
+
+    Args:
+        real_label: b, the discriminator's target for real samples.
+        fake_label: a, its target for fakes.
+        generator_label: c, what the generator wants its fakes to score.
+    """
+
+    def __init__(self, real_label: float = 1.0, fake_label: float = 0.0, generator_label: float = 1.0) -> None:
+        super().__init__()
+        self.real_label = real_label
+        self.fake_label = fake_label
+        self.generator_label = generator_label
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return 0.5 * (real - self.real_label).square() + 0.5 * (fake - self.fake_label).square()
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        return 0.5 * (fake - self.generator_label).square()
+
+
+class Wasserstein(Loss):
+    """WGAN (Arjovsky 2017, arXiv 1701.07875, equation 3): the critic maximises D(x) - D(G(z)) among 1-Lipschitz D."""
+
+    needs_lipschitz = True
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return fake - real
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        return -fake
+
+
+class Hinge(Loss):
+    """Geometric GAN (Lim 2017, arXiv 1705.02894): D minimises max(0, 1 - D(x)) + max(0, 1 + D(G(z))), G -D(G(z))."""
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return F.relu(1 - real) + F.relu(1 + fake)
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        return -fake

@@ -1,0 +1,1 @@
+"""Metrics: detectors turn images into features, statistics sum features up, metrics compare statistics."""

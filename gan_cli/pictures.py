@@ -1,0 +1,73 @@
+"""From samples to pictures: quantised by rounding, laid out in grids, points as scatter plots."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+MIN_TILE = 48  # pixels; smaller images are enlarged by whole factors, so that a person sees them
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """Float [-1, 1] to uint8 0 ... 255, rounded, never truncated."""
+    return images.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def to_rgb(images: Tensor) -> Tensor:
+    """uint8 `[N, 1 or 3, H, W]` to `[N, 3, H, W]`."""
+    return images.expand(-1, 3, -1, -1)
+
+
+def grid(images: Tensor, columns: int | None = None, gap: int = 2) -> Tensor:
+    """uint8 `[N, 1 or 3, H, W]` as one picture `[3, H', W']`, row by row; as square as can be unless told.
+
+    Small images are enlarged by pixel repetition; the pixels themselves are kept.
+    """
+    factor = max(1, MIN_TILE // min(images.shape[-2:]))
+    tiles = to_rgb(images).repeat_interleave(factor, -1).repeat_interleave(factor, -2)
+    columns = columns or math.ceil(math.sqrt(len(tiles)))
+    rows = math.ceil(len(tiles) / columns)
+    height, width = tiles.shape[-2:]
+    canvas = torch.full((3, rows * (height + gap) + gap, columns * (width + gap) + gap), 255, dtype=torch.uint8)
+    for i, tile in enumerate(tiles):
+        top, left = gap + i // columns * (height + gap), gap + i % columns * (width + gap)
+        canvas[:, top : top + height, left : left + width] = tile
+    return canvas
+
+
+def scatter(points: Tensor, real: Tensor | None = None) -> Tensor:
+    """Points `[N, 2]` as a picture uint8 `[3, H, W]`, over real ones in grey where given."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 5), dpi=100, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.add_subplot(aspect="equal")
+    if real is not None:
+        axes.scatter(*real.T.numpy(), s=3, color="0.75", label="real", linewidths=0)
+        limit = 1.4 * float(real.abs().max())
+        axes.set(xlim=(-limit, limit), ylim=(-limit, limit))
+    axes.scatter(*points.T.numpy(), s=3, color="tab:blue", label="samples", linewidths=0)
+    axes.legend(loc="upper right", markerscale=4, fontsize="small")
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba())[..., :3]
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1)
+
+
+def draw(samples: Tensor, real: Tensor | None = None) -> Tensor:
+    """Samples as the picture that suits them: a grid of images, or a scatter plot of points over real ones."""
+    samples = samples.cpu()
+    return grid(to_uint8(samples)) if samples.ndim == 4 else scatter(samples, real)
+
+
+def save(pixels: Tensor, path: Path) -> Path:
+    """Writes uint8 `[3 or 1, H, W]` as the format of the path's ending; exact for PNG."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    array = pixels.permute(1, 2, 0).contiguous().numpy()
+    Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array).save(path)
+    return path

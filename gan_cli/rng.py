@@ -1,0 +1,28 @@
+"""Randomness as a function of what it is for: (seed, rank, step), (seed, block of samples), (seed, epoch)."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+
+import numpy as np
+import torch
+
+
+def mix(*parts: int | str) -> int:
+    """One 63-bit seed from several; different parts, or another order, give unrelated seeds."""
+    digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+def reseed(*parts: int | str) -> None:
+    """Seeds every global generator that a network, a prior or an augmentation may draw from."""
+    seed = mix(*parts)
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed & 0xFFFFFFFF)
+
+
+def generator(*parts: int | str, device: torch.device | str = "cpu") -> torch.Generator:
+    """A generator of its own, which neither reads nor moves the global ones."""
+    return torch.Generator(device).manual_seed(mix(*parts))

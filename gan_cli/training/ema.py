@@ -1,0 +1,46 @@
+"""The averaged generator, which samples better than the one being trained."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+
+class Ema:
+    """Exponential moving average of a network's weights and running statistics (arXiv 1806.04498).
+
+    Args:
+        network: What is averaged; the copy starts from its values.
+        half_life: Images after which an old value counts half; 0 keeps a plain copy.
+        rampup: The half-life is at most this fraction of the images shown so far, so that the first, poor weights
+            are soon forgotten (StyleGAN2-ADA's rule).
+    """
+
+    def __init__(self, network: nn.Module, half_life: float, rampup: float) -> None:
+        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+        self.half_life = half_life
+        self.rampup = rampup
+
+    def decay(self, images: int, shown: int) -> float:
+        """β of a step that showed `shown` images, `images` in all: ½^(shown / half-life)."""
+        half_life = min(self.half_life, self.rampup * images) if self.rampup > 0 else self.half_life
+        return 0.5 ** (shown / half_life) if half_life > 0 else 0.0
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, images: int, shown: int) -> None:
+        weight = 1 - self.decay(images, shown)
+        old: list[Tensor] = []
+        new: list[Tensor] = []
+        for kept, current in zip(self._state(self.network), self._state(network), strict=True):
+            if kept.is_floating_point():
+                old.append(kept)
+                new.append(current)
+            else:
+                kept.copy_(current)
+        torch._foreach_lerp_(old, new, weight)
+
+    @staticmethod
+    def _state(network: nn.Module) -> list[Tensor]:
+        return [*network.parameters(), *network.buffers()]

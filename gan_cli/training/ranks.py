@@ -1,0 +1,55 @@
+"""Several processes for one run: one a device, started by torch's elastic launcher."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+
+def _enter(work: Callable[[Any, int], Any], job: Any, logs: bool) -> None:
+    from gan_cli import console
+
+    if logs:
+        console.set_up()
+    rank = int(os.environ["RANK"])
+    backend = "nccl" if torch.cuda.is_available() else "gloo"
+    if backend == "nccl":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    # Rank 0 draws grids and evaluates while the others wait.
+    dist.init_process_group(backend, timeout=timedelta(hours=6))
+    try:
+        work(job, rank)
+    finally:
+        dist.destroy_process_group()
+
+
+def launch(work: Callable[[Any, int], Any], job: Any, processes: int) -> None:
+    """Runs `work(job, rank)` in `processes` new processes and waits for them.
+
+    Raises:
+        RuntimeError: One of them failed; its own message is in the text.
+    """
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=processes,
+        run_id=f"gan-{os.getpid()}",
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+        start_method="spawn",
+    )
+    try:
+        elastic_launch(config, _enter)(work, job, True)
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        raise RuntimeError(f"process {rank} of {processes} failed: {failure.message}") from error

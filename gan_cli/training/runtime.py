@@ -1,0 +1,111 @@
+"""Where a run computes: device, precision, ranks, determinism, and requests to stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto` is cuda, else mps, else cpu. Raises ValueError for a device that this machine lacks."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ValueError(f"device={name} is unknown: choose auto, cpu, cuda, cuda:1 or mps") from None
+    present = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not present.get(device.type, False):
+        raise ValueError(f"device={name} is not on this machine: use device auto or cpu")
+    return device
+
+
+def fix_algorithms() -> None:
+    """The same arithmetic every time: no autotuned convolutions, deterministic kernels where torch has them."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """One process of a run. `world` processes share each batch; rank 0 writes."""
+
+    device: torch.device
+    precision: torch.dtype = torch.float32
+    rank: int = 0
+    world: int = 1
+
+    def autocast(self) -> AbstractContextManager:
+        """bfloat16 where it is safe, in bfloat16 runs; no loss scaling, so penalties stay plain."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16)
+
+    def average_gradients(self, parameters: Iterable[Tensor]) -> None:
+        """The mean of each gradient over all ranks, as one message."""
+        if self.world == 1:
+            return
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        flat = torch.cat([g.flatten() for g in gradients])
+        dist.all_reduce(flat)
+        flat /= self.world
+        for gradient, piece in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(piece.view_as(gradient))
+
+    def share(self, tensors: Iterable[Tensor]) -> None:
+        """Rank 0's values everywhere (running statistics, the first weights)."""
+        if self.world == 1:
+            return
+        for tensor in tensors:
+            dist.broadcast(tensor, src=0)
+
+    def agree(self, flag: bool) -> bool:
+        """Rank 0's answer, so that all ranks stop at the same step."""
+        if self.world == 1:
+            return flag
+        answer = torch.tensor([float(flag)], device=self.device)
+        dist.broadcast(answer, src=0)
+        return bool(answer.item())
+
+
+@dataclass
+class StopRequest:
+    """Whether somebody asked the run to stop (Ctrl-C, SIGTERM); the trainer looks between steps."""
+
+    asked: bool = field(default=False)
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[StopRequest]:
+    """The first signal asks for a stop after the current step; a second one interrupts at once."""
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if request.asked:
+            raise KeyboardInterrupt
+        request.asked = True
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

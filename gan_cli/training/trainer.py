@@ -1,0 +1,240 @@
+"""The trainer: executes a game's phases. Nothing else changes weights."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from gan_cli import rng
+from gan_cli.training.ema import Ema
+from gan_cli.training.meter import Meter, NonFinite
+from gan_cli.training.runtime import PRECISIONS, Runtime, StopRequest, fix_algorithms, pick_device
+from gan_cli.training.schedules import Schedule
+from gan_cli.types import Batch, Clock, Data, NonNegative, Phase, Positive, PositiveInt, Scheduled
+
+if TYPE_CHECKING:
+    from gan_cli.callbacks import Callback
+
+
+class Limits:
+    """When a run is done: whichever of these comes first."""
+
+    def __init__(self, max_steps: int | None, max_images: int | None, max_minutes: float | None) -> None:
+        if max_steps is None and max_images is None and max_minutes is None:
+            raise ValueError("a run needs an end: set trainer.max_steps, trainer.max_images or trainer.max_minutes")
+        self.max_steps = max_steps or float("inf")
+        self.max_images = max_images or float("inf")
+        self.max_seconds = (max_minutes or float("inf")) * 60
+
+    def progress(self, clock: Clock) -> float:
+        """The fraction of the run that is done, by steps or images; time does not count, for it cannot be repeated."""
+        return min(1.0, max(clock.step / self.max_steps, clock.images / self.max_images))
+
+    def reached(self, clock: Clock) -> bool:
+        steps_left, images_left = clock.step < self.max_steps, clock.images < self.max_images
+        return not (steps_left and images_left and clock.seconds < self.max_seconds)
+
+
+class Trainer:
+    """Plays a game on data until a limit is reached.
+
+    A step reseeds the global generators from (seed, rank, step), runs every phase, then updates the averaged
+    generator and the clock: it is a pure function of the state, the config and the seed.
+
+    Args:
+        game: Who plays what.
+        data: Real samples.
+        optimizers: One a player.
+        seed: Of everything random in the run.
+        schedule: Factor of the learning rates over the run.
+        max_steps, max_images, max_minutes: Limits; whichever comes first.
+        device: auto | cpu | cuda | mps.
+        devices: Processes that share each batch, one a device.
+        precision: float32 | bfloat16 (autocast).
+        micro_batches: Parts that a batch is computed in, to save memory; gradients add up.
+        ema_half_life: Images after which an old weight counts half in the averaged generator; 0 for no averaging.
+        ema_rampup: The half-life is at most this fraction of the images so far; 0 for no ramp.
+        log_every: Steps between readings of losses and scores.
+    """
+
+    def __init__(
+        self,
+        game: Any,
+        data: Data,
+        optimizers: Mapping[str, Optimizer],
+        seed: int,
+        schedule: Schedule,
+        max_steps: PositiveInt | None = None,
+        max_images: PositiveInt | None = None,
+        max_minutes: Positive | None = None,
+        device: str = "auto",
+        devices: PositiveInt = 1,
+        precision: str = "float32",
+        micro_batches: PositiveInt = 1,
+        ema_half_life: NonNegative = 10_000,
+        ema_rampup: NonNegative = 0.05,
+        log_every: PositiveInt = 50,
+        rank: int = 0,
+    ) -> None:
+        if precision not in PRECISIONS:
+            raise ValueError(f"trainer.precision={precision} is unknown: choose one of {', '.join(PRECISIONS)}")
+        if data.batch_size % (devices * micro_batches):
+            raise ValueError(
+                f"dataset.batch_size={data.batch_size} does not divide into trainer.devices={devices} x "
+                f"trainer.micro_batches={micro_batches} equal parts"
+            )
+        fix_algorithms()
+        self.runtime = Runtime(pick_device(device), PRECISIONS[precision], rank, devices)
+        self.limits = Limits(max_steps, max_images, max_minutes)
+        self.seed = seed
+        self.schedule = schedule
+        self.micro_batches = micro_batches
+        self.log_every = log_every
+        self.data = data
+        self.game = game
+        self.players: Mapping[str, nn.Module] = game.players()
+        self.optimizers = optimizers
+        self.rates = {name: [group["lr"] for group in o.param_groups] for name, o in optimizers.items()}
+        self.scheduled = [m for m in (*game.modules(), data) if isinstance(m, Scheduled)]
+        self.ema = Ema(self.players["generator"], ema_half_life, ema_rampup)
+        self.meter = Meter(self.runtime.device)
+        self.clock = Clock()
+        self.updates = dict.fromkeys(self.players, 0)
+        self.folder: Path | None = None
+        self.config = ""
+        self.callbacks: Sequence[Callback] = ()
+
+    def place(self) -> None:
+        """Moves everything to the device; all ranks start from rank 0's weights."""
+        device = self.runtime.device
+        self.game.to(device)
+        self.ema.network.to(device)
+        self.data.place(device, self.seed, self.runtime.rank, self.runtime.world)
+        self.runtime.share(t for t in (*self.game.parameters(), *self.game.buffers()))
+
+    def fit(self, stop: StopRequest) -> str:
+        """Trains until a limit is reached ("finished") or somebody asks for a stop ("stopped").
+
+        Raises:
+            NonFinite: A term or a weight is not finite; nothing of that state was saved.
+        """
+        for callback in self.callbacks:
+            callback.on_start(self)
+        started, before = time.perf_counter(), self.clock.seconds
+        while not (finished := self.runtime.agree(self.limits.reached(self.clock))):
+            if self.runtime.agree(stop.asked):
+                break
+            self.step()
+            self.clock = replace(self.clock, seconds=before + time.perf_counter() - started)
+            if self.clock.step % self.log_every == 0:
+                self._log()
+            for callback in self.callbacks:
+                callback.on_step(self)
+        self.check_finite()
+        status = "finished" if finished else "stopped"
+        for callback in self.callbacks:
+            callback.on_end(self, status)
+        return status
+
+    def step(self) -> None:
+        """One step of the game: every phase in order."""
+        rng.reseed(self.seed, self.runtime.rank, self.clock.step)
+        for module in self.scheduled:
+            module.advance(self.clock)
+        factor = self.schedule(self.limits.progress(self.clock))
+        for name, optimizer in self.optimizers.items():
+            for group, rate in zip(optimizer.param_groups, self.rates[name], strict=True):
+                group["lr"] = rate * factor
+        shown = 0
+        for phase in self.game.phases():
+            for _ in range(phase.runs):
+                self._update(phase, self.data.batch(sum(self.updates.values())))
+                shown += self.data.batch_size * phase.shown
+        self.runtime.share(self.game.buffers())
+        images = self.clock.images + shown
+        self.ema.update(self.players["generator"], images, shown)
+        self.clock = replace(self.clock, step=self.clock.step + 1, images=images)
+
+    def _update(self, phase: Phase, batch: Batch) -> None:
+        player, optimizer = self.players[phase.player], self.optimizers[phase.player]
+        optimizer.zero_grad(set_to_none=True)
+        with self._only(phase.player):
+            for part in batch.split(self.micro_batches):
+                with self.runtime.autocast():
+                    outcome = phase.objective(part, self.updates[phase.player])
+                torch.stack([t.float() for t in outcome.terms.values()]).sum().div(self.micro_batches).backward()
+                terms = {f"{phase.player}/{name}": value for name, value in outcome.terms.items()}
+                self.meter.add({**terms, **outcome.readings}, self.clock.step + 1)
+        self.runtime.average_gradients(player.parameters())
+        optimizer.step()
+        phase.project()
+        self.updates[phase.player] += 1
+
+    @contextmanager
+    def _only(self, name: str) -> Iterator[None]:
+        """Freezes every other player: its weights get no gradient, its graph is not built."""
+        for other, player in self.players.items():
+            player.requires_grad_(other == name)
+        yield
+
+    def _log(self) -> None:
+        record: dict[str, float] = dict(self.meter.means())
+        self.check_finite()
+        self.meter.reset()
+        record["learning_rate"] = max(g["lr"] for o in self.optimizers.values() for g in o.param_groups)
+        self.publish(record)
+
+    def publish(self, values: Mapping[str, float]) -> None:
+        """Hands numbers of the present step to every callback."""
+        record = {**asdict(self.clock), **values}
+        for callback in self.callbacks:
+            callback.on_record(self, record)
+
+    def publish_picture(self, name: str, pixels: Tensor) -> None:
+        """Hands a picture, uint8 `[3, H, W]`, to every callback."""
+        for callback in self.callbacks:
+            callback.on_picture(self, name, pixels)
+
+    def check_finite(self) -> None:
+        """Raises NonFinite when a term of the open window, a weight or a running statistic is not finite."""
+        self.meter.means()
+        for name, tensor in self.game.state_dict().items():
+            if tensor.is_floating_point() and not tensor.isfinite().all():
+                raise NonFinite(f"the weight {name} is infinite or not a number after step {self.clock.step}")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that a resumed step reads and that is not a function of the config."""
+        return {
+            "config": self.config,
+            "game": self.game.state_dict(),
+            "ema": self.ema.network.state_dict(),
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+            "updates": dict(self.updates),
+            "clock": asdict(self.clock),
+            "meter": self.meter.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes up where `state_dict` was made; learning rates and the like stay those of the config."""
+        self.load_weights(state)
+        for name, optimizer in self.optimizers.items():
+            settings = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
+            optimizer.load_state_dict(state["optimizers"][name])
+            for group, chosen in zip(optimizer.param_groups, settings, strict=True):
+                group.update(chosen)
+        self.updates = dict(state["updates"])
+        self.clock = Clock(**state["clock"])
+        self.meter.load_state_dict(state["meter"])
+
+    def load_weights(self, state: Mapping[str, Any]) -> None:
+        """The players' weights and the averaged generator only. Raises RuntimeError when the shapes differ."""
+        self.game.load_state_dict(state["game"])
+        self.ema.network.load_state_dict(state["ema"])

@@ -1,0 +1,177 @@
+"""The vocabulary: what games, networks, losses, data and the trainer say to each other.
+
+Images are float in [-1, 1], `[N, C, H, W]`; points are float `[N, D]`; labels are int64 `[N]` (zeros when unlabelled).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, NamedTuple, Protocol, runtime_checkable
+
+import torch
+from annotated_types import Ge, Gt, Interval
+from torch import Tensor, nn
+
+# Ranges of settings. A constructor declares them in its signature; a run is checked against them before it starts.
+Positive = Annotated[float, Gt(0)]
+NonNegative = Annotated[float, Ge(0)]
+Fraction = Annotated[float, Interval(ge=0, le=1)]
+PositiveInt = Annotated[int, Gt(0)]
+NonNegativeInt = Annotated[int, Ge(0)]
+
+
+class Incompatible(ValueError):
+    """Two choices that cannot work together; the message names the remedy."""
+
+
+def sample_shape(channels: int, resolution: int | Sequence[int]) -> tuple[int, ...]:
+    """The shape of one sample: `(C, H, W)` for images, `(C,)` when the resolution is empty (points)."""
+    sides = (resolution, resolution) if isinstance(resolution, int) else tuple(resolution)
+    return (channels, *sides)
+
+
+class DiscriminatorOutput(NamedTuple):
+    """What every discriminator returns."""
+
+    logits: Tensor  # [N], [N, K] or patches [N, 1, h, w]
+    class_logits: Tensor | None = None  # [N, classes]
+    features: tuple[Tensor, ...] = ()
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one objective is computed from. A sampling batch has labels only."""
+
+    label: Tensor  # int64 [N]
+    images: Tensor | None = None  # real samples: [N, C, H, W] in [-1, 1], or points [N, D]
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    @property
+    def real(self) -> Tensor:
+        """The real samples. Raises ValueError for a sampling batch, which has none."""
+        if self.images is None:
+            raise ValueError("this batch carries no real samples")
+        return self.images
+
+    def split(self, parts: int) -> list[Batch]:
+        """`parts` batches of nearly equal size, in order."""
+        labels = self.label.tensor_split(parts)
+        images = self.real.tensor_split(parts)
+        return [Batch(y, x) for y, x in zip(labels, images, strict=True)]
+
+
+@dataclass(frozen=True)
+class Clock:
+    """How far a run is. Everything that follows progress is a function of this."""
+
+    step: int = 0  # generator updates completed
+    images: int = 0  # real images shown to the discriminator
+    seconds: float = 0.0  # time spent training, all sessions together
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one update has computed so far; what a term may read."""
+
+    batch: Batch
+    latent: Tensor
+    real: Tensor | None  # the real samples, a leaf with a gradient where a term needs one
+    fake: Tensor
+    real_output: DiscriminatorOutput | None
+    fake_output: DiscriminatorOutput
+    judge: Callable[[Tensor, Tensor], DiscriminatorOutput]  # the discriminator behind its augmentations
+    update: int
+
+
+class Term(nn.Module):
+    """A weighted addition to a player's objective: penalties for the discriminator, auxiliaries for the generator.
+
+    Args:
+        weight: Factor of the mean over the batch.
+        interval: Lazy regularisation (StyleGAN2, arXiv 1912.04958, appendix B): the term is applied at every
+            `interval`-th update and scaled by `interval`, so that its mean strength does not change.
+    """
+
+    needs: frozenset[str] = frozenset()  # "real_grad", "fake_grad", "real_output", "class_logits", "features"
+    per_sample = False  # a penalty on single samples, which layers that mix samples would falsify
+    lipschitz = False  # bounds the discriminator's slope
+
+    def __init__(self, weight: NonNegative = 1.0, interval: PositiveInt = 1) -> None:
+        super().__init__()
+        self.weight = weight
+        self.interval = interval
+
+    def forward(self, round: Round) -> Tensor:
+        """The unweighted term of each sample, `[N]`."""
+        raise NotImplementedError(f"{type(self).__name__}.forward")
+
+
+class Projection(nn.Module):
+    """A constraint kept by moving a player's weights back into a set after each of its updates."""
+
+    lipschitz = False
+
+    def project(self, player: nn.Module) -> None:
+        """Changes the player's weights in place."""
+        raise NotImplementedError(f"{type(self).__name__}.project")
+
+
+class Outcome(NamedTuple):
+    """What an objective returns."""
+
+    terms: Mapping[str, Tensor]  # weighted scalars; their sum is minimised
+    readings: Mapping[str, Tensor] = {}  # scalars that are only watched
+
+
+def nothing() -> None:
+    """The projection of a player without constraints."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One player's turn within a step."""
+
+    player: str  # key into `Game.players()` and into the optimizers
+    objective: Callable[[Batch, int], Outcome]  # (batch, update index) -> outcome
+    runs: int = 1  # updates in a row, each on a new batch
+    project: Callable[[], None] = field(default=nothing)  # after each optimizer step
+    shown: bool = False  # its real images count as shown to the discriminator
+
+
+@runtime_checkable
+class Game(Protocol):
+    """The rules: who plays, in which order, for which objective."""
+
+    def players(self) -> Mapping[str, nn.Module]: ...
+    def phases(self) -> Sequence[Phase]: ...
+    def sample(self, generator: nn.Module, batch: Batch) -> Tensor: ...
+
+
+class Prior(Protocol):
+    """What feeds the generator."""
+
+    def __call__(self, batch: Batch) -> Tensor: ...
+
+
+@runtime_checkable
+class Scheduled(Protocol):
+    """Behaviour that follows progress; called at the start of every step."""
+
+    def advance(self, clock: Clock) -> None: ...
+
+
+class Data(Protocol):
+    """Real samples. `batch` is a pure function of (seed, draw, rank)."""
+
+    classes: int
+    batch_size: int
+    shape: tuple[int, ...]
+
+    def __len__(self) -> int: ...
+    def place(self, device: torch.device, seed: int, rank: int = 0, world: int = 1) -> None: ...
+    def batch(self, draw: int) -> Batch: ...
+    def preview(self, n: int) -> Tensor: ...
+    def fingerprint(self) -> str: ...
