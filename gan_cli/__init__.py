@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gan_cli.commands.eval import evaluate as evaluate
     from gan_cli.commands.sample import sample as sample
+    from gan_cli.commands.train import Result as Result
     from gan_cli.commands.train import train as train
 
 __version__ = "0.1.0"
-__all__ = ["evaluate", "sample", "train"]
+__all__ = ["Result", "evaluate", "sample", "train"]
 
-_HOMES = {"train": "train", "sample": "sample", "evaluate": "eval"}
+_HOMES = {"train": "train", "Result": "train", "sample": "sample", "evaluate": "eval"}
 
 
 def __getattr__(name: str) -> Any:

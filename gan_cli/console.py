@@ -19,6 +19,6 @@ def set_up() -> None:
     """Lets the program speak; called once a process by whatever a person started."""
     logger = logging.getLogger("gan_cli")
     if not any(isinstance(handler, Console) for handler in logger.handlers):
-        logger.addHandler(Console())
-    logger.setLevel(logging.INFO)
+        logger.addHandler(Console(logging.INFO))
+    logger.setLevel(logging.DEBUG)  # tracebacks go to the log file only
     logger.propagate = False

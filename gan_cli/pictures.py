@@ -28,7 +28,7 @@ def grid(images: Tensor, columns: int | None = None, gap: int = 2) -> Tensor:
 
     Small images are enlarged by pixel repetition; the pixels themselves are kept.
     """
-    factor = max(1, MIN_TILE // min(images.shape[-2:]))
+    factor = -(-MIN_TILE // min(images.shape[-2:]))
     tiles = to_rgb(images).repeat_interleave(factor, -1).repeat_interleave(factor, -2)
     columns = columns or math.ceil(math.sqrt(len(tiles)))
     rows = math.ceil(len(tiles) / columns)

@@ -109,6 +109,8 @@ def friendly(command: str, overrides: Sequence[str], searchpath: Sequence[str] =
 
 
 def _explain(command: str, error: Exception, overrides: Sequence[str]) -> str:
+    while not str(error) and isinstance(error.__cause__, Exception):
+        error = error.__cause__
     first = (str(error).splitlines() or [type(error).__name__])[0]
     found = re.match(r"Could not (?:override|append to config|delete from config)[^']*'([^']*)'", first)
     if found is None:
@@ -247,4 +249,6 @@ def to_yaml(config: Mapping[str, Any]) -> str:
 
 def quote(value: str) -> str:
     """A string as a value that Hydra's grammar takes literally, whatever is in it."""
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    # In its quotes only a quote is escaped, and backslashes before one; OmegaConf would evaluate ${...}.
+    escaped = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value)
+    return "'" + escaped.replace("${", "\\${") + "'"

@@ -32,7 +32,9 @@ def alternatives(word: str, known: Iterable[str], most: int = 3) -> list[str]:
     exact = sorted(tails.get(tail, []), key=len)
     near = difflib.get_close_matches(word, known, n=most, cutoff=0.6)
     near_tails = [key for t in difflib.get_close_matches(tail, list(tails), n=most, cutoff=0.75) for key in tails[t]]
-    return list(dict.fromkeys([*exact, *near, *near_tails]))[:most]
+    ranked = list(dict.fromkeys([*exact, *near, *near_tails]))[:most]
+    sure = bool(ranked) and difflib.SequenceMatcher(None, word, ranked[0]).ratio() > 0.9
+    return ranked[:1] if sure else ranked
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -108,7 +108,7 @@ def _check_value(key: str, value: Any, hint: Any) -> list[str]:
     try:
         TypeAdapter(hint).validate_python(value)
     except ValidationError as error:
-        return [_complaint(key, value, error)]
+        return [two_lines(f"{key} is not set", f"add {key}=...") if value is None else _complaint(key, value, error)]
     except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation):
         return []  # the type of a part, not of a setting
     return []

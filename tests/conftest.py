@@ -1,0 +1,89 @@
+"""What all tests share: small runs, and the command line as a user's shell starts it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+# Two test processes side by side are much faster with one thread each; set before torch starts its pool.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
+import torch
+
+from gan_cli import Result, train
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
+# A run of seconds that still has every part of a run but the slow pictures.
+SMALL_MLP = ("model=mlp", "model.latent_dim=4", "model.generator.hidden=[8]", "model.discriminator.hidden=[8]")
+SMALL_DCGAN = ("model=dcgan", "model.latent_dim=4", "model.width=2")
+QUIET = ("callback=[history,checkpoints]", "trainer.log_every=2", "trainer.device=cpu")
+
+
+def words(*more: str, model: tuple[str, ...] = SMALL_MLP, steps: int = 2) -> tuple[str, ...]:
+    """The overrides of a small run."""
+    return (*model, "dataset.batch_size=8", f"trainer.max_steps={steps}", *QUIET, *more)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to work in."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GAN_TRUST", raising=False)
+    monkeypatch.delenv("_GAN_TRUST_COMMAND_LINE", raising=False)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run on digits; read it, do not write to it."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    train(*words(f"hydra.run.dir={folder}", "callback=[history,checkpoints,samples,plots]", steps=4))
+    return folder
+
+
+Shell = Callable[..., subprocess.CompletedProcess]
+
+
+@pytest.fixture
+def gan(here: Path) -> Shell:
+    """`gan ...` in a process of its own: exit code and both outputs."""
+
+    def run(*arguments: str, **settings: object) -> subprocess.CompletedProcess:
+        environment = {**os.environ, **settings.pop("env", {})}  # type: ignore[dict-item]
+        command = [sys.executable, "-m", "gan_cli", *arguments]
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=120, cwd=here, env=environment, **settings
+        )
+
+    return run
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    """Every tensor of a run's last checkpoint, by its path in the state."""
+    state = torch.load(folder / "checkpoints" / "last.pt", weights_only=True)
+    found: dict[str, torch.Tensor] = {}
+
+    def walk(node: object, path: str) -> None:
+        if isinstance(node, torch.Tensor):
+            found[path] = node
+        elif isinstance(node, dict):
+            for key, value in node.items():
+                walk(value, f"{path}/{key}")
+        elif isinstance(node, list | tuple):
+            for i, value in enumerate(node):
+                walk(value, f"{path}/{i}")
+
+    walk(state, "")
+    return found
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    """Equal names and equal bits."""
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+__all__ = ["Result", "same", "weights", "words"]

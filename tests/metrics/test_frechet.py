@@ -1,0 +1,94 @@
+"""The Fréchet distance against closed forms, and its statistics against NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from gan_cli.metrics.detectors import Pixels
+from gan_cli.metrics.frechet import frechet_distance
+from gan_cli.metrics.inception import WeightsMissing, find_weights, tf1_bilinear
+from gan_cli.metrics.moments import Gaussian, Moments
+
+
+def moments(features: Tensor, *sizes: int) -> Gaussian:
+    statistics = Moments()
+    for piece in features.split(list(sizes) or [len(features)]):
+        statistics.add(piece)
+    return statistics.finish()
+
+
+def test_commuting_covariances() -> None:
+    """d² = ‖μ₁ - μ₂‖² + Σ (√λ₁ - √λ₂)² when both covariances are diagonal."""
+    a, b = torch.rand(6, dtype=torch.float64), torch.rand(6, dtype=torch.float64)
+    mean = torch.randn(6, dtype=torch.float64)
+    first = Gaussian(10, mean, covariance=a.diag())
+    second = Gaussian(10, torch.zeros(6, dtype=torch.float64), covariance=b.diag())
+    expected = mean.square().sum() + (a.sqrt() - b.sqrt()).square().sum()
+    assert frechet_distance(first, second) == pytest.approx(expected.item(), rel=1e-9)
+
+
+def test_rank_one_has_a_closed_form() -> None:
+    """tr (uuᵀ vvᵀ)^½ = |u·v|."""
+    u, v = torch.randn(5, 1, dtype=torch.float64), torch.randn(5, 1, dtype=torch.float64)
+    zero = torch.zeros(5, dtype=torch.float64)
+    expected = u.square().sum() + v.square().sum() - 2 * (u * v).sum().abs()
+    found = frechet_distance(Gaussian(2, zero, factor=u), Gaussian(2, zero, factor=v))
+    assert found == pytest.approx(expected.item(), rel=1e-9)
+
+
+@pytest.mark.parametrize(("n", "m"), [(500, 400), (500, 20), (15, 500), (15, 20)])
+def test_thin_and_full_forms_agree(n: int, m: int) -> None:
+    """Fewer samples than features or more: the same number as from the full covariances."""
+    a, b = torch.randn(n, 32, dtype=torch.float64), 0.5 + 2 * torch.randn(m, 32, dtype=torch.float64)
+    full = [Gaussian(len(x), x.mean(0), covariance=x.T.cov()) for x in (a, b)]
+    assert frechet_distance(moments(a), moments(b)) == pytest.approx(frechet_distance(*full), rel=1e-6)
+
+
+@pytest.mark.parametrize("n", [10, 500])
+def test_identical_sets_are_at_distance_zero(n: int) -> None:
+    features = torch.randn(n, 32, dtype=torch.float64)
+    assert abs(frechet_distance(moments(features), moments(features))) < 1e-6
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3])
+@pytest.mark.parametrize("n", [8, 300])
+def test_moments_are_numpys_however_they_come(n: int, offset: float) -> None:
+    features = torch.randn(n, 16, dtype=torch.float64) + offset
+    whole, parted = moments(features), moments(features, 3, n - 5, 2)
+    for found in (whole, parted):
+        np.testing.assert_allclose(found.mean.numpy(), features.mean(0).numpy(), rtol=1e-12)
+        np.testing.assert_allclose(found.covariance.numpy(), np.cov(features.numpy(), rowvar=False), atol=1e-9)
+
+
+def test_one_sample_has_no_covariance() -> None:
+    with pytest.raises(ValueError, match="at least 2"):
+        moments(torch.zeros(1, 3))
+
+
+def test_pixels() -> None:
+    images = torch.tensor([[[[0, 255]]], [[[51, 102]]]], dtype=torch.uint8)
+    assert torch.equal(Pixels()(images), torch.tensor([[0, 1], [0.2, 0.4]], dtype=torch.float64))
+
+
+def test_tf1_bilinear_has_no_half_pixel_shift() -> None:
+    """Output j samples input j·size/target: the first pixel is the first pixel, rows sum to 1."""
+    matrix = tf1_bilinear(4, 8)
+    torch.testing.assert_close(matrix.sum(1), torch.ones(8))
+    ramp = matrix @ torch.arange(4.0)
+    torch.testing.assert_close(ramp, torch.tensor([0, 0.5, 1, 1.5, 2, 2.5, 3, 3]))
+
+
+def test_missing_weights_name_file_digest_and_place(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.delenv("GAN_INCEPTION", raising=False)
+    for variable in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    with pytest.raises(WeightsMissing) as caught:
+        find_weights(None)
+    for part in ("pt_inception-2015-12-05-6726825d.pth", "sha256 6726825d", str(tmp_path), "detector=pixels"):
+        assert part in str(caught.value)
+    with pytest.raises(WeightsMissing, match="nowhere"):
+        find_weights("nowhere")

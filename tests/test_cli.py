@@ -1,0 +1,211 @@
+"""The command line as a person meets it: exit codes, typos, help, pipes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from conftest import Shell, words
+from gan_cli import evaluate, sample, train
+from gan_cli.config.errors import ConfigError
+
+LIGHT = "import sys; from gan_cli.cli import main; code = main({}); assert code == 0; assert not {{'torch', 'hydra'}} & set(sys.modules)"
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["train", "--help"], ["eval", "-h"], ["--version"]])
+def test_help_does_not_wait_for_torch(arguments: list[str]) -> None:
+    done = subprocess.run([sys.executable, "-c", LIGHT.format(arguments)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) < 60
+
+
+def test_help_tells_groups_choices_and_defaults(gan: Shell) -> None:
+    text = gan("train", "--help").stdout
+    for word in ("loss", "wgan_gp", "cifar10", "default: dcgan", "seed=0", "trainer.max_steps", "resume=RUN"):
+        assert word in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["trian"], "did you mean train?"),
+        (["train", "model=dcgn"], "did you mean dcgan?"),
+        (["train", "losss=hinge"], "did you mean loss?"),
+        (["train", "lr=1e-3"], "did you mean optimizer.lr"),
+        (["train", "trainer.max_step=5"], "did you mean trainer.max_steps?"),
+        (["train", "penalty=[r1]", "penalty.r1.wieght=5"], "did you mean penalty.r1.weight?"),
+        (["train", "trainer.max_steps"], "write settings as key=value"),
+        (["train", "trainer.max_steps=-3"], "trainer.max_steps=-3 is not valid"),
+        (["train", "model.width=wide"], "model.generator.width='wide' is not valid"),
+        (["train", "model.generator.norm=bath"], "choose one of batch, instance, layer, none"),
+        (["train", "dataset.resolution=28"], "dataset.resolution=16, 32, 64"),
+        (["train", "penalty=[gradient_penalty]"], "model.discriminator.norm=layer"),
+        (["train", "dataset=folder"], "dataset.root is not set"),
+        (["train", "dataset=folder", "dataset.root=nowhere"], "nowhere is no folder"),
+        (["train", "dataset=cifar10", "dataset.root=x", "dataset.download=false"], "cifar-10-batches-bin"),
+        (["train", "trainer.device=tpu"], "choose auto, cpu, cuda"),
+        (["train", "seed=-1"], "seed=-1 is not valid"),
+        (["train", "resume=nowhere"], "nowhere is no folder"),
+        (["train", "init_from=nowhere"], "nowhere does not exist"),
+        (["train", "loss._target_=os.system"], "may not be used"),
+        (["sample"], "which run?"),
+        (["sample", "nowhere"], "nowhere does not exist"),
+        (["eval", "nowhere"], "nowhere does not exist"),
+    ],
+    ids=lambda v: " ".join(v) if isinstance(v, list) else "",
+)
+def test_a_wrong_request_gets_two_lines_exit_code_2_and_leaves_nothing(
+    gan: Shell, here: Path, arguments: list[str], expected: str
+) -> None:
+    done = gan(*arguments)
+    assert done.returncode == 2, done.stderr
+    assert expected in done.stderr
+    assert len(done.stderr.strip().splitlines()) <= 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(here.iterdir()) == []
+
+
+def test_all_problems_are_told_at_once(gan: Shell) -> None:
+    done = gan("train", "trainer.max_steps=0", "seed=-1", "model.generator.width=x", "optimizer._target_=os.system")
+    assert done.returncode == 2
+    for part in ("trainer.max_steps=0", "seed=-1", "model.generator.width", "os.system"):
+        assert part in done.stderr
+
+
+def test_a_run_from_the_shell_says_where_everything_is(gan: Shell, here: Path) -> None:
+    done = gan("train", *words())
+    assert done.returncode == 0, done.stderr
+    (folder,) = (here / "outputs" / "train").iterdir()
+    last = done.stdout.strip().splitlines()[-4:]
+    assert str(folder) in last[0]
+    assert [line.split()[:2] for line in last[1:]] == [["gan", "sample"], ["gan", "eval"], ["gan", "train"]]
+    assert folder.name.endswith("mlp-nonsaturating-digits")
+    # each of these commands works as it is printed
+    for line in last[1:3]:
+        more = ["detector=pixels", "n=100"] if "eval" in line else []
+        assert gan(*line.split()[1:], *more).returncode == 0
+    assert gan(*last[3].split()[1:]).returncode == 0
+
+
+def test_a_sweep_makes_a_folder_a_job(gan: Shell, here: Path) -> None:
+    done = gan("train", "-m", *words(), "loss=hinge,lsgan", "seed=0,1")
+    assert done.returncode == 0, done.stderr
+    (sweep,) = (here / "outputs" / "sweeps").iterdir()
+    jobs = sorted(p for p in sweep.iterdir() if p.is_dir())
+    assert [p.name for p in jobs] == ["0", "1", "2", "3"]
+    chosen = {tuple(json.loads((j / "manifest.json").read_text())["choices"][g] for g in ("loss",)) for j in jobs}
+    assert chosen == {("hinge",), ("lsgan",)}
+    assert all((j / "result.json").exists() for j in jobs)
+
+
+def test_a_sweep_goes_on_after_a_job_that_cannot_be(gan: Shell, here: Path) -> None:
+    done = gan("train", "-m", *words(), "model.generator.norm=none,bath,batch")
+    assert done.returncode == 2
+    assert "model.generator.norm=bath" in done.stderr
+    assert len(list(here.glob("outputs/sweeps/*/*/result.json"))) == 2
+
+
+def test_show_config(gan: Shell, here: Path) -> None:
+    done = gan("train", "--cfg", "job", "loss=hinge")
+    assert done.returncode == 0
+    assert "gan_cli.losses.Hinge" in done.stdout
+    assert list(here.iterdir()) == []
+
+
+def test_output_into_a_closed_pipe(here: Path) -> None:
+    done = subprocess.run(f"{sys.executable} -m gan_cli train --help | head -1", shell=True, capture_output=True, text=True)
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
+
+
+def test_completion(gan: Shell) -> None:
+    assert gan("-sc", "query=bash", env={"COMP_LINE": "gan tr"}).stdout.split() == ["train"]
+    found = gan("-sc", "query=bash", env={"COMP_LINE": "gan train loss=w"}).stdout.split()
+    assert found == ["loss=wgan", "loss=wgan_gp"]
+    assert "hydra_bash_completion" in gan("completion", "bash").stdout
+    assert gan("completion", "tcsh").returncode == 2
+
+
+def test_users_own_configs_and_classes(gan: Shell, here: Path) -> None:
+    """A loss of the user's own: one class in the working directory, one YAML, trust on the command line."""
+    (here / "my_losses.py").write_text(
+        "from gan_cli.losses import Hinge\n\nclass Mine(Hinge):\n    def generator(self, fake, real=None):\n        return 3 - fake\n"
+    )
+    (here / "my_conf" / "loss").mkdir(parents=True)
+    (here / "my_conf" / "loss" / "mine.yaml").write_text("_target_: my_losses.Mine\n")
+    arguments = ("train", "--config-dir", "my_conf", *words(), "loss=mine", "hydra.run.dir=run")
+    refused = gan(*arguments)
+    assert refused.returncode == 2
+    assert "trust=my_losses" in refused.stderr
+    done = gan(*arguments, "trust=my_losses")
+    assert done.returncode == 0, done.stderr
+    assert gan(*arguments, env={"GAN_TRUST": "my_losses"}).returncode == 0
+    assert "mine" in gan("train", "--help", "--config-dir", "my_conf").stdout
+    # a file may not vouch for itself: the run folder names the module, only the command line trusts it
+    assert gan("sample", "run").returncode == 2
+    assert gan("sample", "run", env={"GAN_TRUST": "my_losses"}).returncode == 2
+    assert gan("sample", "run", "trust=my_losses").returncode == 0
+    assert gan("train", "resume=run", "trainer.max_steps=3", "trust=my_losses").returncode == 0
+
+
+def test_an_unexpected_error_is_one_line_and_in_the_log(gan: Shell, here: Path) -> None:
+    (here / "broken.py").write_text(
+        "from gan_cli.losses import Hinge\n\nclass Broken(Hinge):\n    def generator(self, fake, real=None):\n        raise KeyError('oops')\n"
+    )
+    arguments = ("train", *words(), "loss._target_=broken.Broken", "loss=hinge", "trust=broken", "hydra.run.dir=run")
+    done = gan(*arguments)
+    assert done.returncode == 1
+    assert "KeyError" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Traceback" in (here / "run" / "train.log").read_text()
+    assert "Traceback" in gan(*arguments, env={"HYDRA_FULL_ERROR": "1"}).stderr
+
+
+def test_python_use(finished: Path, here: Path) -> None:
+    images = sample(finished, "n=3", "seed=5")
+    assert images.shape == (3, 1, 16, 16)
+    found = evaluate(finished, "detector=pixels", "n=50")
+    assert found.metrics["fd_pixels"].n_fake == 50
+    with pytest.raises(ConfigError, match="did you mean"):
+        train("model=mlpp")
+    assert list(here.iterdir()) == []
+
+
+def test_run_folder(finished: Path) -> None:
+    """Every file that the documentation names is there and says what it should."""
+    for name in ("config.yaml", "manifest.json", "metrics.jsonl", "result.json", "train.log", "samples/real.png"):
+        assert (finished / name).stat().st_size > 0
+    assert {p.name for p in (finished / "samples").iterdir()} == {"real.png", "step-000000000.png", "step-000000004.png"}
+    assert {p.name for p in (finished / "plots").iterdir()} == {"losses.png", "scores.png"}
+    manifest = json.loads((finished / "manifest.json").read_text())
+    for key in ("command", "versions", "git", "hardware", "seed", "data", "start", "end", "overrides", "choices"):
+        assert key in manifest
+    assert manifest["end"] is not None
+    assert len(manifest["data"]["sha256"]) == 64
+    result = json.loads((finished / "result.json").read_text())
+    assert (result["status"], result["step"], result["images"]) == ("finished", 4, 32)
+    assert result["images_per_second"] > 0
+    assert result["last"]["step"] == 4
+    row = json.loads((finished / "metrics.jsonl").read_text().splitlines()[0])
+    assert {"step", "images", "seconds", "discriminator/loss", "generator/loss", "D(real)", "D(fake)"} <= row.keys()
+    assert np.asarray(Image.open(finished / "samples" / "step-000000004.png")).ndim == 3
+
+
+def test_config_yaml_repeats_the_run(finished: Path, here: Path) -> None:
+    from conftest import same, weights
+
+    words_again = json.loads((finished / "manifest.json").read_text())["overrides"]
+    train(*words_again, f"hydra.run.dir={here / 'again'}")
+    assert same(weights(finished), weights(here / "again"))
+    assert (finished / "config.yaml").read_text() == (here / "again" / "config.yaml").read_text()
+
+
+def test_environment_variables_do_not_leak_between_tests() -> None:
+    assert "GAN_TRUST" not in os.environ

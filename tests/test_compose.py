@@ -1,0 +1,91 @@
+"""Every choice composes, instantiates and trains two steps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from conftest import CONF, QUIET, SMALL_DCGAN, SMALL_MLP, words
+from gan_cli import train
+from gan_cli.config import build, compose, trust
+from gan_cli.config.errors import ConfigError
+from gan_cli.files import read_json_lines
+
+GROUPS = compose.config_groups(CONF)
+EMBEDDED = ("digits", "ring", "grid", "swiss_roll")
+LOSSES = GROUPS["loss"]
+
+
+@pytest.mark.parametrize(
+    ("group", "choice"),
+    [(g, c) for g, cs in GROUPS.items() for c in cs if g not in ("experiment", "detector", "dataset", "callback")],
+)
+def test_every_file_trains_two_steps(here: Path, group: str, choice: str) -> None:
+    word = f"{group}=[{choice}]" if group == "penalty" else f"{group}={choice}"
+    model = SMALL_DCGAN if choice == "dcgan" else SMALL_MLP
+    model = model if group != "model" else (word, *model[1:])
+    wanted = () if group == "model" else (word,)
+    assert train(*words(*wanted, model=model)).step == 2
+
+
+@pytest.mark.parametrize("choice", GROUPS["dataset"])
+def test_every_dataset_composes_and_the_embedded_ones_train(here: Path, choice: str) -> None:
+    root = ("dataset.root=somewhere",) if choice == "folder" else ()
+    config = compose.compose("train", [f"dataset={choice}", *root, *SMALL_MLP, *QUIET]).config
+    build.check(config, trust.for_runs())
+    if choice in EMBEDDED:
+        assert train(*words(f"dataset={choice}")).step == 2
+
+
+@pytest.mark.parametrize("choice", GROUPS["callback"])
+def test_every_callback_runs_alone(here: Path, choice: str) -> None:
+    train(*words(), f"callback=[{choice}]")
+
+
+@pytest.mark.parametrize("choice", GROUPS.get("experiment", []))
+def test_every_experiment_trains_two_steps(here: Path, choice: str) -> None:
+    assert train(f"experiment={choice}", "trainer.max_steps=2", "trainer.max_minutes=null", *QUIET).step == 2
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("model", [SMALL_MLP, SMALL_DCGAN], ids=["mlp", "dcgan"])
+def test_every_loss_with_every_model_on_images(here: Path, loss: str, model: tuple[str, ...]) -> None:
+    result = train(*words(f"loss={loss}", model=model))
+    (row,) = read_json_lines(result.folder / "metrics.jsonl")
+    assert row["step"] == 2
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss_on_points(here: Path, loss: str) -> None:
+    assert train(*words(f"loss={loss}", "dataset=ring")).step == 2
+    with pytest.raises(ConfigError, match="model=mlp"):
+        train(*words(f"loss={loss}", "dataset=ring", model=SMALL_DCGAN))
+    assert len(list(here.glob("outputs/train/*"))) == 1
+
+
+def test_a_loss_brings_its_papers_companions_and_the_user_wins() -> None:
+    config = compose.compose("train", ["loss=wgan_gp"]).config
+    assert list(config["penalty"]) == ["gradient_penalty"]
+    assert config["game"]["critic_steps"] == 5
+    assert config["optimizer"]["betas"] == [0.0, 0.9]
+    assert config["model"]["discriminator"]["norm"] == "layer"
+    config = compose.compose("train", ["loss=wgan"]).config
+    assert config["optimizer"]["_target_"] == "torch.optim.RMSprop"
+    assert (config["optimizer"]["lr"], config["penalty"]["weight_clipping"]["bound"]) == (5e-5, 0.01)
+    mine = ["loss=wgan_gp", "optimizer=sgd", "game.critic_steps=2", "penalty=[r1]", "model.discriminator.norm=none"]
+    config = compose.compose("train", mine).config
+    assert config["optimizer"]["_target_"] == "torch.optim.SGD"
+    assert (config["game"]["critic_steps"], list(config["penalty"])) == (2, ["r1"])
+    assert config["model"]["discriminator"]["norm"] == "none"
+
+
+def test_colour_and_odd_sides_need_no_preset(here: Path) -> None:
+    train(*words("dataset.channels=3", "dataset.resolution=[20,12]", "dataset.fit=pad"))
+    train(*words("dataset.resolution=[32,16]", model=SMALL_DCGAN))
+
+
+def test_two_learning_rates(here: Path) -> None:
+    config = compose.compose("train", words("optimizer.discriminator.lr=1e-3")).config
+    trainer = build.trainer(config)
+    assert {n: o.param_groups[0]["lr"] for n, o in trainer.optimizers.items()} == {"generator": 2e-4, "discriminator": 1e-3}

@@ -1,0 +1,188 @@
+"""A run that was stopped, however it was stopped, continues as if it had not been."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from conftest import SMALL_DCGAN, same, weights, words
+from gan_cli import train
+from gan_cli.config.errors import ConfigError, RunFailed
+from gan_cli.files import read_json_lines
+from gan_cli.training import checkpoint
+
+TIMES = {"seconds"}
+
+
+def numbers(folder: Path) -> list[dict]:
+    """metrics.jsonl without what depends on the clock on the wall."""
+    return [{k: v for k, v in row.items() if k not in TIMES} for row in read_json_lines(folder / "metrics.jsonl")]
+
+
+def without_time(state: dict) -> dict:
+    return {k: v for k, v in state.items() if "seconds" not in k}
+
+
+VARIANTS = {
+    "mlp": words("loss=wgan_gp", "schedule=constant"),
+    "dcgan": words("penalty=[r1]", "penalty.r1.interval=2", "dataset.flip=true", model=SMALL_DCGAN),
+    "spectral": words("model.discriminator.spectral_norm=true", "optimizer=rmsprop", "model.discriminator.dropout=0.3"),
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_three_and_three_steps_are_six(here: Path, variant: str) -> None:
+    base = VARIANTS[variant]
+    whole = train(*base, "trainer.max_steps=6").folder
+    half = train(*base, "trainer.max_steps=3").folder
+    resumed = train(f"resume={half}", "trainer.max_steps=6")
+    assert resumed.folder == half
+    assert same(weights(whole), weights(half))
+    assert numbers(whole) == numbers(half)
+    assert len(numbers(whole)) == 3
+    # and it is no coincidence: another seed gives other weights
+    other = train(*base, "trainer.max_steps=6", "seed=1").folder
+    assert not same(weights(whole), weights(other))
+
+
+def start(here: Path, *arguments: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "gan_cli", "train", *arguments]
+    return subprocess.Popen(command, cwd=here, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def wait_for(check: object, process: subprocess.Popen, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not check():  # type: ignore[operator]
+        assert process.poll() is None, process.stdout.read()  # type: ignore[union-attr]
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda s: s.name)
+def test_after_any_signal(here: Path, number: signal.Signals) -> None:
+    folder = here / "run"
+    base = words(f"hydra.run.dir={folder}", "callback.checkpoints.every_steps=5", steps=100_000)
+    process = start(here, *base)
+    wait_for(lambda: (folder / "checkpoints" / "step-000000010.pt").exists(), process)
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=60)
+    if number == signal.SIGKILL:
+        assert not (folder / "result.json").exists()
+    else:
+        assert process.returncode == 130
+        assert f"gan train resume={folder}" in output
+        assert "Traceback" not in output
+        assert json.loads((folder / "result.json").read_text())["status"] == "stopped"
+    reached = checkpoint.load(folder / "checkpoints" / "last.pt")["clock"]["step"]
+    assert reached >= 10
+    end = reached + 7
+    train(f"resume={folder}", f"trainer.max_steps={end}")
+    whole = train(*base, f"hydra.run.dir={here / 'whole'}", f"trainer.max_steps={end}").folder
+    assert same(weights(whole), weights(folder))
+    assert numbers(whole) == numbers(folder)
+
+
+def test_a_damaged_checkpoint_is_passed_over_and_this_is_said(here: Path, capsys: pytest.CaptureFixture) -> None:
+    base = words("callback.checkpoints.every_steps=2")
+    folder = train(*base, "trainer.max_steps=4").folder
+    newest = folder / "checkpoints" / "step-000000004.pt"
+    newest.write_bytes(newest.read_bytes()[:-50])  # last.pt is the same file
+    capsys.readouterr()
+    train(f"resume={folder}", "trainer.max_steps=6")
+    captured = capsys.readouterr()
+    assert "step-000000004.pt" in captured.err
+    assert "using step-000000002.pt" in captured.err
+    whole = train(*base, "trainer.max_steps=6").folder
+    assert same(weights(whole), weights(folder))
+    assert numbers(whole) == numbers(folder)
+
+
+def test_a_finished_run_wants_more_to_do(here: Path) -> None:
+    folder = train(*words()).folder
+    with pytest.raises(ConfigError, match=r"is finished: step 2.*\n.*trainer\.max_steps="):
+        train(f"resume={folder}")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("model=dcgan", "keeps its model"),
+        ("model.latent_dim=7", "keeps it"),
+        ("seed=3", "keeps it"),
+        ("trainer.max_step=9", r"did you mean trainer\.max_steps"),
+        ("dataset.resolution=32", "keeps it"),
+    ],
+)
+def test_what_a_resumed_run_may_not_change(here: Path, change: str, message: str) -> None:
+    folder = train(*words()).folder
+    before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    with pytest.raises(ConfigError, match=message):
+        train(f"resume={folder}", "trainer.max_steps=4", change)
+    assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
+
+
+def test_a_resumed_run_takes_new_settings(here: Path) -> None:
+    folder = train(*words()).folder
+    train(f"resume={folder}", "trainer.max_steps=4", "optimizer.generator.lr=0.5", "loss.real_label=0.9")
+    groups = checkpoint.load(folder / "checkpoints" / "last.pt")["optimizers"]
+    assert groups["generator"]["param_groups"][0]["lr"] == 0.5
+    assert groups["discriminator"]["param_groups"][0]["lr"] == 2e-4
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert len(manifest["resumed"]) == 1
+    assert manifest["resumed"][0]["end"] is not None
+    assert "real_label: 0.9" in (folder / "config.yaml").read_text()
+
+
+def test_all_callbacks_or_none_train_the_same(here: Path) -> None:
+    often = ["callback.samples.every_steps=1", "callback.plots.every_steps=2", "callback.checkpoints.every_steps=1"]
+    everything = "callback=[progress,history,tensorboard,samples,plots,checkpoints]"
+    watched = train(*words(steps=5), everything, *often).folder
+    alone = train(*words(steps=5), "callback=[checkpoints]").folder
+    assert same(weights(watched), weights(alone))
+
+
+def test_a_run_starts_from_another_ones_weights(here: Path) -> None:
+    first = train(*words()).folder
+    second = train(*words("optimizer.lr=0", f"init_from={first}"))
+    a, b = weights(first), weights(second.folder)
+    players = [k for k in a if k.startswith("/game/")]
+    assert players
+    assert all((a[k] == b[k]).all() for k in players)
+    with pytest.raises(ConfigError, match="do not fit this model"):
+        train(*words("model.latent_dim=9", f"init_from={first}"))
+
+
+def test_a_run_that_fails_keeps_what_was_good(here: Path) -> None:
+    with pytest.raises(RunFailed, match=r"at step \d+; the last good checkpoint is .*step-0000000\d\d\.pt") as caught:
+        train(*words("optimizer=sgd", "optimizer.lr=1e4", "loss=lsgan", "callback.checkpoints.every_steps=1", steps=500))
+    (folder,) = (here / "outputs" / "train").iterdir()
+    result = json.loads((folder / "result.json").read_text())
+    assert result["status"] == "failed"
+    assert result["error"] == str(caught.value)
+    for tensor in weights(folder).values():
+        assert tensor.isfinite().all()
+
+
+def test_two_processes_train_one_run_and_resume_it(here: Path) -> None:
+    """Gradients are averaged over ranks: all of them hold the same weights, and the run resumes bit for bit."""
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    base = words("trainer.devices=2", "loss=wgan_gp", model=SMALL_DCGAN)
+
+    def gan(*arguments: str) -> None:
+        done = subprocess.run(
+            [sys.executable, "-m", "gan_cli", "train", *arguments], cwd=here, env=env, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+
+    gan(*base, "hydra.run.dir=whole", "trainer.max_steps=4")
+    gan(*base, "hydra.run.dir=half", "trainer.max_steps=2")
+    gan("resume=half", "trainer.max_steps=4")
+    assert same(weights(here / "whole"), weights(here / "half"))
+    assert numbers(here / "whole") == numbers(here / "half")

@@ -1,0 +1,107 @@
+"""Samples depend on the seed and their index alone; the files hold what was drawn."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from conftest import SMALL_DCGAN, Shell, words
+from gan_cli import pictures, sample, sampling, train
+from gan_cli.config.errors import ConfigError
+from gan_cli.restore import restore
+
+
+@pytest.fixture(scope="module")
+def convolutional(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dcgan") / "run"
+    train(*words(f"hydra.run.dir={folder}", model=SMALL_DCGAN))
+    return folder
+
+
+@pytest.mark.parametrize("n", [1, 63, 64, 65, 130])
+def test_the_first_samples_do_not_depend_on_how_many_follow(convolutional: Path, n: int) -> None:
+    assert torch.equal(sample(convolutional, f"n={n}"), sample(convolutional, "n=200")[:n])
+
+
+def test_seeds_differ_and_repeat(convolutional: Path) -> None:
+    a, b, c = (sample(convolutional, "n=4", f"seed={s}") for s in (1, 1, 2))
+    assert torch.equal(a, b)
+    assert not torch.equal(a, c)
+    assert len({tuple(x.flatten().tolist()) for x in sample(convolutional, "n=128")}) == 128
+
+
+def test_global_randomness_is_left_alone(convolutional: Path) -> None:
+    restored = restore(str(convolutional), True, torch.device("cpu"))
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    sampling.draw(restored.game, restored.generator, 0, 5, torch.device("cpu"))
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_averaged_or_raw_generator(convolutional: Path) -> None:
+    assert not torch.equal(sample(convolutional, "n=4"), sample(convolutional, "n=4", "ema=false"))
+
+
+def test_every_output_holds_the_same_images(convolutional: Path, here: Path) -> None:
+    images = pictures.to_uint8(sample(convolutional, "n=70", "out=x.npz")).permute(0, 2, 3, 1).numpy()
+    stored = np.load(here / "x.npz")["arr_0"]
+    assert (stored.dtype, stored.shape) == (np.uint8, (70, 16, 16, 1))
+    assert np.array_equal(stored, images)
+    sample(convolutional, "n=70", "out=folder")
+    files = sorted((here / "folder").iterdir())
+    assert [files[0].name, files[-1].name, len(files)] == ["00000.png", "00069.png", 70]
+    for file, image in zip(files, images, strict=True):
+        assert np.array_equal(np.asarray(Image.open(file)), image[..., 0])
+    sample(convolutional, "n=9", "out=grid.png")
+    grid = np.asarray(Image.open(here / "grid.png"))
+    assert grid.shape == (3 * 50 + 2, 3 * 50 + 2, 3)
+    assert np.array_equal(grid[2:50:3, 2:50:3, 0], images[0, ..., 0])
+
+
+def test_a_checkpoint_alone_is_enough(convolutional: Path, here: Path, gan: Shell) -> None:
+    """Somewhere else, without the run folder, without the data set."""
+    (here / "model.pt").write_bytes((convolutional / "checkpoints" / "last.pt").read_bytes())
+    done = gan("sample", "model.pt", "n=16", "seed=3")
+    assert done.returncode == 0, done.stderr
+    assert (here / "model-seed3-n16.png").exists()
+    assert torch.equal(sample(here / "model.pt", "n=5"), sample(convolutional, "n=5"))
+
+
+def test_a_folder_name_with_odd_characters(convolutional: Path, here: Path, gan: Shell) -> None:
+    odd = here / "it's loss=a,b [1] ${x}\\"
+    odd.symlink_to(convolutional)
+    assert gan("sample", odd.name, "n=2", "out=a.png").returncode == 0
+
+
+def test_points_are_drawn_and_stored(here: Path) -> None:
+    run = train(*words("dataset=ring", "callback=[history,checkpoints,samples]")).folder
+    points = sample(run, "n=100", "out=x.npz")
+    assert np.array_equal(np.load("x.npz")["arr_0"], points.numpy())
+    sample(run, "n=100", "out=x.png")
+    assert Image.open("x.png").size == (500, 500)
+    assert Image.open(run / "samples" / "real.png").size == (500, 500)
+    with pytest.raises(ConfigError, match=r"points are no image files.*\n.*out=x\.npz"):
+        sample(run, "n=100", "out=folder")
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [("out=x.jpeg2", "cannot write"), ("n=0", "n=0 is not valid"), ("n=5000", "too large"), ("emma=true", "did you mean ema")],
+)
+def test_wrong_requests(convolutional: Path, here: Path, setting: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        sample(convolutional, "n=5", "out=x.png", setting)
+    assert list(here.iterdir()) == []
+
+
+def test_the_newest_whole_checkpoint_is_used(convolutional: Path, here: Path) -> None:
+    run = train(*words("callback.checkpoints.every_steps=1")).folder
+    (run / "checkpoints" / "last.pt").unlink()
+    (run / "checkpoints" / "last.pt").write_bytes(b"cut short")
+    assert json.loads((run / "result.json").read_text())["step"] == restore(str(run), True, torch.device("cpu")).step

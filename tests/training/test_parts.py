@@ -1,0 +1,109 @@
+"""Meter, averaged generator, schedules, optimizers' settings, runtime."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+import torch
+from torch import nn
+
+from gan_cli import rng
+from gan_cli.config.build import optimizer_node
+from gan_cli.training.ema import Ema
+from gan_cli.training.meter import Meter, NonFinite
+from gan_cli.training.runtime import pick_device, stop_on_signals
+from gan_cli.training.schedules import Constant, Cosine, Linear
+
+CPU = torch.device("cpu")
+
+
+def test_meter_means_over_updates_that_have_the_value() -> None:
+    meter = Meter(CPU)
+    for i in range(4):
+        meter.add({"loss": torch.tensor(float(i))}, step=i + 1)
+    meter.add({"loss": torch.tensor(10.0), "r1": torch.tensor(2.0)}, step=5)
+    assert meter.means() == {"loss": 16 / 5, "r1": 2.0}
+    copy = Meter(CPU)
+    copy.load_state_dict(meter.state_dict())
+    assert copy.means() == meter.means()
+    meter.reset()
+    assert meter.means() == {}
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_meter_names_the_first_bad_term_and_its_step(bad: float) -> None:
+    meter = Meter(CPU)
+    for step in range(1, 8):
+        early = bad if step >= 5 else 0.0
+        late = bad if step >= 6 else 0.0
+        meter.add({"late": torch.tensor(late), "early": torch.tensor(early)}, step)
+    with pytest.raises(NonFinite, match="early became infinite or not a number at step 5"):
+        meter.means()
+
+
+def test_ema_half_life() -> None:
+    """After one half-life of images the old value counts half."""
+    network = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(network.weight, 0.0)
+    ema = Ema(network, half_life=640, rampup=0.0)
+    nn.init.constant_(network.weight, 1.0)
+    for i in range(10):
+        ema.update(network, images=64 * (i + 1), shown=64)
+    assert ema.network.weight.item() == pytest.approx(0.5)
+    assert not any(p.requires_grad for p in ema.network.parameters())
+
+
+def test_ema_rampup_and_plain_copy() -> None:
+    network = nn.BatchNorm1d(2)
+    assert Ema(network, 10_000, 0.05).decay(images=1000, shown=50) == pytest.approx(0.5)
+    plain = Ema(network, 0, 0.05)
+    network(torch.randn(8, 2))
+    plain.update(network, 64, 64)
+    assert torch.equal(plain.network.running_mean, network.running_mean)
+    assert plain.network.num_batches_tracked == 1
+
+
+@pytest.mark.parametrize(
+    ("schedule", "values"),
+    [
+        (Constant(), (1, 1, 1, 1)),
+        (Linear(), (1, 0.75, 0.5, 0)),
+        (Linear(start=0.5, final=0.2), (1, 1, 1, 0.2)),
+        (Cosine(), (1, (2 + 2**0.5) / 4, 0.5, 0)),
+        (Cosine(final=0.5), (1, 0.5 + 0.5 * (2 + 2**0.5) / 4, 0.75, 0.5)),
+    ],
+)
+def test_schedules(schedule: Linear, values: tuple[float, ...]) -> None:
+    assert [schedule(p) for p in (0, 0.25, 0.5, 1)] == pytest.approx(values)
+
+
+def test_each_player_has_its_own_optimizer_settings() -> None:
+    config = {"_target_": "x", "lr": 1.0, "betas": [0, 1], "generator": {"lr": None, "betas": [0.5, 1]}, "discriminator": {"lr": 4.0}}
+    common = {"_target_": "x", "_partial_": True}
+    assert optimizer_node(config, "generator") == {**common, "lr": 1.0, "betas": [0.5, 1]}
+    assert optimizer_node(config, "discriminator") == {**common, "lr": 4.0, "betas": [0, 1]}
+
+
+def test_seeds_are_mixed_not_added() -> None:
+    seeds = {rng.mix(seed, rank, step) for seed in range(10) for rank in range(10) for step in range(10)}
+    assert len(seeds) == 1000
+    assert rng.mix(1, 2) == rng.mix(1, 2)
+
+
+def test_unknown_devices_are_refused() -> None:
+    assert pick_device("cpu") == CPU
+    for name in ("tpu9", "cuda:99"):
+        with pytest.raises(ValueError, match="device"):
+            pick_device(name)
+
+
+def test_first_signal_asks_second_interrupts() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with stop_on_signals() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.asked
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGTERM) is before

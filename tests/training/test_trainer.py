@@ -1,0 +1,194 @@
+"""The trainer's promises: who moves when, what a step depends on, when it stops."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gan_cli.data.points import Points, ring
+from gan_cli.games.adversarial import Adversarial
+from gan_cli.losses import Loss, NonSaturating, Wasserstein
+from gan_cli.networks import mlp
+from gan_cli.penalties import R1, WeightClipping
+from gan_cli.priors import Normal
+from gan_cli.training.meter import NonFinite
+from gan_cli.training.runtime import StopRequest
+from gan_cli.training.schedules import Constant, Linear
+from gan_cli.training.trainer import Trainer
+from gan_cli.types import Clock
+
+
+def trainer(loss: Loss | None = None, penalties: Any = None, lr: float = 1e-2, game: Any = None, **settings: Any) -> Trainer:
+    torch.manual_seed(0)
+    critic_steps = settings.pop("critic_steps", 1)
+    schedule = settings.pop("schedule", Constant())
+    game = game or Adversarial(
+        mlp.Generator(2, 2, (), (8,)),
+        mlp.Discriminator(2, (), (8,)),
+        loss or NonSaturating(),
+        Normal(2),
+        penalties,
+        critic_steps=critic_steps,
+    )
+    optimizers = {name: torch.optim.SGD(player.parameters(), lr) for name, player in game.players().items()}
+    built = Trainer(game, Points(ring(), batch_size=8), optimizers, 0, schedule, **{"max_steps": 4, "device": "cpu", **settings})
+    built.place()
+    return built
+
+
+def snapshot(network: nn.Module) -> list[Tensor]:
+    return [p.detach().clone() for p in network.parameters()]
+
+
+def moved(network: nn.Module, before: list[Tensor]) -> bool:
+    return any(not torch.equal(p, q) for p, q in zip(network.parameters(), before, strict=True))
+
+
+def test_each_phase_moves_its_own_player_only() -> None:
+    t = trainer()
+    batch = t.data.batch(0)
+    for phase in t.game.phases():
+        before = {name: snapshot(player) for name, player in t.players.items()}
+        t._update(phase, batch)
+        assert {name for name, old in before.items() if moved(t.players[name], old)} == {phase.player}
+
+
+def test_the_clock_counts_generator_updates_and_images_shown() -> None:
+    t = trainer(critic_steps=3, max_steps=2)
+    assert t.fit(StopRequest()) == "finished"
+    assert (t.clock.step, t.clock.images) == (2, 2 * 3 * 8)
+    assert t.updates == {"discriminator": 6, "generator": 2}
+
+
+@pytest.mark.parametrize(("limits", "steps"), [({"max_images": 20}, 3), ({"max_steps": 50, "max_images": 8}, 1)])
+def test_whichever_limit_comes_first(limits: dict, steps: int) -> None:
+    t = trainer(**{"max_steps": None, **limits})
+    t.fit(StopRequest())
+    assert t.clock.step == steps
+
+
+def test_a_limit_in_minutes_stops() -> None:
+    t = trainer(max_steps=None, max_minutes=1e-6)
+    assert t.fit(StopRequest()) == "finished"
+    assert t.clock.step <= 1
+
+
+def test_a_run_needs_an_end() -> None:
+    with pytest.raises(ValueError, match=r"trainer\.max_steps"):
+        trainer(max_steps=None)
+
+
+def test_micro_batches_add_up_to_the_whole_gradient() -> None:
+    """For a discriminator on given fakes the gradient does not depend on how the batch is parted."""
+
+    class Fixed(nn.Module):
+        def forward(self, latent: Tensor, label: Tensor) -> Tensor:
+            return torch.zeros(len(label), 2) + self.bias
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.bias = nn.Parameter(torch.ones(2))
+
+    def gradients(parts: int) -> list[Tensor]:
+        torch.manual_seed(0)
+        game = Adversarial(Fixed(), mlp.Discriminator(2, (), (8,)), NonSaturating(), Normal(2), {"r1": R1()})
+        t = trainer(game=game, micro_batches=parts)
+        t._update(t.game.phases()[0], t.data.batch(0))
+        return [p.grad for p in t.players["discriminator"].parameters() if p.grad is not None]
+
+    for whole, parted in zip(gradients(1), gradients(4), strict=True):
+        torch.testing.assert_close(whole, parted)
+
+
+def test_batches_must_divide_evenly() -> None:
+    with pytest.raises(ValueError, match=r"dataset\.batch_size=8.*trainer\.micro_batches=3"):
+        trainer(micro_batches=3)
+
+
+def test_a_step_does_not_depend_on_random_numbers_drawn_before_it() -> None:
+    a, b = trainer(), trainer()
+    for t, waste in ((a, 0), (b, 1000)):
+        for _ in range(3):
+            torch.rand(waste)
+            t.step()
+    assert all(torch.equal(x, y) for x, y in zip(a.game.parameters(), b.game.parameters(), strict=True))
+
+
+def test_projection_holds_after_every_step() -> None:
+    t = trainer(Wasserstein(), {"clip": WeightClipping(0.01)}, lr=1.0)
+    for _ in range(3):
+        t.step()
+        assert max(p.abs().max().item() for p in t.players["discriminator"].parameters()) <= 0.010001
+
+
+def test_learning_rates_follow_the_schedule() -> None:
+    t = trainer(schedule=Linear(), max_steps=4, lr=0.4)
+    seen = []
+    for _ in range(4):
+        t.step()
+        seen.append(t.optimizers["generator"].param_groups[0]["lr"])
+    assert seen == pytest.approx([0.4, 0.3, 0.2, 0.1])
+
+
+class Explodes(NonSaturating):
+    """Not a number from the third call on."""
+
+    calls = 0
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        self.calls += 1
+        return super().generator(fake) * (float("nan") if self.calls >= 3 else 1.0)
+
+
+def test_a_loss_that_is_not_finite_is_named_with_its_step() -> None:
+    with pytest.raises(NonFinite, match="generator/loss became infinite or not a number at step 3"):
+        trainer(Explodes(), max_steps=10, log_every=5).fit(StopRequest())
+
+
+def test_weights_that_are_not_finite_are_named() -> None:
+    t = trainer()
+    with torch.no_grad():
+        next(iter(t.players["generator"].parameters())).fill_(float("inf"))
+    with pytest.raises(NonFinite, match=r"the weight generator\.layers\.0\.weight"):
+        t.check_finite()
+
+
+class Remembers(nn.Module):
+    """A schedule of a user's own, held by the discriminator."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Clock] = []
+
+    def advance(self, clock: Clock) -> None:
+        self.seen.append(clock)
+
+    def forward(self, samples: Tensor) -> Tensor:
+        return samples
+
+
+def test_scheduled_parts_are_told_the_clock_at_every_step() -> None:
+    part = Remembers()
+    game = Adversarial(
+        mlp.Generator(2, 2, (), (8,)), mlp.Discriminator(2, (), (8,)), NonSaturating(), Normal(2), augments={"a": part}
+    )
+    trainer(game=game, max_steps=3).fit(StopRequest())
+    assert [(c.step, c.images) for c in part.seen] == [(0, 0), (1, 8), (2, 16)]
+
+
+def test_bfloat16_trains_and_keeps_float32_weights() -> None:
+    t = trainer(precision="bfloat16", penalties={"r1": R1()}, max_steps=3)
+    t.fit(StopRequest())
+    assert all(p.dtype == torch.float32 and p.isfinite().all() for p in t.game.parameters())
+    plain = trainer(penalties={"r1": R1()}, max_steps=3)
+    plain.fit(StopRequest())
+    assert any(not torch.equal(a, b) for a, b in zip(t.game.parameters(), plain.game.parameters(), strict=True))
+
+
+def test_a_stop_request_ends_after_the_step() -> None:
+    t = trainer(max_steps=100)
+    assert t.fit(StopRequest(asked=True)) == "stopped"
+    assert t.clock.step == 0
