@@ -1,9 +1,9 @@
 """gan: the experiment runner for generative adversarial networks.
 
-    from gan_cli import train, sample, evaluate
+from gan_cli import train, sample, evaluate
 
-    run = train("model=mlp", "dataset=ring", "trainer.max_steps=2000")
-    points = sample(run.folder, "n=1000", "seed=7")
+run = train("model=mlp", "dataset=ring", "trainer.max_steps=2000")
+points = sample(run.folder, "n=1000", "seed=7")
 """
 
 from __future__ import annotations

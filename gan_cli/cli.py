@@ -110,7 +110,18 @@ def _prepare(command: str, words: Sequence[str]) -> list[str]:
     expects_value = False
     for word in words:
         plain = not word.startswith("-") and not expects_value and ("=" not in word or Path(word).exists())
-        expects_value = word in ("--config-dir", "-cd", "--config-name", "-cn", "--cfg", "-c", "--package", "-p", "--info", "-i")
+        expects_value = word in (
+            "--config-dir",
+            "-cd",
+            "--config-name",
+            "-cn",
+            "--cfg",
+            "-c",
+            "--package",
+            "-p",
+            "--info",
+            "-i",
+        )
         if word.startswith("trust="):
             trust_on_command_line(word.partition("=")[2])
         elif plain and command in POSITIONAL:
@@ -121,7 +132,11 @@ def _prepare(command: str, words: Sequence[str]) -> list[str]:
             raise ConfigError(two_lines(f"cannot read '{word}'", "write settings as key=value"))
         else:
             kept.append(word)
-    if command in POSITIONAL and not any("checkpoint=" in w for w in kept) and not {"--cfg", "-c", "--info", "-i", "-sc"} & set(kept):
+    if (
+        command in POSITIONAL
+        and not any("checkpoint=" in w for w in kept)
+        and not {"--cfg", "-c", "--info", "-i", "-sc"} & set(kept)
+    ):
         raise ConfigError(two_lines("which run?", f"gan {command} outputs/train/<run>, or a checkpoint (.pt)"))
     return kept
 

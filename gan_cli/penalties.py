@@ -44,7 +44,8 @@ class R1(Term):
         super().__init__(weight, interval)
 
     def forward(self, round: Round) -> Tensor:
-        assert round.real is not None and round.real_output is not None  # both are in `needs`
+        assert round.real is not None
+        assert round.real_output is not None
         return 0.5 * input_gradient(round.real_output, round.real).square().sum(1)
 
 

@@ -49,10 +49,10 @@ def scatter(points: Tensor, real: Tensor | None = None) -> Tensor:
     canvas = FigureCanvasAgg(figure)
     axes = figure.add_subplot(aspect="equal")
     if real is not None:
-        axes.scatter(*real.T.numpy(), s=3, color="0.75", label="real", linewidths=0)
+        axes.scatter(real[:, 0].numpy(), real[:, 1].numpy(), s=3, color="0.75", label="real", linewidths=0)
         limit = 1.4 * float(real.abs().max())
         axes.set(xlim=(-limit, limit), ylim=(-limit, limit))
-    axes.scatter(*points.T.numpy(), s=3, color="tab:blue", label="samples", linewidths=0)
+    axes.scatter(points[:, 0].numpy(), points[:, 1].numpy(), s=3, color="tab:blue", label="samples", linewidths=0)
     axes.legend(loc="upper right", markerscale=4, fontsize="small")
     canvas.draw()
     pixels = np.asarray(canvas.buffer_rgba())[..., :3]

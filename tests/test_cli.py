@@ -16,7 +16,19 @@ from conftest import Shell, words
 from gan_cli import evaluate, sample, train
 from gan_cli.config.errors import ConfigError
 
-LIGHT = "import sys; from gan_cli.cli import main; code = main({}); assert code == 0; assert not {{'torch', 'hydra'}} & set(sys.modules)"
+LIGHT = """
+import sys
+from gan_cli.cli import main
+assert main({}) == 0
+assert not {{"torch", "hydra"}} & set(sys.modules)
+"""
+OWN_LOSS = """
+from gan_cli.losses import Hinge
+
+class {name}(Hinge):
+    def generator(self, fake, real=None):
+        {body}
+"""
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["train", "--help"], ["eval", "-h"], ["--version"]])
@@ -120,7 +132,9 @@ def test_show_config(gan: Shell, here: Path) -> None:
 
 
 def test_output_into_a_closed_pipe(here: Path) -> None:
-    done = subprocess.run(f"{sys.executable} -m gan_cli train --help | head -1", shell=True, capture_output=True, text=True)
+    done = subprocess.run(
+        f"{sys.executable} -m gan_cli train --help | head -1", shell=True, capture_output=True, text=True
+    )
     assert "Traceback" not in done.stderr
     assert "BrokenPipe" not in done.stderr
 
@@ -135,9 +149,7 @@ def test_completion(gan: Shell) -> None:
 
 def test_users_own_configs_and_classes(gan: Shell, here: Path) -> None:
     """A loss of the user's own: one class in the working directory, one YAML, trust on the command line."""
-    (here / "my_losses.py").write_text(
-        "from gan_cli.losses import Hinge\n\nclass Mine(Hinge):\n    def generator(self, fake, real=None):\n        return 3 - fake\n"
-    )
+    (here / "my_losses.py").write_text(OWN_LOSS.format(name="Mine", body="return 3 - fake"))
     (here / "my_conf" / "loss").mkdir(parents=True)
     (here / "my_conf" / "loss" / "mine.yaml").write_text("_target_: my_losses.Mine\n")
     arguments = ("train", "--config-dir", "my_conf", *words(), "loss=mine", "hydra.run.dir=run")
@@ -156,9 +168,7 @@ def test_users_own_configs_and_classes(gan: Shell, here: Path) -> None:
 
 
 def test_an_unexpected_error_is_one_line_and_in_the_log(gan: Shell, here: Path) -> None:
-    (here / "broken.py").write_text(
-        "from gan_cli.losses import Hinge\n\nclass Broken(Hinge):\n    def generator(self, fake, real=None):\n        raise KeyError('oops')\n"
-    )
+    (here / "broken.py").write_text(OWN_LOSS.format(name="Broken", body="raise KeyError('oops')"))
     arguments = ("train", *words(), "loss._target_=broken.Broken", "loss=hinge", "trust=broken", "hydra.run.dir=run")
     done = gan(*arguments)
     assert done.returncode == 1
@@ -182,7 +192,11 @@ def test_run_folder(finished: Path) -> None:
     """Every file that the documentation names is there and says what it should."""
     for name in ("config.yaml", "manifest.json", "metrics.jsonl", "result.json", "train.log", "samples/real.png"):
         assert (finished / name).stat().st_size > 0
-    assert {p.name for p in (finished / "samples").iterdir()} == {"real.png", "step-000000000.png", "step-000000004.png"}
+    assert {p.name for p in (finished / "samples").iterdir()} == {
+        "real.png",
+        "step-000000000.png",
+        "step-000000004.png",
+    }
     assert {p.name for p in (finished / "plots").iterdir()} == {"losses.png", "scores.png"}
     manifest = json.loads((finished / "manifest.json").read_text())
     for key in ("command", "versions", "git", "hardware", "seed", "data", "start", "end", "overrides", "choices"):

@@ -88,4 +88,7 @@ def test_colour_and_odd_sides_need_no_preset(here: Path) -> None:
 def test_two_learning_rates(here: Path) -> None:
     config = compose.compose("train", words("optimizer.discriminator.lr=1e-3")).config
     trainer = build.trainer(config)
-    assert {n: o.param_groups[0]["lr"] for n, o in trainer.optimizers.items()} == {"generator": 2e-4, "discriminator": 1e-3}
+    assert {n: o.param_groups[0]["lr"] for n, o in trainer.optimizers.items()} == {
+        "generator": 2e-4,
+        "discriminator": 1e-3,
+    }

@@ -15,6 +15,7 @@ from gan_cli import evaluate, sample, train
 from gan_cli.config import trust
 from gan_cli.config.errors import ConfigError
 
+REFUSED = r"may not be used|interpolation"
 HOSTILE: list[tuple[str, Any]] = [
     ("loss._target_", "os.system"),
     ("loss._target_", "subprocess.Popen"),
@@ -53,7 +54,7 @@ def test_hostile_checkpoints(finished: Path, here: Path, key: str, value: Any) -
     state["config"] = yaml.safe_dump(change(yaml.safe_load(state["config"]), key, value))
     torch.save(state, here / "evil.pt")
     for attempt in (lambda: sample(here / "evil.pt"), lambda: evaluate(here / "evil.pt", "detector=pixels")):
-        with pytest.raises(ConfigError, match="may not be used|interpolation|refused|no part of gan"):
+        with pytest.raises(ConfigError, match=REFUSED):
             attempt()
 
 
@@ -62,7 +63,7 @@ def test_hostile_run_folders(finished: Path, here: Path, key: str, value: Any) -
     shutil.copytree(finished, here / "run")
     config = here / "run" / "config.yaml"
     config.write_text(yaml.safe_dump(change(yaml.safe_load(config.read_text()), key, value)))
-    with pytest.raises(ConfigError, match="may not be used|interpolation|refused|no part of gan"):
+    with pytest.raises(ConfigError, match=REFUSED):
         train("resume=run", "trainer.max_steps=9")
 
 
@@ -100,6 +101,8 @@ def test_users_own_code_composed_on_their_own_command_line_needs_trust_too(here:
         train(*words("loss._target_=os.system"))
 
 
-@pytest.mark.parametrize("target", ["gan_cli.losses.Hinge", "torch.nn.ReLU", "torch.optim.Adam", "gan_cli.data.points.ring"])
+@pytest.mark.parametrize(
+    "target", ["gan_cli.losses.Hinge", "torch.nn.ReLU", "torch.optim.Adam", "gan_cli.data.points.ring"]
+)
 def test_built_in_parts_are_found(target: str) -> None:
     assert trust.for_checkpoints().resolve(target).__name__ == target.rsplit(".", 1)[-1]

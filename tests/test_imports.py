@@ -70,7 +70,9 @@ def test_no_leaf_imports_hydra(path: Path) -> None:
     assert not [n for n in imported(path, typing_too=True) if n.split(".")[0] in ("hydra", "omegaconf")]
 
 
-@pytest.mark.parametrize("path", [p for p in modules() if part(p) in ONLY_TYPES], ids=lambda p: str(p.relative_to(PACKAGE)))
+@pytest.mark.parametrize(
+    "path", [p for p in modules() if part(p) in ONLY_TYPES], ids=lambda p: str(p.relative_to(PACKAGE))
+)
 def test_networks_losses_and_terms_import_torch_and_types_only(path: Path) -> None:
     own = (f"gan_cli.{part(path)}", "gan_cli.types")
     for name in imported(path):

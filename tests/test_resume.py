@@ -161,7 +161,9 @@ def test_a_run_starts_from_another_ones_weights(here: Path) -> None:
 
 def test_a_run_that_fails_keeps_what_was_good(here: Path) -> None:
     with pytest.raises(RunFailed, match=r"at step \d+; the last good checkpoint is .*step-0000000\d\d\.pt") as caught:
-        train(*words("optimizer=sgd", "optimizer.lr=1e4", "loss=lsgan", "callback.checkpoints.every_steps=1", steps=500))
+        train(
+            *words("optimizer=sgd", "optimizer.lr=1e4", "loss=lsgan", "callback.checkpoints.every_steps=1", steps=500)
+        )
     (folder,) = (here / "outputs" / "train").iterdir()
     result = json.loads((folder / "result.json").read_text())
     assert result["status"] == "failed"

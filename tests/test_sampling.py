@@ -92,7 +92,12 @@ def test_points_are_drawn_and_stored(here: Path) -> None:
 
 @pytest.mark.parametrize(
     ("setting", "message"),
-    [("out=x.jpeg2", "cannot write"), ("n=0", "n=0 is not valid"), ("n=5000", "too large"), ("emma=true", "did you mean ema")],
+    [
+        ("out=x.jpeg2", "cannot write"),
+        ("n=0", "n=0 is not valid"),
+        ("n=5000", "too large"),
+        ("emma=true", "did you mean ema"),
+    ],
 )
 def test_wrong_requests(convolutional: Path, here: Path, setting: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):

@@ -49,5 +49,7 @@ def test_installed_in_an_empty_environment_it_trains_from_any_folder(wheel: Path
     done = subprocess.run(command, cwd=work, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert list(work.glob("outputs/train/*/result.json"))
-    help_text = subprocess.run([*command[:3], "train", "--help"], cwd=work, env=env, capture_output=True, text=True).stdout
+    help_text = subprocess.run(
+        [*command[:3], "train", "--help"], cwd=work, env=env, capture_output=True, text=True
+    ).stdout
     assert "wgan_gp" in help_text

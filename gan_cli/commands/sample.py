@@ -97,7 +97,9 @@ def _write(pieces: Any, n: int, out: Path, points: bool) -> None:
     if out.suffix == ".png" and n > LARGEST_GRID and not points:
         raise ConfigError(two_lines(f"a grid of {n} images is too large", "use out=FOLDER or out=x.npz"))
     if out.suffix == "" and points:
-        raise ConfigError(two_lines(f"out={out}: points are no image files", "use out=x.png (a scatter plot) or out=x.npz"))
+        raise ConfigError(
+            two_lines(f"out={out}: points are no image files", "use out=x.png (a scatter plot) or out=x.npz")
+        )
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         writers[out.suffix](pieces, n, out, points)
@@ -119,15 +121,8 @@ def _write_arrays(pieces: Any, n: int, out: Path, points: bool) -> None:
 
     from gan_cli import pictures
 
-    array = None
-    start = 0
-    for piece in pieces:
-        values = piece.float() if points else pictures.to_uint8(piece).permute(0, 2, 3, 1)
-        block = values.cpu().numpy()
-        if array is None:
-            array = np.empty((n, *block.shape[1:]), block.dtype)
-        array[start : start + len(block)] = block
-        start += len(block)
+    values = (p.float() if points else pictures.to_uint8(p).permute(0, 2, 3, 1) for p in pieces)
+    array = np.concatenate([value.cpu().numpy() for value in values])
     scratch = out.with_name(f".{out.name}.tmp.npz")
     np.savez(scratch, arr_0=array)
     scratch.replace(out)

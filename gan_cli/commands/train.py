@@ -170,7 +170,7 @@ def _conclude(job: Job, result: dict[str, Any]) -> Result:
 
 
 def play_rank(job: Job, rank: int) -> dict[str, Any]:
-    """Builds the run's parts and trains, as one of its processes. Rank 0 writes; what it wrote as result is returned."""
+    """Trains as one of the run's processes. Rank 0 writes; what it wrote as result is returned."""
     from gan_cli.config import build
     from gan_cli.runs import Run
 
@@ -218,8 +218,7 @@ def _guarded(trainer: Trainer, run: Any) -> dict[str, Any]:
         clock = trainer.clock
         spent = max(clock.seconds - begun.seconds, 1e-9)
         run.end(
-            result
-            := {  # an interruption in the middle of a step leaves no status
+            result := {  # an interruption in the middle of a step leaves no status
                 "status": "stopped",
                 **result,
                 "step": clock.step,

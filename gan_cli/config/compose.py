@@ -118,7 +118,7 @@ def _explain(command: str, error: Exception, overrides: Sequence[str]) -> str:
     key = found.group(1).split("@")[0]
     known = _known_keys(command, overrides)
     if key in known:  # the key is there, the value is not of its kind
-        detail = (str(error).splitlines() + [""])[1].strip()
+        detail = [*str(error).splitlines(), ""][1].strip()
         return two_lines(f"{key} cannot be set so", detail)
     return two_lines(f"unknown setting '{key}'", did_you_mean(key, known))
 

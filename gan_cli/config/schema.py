@@ -97,7 +97,7 @@ def check_node(path: str, node: Mapping[str, Any], trust: Trust, given: frozense
 
 
 def _hints(part: Callable[..., Any]) -> dict[str, Any]:
-    function = part.__init__ if inspect.isclass(part) else part  # type: ignore[misc]
+    function = part.__init__ if inspect.isclass(part) else part
     try:
         return typing.get_type_hints(function, include_extras=True)
     except (NameError, TypeError):
@@ -122,4 +122,6 @@ def validated(model: type[M], config: Mapping[str, Any]) -> M:
     try:
         return model.model_validate(dict(config))
     except ValidationError as error:
-        raise ConfigError(*(f"{e['loc'][0]}={e['input']!r} is not valid: {_message(e)}" for e in error.errors())) from error
+        raise ConfigError(
+            *(f"{e['loc'][0]}={e['input']!r} is not valid: {_message(e)}" for e in error.errors())
+        ) from error

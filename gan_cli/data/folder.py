@@ -59,8 +59,10 @@ def load_image(path: Path, channels: int) -> Image.Image:
         image = ImageOps.exif_transpose(opened)
     if image.mode.startswith(("I", "F")):
         values = np.asarray(image, dtype=np.float64)
-        image = Image.fromarray(np.rint(values * (255 / 65535 if values.max() > 255 else 1)).clip(0, 255).astype(np.uint8))
-    if image.mode in ("P", "LA", "PA", "RGBA") and "transparency" in image.info or image.mode in ("LA", "RGBA"):
+        image = Image.fromarray(
+            np.rint(values * (255 / 65535 if values.max() > 255 else 1)).clip(0, 255).astype(np.uint8)
+        )
+    if "transparency" in image.info or image.mode in ("LA", "PA", "RGBA"):
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
     return image.convert("L" if channels == 1 else "RGB")
 

@@ -99,7 +99,13 @@ class Images:
         self.batch_size = batch_size
         self.flip = flip
         request = Request(
-            Path(os.path.expanduser(root)), split, download, strict, *self.shape, FITS[fit], Path(os.path.expanduser(cache))
+            Path(os.path.expanduser(root)),
+            split,
+            download,
+            strict,
+            *self.shape,
+            FITS[fit],
+            Path(os.path.expanduser(cache)),
         )
         decoded = source(request)
         images = recolour(fit_stack(decoded.images[:limit], *self.shape[1:], FITS[fit]), channels)
@@ -112,11 +118,15 @@ class Images:
     def _checked_labels(self, decoded: Decoded, limit: int | None) -> Tensor:
         if self.classes == 0 or decoded.labels is None:
             if self.classes:
-                raise DataError(f"dataset.classes={self.classes}, but these images have no labels: use dataset.classes=0")
+                raise DataError(
+                    f"dataset.classes={self.classes}, but these images have no labels: use dataset.classes=0"
+                )
             return torch.zeros(len(decoded.images[:limit]), dtype=torch.int64)
         found = int(decoded.labels.max()) + 1
         if found != self.classes:
-            raise DataError(f"dataset.classes={self.classes}, but the labels name {found} classes: set dataset.classes={found}")
+            raise DataError(
+                f"dataset.classes={self.classes}, but the labels name {found} classes: set dataset.classes={found}"
+            )
         return decoded.labels[:limit].to(torch.int64)
 
     def __len__(self) -> int:

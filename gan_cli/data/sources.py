@@ -97,7 +97,7 @@ def _cifar10_binary(folder: Path, split: str) -> Decoded:
 
 
 def cifar10(request: Request) -> Decoded:
-    """CIFAR-10: 32 x 32, colour, 10 classes; the official binary distribution, or the Python one through torchvision."""
+    """CIFAR-10: 32 x 32, colour, 10 classes; in the binary distribution, or the Python one through torchvision."""
     split = _split(request)
     for folder in (request.root / "cifar-10-batches-bin", request.root):
         if all((folder / name).is_file() for name in CIFAR10_BINARY[split]):
@@ -117,9 +117,7 @@ def cifar100(request: Request) -> Decoded:
     from torchvision.datasets import CIFAR100
 
     train = _split(request) == "train"
-    data = _fetch(
-        request, lambda download: CIFAR100(request.root, train=train, download=download), "cifar-100-python"
-    )
+    data = _fetch(request, lambda download: CIFAR100(request.root, train=train, download=download), "cifar-100-python")
     return _arrays(data.data, data.targets, data.classes)
 
 
@@ -128,9 +126,7 @@ def svhn(request: Request) -> Decoded:
     from torchvision.datasets import SVHN
 
     split = _split(request, "extra")
-    data = _fetch(
-        request, lambda download: SVHN(request.root, split=split, download=download), f"{split}_32x32.mat"
-    )
+    data = _fetch(request, lambda download: SVHN(request.root, split=split, download=download), f"{split}_32x32.mat")
     images: Tensor = torch.from_numpy(data.data)
     return Decoded(images, torch.as_tensor(data.labels, dtype=torch.int64), tuple("0123456789"))
 

@@ -146,4 +146,5 @@ class Adversarial(nn.Module):
 
     def _project(self) -> None:
         for projection in self.projections.values():
+            assert isinstance(projection, Projection)
             projection.project(self.discriminator)

@@ -69,7 +69,9 @@ def build_network(state: dict[str, Tensor]) -> nn.Module:
     found = network.load_state_dict(state, strict=False)
     lacking = [key for key in found.missing_keys if not key.startswith("fc.") and "num_batches" not in key]
     if lacking or found.unexpected_keys:
-        raise WeightsMissing(f"this is no FID Inception: it lacks {lacking[:3]}, has {found.unexpected_keys[:3]} besides")
+        raise WeightsMissing(
+            f"this is no FID Inception: it lacks {lacking[:3]}, has {found.unexpected_keys[:3]} besides"
+        )
     network.eval()
     for module in network.modules():
         if hasattr(module, "conv") and hasattr(module, "bn"):

@@ -36,7 +36,8 @@ class Moments:
             self._shift = rows.mean(0)
             self._sum = torch.zeros_like(self._shift)
             self._outer = rows.new_zeros(rows.shape[1], rows.shape[1])
-        assert self._sum is not None and self._outer is not None
+        assert self._sum is not None
+        assert self._outer is not None
         centred = rows - self._shift
         self._sum += centred.sum(0)
         self._outer.addmm_(centred.T, centred)
@@ -49,7 +50,8 @@ class Moments:
             rows = torch.cat(self._rows)
             mean = rows.mean(0)
             return Gaussian(self.n, mean, factor=((rows - mean) / (self.n - 1) ** 0.5).T)
-        assert self._shift is not None and self._sum is not None
+        assert self._shift is not None
+        assert self._sum is not None
         offset = self._sum / self.n
         covariance = (self._outer - self.n * torch.outer(offset, offset)) / (self.n - 1)
         return Gaussian(self.n, self._shift + offset, covariance=covariance)
@@ -58,9 +60,7 @@ class Moments:
 class Gaussian:
     """A mean `[F]` and a covariance `[F, F]`, given whole or by a thin factor: covariance = factor · factorᵀ."""
 
-    def __init__(
-        self, n: int, mean: Tensor, *, covariance: Tensor | None = None, factor: Tensor | None = None
-    ) -> None:
+    def __init__(self, n: int, mean: Tensor, *, covariance: Tensor | None = None, factor: Tensor | None = None) -> None:
         self.n = n
         self.mean = mean
         self.thin = factor

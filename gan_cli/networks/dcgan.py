@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor, nn
@@ -70,7 +71,7 @@ class Generator(nn.Module):
         widths = [width << i for i in range(count, 0, -1)]
         layers = [nn.Linear(latent_dim, widths[0] * base[0] * base[1]), nn.Unflatten(1, (widths[0], *base))]
         layers += [make_norm(widths[0]), nn.ReLU()]
-        for wide_in, wide_out in zip(widths, widths[1:], strict=False):
+        for wide_in, wide_out in itertools.pairwise(widths):
             layers += [make_upsample(wide_in, wide_out), make_norm(wide_out), nn.ReLU()]
         layers += [make_upsample(widths[-1], channels), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
@@ -102,8 +103,7 @@ class Discriminator(nn.Module):
         count, base = halvings(resolution)
         widths = [channels, *(width << i for i in range(1, count + 1))]
         convolutions = [
-            nn.Conv2d(wide_in, wide_out, 4, stride=2, padding=1)
-            for wide_in, wide_out in zip(widths, widths[1:], strict=False)
+            nn.Conv2d(wide_in, wide_out, 4, stride=2, padding=1) for wide_in, wide_out in itertools.pairwise(widths)
         ]
         head = nn.Linear(widths[-1] * base[0] * base[1], 1)
         for layer in (*convolutions, head):

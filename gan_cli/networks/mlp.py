@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -43,7 +44,7 @@ class Generator(nn.Module):
         make_norm = choose(VECTOR_NORMS, "model.generator.norm", norm)
         widths = (latent_dim, *plan(hidden, self.shape))
         layers: list[nn.Module] = []
-        for i, (wide_in, wide_out) in enumerate(zip(widths, widths[1:], strict=False)):
+        for i, (wide_in, wide_out) in enumerate(itertools.pairwise(widths)):
             layers.append(nn.Linear(wide_in, wide_out))
             if i > 0:
                 layers.append(make_norm(wide_out))
@@ -84,7 +85,7 @@ class Discriminator(nn.Module):
         wrap = constraint(spectral_norm)
         widths = (math.prod(shape), *(tuple(hidden) if hidden else plan(None, shape)[::-1]))
         self.stages = nn.ModuleList()
-        for i, (wide_in, wide_out) in enumerate(zip(widths, widths[1:], strict=False)):
+        for i, (wide_in, wide_out) in enumerate(itertools.pairwise(widths)):
             layers = [wrap(nn.Linear(wide_in, wide_out)), nn.LeakyReLU(0.2)]
             if i > 0:
                 layers.insert(1, make_norm(wide_out))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,8 @@ from gan_cli.data.images import DataError, Images, Request
 
 
 def request(root: Path, **settings: object) -> Request:
-    defaults = dict(
-        root=root, split="train", download=False, strict=False, channels=3, height=16, width=16, fit=FITS["crop"],
-        cache=root / ".cache",
-    )  # fmt: skip
-    return Request(**{**defaults, **settings})  # type: ignore[arg-type]
+    asked = Request(root, "train", False, False, 3, 16, 16, FITS["crop"], root / ".cache")
+    return replace(asked, **settings)  # type: ignore[arg-type]
 
 
 def test_digits_need_no_file(tmp_path: Path) -> None:
@@ -40,7 +38,9 @@ def write_idx(path: Path, array: np.ndarray) -> None:
     path.write_bytes(head + array.astype(np.uint8).tobytes())
 
 
-@pytest.mark.parametrize(("name", "folder"), [("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST"), ("kmnist", "KMNIST")])
+@pytest.mark.parametrize(
+    ("name", "folder"), [("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST"), ("kmnist", "KMNIST")]
+)
 def test_idx_files_are_read(tmp_path: Path, name: str, folder: str) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (6, 28, 28))
     for stem in ("train", "t10k"):

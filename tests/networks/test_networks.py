@@ -79,7 +79,9 @@ def test_mlp_ranges() -> None:
     assert mlp.Generator(4, 2, ())(z, LABEL).abs().max() > 1
 
 
-@pytest.mark.parametrize("network", [mlp.Discriminator(1, 16, spectral_norm=True), dcgan.Discriminator(1, 16, 4, "none", True)])
+@pytest.mark.parametrize(
+    "network", [mlp.Discriminator(1, 16, spectral_norm=True), dcgan.Discriminator(1, 16, 4, "none", True)]
+)
 def test_spectral_norm_bounds_the_largest_singular_value(network: nn.Module) -> None:
     x = torch.randn(3, 1, 16, 16)
     for _ in range(200):

@@ -80,7 +80,13 @@ def test_schedules(schedule: Linear, values: tuple[float, ...]) -> None:
 
 
 def test_each_player_has_its_own_optimizer_settings() -> None:
-    config = {"_target_": "x", "lr": 1.0, "betas": [0, 1], "generator": {"lr": None, "betas": [0.5, 1]}, "discriminator": {"lr": 4.0}}
+    config = {
+        "_target_": "x",
+        "lr": 1.0,
+        "betas": [0, 1],
+        "generator": {"lr": None, "betas": [0.5, 1]},
+        "discriminator": {"lr": 4.0},
+    }
     common = {"_target_": "x", "_partial_": True}
     assert optimizer_node(config, "generator") == {**common, "lr": 1.0, "betas": [0.5, 1]}
     assert optimizer_node(config, "discriminator") == {**common, "lr": 4.0, "betas": [0, 1]}

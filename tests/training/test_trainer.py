@@ -21,7 +21,9 @@ from gan_cli.training.trainer import Trainer
 from gan_cli.types import Clock
 
 
-def trainer(loss: Loss | None = None, penalties: Any = None, lr: float = 1e-2, game: Any = None, **settings: Any) -> Trainer:
+def trainer(
+    loss: Loss | None = None, penalties: Any = None, lr: float = 1e-2, game: Any = None, **settings: Any
+) -> Trainer:
     torch.manual_seed(0)
     critic_steps = settings.pop("critic_steps", 1)
     schedule = settings.pop("schedule", Constant())
@@ -34,7 +36,9 @@ def trainer(loss: Loss | None = None, penalties: Any = None, lr: float = 1e-2, g
         critic_steps=critic_steps,
     )
     optimizers = {name: torch.optim.SGD(player.parameters(), lr) for name, player in game.players().items()}
-    built = Trainer(game, Points(ring(), batch_size=8), optimizers, 0, schedule, **{"max_steps": 4, "device": "cpu", **settings})
+    built = Trainer(
+        game, Points(ring(), batch_size=8), optimizers, 0, schedule, **{"max_steps": 4, "device": "cpu", **settings}
+    )
     built.place()
     return built
 
