@@ -134,7 +134,7 @@ def _prepare(command: str, words: Sequence[str]) -> list[str]:
             kept.append(word)
     if (
         command in POSITIONAL
-        and not any("checkpoint=" in w for w in kept)
+        and not any(w.startswith("checkpoint=") for w in kept)
         and not {"--cfg", "-c", "--info", "-i", "-sc"} & set(kept)
     ):
         raise ConfigError(two_lines("which run?", f"gan {command} outputs/train/<run>, or a checkpoint (.pt)"))

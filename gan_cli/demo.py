@@ -16,7 +16,7 @@ def as_text(images: Tensor, columns: int) -> str:
     """Grey images uint8 `[N, 1, H, W]` as lines of half blocks, two pixels a character."""
     rows = [torch.cat(list(row), dim=-1)[0] for row in images.split(columns)]
     lines = []
-    for top, bottom in torch.cat(rows).view(-1, 2, rows[0].shape[1]).unbind(1):
+    for top, bottom in torch.cat(rows).view(-1, 2, rows[0].shape[1]):
         pairs = zip(top.tolist(), bottom.tolist(), strict=True)
         lines.append("".join(" ▄▀█"[2 * (upper > 110) + (lower > 110)] for upper, lower in pairs))
     return "\n".join(lines)
@@ -24,7 +24,7 @@ def as_text(images: Tensor, columns: int) -> str:
 
 def main() -> None:
     run = train("experiment=demo")
-    distance = evaluate(run.folder, "detector=pixels", "n=1797").metrics["fd_pixels"]
+    distance = evaluate(run.folder, "detector=pixels", "metrics=[fid]", n=1797).fd_pixels
     grid = run.folder / "samples" / "demo.png"
     digits = pictures.to_uint8(sample(run.folder, "n=100", f"out={grid}"))
     encoding = sys.stdout.encoding or ""

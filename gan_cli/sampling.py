@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -37,3 +37,30 @@ def blocks(game: Game, generator: nn.Module, seed: int, n: int, device: torch.de
 def draw(game: Game, generator: nn.Module, seed: int, n: int, device: torch.device) -> Tensor:
     """Samples 0 ... n - 1 as one tensor on the CPU: `[n, C, H, W]` in [-1, 1], or points `[n, D]`."""
     return torch.cat([block.cpu() for block in blocks(game, generator, seed, n, device)])
+
+
+@torch.no_grad()
+def steps_along_paths(
+    game: Game, generator: nn.Module, seed: int, n: int, epsilon: float, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """`n` pairs of samples at latents `epsilon` apart, at random places of the great circles between two latents.
+
+    Needs a game with a `prior` of latents; yields float images `[<= BLOCK, C, H, W]` in pieces.
+    """
+    prior: Callable[[Batch], Tensor] = game.prior  # type: ignore[attr-defined]
+    for block in range(-(-n // BLOCK)):
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(rng.mix(seed, "paths", block))
+            batch = Batch(torch.zeros(BLOCK, dtype=torch.int64, device=device))
+            start, end = prior(batch), prior(batch)
+            t = torch.rand(BLOCK, 1, device=device)
+            pair = [generator(slerp(start, end, at), batch.label)[: n - block * BLOCK] for at in (t, t + epsilon)]
+        yield pair[0], pair[1]
+
+
+def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
+    """Spherical interpolation of latents `[N, Z]` at `t` `[N, 1]`: along the great circle, lengths interpolated too."""
+    length_a, length_b = a.norm(dim=1, keepdim=True), b.norm(dim=1, keepdim=True)
+    angle = ((a * b).sum(1, keepdim=True) / (length_a * length_b)).clamp(-1, 1).acos()
+    direction = ((1 - t) * angle).sin() * a / length_a + (t * angle).sin() * b / length_b
+    return direction / angle.sin().clamp_min(1e-8) * ((1 - t) * length_a + t * length_b)

@@ -13,6 +13,7 @@ LEAVES = ("losses", "penalties", "auxiliaries", "priors", "augment", "networks",
 LAYERS = (
     ("cli", "help", "completion", "demo", "__main__"),
     ("commands",),
+    ("evaluation",),
     ("restore",),
     ("config",),
     ("callbacks",),

@@ -1,11 +1,10 @@
-"""gan eval: how far a generator's samples are from the data."""
+"""gan eval: how far samples are from the data, each number with its convention, sizes and error bar."""
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,41 +13,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gan_cli import console
 from gan_cli.config import compose
-from gan_cli.config.errors import ConfigError
+from gan_cli.config.errors import ConfigError, two_lines
 from gan_cli.config.schema import validated
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from gan_cli.metrics.detectors import Detector
-    from gan_cli.metrics.moments import Gaussian
+    from gan_cli.evaluation.measure import Evaluation, Plan
+    from gan_cli.evaluation.sources import Source
 
 log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class Value:
-    """A measured number and everything that it means."""
-
-    value: float
-    se: float | None  # standard error, where one is known
-    n_fake: int
-    n_real: int
-    convention: str
-    reference: str
-    detector: str
-    weights_sha256: str | None
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What was measured of which source."""
-
-    source: str
-    step: int
-    seed: int
-    ema: bool
-    metrics: dict[str, Value]
+COMMON = ("fid", "fid_debiased", "kid", "prdc")
 
 
 class Request(BaseModel):
@@ -57,98 +31,187 @@ class Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     checkpoint: str
-    n: Annotated[int, Field(ge=2)]
+    reference: str | None
+    root: str | None
+    n: Annotated[int, Field(ge=2)] | None
     seed: Annotated[int, Field(ge=0)]
     ema: bool
+    json_file: str | None = Field(alias="json")
     weights: str | None
+    rows: Annotated[int, Field(ge=2)]
     batch_size: Annotated[int, Field(ge=1)]
     device: str
-    detector: dict[str, Any]
+    cache: str
+    detector: dict[str, Any] = {}
+    metrics: dict[str, Any] = {}
 
 
-def evaluate(source: str | Path, *overrides: str) -> Evaluation:
-    """Measures as `gan eval` does: `evaluate("outputs/train/<run>", "detector=pixels")`; writes nothing."""
-    config = compose.compose("eval", [f"checkpoint={compose.quote(str(source))}", *overrides]).config
-    return _measure(validated(Request, config))[0]
+def evaluate(
+    source: str | Path,
+    *overrides: str,
+    reference: str | Path | None = None,
+    metrics: Sequence[str] | None = None,
+    n: int | None = None,
+) -> Evaluation:
+    """Measures as `gan eval` does: `evaluate("outputs/train/<run>", reference="cifar10:train", metrics=["fid"])`.
+
+    Args:
+        source: A run, a checkpoint, or images.
+        overrides: Any of the command line's words, `"detector=pixels"`.
+        reference, metrics, n: The same as `reference=...`, `metrics=[...]`, `n=...`.
+
+    Returns:
+        Values by name, each with `.value`, `.se`, `.n`, `.convention`: `found.fid.value`. Writes nothing, unless
+        `json=...` is given.
+    """
+    words = [f"checkpoint={compose.quote(str(source))}", *overrides]
+    words += [f"reference={compose.quote(str(reference))}"] if reference is not None else []
+    words += [f"metrics=[{','.join(metrics)}]"] if metrics is not None else []
+    words += [f"n={n}"] if n is not None else []
+    request = validated(Request, compose.compose("eval", words).config)
+    evaluation, _ = _evaluate(request)
+    _write(request, evaluation, None)
+    return evaluation
 
 
 def main(words: Sequence[str]) -> None:
     """The command line: `words` after `gan eval`."""
+    if "checkpoint='cache'" in words and not Path("cache").exists():
+        show_cache([word for word in words if word != "checkpoint='cache'"])
+        return
     with compose.friendly("eval", words):
-        compose.hydra_main("eval", _job)()
+        compose.hydra_main("eval", _job)
+
+
+def show_cache(words: Sequence[str]) -> None:
+    """Lists the kept features of references."""
+    from gan_cli.metrics.cache import Cache
+
+    console.set_up()
+    folder = Path(compose.compose("eval", ["checkpoint=none", *words]).config["cache"]).expanduser() / "references"
+    entries = Cache(folder).entries()
+    log.info("%d references in %s", len(entries), folder)
+    for row in entries:
+        size = f"{row['bytes'] / 2**20:.1f} MiB"
+        log.info(
+            "  %s  %9s  n=%-6s %s  data %s", row["key"][:12], size, row["n"], row["preprocessing"], row["data"][:12]
+        )
 
 
 def _job(config: DictConfig) -> None:
-    from gan_cli.files import write_json
-
     console.set_up()
     request = validated(Request, compose.plain(config))
-    evaluation, run = _measure(request)
-    for name, value in evaluation.metrics.items():
-        sizes = f"{value.n_fake} samples against {value.n_real} of {value.reference}"
-        log.info("%s = %.4f  (%s; %s)", name, value.value, sizes, value.convention)
-    if run is not None:
-        import os
-
-        path = run.evals / f"{os.environ[compose.STAMP]}.json"
-        write_json(path, asdict(evaluation))
-        log.info("written to %s", path)
-    else:
-        log.info("%s", json.dumps(asdict(evaluation)))
+    evaluation, source = _evaluate(request)
+    _report(evaluation)
+    _write(request, evaluation, source)
 
 
-def _measure(request: Request) -> tuple[Evaluation, Any]:
-    from gan_cli import pictures, sampling
-    from gan_cli.config import build, trust
-    from gan_cli.metrics.frechet import frechet_distance
-    from gan_cli.restore import restore
+def _evaluate(request: Request) -> tuple[Evaluation, Source]:
+    from gan_cli.evaluation import measure, sources
+    from gan_cli.metrics import NotMeasurable
     from gan_cli.training.runtime import fix_algorithms, pick_device
 
-    problems = build.check_part("detector", request.detector, trust.for_runs())
-    if problems:
-        raise ConfigError(*problems)
     try:
         device = pick_device(request.device)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     fix_algorithms()
-    restored = restore(request.checkpoint, request.ema, device)
-    if not restored.config["dataset"]["resolution"]:
-        raise ConfigError("gan eval compares images, and this run makes points")
-    problems = build.check_part("dataset", restored.config["dataset"], trust.for_checkpoints())
+    source = sources.open_source(request.checkpoint, request.n, request.seed, request.ema, device)
+    reference = sources.open_reference(request.reference, request.root, source)
+    if source.points != reference.points:
+        raise ConfigError(f"{request.checkpoint} and {reference.name} cannot be compared: one holds points, one images")
+    plan = _plan(request, source, reference, device)
+    evaluation = measure.Evaluation(source.name, source.step, request.seed, request.ema)
+    try:
+        return measure.measure(source, reference, plan, evaluation), source
+    except (NotMeasurable, ValueError) as error:
+        raise error if isinstance(error, ConfigError) else ConfigError(str(error)) from error
+
+
+def _suiting(source: Source, reference: Source) -> str:
+    """The detector for these data: Inception means nothing for points or for grey labelled images."""
+    if source.points:
+        return "points"
+    labelled = reference.labelled
+    grey = labelled is not None and labelled.classes > 1 and labelled.images.shape[1] == 1
+    return "classifier" if grey else "inception"
+
+
+# What the detectors that are chosen by default are asked, unless metrics or a preset says otherwise.
+SUITING = {"points": ("point_modes",), "classifier": (*COMMON, "modes"), "inception": (*COMMON, "inception_score")}
+
+
+def _plan(request: Request, source: Source, reference: Source, device: Any) -> Plan:
+    from gan_cli.evaluation.measure import Plan
+
+    detectors, metrics = request.detector, request.metrics
+    if not (detectors and metrics):
+        name = next(iter(detectors), None) or _suiting(source, reference)
+        wanted = SUITING.get(name, COMMON)
+        chosen = compose.compose(
+            "eval",
+            [
+                f"checkpoint={compose.quote(request.checkpoint)}",
+                f"detector={name}",
+                f"metrics=[{','.join(wanted)}]",
+                f"cache={compose.quote(request.cache)}",
+                *([f"weights={compose.quote(request.weights)}"] if request.weights else []),
+            ],
+        ).config
+        detectors, metrics = detectors or chosen["detector"], metrics or chosen["metrics"]
+    cache = Path(request.cache).expanduser() / "references"
+    built = _built("detector", detectors)
+    return Plan(
+        {name: detector.to(device) for name, detector in built.items()},
+        _built("metrics", metrics),
+        request.rows,
+        request.batch_size,
+        cache,
+        request.seed,
+    )
+
+
+def _built(group: str, nodes: Mapping[str, Any]) -> dict[str, Any]:
+    from gan_cli.config import build, trust
+
+    problems = [p for name, node in nodes.items() for p in build.check_part(f"{group}.{name}", node, trust.for_runs())]
     if problems:
         raise ConfigError(*problems)
-    detector: Detector = build.make("detector", request.detector).to(device)
-    data = build.data(restored.config)
-    real = _statistics(detector, data.images.split(request.batch_size))  # type: ignore[attr-defined]
-    blocks = sampling.blocks(restored.game, restored.generator, request.seed, request.n, device)
-    fake = _statistics(detector, _rebatched((pictures.to_uint8(b) for b in blocks), request.batch_size))
-    name = f"fd_{detector.name}" if detector.name else "fid"
-    dataset = restored.config["dataset"]
-    target = dataset["source"]["_target_"].rsplit(".", 1)[-1]
-    value = Value(
-        frechet_distance(fake, real),
-        None,
-        fake.n,
-        real.n,
-        detector.convention,
-        f"{target}:{dataset['split']}",
-        detector.name or "inception",
-        detector.digest,
-    )
-    source = str(restored.path)
-    return Evaluation(source, restored.step, request.seed, request.ema, {name: value}), restored.run
+    return {name: build.make(f"{group}.{name}", node) for name, node in nodes.items()}
 
 
-def _rebatched(blocks: Iterable[Tensor], size: int) -> Iterator[Tensor]:
-    for block in blocks:
-        yield from block.split(size)
+def _report(evaluation: Evaluation) -> None:
+    """A table: name, value ± standard error, sizes, what it is."""
+    width = max((len(name) for name in evaluation), default=0)
+    for name, value in evaluation.items():
+        number = f"{value.value:.5g}" + (f" ± {value.se:.2g}" if value.se is not None else "")
+        sizes = f"n={value.n_fake}/{value.n_real}"
+        log.info("%-*s  %-18s  %-14s  %s", width, name, number, sizes, value.convention)
+    for name, reason in evaluation.refused.items():
+        log.info("%-*s  not measured: %s", width, name, reason)
+    references = {value.reference for value in evaluation.values()}
+    digests = {f"{v.detector} {v.weights_sha256[:12]}" for v in evaluation.values() if v.weights_sha256}
+    weights = f"; weights {', '.join(sorted(digests))}" if digests else ""
+    log.info("of %s against %s, seed %d%s", evaluation.source, ", ".join(sorted(references)), evaluation.seed, weights)
 
 
-def _statistics(detector: Detector, batches: Iterable[Tensor]) -> Gaussian:
-    from gan_cli.metrics.moments import Moments
+def _write(request: Request, evaluation: Evaluation, source: Source | None) -> None:
+    """evals/<stamp>.json of a run, with the pictures beside it; the file that json= names."""
+    from gan_cli import pictures
+    from gan_cli.evaluation.measure import as_record
+    from gan_cli.files import write_json
 
-    moments = Moments()
-    for batch in batches:
-        moments.add(detector(batch).cpu())
-    return moments.finish()
+    targets = [Path(request.json_file)] if request.json_file else []
+    if source is not None and source.run is not None:
+        targets.append(source.run.evals / f"{os.environ[compose.STAMP]}.json")
+    for target in targets:
+        try:
+            write_json(target, as_record(evaluation))
+        except OSError as error:
+            raise ConfigError(two_lines(f"{target} cannot be written", str(error))) from error
+        for name, images in evaluation.pictures.items():
+            half = len(images) // 2
+            rows = images.view(2, half, *images.shape[1:]).flatten(0, 1)
+            pictures.save(pictures.grid(rows, columns=half), target.with_name(f"{target.stem}-{name}.png"))
+        if source is not None:
+            log.info("written to %s", target)

@@ -57,7 +57,7 @@ def sample(source: str | Path, *overrides: str) -> Tensor:
 def main(words: Sequence[str]) -> None:
     """The command line: `words` after `gan sample`."""
     with compose.friendly("sample", words):
-        compose.hydra_main("sample", _job)()
+        compose.hydra_main("sample", _job)
 
 
 def _job(config: DictConfig) -> None:

@@ -31,6 +31,7 @@ class Result:
     step: int
     images: int
     metrics: dict[str, float]
+    score: float | None = None  # the best measurement, which a sweep minimises
 
 
 def train(*overrides: str) -> Result:
@@ -56,15 +57,12 @@ def main(words: Sequence[str]) -> None:
         train(*words)
         return
     overrides = [word for word in words if not word.startswith("-")]
-    failures: list[BaseException] = []
     with compose.friendly("train", overrides):
-        compose.hydra_main("train", lambda config: _job(config, overrides, failures))()
-    if failures:
-        raise failures[0]
+        compose.hydra_main("train", lambda config: _job(config, overrides))
 
 
-def _job(config: DictConfig, overrides: Sequence[str], failures: list[BaseException]) -> float | None:
-    """Hydra's task. Errors are kept for `main` to raise, for Hydra would talk about them; a sweep goes on."""
+def _job(config: DictConfig, overrides: Sequence[str]) -> float | None:
+    """Hydra's task: one run, or one job of a sweep."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
@@ -76,12 +74,11 @@ def _job(config: DictConfig, overrides: Sequence[str], failures: list[BaseExcept
         log.info("\n#%s  %s", meta.job.num, " ".join(overrides))
     folder = Path(meta.runtime.output_dir)
     try:
-        return _start(compose.inside_hydra(config), overrides).metrics.get("score")
+        return _start(compose.inside_hydra(config), overrides).score
     except Exception as error:
         if sweep:
             log.warning("#%s failed: %s", meta.job.num, error)
-        failures.append(error)
-        return float("nan") if sweep else None
+        raise
     finally:
         _leave_no_empty_folder(folder)
 
@@ -166,7 +163,9 @@ def _conclude(job: Job, result: dict[str, Any]) -> Result:
     log.info("  gan sample %s n=64", folder)
     log.info("  gan eval %s", folder)
     log.info("  %s trainer.max_steps=%d", resume, 2 * step)
-    return Result(folder, result["status"], step, result["images"], result["last"])
+    best = result["best"]
+    score = None if best is None else float(best["value"])
+    return Result(folder, result["status"], step, result["images"], result["last"], score)
 
 
 def play_rank(job: Job, rank: int) -> dict[str, Any]:
@@ -225,7 +224,7 @@ def _guarded(trainer: Trainer, run: Any) -> dict[str, Any]:
                 "images": clock.images,
                 "seconds": clock.seconds,
                 "images_per_second": (clock.images - begun.images) / spent,
-                "best": None,
+                "best": trainer.best,
                 "last": _last(trainer, run),
             }
         )

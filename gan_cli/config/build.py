@@ -45,6 +45,7 @@ def _model_nodes(config: Mapping[str, Any]) -> list[Node]:
 def _nodes(config: Mapping[str, Any]) -> list[Node]:
     """The parts of a run."""
     named = [(f"callback.{name}", node) for name, node in (config.get("callback") or {}).items()]
+    named += [("evaluation", config["evaluation"])]
     plain = [("dataset", config["dataset"]), ("schedule", config["schedule"]), *named]
     return [
         *_model_nodes(config),
@@ -159,5 +160,6 @@ def trainer(config: Mapping[str, Any], rank: int = 0) -> Trainer:
 
 
 def callbacks(config: Mapping[str, Any]) -> Sequence[Callback]:
-    """The callbacks in their order."""
-    return [make(f"callback.{name}", node) for name, node in (config.get("callback") or {}).items()]
+    """The callbacks in their order; measurements come first, so that the others see them."""
+    named = (config.get("callback") or {}).items()
+    return [make("evaluation", config["evaluation"]), *(make(f"callback.{name}", node) for name, node in named)]

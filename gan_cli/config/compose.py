@@ -62,14 +62,27 @@ def _version() -> dict[str, Any]:
     return {} if HYDRA_1_4 else {"version_base": "1.3"}
 
 
-def hydra_main(command: str, task: Callable[[DictConfig], Any]) -> Callable[[], Any]:
-    """`task` as Hydra's main function of `conf/<command>.yaml`: single runs, sweeps, --cfg, completion."""
+def hydra_main(command: str, task: Callable[[DictConfig], Any]) -> None:
+    """Runs `task` as Hydra's main function of `conf/<command>.yaml`: single runs, sweeps, --cfg, completion.
+
+    Errors of the task are kept until Hydra is done, for it would talk about them itself; a sweep goes on after one.
+    """
     os.environ.get(STAMP) or new_stamp()
     settings: dict[str, Any] = _version()
     if HYDRA_1_4:
         settings["execution_whitelist"] = ("gan_cli.*", "torch.nn.*", "torch.optim.*")
-    main: Callable[[], Any] = hydra.main(config_path=conf_dir(), config_name=command, **settings)(task)
-    return main
+    failures: list[Exception] = []
+
+    def quiet(config: DictConfig) -> Any:
+        try:
+            return task(config)
+        except Exception as error:
+            failures.append(error)
+            return float("nan")  # the worst score, to whatever sweeps
+
+    hydra.main(config_path=conf_dir(), config_name=command, **settings)(quiet)()
+    if failures:
+        raise failures[0]
 
 
 def plain(config: DictConfig) -> dict[str, Any]:

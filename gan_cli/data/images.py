@@ -155,10 +155,14 @@ class Images:
             images = torch.where((coin < 0.5).to(self.device).view(-1, 1, 1, 1), images.flip(-1), images)
         return Batch(self.labels[index].to(self.device), images)
 
+    def quantised(self, n: int) -> Tensor:
+        """At most `n` real images as they are stored, uint8 `[n, C, H, W]` on the CPU, spread over the data set."""
+        index = torch.linspace(0, len(self) - 1, min(n, len(self)), dtype=torch.float64).round().long()
+        return self.images[index.to(self.images.device)].cpu()
+
     def preview(self, n: int) -> Tensor:
-        """`n` real images, `[n, C, H, W]` in [-1, 1], spread over the data set."""
-        index = torch.linspace(0, len(self) - 1, min(n, len(self))).long()
-        return to_float(self.images[index.to(self.images.device)].cpu())
+        """At most `n` real images, `[n, C, H, W]` in [-1, 1], spread over the data set."""
+        return to_float(self.quantised(n))
 
     def fingerprint(self) -> str:
         """sha256 of the decoded pixels, their shape and the labels."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -15,12 +16,16 @@ from gan_cli.types import Batch, NonNegative, NonNegativeInt, Positive, Positive
 Density = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]  # (n, generator) -> points [n, 2], component [n]
 
 
-def _mixture(centres: Tensor, std: float) -> Density:
-    def draw(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        component = torch.randint(len(centres), (n,), generator=generator)
-        return centres[component] + std * torch.randn(n, 2, generator=generator), component
+@dataclass(frozen=True)
+class Mixture:
+    """Equally likely Gaussians: centres `[K, 2]` and one standard deviation."""
 
-    return draw
+    centres: Tensor
+    std: float
+
+    def __call__(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        component = torch.randint(len(self.centres), (n,), generator=generator)
+        return self.centres[component] + self.std * torch.randn(n, 2, generator=generator), component
 
 
 def ring_centres(modes: int, radius: float) -> Tensor:
@@ -35,14 +40,14 @@ def grid_centres(side: int, spacing: float) -> Tensor:
     return torch.cartesian_prod(line, line)
 
 
-def ring(modes: PositiveInt = 8, radius: Positive = 2.0, std: Positive = 0.02) -> Density:
+def ring(modes: PositiveInt = 8, radius: Positive = 2.0, std: Positive = 0.02) -> Mixture:
     """Gaussians on a circle (Unrolled GAN, arXiv 1611.02163, figure 1)."""
-    return _mixture(ring_centres(modes, radius), std)
+    return Mixture(ring_centres(modes, radius), std)
 
 
-def grid(side: PositiveInt = 5, spacing: Positive = 2.0, std: Positive = 0.05) -> Density:
+def grid(side: PositiveInt = 5, spacing: Positive = 2.0, std: Positive = 0.05) -> Mixture:
     """side x side Gaussians on a lattice (VEEGAN, arXiv 1705.07761, section 4.1)."""
-    return _mixture(grid_centres(side, spacing), std)
+    return Mixture(grid_centres(side, spacing), std)
 
 
 def swiss_roll(noise: NonNegative = 0.05, scale: Positive = 0.15) -> Density:
@@ -103,6 +108,14 @@ class Points:
     def preview(self, n: int) -> Tensor:
         """`n` points, always the same."""
         return self.density(n, rng.generator("points", "preview"))[0]
+
+    def quantised(self, n: int) -> Tensor:
+        """The same: points are measured as they are."""
+        return self.preview(n)
+
+    def reference(self, seed: int) -> tuple[Tensor, Tensor]:
+        """`size` points and their components, for measuring against; a function of the seed."""
+        return self.density(self.size, rng.generator(seed, "reference"))
 
     def fingerprint(self) -> str:
         """sha256 of a fixed draw, which changes when the density does."""

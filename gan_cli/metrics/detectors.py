@@ -1,38 +1,65 @@
-"""What sees images for a metric: uint8 `[N, C, H, W]` in, float64 features `[N, F]` out."""
+"""What sees images for a metric: uint8 (or float 0 ... 255) `[N, C, H, W]` in, float features `[N, F]` out."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import Protocol
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
 
+from gan_cli.metrics.features import Seen
 
-class Detector(Protocol):
+
+class Labelled(NamedTuple):
+    """The real images that a detector may be fitted to."""
+
+    images: Tensor  # uint8 [N, C, H, W]
+    labels: Tensor  # int64 [N]
+    classes: int  # 0 when unlabelled
+    fingerprint: str
+
+
+class Detector:
     """A detector names itself in everything that is measured with it."""
 
     name: str  # suffix of the metrics' names, empty for the 2015 Inception
     convention: str  # what happens to an image before and inside the detector
-    digest: str | None  # sha256 of the weights; None when there are none
+    digest: str | None = None  # sha256 of the weights; None when there are none
+    device = torch.device("cpu")
 
-    def to(self, device: torch.device) -> Detector: ...
-    def __call__(self, images: Tensor) -> Tensor: ...
+    def to(self, device: torch.device) -> Self:
+        """Where it computes from now on."""
+        self.device = device
+        return self
+
+    def prepare(self, data: Labelled | None) -> Detector:
+        """The detector for this reference; most are the same for any."""
+        return self
+
+    def __call__(self, images: Tensor) -> Seen:
+        """Features of uint8 (or float 0 ... 255) images `[N, C, H, W]`."""
+        raise NotImplementedError(f"{type(self).__name__}.__call__")
 
 
-class Pixels:
+class Pixels(Detector):
     """The pixel values themselves, as fractions of white: F = C·H·W."""
 
     name = "pixels"
     convention = "pixels/255"
-    digest = None
 
-    def to(self, device: torch.device) -> Pixels:
-        self.device = device
-        return self
+    def __call__(self, images: Tensor) -> Seen:
+        return Seen(images.to(self.device).flatten(1).float() / 255)
 
-    def __call__(self, images: Tensor) -> Tensor:
-        return images.flatten(1).double() / 255
+
+class Coordinates(Detector):
+    """Points as their own features: F = D."""
+
+    name = "points"
+    convention = "coordinates"
+
+    def __call__(self, images: Tensor) -> Seen:
+        return Seen(images.to(self.device).float())
 
 
 def sha256(path: str) -> str:

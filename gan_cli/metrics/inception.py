@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from functools import cache
 from pathlib import Path
+from typing import Self
 from urllib.error import URLError
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from gan_cli.metrics.detectors import sha256
+from gan_cli.metrics.detectors import Detector, sha256
+from gan_cli.metrics.features import Seen
+from gan_cli.metrics.resize import RESIZES, resize
 
 SIDE = 299
 FILE = "pt_inception-2015-12-05-6726825d.pth"
@@ -86,51 +88,48 @@ def build_network(state: dict[str, Tensor]) -> nn.Module:
     return nn.Sequential(*stages).requires_grad_(False).to(memory_format=torch.channels_last)
 
 
-@cache
-def tf1_bilinear(size: int, target: int = SIDE) -> Tensor:
-    """`[target, size]`: row j mixes the neighbours of j·size/target, as TensorFlow 1 resized (no half-pixel shift)."""
-    position = torch.arange(target, dtype=torch.float64) * (size / target)
-    low = position.floor().long().clamp(max=size - 1)
-    high = (low + 1).clamp(max=size - 1)
-    fraction = position - low
-    rows = torch.arange(target)
-    matrix = torch.zeros(target, size, dtype=torch.float64)
-    matrix[rows, low] += 1 - fraction
-    matrix[rows, high] += fraction
-    return matrix.float()
+class Inception(Detector):
+    """The 2048 features of the last pooling, and the 1008 logits without bias where the weights have them.
 
-
-class Inception:
-    """2048 features of the last pooling; float32, TF32 off.
+    float32, TF32 off, convolutions fused with their batch norms, channels last.
 
     Args:
-        weights: A state dict of the network; with or without the `fc` layer.
+        weights: A state dict of the network, with or without the `fc` layer.
+        resize: tf1 (the published FID) | torch (pytorch-fid) | clean (clean-fid).
     """
 
-    name = ""
-    convention = "inception-2015-12-05, tf1 bilinear 299, float32"
-
-    def __init__(self, weights: str | None = None) -> None:
+    def __init__(self, weights: str | None = None, resize: str = "tf1") -> None:
+        if resize not in RESIZES:
+            raise ValueError(f"detector.inception.resize={resize} is unknown: choose one of {', '.join(RESIZES)}")
         path = find_weights(weights)
-        self.digest: str | None = sha256(str(path))
+        self.digest = sha256(str(path))
         if path.name == FILE and not self.digest.startswith(DIGEST_PREFIX):
             raise WeightsMissing(f"{path} is damaged: its sha256 is {self.digest[:8]}..., not {DIGEST_PREFIX}...")
-        self.network = build_network(torch.load(path, map_location="cpu", weights_only=True))
-        self.device = torch.device("cpu")
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        self._set_up(state, resize)
 
-    def to(self, device: torch.device) -> Inception:
+    def _set_up(self, state: dict[str, Tensor], resize: str) -> None:
+        self.resize = resize
+        self.name = ""
+        self.convention = f"inception-2015-12-05, {resize} resize to {SIDE}, float32"
+        self.network = build_network(state)
+        self.head = state.get("fc.weight")
+        # TensorFlow's preprocessing, and pytorch-fid's.
+        self.shift, self.scale = (127.5, 127.5) if resize == "torch" else (128.0, 128.0)
+
+    def to(self, device: torch.device) -> Self:
         self.network.to(device)
-        self.device = device
-        return self
+        self.head = None if self.head is None else self.head.to(device)
+        return super().to(device)
 
     @torch.inference_mode()
-    def __call__(self, images: Tensor) -> Tensor:
-        images = images.to(self.device)
-        images = images.expand(-1, 3, -1, -1)
-        down = tf1_bilinear(images.shape[-2]).to(self.device)
-        across = tf1_bilinear(images.shape[-1]).to(self.device)
-        floats = down @ images.float() @ across.T
-        floats = ((floats - 128) / 128).contiguous(memory_format=torch.channels_last)
+    def __call__(self, images: Tensor) -> Seen:
+        floats = images.to(self.device).float()
+        floats = resize(floats, RESIZES[self.resize], SIDE)
+        if self.resize == "clean":
+            floats = floats.clamp(0, 255)  # bicubic overshoots, and Pillow cuts that off
+        floats = ((floats - self.shift) / self.scale).expand(-1, 3, -1, -1)
+        floats = floats.contiguous(memory_format=torch.channels_last)
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
             features: Tensor = self.network(floats)
-        return features.double()
+        return Seen(features, None if self.head is None else features @ self.head.T)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import torch
 from torch import Tensor
+
+FOLD = 512  # rows that are gathered before one matrix product adds them
 
 
 class Moments:
@@ -18,26 +21,28 @@ class Moments:
     def __init__(self) -> None:
         self.n = 0
         self._rows: list[Tensor] = []
+        self._waiting = 0
         self._shift: Tensor | None = None
-        self._sum: Tensor | None = None
-        self._outer: Tensor | None = None
+        self._sum = torch.empty(0)
+        self._outer = torch.empty(0)
 
     def add(self, features: Tensor) -> None:
-        features = features.double()
+        """Rows in any number, none included."""
+        if not len(features):
+            return
         self.n += len(features)
-        self._rows.append(features)
-        if self.n > features.shape[1] or self._outer is not None:
+        self._waiting += len(features)
+        self._rows.append(features.double())
+        if self._waiting > (features.shape[1] if self._shift is None else FOLD):
             self._fold()
 
     def _fold(self) -> None:
         rows = torch.cat(self._rows)
-        self._rows = []
+        self._rows, self._waiting = [], 0
         if self._shift is None:
             self._shift = rows.mean(0)
             self._sum = torch.zeros_like(self._shift)
             self._outer = rows.new_zeros(rows.shape[1], rows.shape[1])
-        assert self._sum is not None
-        assert self._outer is not None
         centred = rows - self._shift
         self._sum += centred.sum(0)
         self._outer.addmm_(centred.T, centred)
@@ -46,15 +51,52 @@ class Moments:
         """The Gaussian with these moments. Raises ValueError below 2 samples."""
         if self.n < 2:
             raise ValueError(f"{self.n} samples have no covariance: give at least 2")
-        if self._outer is None:
+        if self._shift is None:
             rows = torch.cat(self._rows)
             mean = rows.mean(0)
             return Gaussian(self.n, mean, factor=((rows - mean) / (self.n - 1) ** 0.5).T)
-        assert self._shift is not None
-        assert self._sum is not None
+        if self._rows:
+            self._fold()
         offset = self._sum / self.n
         covariance = (self._outer - self.n * torch.outer(offset, offset)) / (self.n - 1)
         return Gaussian(self.n, self._shift + offset, covariance=covariance)
+
+    @property
+    def raw_rows(self) -> Tensor | None:
+        """All rows, while they are still kept as they are."""
+        return torch.cat(self._rows) if self._shift is None and self._rows else None
+
+
+def pooled(parts: Sequence[Moments]) -> Gaussian:
+    """The Gaussian of all samples together, from those of disjoint parts."""
+    rows = [part.raw_rows for part in parts]
+    kept = [r for r in rows if r is not None]
+    if len(kept) == len(parts):
+        total = Moments()
+        total.add(torch.cat(kept))
+        return total.finish()
+    return combined([part.finish() for part in parts if part.n > 1])
+
+
+def combined(parts: Sequence[Gaussian]) -> Gaussian:
+    """The Gaussian of the union of disjoint sets (the law of total covariance, with n - 1)."""
+    n = sum(part.n for part in parts)
+    mean = torch.stack([part.n * part.mean for part in parts]).sum(0) / n
+    scatter = torch.zeros(len(mean), len(mean), dtype=mean.dtype)
+    for part in parts:
+        offset = part.mean - mean
+        scatter += (part.n - 1) * part.covariance + part.n * torch.outer(offset, offset)
+    return Gaussian(n, mean, covariance=scatter / (n - 1))
+
+
+def without(whole: Gaussian, part: Gaussian) -> Gaussian:
+    """The Gaussian of what is left of a set when a part of it is taken away."""
+    n = whole.n - part.n
+    mean = (whole.n * whole.mean - part.n * part.mean) / n
+    to_whole, to_part = mean - whole.mean, part.mean - whole.mean
+    scatter = (whole.n - 1) * whole.covariance - (part.n - 1) * part.covariance
+    scatter -= n * torch.outer(to_whole, to_whole) + part.n * torch.outer(to_part, to_part)
+    return Gaussian(n, mean, covariance=scatter / (n - 1))
 
 
 class Gaussian:
@@ -75,7 +117,7 @@ class Gaussian:
 
     @cached_property
     def factor(self) -> Tensor:
-        """`[F, r]`; the thin one, or the symmetric square root's columns."""
+        """`[F, r]`; the thin one, or the eigenvectors scaled by the roots of their eigenvalues."""
         if self.thin is not None:
             return self.thin
         values, vectors = torch.linalg.eigh(self.covariance)

@@ -111,6 +111,8 @@ class Trainer:
         self.folder: Path | None = None
         self.config = ""
         self.callbacks: Sequence[Callback] = ()
+        self.best: dict[str, float | str] | None = None  # the best measurement so far, where something measures
+        self.enough = False  # set by what decides that going on is no use
 
     def place(self) -> None:
         """Moves everything to the device; all ranks start from rank 0's weights."""
@@ -129,7 +131,7 @@ class Trainer:
         for callback in self.callbacks:
             callback.on_start(self)
         started, before = time.perf_counter(), self.clock.seconds
-        while not (finished := self.runtime.agree(self.limits.reached(self.clock))):
+        while not (finished := self.runtime.agree(self.enough or self.limits.reached(self.clock))):
             if self.runtime.agree(stop.asked):
                 break
             self.step()

@@ -1,0 +1,130 @@
+"""Measuring while training: cheap, on the same latents every time, without a trace in the random state."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from gan_cli import pictures, sampling
+from gan_cli.callbacks import Callback
+from gan_cli.files import read_json_lines
+from gan_cli.metrics import Context, Metric
+from gan_cli.metrics.cache import Cache
+from gan_cli.metrics.detectors import Detector
+from gan_cli.metrics.features import Collector, Features
+from gan_cli.metrics.frechet import Frechet
+from gan_cli.metrics.kernel import Kernel
+from gan_cli.runs import Run
+from gan_cli.training import checkpoint
+from gan_cli.training.trainer import Trainer
+from gan_cli.types import PositiveInt
+
+log = logging.getLogger(__name__)
+
+METRICS: dict[str, Metric] = {"kid": Kernel(subsets=False), "fid": Frechet()}
+BATCH = 250  # images a pass of the detector
+
+
+class Evaluation(Callback):
+    """Measures the averaged generator against the training data, keeps best.pt, and may end the run early.
+
+    Args:
+        every_steps: Steps between measurements; None for none.
+        n: Samples, and at most as many real images.
+        metric: kid | fid.
+        detector: What sees the images.
+        patience: Measurements without a better one after which the run ends.
+        cache: Where features of the data are kept.
+    """
+
+    def __init__(
+        self,
+        every_steps: PositiveInt | None,
+        n: PositiveInt,
+        metric: str,
+        detector: Detector,
+        patience: PositiveInt | None,
+        cache: str,
+    ) -> None:
+        if metric not in METRICS:
+            raise ValueError(f"evaluation.metric={metric} is unknown: choose one of {', '.join(METRICS)}")
+        self.every_steps = every_steps
+        self.n = n
+        self.metric = METRICS[metric]
+        suffix = f"_{detector.name}" if detector.name else ""
+        self.short = metric
+        self.name = f"{'fd' if metric == 'fid' and suffix else metric}{suffix}_{n}"
+        self.detector = detector
+        self.patience = patience
+        self.cache = Cache(Path(cache).expanduser())
+        self.real: Features | None = None
+
+    def on_start(self, trainer: Trainer) -> None:
+        if self.every_steps is None:
+            return
+        assert trainer.folder is not None
+        self.detector.to(trainer.runtime.device)
+        # What was best before a resumed session is in its history; lines after its checkpoint do not count.
+        rows = [r for r in read_json_lines(Run(trainer.folder).metrics) if r["step"] <= trainer.clock.step]
+        self.history = [(row[self.name], row["step"]) for row in rows if self.name in row]
+        trainer.best = self._best()
+
+    def _best(self) -> dict[str, float | str] | None:
+        if not self.history:
+            return None
+        value, step = min(self.history)
+        return {"metric": self.name, "value": value, "step": step}
+
+    def _collect(self, batches: Iterator[Tensor]) -> Features:
+        collector = Collector(self.detector, rows=self.n if "rows" in self.metric.needs else 0)
+        for images in batches:
+            collector.add(images)
+        return collector.finish()
+
+    def _reference(self, trainer: Trainer) -> Features:
+        if self.real is None:
+            images = trainer.data.quantised(self.n)
+            facts = {
+                "data": trainer.data.fingerprint(),
+                "n": len(images),
+                "indices": f"spread:{self.n}",
+                "detector": self.detector.name or "inception",
+                "preprocessing": self.detector.convention,
+                "weights": self.detector.digest,
+                "dtype": "float32 features, float64 moments",
+                "collected": sorted(self.metric.needs),
+                "rows": self.n,
+            }
+            self.real = self.cache.get(facts, lambda: self._collect(iter(images.split(BATCH))))
+        return self.real
+
+    def _samples(self, trainer: Trainer) -> Iterator[Tensor]:
+        device = trainer.runtime.device
+        for block in sampling.blocks(trainer.game, trainer.ema.network, trainer.seed, self.n, device):
+            yield (pictures.to_uint8(block) if block.ndim == 4 else block).cpu()
+
+    @torch.no_grad()
+    def on_step(self, trainer: Trainer) -> None:
+        if self.every_steps is None or trainer.clock.step % self.every_steps:
+            return
+        found = self.metric.compute(self._collect(self._samples(trainer)), self._reference(trainer), Context())
+        value = found[self.short].value
+        if not math.isfinite(value):
+            return
+        better = not self.history or value < min(self.history)[0]
+        self.history.append((value, trainer.clock.step))
+        trainer.best = self._best()
+        trainer.publish({self.name: value})
+        if better:
+            assert trainer.folder is not None
+            trainer.check_finite()
+            checkpoint.save(trainer.state_dict(), Run(trainer.folder).checkpoints / "best.pt")
+        steps = [step for _, step in self.history]
+        if self.patience is not None and len(steps) - 1 - steps.index(min(self.history)[1]) >= self.patience:
+            log.info("no better %s for %d measurements: the run ends here", self.name, self.patience)
+            trainer.enough = True

@@ -1,0 +1,1 @@
+"""Evaluation: any source of images against any reference, through detectors, by metrics."""

@@ -1,0 +1,134 @@
+"""Images out of folders, zips, .npz and .pt files: all of one size, 8 bits, at least two, or a clear refusal."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from gan_cli.config.errors import ConfigError, two_lines
+from gan_cli.data.folder import EXTENSIONS
+from gan_cli.metrics.moments import Gaussian
+
+Batches = Callable[[int], Iterator[tuple[Tensor, Tensor | None]]]  # size -> images uint8 [n, C, H, W], labels [n]
+
+
+class Stored(NamedTuple):
+    """Images that lie in files, or only their statistics."""
+
+    n: int
+    batches: Batches
+    fingerprint: str
+    statistics: Gaussian | None = None
+
+
+def _decode(name: str, data: bytes) -> np.ndarray:
+    """uint8 [C, H, W]. Raises ConfigError for what is no 8-bit image."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            image.load()
+            if image.mode.startswith(("I", "F")):
+                raise ConfigError(
+                    two_lines(f"{name} has more than 8 bits a value", "convert it: rounding it here would be a guess")
+                )
+            pixels = np.asarray(image if image.mode in ("L", "RGB") else image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(two_lines(f"{name} cannot be read ({error})", "remove it, or fetch it again")) from error
+    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+
+def _from_images(place: str, names: Sequence[str], read: Callable[[str], bytes]) -> Stored:
+    """Named image files, in the order of their names."""
+    if not names:
+        kinds = ", ".join(sorted(e[1:] for e in EXTENSIONS))
+        raise ConfigError(two_lines(f"{place} holds no images", f"give one with {kinds} files, nested or flat"))
+    names = sorted(names)
+    digest = hashlib.sha256()
+    for name in names:
+        digest.update(hashlib.sha256(read(name)).digest())
+
+    def batches(size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+        shape = None
+        for start in range(0, len(names), size):
+            pixels = []
+            for name in names[start : start + size]:
+                image = _decode(name, read(name))
+                shape = shape or image.shape
+                if image.shape[1:] != shape[1:]:
+                    sizes = f"{shape[2]} x {shape[1]} and {image.shape[2]} x {image.shape[1]}"
+                    raise ConfigError(
+                        two_lines(f"{place} mixes sizes: {sizes} ({name})", "bring them to one size first")
+                    )
+                pixels.append(image if len(image) == 3 else np.repeat(image, 3, 0))
+            stack = torch.from_numpy(np.stack(pixels))
+            yield stack, None
+
+    return Stored(len(names), batches, digest.hexdigest())
+
+
+def folder(path: Path) -> Stored:
+    """All images below a folder, recursively, whatever the case of their endings."""
+    names = [str(p) for p in path.rglob("*") if p.suffix.lower() in EXTENSIONS and p.is_file()]
+    return _from_images(str(path), names, lambda name: Path(name).read_bytes())
+
+
+def zipped(path: Path) -> Stored:
+    """All images in a zip."""
+    try:
+        archive = zipfile.ZipFile(path)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise ConfigError(two_lines(f"{path} is no zip ({error})", "fetch it again")) from error
+    names = [name for name in archive.namelist() if Path(name).suffix.lower() in EXTENSIONS]
+    return _from_images(str(path), names, archive.read)
+
+
+def tensors(images: Tensor, place: str) -> Stored:
+    """uint8 `[N, C, H, W]`, C 1 or 3."""
+    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
+        found = f"{images.dtype} {list(images.shape)}".replace("torch.", "")
+        raise ConfigError(two_lines(f"{place} holds {found}", "give images as uint8 [N, C, H, W] with 1 or 3 channels"))
+    digest = hashlib.sha256(repr(tuple(images.shape)).encode() + images.contiguous().numpy().tobytes())
+
+    def batches(size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+        for piece in images.split(size):
+            yield piece, None
+
+    return Stored(len(images), batches, digest.hexdigest())
+
+
+def arrays(path: Path) -> Stored:
+    """`.npz`: images as `arr_0` uint8 NHWC, or statistics as `mu` and `sigma`."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            found = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise ConfigError(
+            two_lines(f"{path} cannot be read ({error})", "give an .npz with arr_0, or with mu and sigma")
+        ) from error
+    if {"mu", "sigma"} <= found.keys():
+        mean = torch.from_numpy(found["mu"].astype(np.float64))
+        covariance = torch.from_numpy(found["sigma"].astype(np.float64))
+        if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
+            raise ConfigError(f"{path}: mu {list(mean.shape)} and sigma {list(covariance.shape)} do not fit together")
+        n = int(found["n"]) if "n" in found else 0
+        digest = hashlib.sha256(mean.numpy().tobytes() + covariance.numpy().tobytes()).hexdigest()
+        return Stored(n, lambda size: iter(()), digest, Gaussian(n, mean, covariance=covariance))
+    if "arr_0" not in found:
+        names = ", ".join(found) or "nothing"
+        raise ConfigError(
+            two_lines(f"{path} holds {names}", "give an .npz with arr_0 (uint8 NHWC), or with mu and sigma")
+        )
+    images = found["arr_0"]
+    if images.ndim != 4:
+        raise ConfigError(two_lines(f"{path}: arr_0 is {images.dtype} {list(images.shape)}", "give uint8 [N, H, W, C]"))
+    return tensors(torch.from_numpy(images).permute(0, 3, 1, 2), str(path))

@@ -1,0 +1,174 @@
+"""One evaluation: every image once through every detector, every metric from what was collected."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gan_cli.evaluation.sources import Source
+from gan_cli.metrics import Context, Metric, NotMeasurable
+from gan_cli.metrics.cache import Cache
+from gan_cli.metrics.detectors import Detector
+from gan_cli.metrics.features import Collector, Features
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Value:
+    """A measured number and everything that it means."""
+
+    value: float
+    se: float | None  # standard error, where one is known
+    n_fake: int
+    n_real: int
+    convention: str
+    reference: str
+    detector: str
+    weights_sha256: str | None
+
+    @property
+    def n(self) -> int:
+        """Samples that were measured."""
+        return self.n_fake
+
+
+class Evaluation(dict[str, Value]):
+    """Values by name; each is also an attribute: `evaluation.fid.value`.
+
+    Attributes:
+        source, step, seed, ema: What was measured.
+        refused: Metrics that mean nothing here, and why.
+        pictures: Pictures that metrics drew, uint8 by name.
+    """
+
+    def __init__(self, source: str, step: int | None, seed: int, ema: bool) -> None:
+        super().__init__()
+        self.source = source
+        self.step = step
+        self.seed = seed
+        self.ema = ema
+        self.refused: dict[str, str] = {}
+        self.pictures: dict[str, torch.Tensor] = {}
+
+    def __getattr__(self, name: str) -> Value:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"{name} was not measured: there is {', '.join(self) or 'nothing'}") from None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to measure."""
+
+    detectors: Mapping[str, Detector]
+    metrics: Mapping[str, Metric]
+    rows: int  # most rows of features that are kept for metrics that compare samples with samples
+    batch_size: int
+    cache: Path
+    seed: int
+
+
+def collect(source: Source, detector: Detector, needs: frozenset[str], plan: Plan) -> Features:
+    """One pass of one detector over one source."""
+    collector = Collector(
+        detector,
+        rows=plan.rows if needs & {"rows", "labels", "images"} else 0,
+        logits="logits" in needs,
+        groups="groups" in needs,
+        images="images" in needs,
+    )
+    for images, labels in source.batches(plan.batch_size):
+        collector.add(images, labels)
+    return collector.finish()
+
+
+def _reference(source: Source, detector: Detector, needs: frozenset[str], plan: Plan) -> Features:
+    """The reference's features, kept by content."""
+    if source.statistics is not None:
+        return Features(source.statistics.n, source.statistics)
+    kept = needs - {"groups"}  # nobody jackknifes the reference
+    if "images" in kept:
+        return collect(source, detector, kept, plan)
+    facts = {
+        "data": source.fingerprint,
+        "n": source.n,
+        "indices": "all",
+        "detector": detector.name or "inception",
+        "preprocessing": detector.convention,
+        "weights": detector.digest,
+        "dtype": "float32 features, float64 moments",
+        "collected": sorted(kept),
+        "rows": plan.rows,
+    }
+    return Cache(plan.cache).get(facts, lambda: collect(source, detector, kept, plan))
+
+
+def measure(source: Source, reference: Source, plan: Plan, evaluation: Evaluation) -> Evaluation:
+    """Fills `evaluation` with every metric of every detector; what cannot be measured is noted with its reason."""
+    needs: frozenset[str] = frozenset().union(*(metric.needs for metric in plan.metrics.values()))
+    if reference.statistics is not None:
+        blind = [name for name, metric in plan.metrics.items() if metric.needs - {"groups", "logits"}]
+        evaluation.refused |= {name: f"{reference.name} holds statistics only, {name} needs images" for name in blind}
+    for detector in plan.detectors.values():
+        ready = detector.prepare(reference.labelled)
+        real = _reference(reference, ready, needs, plan)
+        fake = collect(source, ready, needs, plan)
+        _check_widths(fake, real, reference)
+        classes = reference.labelled.classes if reference.labelled is not None else 0
+        mixture = None if reference.mixture is None else (reference.mixture.centres, reference.mixture.std)
+        context = Context(plan.seed, classes, mixture, ready, source.paths)
+        for name, metric in plan.metrics.items():
+            if name in evaluation.refused:
+                continue
+            try:
+                found = metric.compute(fake, real, context)
+            except NotMeasurable as reason:
+                evaluation.refused[name] = str(reason)
+                continue
+            for short, estimate in found.items():
+                evaluation[full_name(short, ready.name)] = Value(
+                    estimate.value,
+                    estimate.se,
+                    fake.n if estimate.n_fake is None else estimate.n_fake,
+                    real.n if estimate.n_real is None else estimate.n_real,
+                    f"{ready.convention}; {estimate.convention}" if estimate.convention else ready.convention,
+                    reference.name,
+                    ready.name or "inception",
+                    ready.digest,
+                )
+        evaluation.pictures |= context.scratch
+    return evaluation
+
+
+def full_name(metric: str, detector: str) -> str:
+    """A metric's name carries its detector; only with the 2015 Inception is it called FID."""
+    if not detector:
+        return metric
+    return f"{metric.replace('fid', 'fd', 1) if metric.startswith('fid') else metric}_{detector}"
+
+
+def _check_widths(fake: Features, real: Features, reference: Source) -> None:
+    if len(fake.moments.mean) != len(real.moments.mean):
+        raise ValueError(
+            f"the samples have {len(fake.moments.mean)} features and {reference.name} has {len(real.moments.mean)}: "
+            "images must have one size and number of channels for this detector"
+        )
+
+
+def as_record(evaluation: Evaluation) -> dict[str, Any]:
+    """What evals/<stamp>.json holds."""
+    return {
+        "source": evaluation.source,
+        "step": evaluation.step,
+        "seed": evaluation.seed,
+        "ema": evaluation.ema,
+        "metrics": {name: vars(value) for name, value in evaluation.items()},
+        "refused": evaluation.refused,
+    }

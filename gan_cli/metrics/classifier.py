@@ -1,0 +1,159 @@
+"""A detector for data on which Inception means nothing: a small network trained on the labelled data themselves."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from gan_cli import rng
+from gan_cli.metrics import NotMeasurable
+from gan_cli.metrics.detectors import Detector, Labelled
+from gan_cli.metrics.features import Seen
+
+log = logging.getLogger(__name__)
+
+SCHEMA = 1
+WIDTH = 128  # features
+STEPS = 1500
+BATCH = 128
+
+
+class Network(nn.Module):
+    """Three convolutions, global pooling over 4 x 4, a layer of features, logits."""
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(channels, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(64, 64, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten(),
+            nn.Linear(64 * 16, WIDTH), nn.ReLU(),
+        )  # fmt: skip
+        self.head = nn.Linear(WIDTH, classes)
+
+    def forward(self, images: Tensor) -> Seen:
+        features = self.body(images / 127.5 - 1)
+        return Seen(features, self.head(features))
+
+
+def fit(images: Tensor, labels: Tensor, classes: int, device: torch.device, steps: int = STEPS) -> Network:
+    """Trains on uint8 `[N, C, H, W]`: Adam, one-cycle rate, small shifts; always the same for the same data."""
+    with torch.random.fork_rng():
+        torch.manual_seed(rng.mix("classifier", SCHEMA))
+        network = Network(images.shape[1], classes).to(device)
+        optimizer = torch.optim.Adam(network.parameters(), 2e-3)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, steps)
+        generator = rng.generator("classifier", "batches")
+        reach = max(1, images.shape[-1] // 16)
+        for _ in range(steps):
+            index = torch.randint(len(images), (BATCH,), generator=generator)
+            shift = torch.randint(-reach, reach + 1, (2,), generator=generator).tolist()
+            batch = images[index].to(device).float().roll(shift, (-2, -1))
+            loss = F.cross_entropy(network(batch).logits, labels[index].to(device), label_smoothing=0.05)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+    return network.eval().requires_grad_(False)
+
+
+@torch.inference_mode()
+def accuracy(see: Callable[[Tensor], Seen], images: Tensor, labels: Tensor) -> float:
+    """The fraction of images whose largest logit is their label's."""
+    right = 0
+    for piece, wanted in zip(images.split(512), labels.split(512), strict=True):
+        logits = see(piece).logits
+        assert logits is not None
+        right += int((logits.argmax(1).cpu() == wanted).sum())
+    return right / len(images)
+
+
+class Classifier(Detector):
+    """The network's 128 features and its logits, trained once a data set and kept by the data's fingerprint.
+
+    Args:
+        cache: Where trained networks are kept.
+    """
+
+    name = "classifier"
+
+    def __init__(self, cache: str) -> None:
+        self.folder = Path(cache).expanduser()
+        self.network: Network | None = None
+
+    def prepare(self, data: Labelled | None) -> Detector:
+        """Trains on nine tenths of the images, or loads what was trained; the held-out tenth says how good it is.
+
+        Raises:
+            NotMeasurable: The data have no labels.
+        """
+        if data is None or data.classes < 2:
+            raise NotMeasurable(
+                "detector=classifier is trained on a labelled data set: give one as reference=NAME:SPLIT"
+            )
+        held_out = torch.arange(len(data.images)) % 10 == 9
+        network = self._trained(data, ~held_out)
+        state = network.state_dict()
+        self.digest = hashlib.sha256(b"".join(state[name].numpy().tobytes() for name in sorted(state))).hexdigest()
+        right = accuracy(lambda x: network(x.float()), data.images[held_out], data.labels[held_out])
+        self.convention = f"classifier trained on the data, {100 * right:.1f}% right on a held-out tenth"
+        self.network = network.to(self.device)
+        return self
+
+    def _trained(self, data: Labelled, chosen: Tensor) -> Network:
+        facts = repr((SCHEMA, STEPS, BATCH, WIDTH, data.fingerprint, data.classes))
+        path = self.folder / f"{hashlib.sha256(facts.encode()).hexdigest()}.safetensors"
+        network = Network(data.images.shape[1], data.classes)
+        try:
+            network.load_state_dict(load_file(path))
+        except (OSError, SafetensorError, RuntimeError):  # absent, cut short or foreign: train it (again)
+            log.info("training a classifier on the data (once; kept in %s)", self.folder)
+            network = fit(data.images[chosen], data.labels[chosen], data.classes, self.device).cpu()
+            self.folder.mkdir(parents=True, exist_ok=True)
+            scratch = path.with_suffix(f".{os.getpid()}.tmp")
+            save_file(network.state_dict(), scratch)
+            scratch.replace(path)
+        return network.eval().requires_grad_(False)
+
+    @torch.inference_mode()
+    def __call__(self, images: Tensor) -> Seen:
+        assert self.network is not None  # prepared
+        seen: Seen = self.network(images.to(self.device).float())
+        return seen
+
+
+class StackedClassifier(Classifier):
+    """For three digits stacked as red, green and blue, labelled 100 r + 10 g + b: each channel is classified by itself.
+
+    The joint logits of the 1000 modes are the sums of the channels' log-probabilities.
+    """
+
+    name = "stacked"
+
+    def prepare(self, data: Labelled | None) -> Detector:
+        if data is None or data.classes != 1000 or data.images.shape[1] != 3:
+            raise NotMeasurable("detector=stacked is for three stacked digits: colour images with 1000 classes")
+        digits = [data.labels // 100, data.labels // 10 % 10, data.labels % 10]
+        single = Labelled(
+            torch.cat([data.images[:, i : i + 1] for i in range(3)]),
+            torch.cat(digits),
+            10,
+            f"{data.fingerprint}:channels",
+        )
+        return super().prepare(single)
+
+    @torch.inference_mode()
+    def __call__(self, images: Tensor) -> Seen:
+        seen = [super(StackedClassifier, self).__call__(images[:, i : i + 1]) for i in range(3)]
+        red, green, blue = (s.logits.log_softmax(1) for s in seen if s.logits is not None)
+        joint = red[:, :, None, None] + green[:, None, :, None] + blue[:, None, None, :]
+        return Seen(torch.cat([s.features for s in seen], 1), joint.flatten(1))

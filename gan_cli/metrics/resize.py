@@ -1,0 +1,58 @@
+"""Resizing as a linear map of rows and of columns: one small matrix a side, batched on any device.
+
+Each resize is `down @ images @ acrossᵀ`; the matrices reproduce what other programs do to an image, by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def _bilinear(size: int, position: Tensor) -> Tensor:
+    """`[target, size]`: each output mixes the two neighbours of its position, clamped to the borders."""
+    position = position.clamp(0, size - 1)
+    low = position.floor().long()
+    high = (low + 1).clamp(max=size - 1)
+    rows = torch.arange(len(position))
+    matrix = torch.zeros(len(position), size, dtype=torch.float64)
+    matrix[rows, low] += 1 - (position - low)
+    matrix[rows, high] += position - low
+    return matrix
+
+
+@cache
+def tf1(size: int, target: int) -> Tensor:
+    """TensorFlow 1's bilinear: output j samples j·size/target, without the half-pixel shift (the published FID)."""
+    return _bilinear(size, torch.arange(target, dtype=torch.float64) * (size / target)).float()
+
+
+@cache
+def half_pixel(size: int, target: int) -> Tensor:
+    """torch's bilinear without antialiasing: output j samples (j + ½)·size/target - ½ (pytorch-fid)."""
+    return _bilinear(size, (torch.arange(target, dtype=torch.float64) + 0.5) * (size / target) - 0.5).float()
+
+
+@cache
+def clean(size: int, target: int) -> Tensor:
+    """Pillow's antialiased bicubic (clean-fid, arXiv 2104.11222), read off torch's own kernel, which agrees with it."""
+    unit = torch.eye(size, dtype=torch.float64).view(size, 1, size, 1)
+    return (
+        F.interpolate(unit, (target, 1), mode="bicubic", antialias=True, align_corners=False)
+        .view(size, target)
+        .T.float()
+    )
+
+
+RESIZES: Mapping[str, Callable[[int, int], Tensor]] = {"tf1": tf1, "torch": half_pixel, "clean": clean}
+
+
+def resize(images: Tensor, matrix: Callable[[int, int], Tensor], target: int) -> Tensor:
+    """Float `[N, C, H, W]` to `[N, C, target, target]`."""
+    down = matrix(images.shape[-2], target).to(images.device)
+    across = matrix(images.shape[-1], target).to(images.device)
+    return down @ images @ across.T

@@ -1,0 +1,122 @@
+"""What a classifier says of samples: Inception Score, and how many modes are there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from gan_cli.metrics import Context, Estimate, NotMeasurable
+from gan_cli.metrics.features import Features
+from gan_cli.types import PositiveInt
+
+
+def inception_score(logits: Tensor, splits: int) -> tuple[float, float]:
+    """exp E KL(p(y|x) ‖ p(y)) (arXiv 1606.03498, section 4): mean and standard deviation over equal splits."""
+    values = []
+    for piece in logits.double().tensor_split(splits):
+        log_p = piece.log_softmax(1)
+        log_marginal = log_p.logsumexp(0) - math.log(len(piece))
+        values.append((log_p.exp() * (log_p - log_marginal)).sum(1).mean().exp())
+    stacked = torch.stack(values)
+    return float(stacked.mean()), float(stacked.std(correction=0)) if splits > 1 else 0.0
+
+
+class InceptionScore:
+    """`inception_score`: 10 splits, the detector's logits without bias."""
+
+    needs = frozenset({"logits"})
+
+    def __init__(self, splits: PositiveInt = 10) -> None:
+        self.splits = splits
+
+    def compute(self, fake: Features, real: Features, context: Context) -> Mapping[str, Estimate]:
+        if fake.logits is None:
+            raise NotMeasurable(
+                "inception_score needs logits, and this detector has none: the weights lack the fc layer "
+                "(use pt_inception-2015-12-05-6726825d.pth)"
+            )
+        if fake.n < self.splits:
+            raise NotMeasurable(f"inception_score with {self.splits} splits needs as many samples, not {fake.n}")
+        value, spread = inception_score(fake.logits, self.splits)
+        classes = fake.logits.shape[1]
+        se = spread / math.sqrt(self.splits - 1) if self.splits > 1 else None
+        return {"inception_score": Estimate(value, se, f"{self.splits} splits, {classes} logits")}
+
+
+def kl_from_counts(counts: Tensor, reference: Tensor) -> float:
+    """KL(counts ‖ reference) in nats, both as histograms over modes."""
+    p, q = counts.double() / counts.sum(), reference.double() / reference.sum()
+    seen = p > 0
+    return float((p[seen] * (p[seen] / q[seen]).log()).sum())
+
+
+class Modes:
+    """`modes` and `mode_kl`: the classes that a classifier finds among the samples, against a uniform mixture.
+
+    With a classifier of one channel and colour images, each channel is a digit and the modes are their combinations
+    (Stacked MNIST, Unrolled GAN, arXiv 1611.02163, section 3.3.1).
+    """
+
+    needs = frozenset({"logits"})
+
+    def compute(self, fake: Features, real: Features, context: Context) -> Mapping[str, Estimate]:
+        if fake.logits is None:
+            raise NotMeasurable("modes needs a detector that classifies the data: use detector=classifier")
+        counts = fake.logits.argmax(1).bincount(minlength=fake.logits.shape[1])
+        return {
+            "modes": Estimate(float((counts > 0).sum()), None, f"of {len(counts)}"),
+            "mode_kl": Estimate(kl_from_counts(counts, torch.ones_like(counts)), None, "against uniform, nats"),
+        }
+
+
+class ClassificationAccuracy:
+    """`cas`: how well a classifier trained on samples alone knows real images (Ravuri 2019, arXiv 1905.10887)."""
+
+    needs = frozenset({"rows", "labels", "images"})
+
+    def compute(self, fake: Features, real: Features, context: Context) -> Mapping[str, Estimate]:
+        from gan_cli.metrics.classifier import accuracy, fit
+
+        if context.classes < 2 or fake.row_labels is None or len(fake.row_labels.unique()) < 2:
+            raise NotMeasurable("cas needs a generator that draws classes on demand and labelled data")
+        assert fake.row_images is not None
+        assert real.row_images is not None
+        assert real.row_labels is not None
+        network = fit(fake.row_images, fake.row_labels, context.classes, torch.device("cpu"))
+        right = accuracy(lambda x: network(x.float()), real.row_images, real.row_labels)
+        n = len(real.row_images)
+        note = "small convolutional network trained on the samples, accuracy on the reference"
+        return {"cas": Estimate(right, math.sqrt(right * (1 - right) / n), note, len(fake.row_images), n)}
+
+
+class PathLength:
+    """`ppl`: E ‖f(G(slerp(z, z'; t + ε))) - f(G(slerp(z, z'; t)))‖² / ε² (StyleGAN, arXiv 1812.04948, section 4.1).
+
+    f are the detector's features, so that the number carries the detector's name; images are not quantised.
+
+    Args:
+        samples: Pairs of latents.
+        epsilon: ε.
+    """
+
+    needs: frozenset[str] = frozenset()
+
+    def __init__(self, samples: PositiveInt = 2000, epsilon: float = 1e-3) -> None:
+        self.samples = samples
+        self.epsilon = epsilon
+
+    def compute(self, fake: Features, real: Features, context: Context) -> Mapping[str, Estimate]:
+        if context.paths is None or context.see is None:
+            raise NotMeasurable("ppl needs a generator with a latent space, not a set of images")
+        steps = [
+            (context.see(b).features.double() - context.see(a).features.double()).square().sum(1) / self.epsilon**2
+            for a, b in context.paths(self.samples, self.epsilon)
+        ]
+        lengths = torch.cat(steps)
+        se = float(lengths.std() / math.sqrt(len(lengths)))
+        return {
+            "ppl": Estimate(float(lengths.mean()), se, f"full paths, slerp, epsilon {self.epsilon:g}", len(lengths), 0)
+        }
