@@ -11,7 +11,8 @@ from pathlib import Path
 COMMANDS = {
     "train": "train a model, sweep over choices with -m, or go on with resume=RUN",
     "sample": "draw samples from a run or a checkpoint",
-    "eval": "measure a run or a checkpoint against real data",
+    "eval": "measure a run, a checkpoint or images against real data",
+    "compare": "runs, sweeps and evaluation files side by side",
 }
 USAGE = """\
 gan COMMAND key=value ...
@@ -22,11 +23,13 @@ gan COMMAND key=value ...
   gan train model=dcgan loss=wgan_gp dataset=cifar10
   gan train -m loss=nonsaturating,hinge seed=0,1   four runs
   gan sample outputs/train/<run> n=64 seed=7
-  gan eval outputs/train/<run>
+  gan eval outputs/train/<run> reference=cifar10:train n=50000
+  gan compare outputs/train/<run> outputs/train/<other>
 
 gan COMMAND --help shows what there is to choose; 'eval "$(gan completion bash)"' completes it (fish too).
 """
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
+WORDS = ("compare",)  # commands that take plain words only
 POSITIONAL = ("sample", "eval")  # commands whose plain word is a run folder or a checkpoint
 
 
@@ -106,6 +109,8 @@ def _prepare(command: str, words: Sequence[str]) -> list[str]:
     from gan_cli.config.errors import ConfigError, two_lines
     from gan_cli.config.trust import trust_on_command_line
 
+    if command in WORDS:
+        return list(words)
     kept: list[str] = []
     expects_value = False
     for word in words:

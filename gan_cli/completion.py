@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from gan_cli.cli import COMMANDS, DONE, WRONG, run
+from gan_cli.cli import COMMANDS, DONE, WORDS, WRONG, run
 
 
 def complete(words: Sequence[str]) -> int:
@@ -25,7 +25,7 @@ def complete(words: Sequence[str]) -> int:
         start = typed[1] if len(typed) == 2 else ""
         print(" ".join(name for name in COMMANDS if name.startswith(start)))
         return DONE
-    if typed[1] not in COMMANDS:
+    if typed[1] not in COMMANDS or typed[1] in WORDS:
         return DONE
     rest = f"{typed[0]} {line.split(typed[1], 1)[1].lstrip()}"
     os.environ.update(COMP_LINE=rest, COMP_POINT=str(len(rest)))

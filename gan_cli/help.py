@@ -8,7 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 SETTING = re.compile(r"^([a-z_]+): *(.*?)(?: +# *(.*))?$")
-COMMAND_GROUPS = {"sample": (), "eval": ("detector",)}
+COMMAND_GROUPS = {"sample": ()}  # commands without groups; the others show those of their defaults list
+COMPARE = """\
+gan compare: runs, sweeps and evaluation files side by side
+
+  gan compare outputs/train/<run> outputs/train/<other>
+  gan compare outputs/sweeps/<sweep>               jobs that differ by their seed are one column
+  gan compare a.json b.json                        files that gan eval wrote
+
+The latest evaluation of each run counts. Different conventions, references or sample counts are refused."""
 TYPED = (
     ("trainer.max_steps=20000", "or .max_images, .max_minutes: how long"),
     ("trainer.device=cuda", "or .devices, .precision=bfloat16: where and how"),
@@ -56,6 +64,9 @@ def extra_folders(words: Sequence[str]) -> list[Path]:
 
 def show(command: str, words: Sequence[str]) -> None:
     """Prints the help of a command."""
+    if command == "compare":
+        print(COMPARE, flush=True)
+        return
     folder = conf_folder()
     text = (folder / f"{command}.yaml").read_text()
     lines = [text.splitlines()[0].lstrip("# "), ""]

@@ -7,10 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from gan_cli.metrics import Context, NotMeasurable
 from gan_cli.metrics.detectors import Pixels
-from gan_cli.metrics.frechet import frechet_distance
-from gan_cli.metrics.inception import WeightsMissing, find_weights, tf1_bilinear
-from gan_cli.metrics.moments import Gaussian, Moments
+from gan_cli.metrics.features import Features
+from gan_cli.metrics.frechet import DebiasedFrechet, frechet_distance, jackknife
+from gan_cli.metrics.inception import WeightsMissing, find_weights
+from gan_cli.metrics.moments import Gaussian, Moments, combined, without
 
 
 def moments(features: Tensor, *sizes: int) -> Gaussian:
@@ -70,15 +72,7 @@ def test_one_sample_has_no_covariance() -> None:
 
 def test_pixels() -> None:
     images = torch.tensor([[[[0, 255]]], [[[51, 102]]]], dtype=torch.uint8)
-    assert torch.equal(Pixels()(images), torch.tensor([[0, 1], [0.2, 0.4]], dtype=torch.float64))
-
-
-def test_tf1_bilinear_has_no_half_pixel_shift() -> None:
-    """Output j samples input j·size/target: the first pixel is the first pixel, rows sum to 1."""
-    matrix = tf1_bilinear(4, 8)
-    torch.testing.assert_close(matrix.sum(1), torch.ones(8))
-    ramp = matrix @ torch.arange(4.0)
-    torch.testing.assert_close(ramp, torch.tensor([0, 0.5, 1, 1.5, 2, 2.5, 3, 3]))
+    assert torch.equal(Pixels()(images).features, torch.tensor([[0, 1], [0.2, 0.4]]))
 
 
 def test_missing_weights_name_file_digest_and_place(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,3 +86,53 @@ def test_missing_weights_name_file_digest_and_place(tmp_path: object, monkeypatc
         assert part in str(caught.value)
     with pytest.raises(WeightsMissing, match="nowhere"):
         find_weights("nowhere")
+
+
+@pytest.mark.parametrize("n", [100, 1000, 3000])
+def test_agreement_with_scipys_matrix_root(n: int) -> None:
+    """tr (Σ₁Σ₂)^½ by the textbook's route, where it is well conditioned; by singular values where it is not."""
+    from scipy import linalg
+
+    d = 64
+    mixing = torch.randn(d, d, dtype=torch.float64)
+    a, b = torch.randn(3000, d, dtype=torch.float64) @ mixing, torch.randn(n, d, dtype=torch.float64) + 0.3
+    ours = frechet_distance(moments(b), moments(a))
+    covariances = [np.cov(x.numpy(), rowvar=False) for x in (a, b)]
+    root = linalg.sqrtm(covariances[0] @ covariances[1]).real
+    difference = (a.mean(0) - b.mean(0)).square().sum().item()
+    textbook = difference + np.trace(covariances[0]) + np.trace(covariances[1]) - 2 * np.trace(root)
+    assert ours == pytest.approx(textbook, rel=1e-6)
+
+
+def test_parts_of_a_set_combine_and_come_apart() -> None:
+    features = torch.randn(300, 8, dtype=torch.float64) + 5
+    parts = [moments(piece) for piece in features.split(100)]
+    for found, rows in ((combined(parts), features), (without(moments(features), parts[2]), features[:200])):
+        assert found.n == len(rows)
+        torch.testing.assert_close(found.mean, rows.mean(0))
+        torch.testing.assert_close(found.covariance, rows.T.cov())
+
+
+def test_jackknife_removes_the_bias_of_small_samples() -> None:
+    """Samples of the reference's own Gaussian are at distance 0, which the plain estimate misses by far more."""
+    d, trials = 16, 12
+    real = Features(
+        10**9, Gaussian(10**9, torch.zeros(d, dtype=torch.float64), covariance=torch.eye(d, dtype=torch.float64))
+    )
+    plain, corrected, errors = [], [], []
+    for trial in range(trials):
+        x = torch.randn(800, d, dtype=torch.float64, generator=torch.Generator().manual_seed(trial))
+        groups = tuple(moments(piece) for piece in x.split(80))
+        found = jackknife(Features(800, moments(x), groups), real)
+        plain.append(frechet_distance(moments(x), real.moments))
+        corrected.append(found.value)
+        errors.append(found.se)
+    assert abs(np.mean(corrected)) < 0.1 * np.mean(plain)
+    assert 0.3 < np.mean(errors) / np.std(corrected) < 3
+
+
+def test_debiasing_is_refused_below_five_samples_a_feature() -> None:
+    x = torch.randn(70, 16, dtype=torch.float64)
+    few = Features(70, moments(x), tuple(moments(piece) for piece in x.split(7)))
+    with pytest.raises(NotMeasurable, match="at least 80"):
+        DebiasedFrechet().compute(few, few, Context())

@@ -1,0 +1,79 @@
+"""The reference cache goes by content, and trusts nothing that was changed."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+
+from gan_cli.metrics.cache import Cache
+from gan_cli.metrics.features import Collector, Features, Seen
+
+FACTS = {"data": "abc", "detector": "pixels"}
+
+
+def features(n: int = 50, width: int = 8) -> Features:
+    collector = Collector(lambda x: Seen(x.flatten(1).float()), rows=20)
+    collector.add(torch.randint(0, 256, (n, 1, 1, width), dtype=torch.uint8))
+    return collector.finish()
+
+
+@pytest.mark.parametrize("n", [5, 50])
+def test_what_comes_back_is_what_was_kept(tmp_path: Path, n: int) -> None:
+    kept = features(n)
+    cache = Cache(tmp_path)
+    cache.get(FACTS, lambda: kept)
+    found = cache.get(FACTS, lambda: pytest.fail("computed again"))
+    assert found.n == n
+    assert torch.equal(found.moments.mean, kept.moments.mean)
+    assert torch.equal(found.moments.covariance, kept.moments.covariance)
+    assert found.rows is not None
+    assert kept.rows is not None
+    assert torch.equal(found.rows, kept.rows)
+
+
+def test_other_facts_are_another_entry(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    a = cache.get(FACTS, features)
+    b = cache.get({**FACTS, "detector": "other"}, features)
+    assert not torch.equal(a.moments.mean, b.moments.mean)
+    assert len(cache.entries()) == 2
+    assert {row["detector"] for row in cache.entries()} == {"pixels", "other"}
+
+
+@pytest.mark.parametrize("harm", ["poison", "truncate", "notes", "remove"])
+def test_a_damaged_entry_is_built_again(tmp_path: Path, harm: str) -> None:
+    cache, kept = Cache(tmp_path), features()
+    cache.get(FACTS, lambda: kept)
+    (tensors,) = tmp_path.glob("*.safetensors")
+    whole = tensors.read_bytes()
+    if harm == "poison":
+        tensors.write_bytes(whole[:-8] + bytes(8))
+    elif harm == "truncate":
+        tensors.write_bytes(whole[: len(whole) // 2])
+    elif harm == "notes":
+        next(iter(tmp_path.glob("*.json"))).write_text("{")
+    else:
+        tensors.unlink()
+    again = features()
+    assert cache.get(FACTS, lambda: again) is again
+    (notes,) = tmp_path.glob("*.json")
+    assert json.loads(notes.read_text())["n"] == 50
+
+
+def test_one_computes_while_the_others_wait(tmp_path: Path) -> None:
+    calls = []
+
+    def compute() -> Features:
+        calls.append(1)
+        return features()
+
+    threads = [threading.Thread(target=lambda: Cache(tmp_path).get(FACTS, compute)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(calls) == 1

@@ -1,0 +1,225 @@
+"""Metrics against closed forms and against other libraries on the same features."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from gan_cli.metrics import Context, NotMeasurable, kernel
+from gan_cli.metrics.features import Collector, Features, Seen
+from gan_cli.metrics.memory import Memorisation
+from gan_cli.metrics.moments import Gaussian
+from gan_cli.metrics.points import PointModes, wasserstein2
+from gan_cli.metrics.prdc import PRDC, prdc
+from gan_cli.metrics.scores import (
+    ClassificationAccuracy,
+    InceptionScore,
+    Modes,
+    PathLength,
+    inception_score,
+    kl_from_counts,
+)
+
+
+def known(rows: Tensor | None = None, logits: Tensor | None = None, n: int | None = None, **more: Tensor) -> Features:
+    """Features with nothing but what a test needs."""
+    size = n or len(rows if rows is not None else logits)  # type: ignore[arg-type]
+    return Features(size, Gaussian(size, torch.zeros(1)), (), rows, logits, **more)
+
+
+@pytest.mark.parametrize("k", [1, 3, 5])
+def test_prdc_is_the_reference_implementations(k: int) -> None:
+    from prdc import compute_prdc
+
+    real, fake = torch.randn(1300, 12) + 40, 0.8 * torch.randn(1100, 12) + 40.5
+    wanted = compute_prdc(real_features=real.numpy(), fake_features=fake.numpy(), nearest_k=k)
+    found = prdc(real, fake, k)
+    assert found == pytest.approx({name: float(value) for name, value in wanted.items()}, abs=1e-9)
+
+
+def test_prdc_of_a_set_with_itself_and_with_one_far_away() -> None:
+    x = torch.randn(200, 4)
+    assert prdc(x, x + 1e-4, 5) == pytest.approx({"precision": 1, "recall": 1, "density": 1, "coverage": 1}, abs=0.05)
+    assert set(prdc(x, x + 1000, 5).values()) == {0.0}
+    with pytest.raises(NotMeasurable, match="k=5"):
+        PRDC().compute(known(x[:5]), known(x), Context())
+
+
+def test_mmd_is_torch_fidelitys() -> None:
+    from torch_fidelity.metric_kid import polynomial_mmd
+
+    x, y = torch.randn(300, 20), torch.randn(300, 20) + 0.2
+    theirs = polynomial_mmd(x.numpy(), y.numpy(), degree=3, gamma=None, coef0=1)
+    assert kernel.mmd2(x, y) == pytest.approx(float(theirs), rel=1e-5)
+
+
+def test_mmd_by_hand() -> None:
+    """Two points a side in one dimension: k(a, b) = (ab + 1)³."""
+    x, y = torch.tensor([[0.0], [1.0]]), torch.tensor([[2.0], [3.0]])
+    within_x, within_y = 1.0, 7.0**3
+    across = (1 + 1 + 3.0**3 + 4.0**3) / 4
+    assert kernel.mmd2(x, y) == pytest.approx(within_x + within_y - 2 * across)
+
+
+def test_kid_is_unbiased_and_its_error_bar_covers() -> None:
+    """Of two samples of one distribution it is 0 within its standard error, as often as it should be."""
+    inside = 0
+    for trial in range(30):
+        generator = torch.Generator().manual_seed(trial)
+        found = kernel.block_estimate(
+            torch.randn(600, 8, generator=generator), torch.randn(600, 8, generator=generator)
+        )
+        assert found.se is not None
+        inside += abs(found.value) < 2 * found.se
+    assert inside >= 24
+
+
+def test_frechet_is_torch_fidelitys() -> None:
+    from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+
+    from gan_cli.metrics.frechet import frechet_distance
+    from gan_cli.metrics.moments import Moments
+
+    x, y = torch.randn(400, 30, dtype=torch.float64), 1.3 * torch.randn(500, 30, dtype=torch.float64) + 0.1
+    theirs = fid_statistics_to_metric(fid_features_to_statistics(x), fid_features_to_statistics(y), verbose=False)
+    ours = []
+    for rows in (x, y):
+        moments = Moments()
+        moments.add(rows)
+        ours.append(moments.finish())
+    assert frechet_distance(*ours) == pytest.approx(next(iter(theirs.values())), rel=1e-6)
+
+
+def test_inception_score_of_known_predictions() -> None:
+    """Certain and evenly spread over K classes: K. The same everywhere: 1."""
+    certain = 100 * torch.eye(5).repeat(40, 1)
+    assert inception_score(certain, 1)[0] == pytest.approx(5)
+    assert inception_score(torch.randn(1, 5).expand(50, 5), 10)[0] == pytest.approx(1)
+    found = InceptionScore(2).compute(known(logits=certain), known(logits=certain), Context())
+    assert found["inception_score"].convention == "2 splits, 5 logits"
+    extreme = torch.tensor([[1e4, -1e4], [-1e4, 1e4]])
+    assert math.isfinite(inception_score(extreme, 1)[0])
+    with pytest.raises(NotMeasurable, match="fc layer"):
+        InceptionScore().compute(known(rows=certain), known(rows=certain), Context())
+
+
+def test_inception_score_is_torch_fidelitys() -> None:
+    from torch_fidelity.metric_isc import isc_features_to_metric
+
+    logits = 3 * torch.randn(200, 7)
+    theirs = isc_features_to_metric(logits, splits=10, shuffle=False)
+    mean, spread = inception_score(logits, 10)
+    assert mean == pytest.approx(theirs["inception_score_mean"], rel=1e-6)
+    assert spread == pytest.approx(theirs["inception_score_std"], rel=1e-5)
+
+
+def test_modes() -> None:
+    logits = torch.eye(4)[torch.tensor([0, 0, 1, 2])]
+    found = Modes().compute(known(logits=logits), known(logits=logits), Context())
+    assert found["modes"].value == 3
+    p = np.array([0.5, 0.25, 0.25])
+    assert found["mode_kl"].value == pytest.approx((p * np.log(4 * p)).sum())
+    assert kl_from_counts(torch.tensor([3, 3]), torch.tensor([1, 1])) == 0
+
+
+def test_points_on_a_ring() -> None:
+    centres = torch.tensor([[2.0, 0.0], [-2.0, 0.0], [0.0, 2.0], [0.0, -2.0]])
+    rows = torch.cat([centres[:3] + 0.01, torch.tensor([[9.0, 9.0]])])
+    context = Context(mixture=(centres, 0.02))
+    found = PointModes().compute(known(rows), known(centres), context)
+    assert found["modes"].value == 3
+    assert found["high_quality"].value == 0.75
+    assert found["mode_kl"].value == pytest.approx(math.log(4 / 3))
+    without = PointModes().compute(known(rows), known(centres), Context())
+    assert set(without) == {"w2"}
+
+
+def test_exact_wasserstein_distance_of_a_shift() -> None:
+    x = torch.randn(50, 2)
+    assert wasserstein2(x, x[torch.randperm(50)] + torch.tensor([3.0, 4.0])) == pytest.approx(5, rel=1e-4)
+
+
+def test_copies_are_not_authentic() -> None:
+    real = torch.randn(100, 6)
+    images = torch.zeros(100, 1, 2, 2, dtype=torch.uint8)
+    everything = {"row_images": images}
+    far = torch.randn(100, 6) + 100
+    context = Context()
+    assert (
+        Memorisation().compute(known(real + 1e-3, **everything), known(real, **everything), context)["authentic"].value
+        == 0
+    )
+    assert Memorisation().compute(known(far, **everything), known(real, **everything), context)["authentic"].value == 1
+    assert context.scratch["nearest"].shape == (32, 1, 2, 2)
+
+
+def test_what_needs_labels_is_refused_without() -> None:
+    rows = torch.randn(40, 3)
+    plain = known(rows, row_labels=torch.zeros(40, dtype=torch.int64))
+    for metric in (kernel.PerClassKernel(), ClassificationAccuracy()):
+        with pytest.raises(NotMeasurable, match="classes on demand"):
+            metric.compute(plain, plain, Context(classes=10))
+
+
+def test_per_class_kid() -> None:
+    labels = torch.arange(400) % 2
+    rows = torch.randn(400, 3)
+    shifted = rows + 3 * labels.unsqueeze(1)
+    found = kernel.PerClassKernel().compute(
+        known(shifted, row_labels=labels), known(torch.randn(400, 3), row_labels=labels), Context(classes=2)
+    )
+    assert found["kid_class_1"].value > 10 * abs(found["kid_class_0"].value)
+
+
+def test_classification_accuracy_score() -> None:
+    """Samples that show their class teach it; samples with shuffled labels do not."""
+    labels = torch.arange(200) % 2
+    images = (labels.view(-1, 1, 1, 1) * 200).expand(200, 1, 8, 8).to(torch.uint8)
+    images = images + torch.randint(0, 20, images.shape, dtype=torch.uint8)
+    real = known(torch.zeros(200, 1), row_labels=labels, row_images=images)
+    good = ClassificationAccuracy().compute(real, real, Context(classes=2))["cas"].value
+    assert good > 0.95
+
+
+def test_path_length_of_a_linear_map() -> None:
+    """Pairs that differ by ε·c in feature space have length |c|²."""
+    c = torch.tensor([3.0, 4.0])
+
+    def paths(n: int, epsilon: float):  # type: ignore[no-untyped-def]
+        a = torch.randn(n, 2, dtype=torch.float64)
+        yield a, a + epsilon * c
+
+    context = Context(see=Seen, paths=paths)
+    rows = known(torch.zeros(3, 2))
+    found = PathLength(50, 1e-2).compute(rows, rows, context)["ppl"]
+    assert found.value == pytest.approx(25, rel=1e-6)
+    with pytest.raises(NotMeasurable, match="latent space"):
+        PathLength().compute(rows, rows, Context())
+
+
+def test_nothing_depends_on_batches_or_order() -> None:
+    images = torch.randint(0, 256, (301, 1, 4, 4), dtype=torch.uint8)
+    labels = torch.arange(301)
+
+    def collect(order: Tensor, size: int) -> Features:
+        collector = Collector(lambda x: Seen(x.flatten(1).float(), x.flatten(1).float()), 100, True, True, True)
+        for index in order.split(size):
+            collector.add(images[index], labels[index])
+        return collector.finish()
+
+    a, b = collect(torch.arange(301), 7), collect(torch.randperm(301), 64)
+    for name in ("rows", "logits", "row_labels", "row_images"):
+        assert torch.equal(getattr(a, name), getattr(b, name)), name
+    assert a.rows is not None
+    assert len(a.rows) == 100
+    assert len(a.groups) == 10
+    torch.testing.assert_close(a.moments.covariance, b.moments.covariance, rtol=1e-10, atol=1e-10)
+    full = images.flatten(1).double()
+    torch.testing.assert_close(a.moments.covariance, full.T.cov(), rtol=1e-9, atol=1e-9)
+    assert a.row_images is not None
+    assert a.row_labels is not None
+    assert torch.equal(images[a.row_labels], a.row_images)

@@ -1,0 +1,299 @@
+"""gan eval: sources, references, conventions, the table; measuring while training; comparing."""
+
+from __future__ import annotations
+
+import json
+import math
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from conftest import Shell, same, weights, words
+from gan_cli import evaluate, sample, train
+from gan_cli.config.errors import ConfigError
+from gan_cli.files import read_json_lines
+
+PIXELS = ("detector=pixels", "metrics=[fid]")
+
+
+@pytest.fixture
+def stored(here: Path) -> dict[str, str]:
+    """The same 30 images in every form, and other 40 as a reference."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (30, 6, 6, 3)).astype(np.uint8)
+    np.savez("a.npz", arr_0=images)
+    torch.save(torch.from_numpy(images).permute(0, 3, 1, 2), "a.pt")
+    (here / "folder" / "sub").mkdir(parents=True)
+    with zipfile.ZipFile("a.zip", "w") as archive:
+        for i, image in enumerate(images):
+            path = here / "folder" / ("sub" if i % 2 else ".") / f"{i:03d}.PNG"
+            Image.fromarray(image).save(path, format="PNG")
+            archive.write(path, f"x/{i:03d}.png")
+    other = rng.integers(0, 200, (40, 6, 6, 3)).astype(np.uint8)
+    np.savez("b.npz", arr_0=other)
+    flat = other.transpose(0, 3, 1, 2).reshape(40, -1) / 255.0
+    np.savez("stats.npz", mu=flat.mean(0), sigma=np.cov(flat, rowvar=False))
+    return {"folder": "folder", "zip": "a.zip", "npz": "a.npz", "pt": "a.pt"}
+
+
+def test_every_form_of_the_same_images_gives_the_same_number(stored: dict[str, str]) -> None:
+    found = {form: evaluate(path, *PIXELS, reference="b.npz").fd_pixels.value for form, path in stored.items()}
+    assert len(set(found.values())) == 1
+    statistics = evaluate("a.npz", *PIXELS, reference="stats.npz").fd_pixels.value
+    assert statistics == pytest.approx(found["npz"], rel=1e-5)
+    assert abs(evaluate("a.npz", *PIXELS, reference="a.zip").fd_pixels.value) < 1e-6
+
+
+def test_exactly_n(stored: dict[str, str]) -> None:
+    value = evaluate("a.npz", *PIXELS, reference="b.npz", n=20).fd_pixels
+    assert (value.n_fake, value.n_real) == (20, 40)
+    with pytest.raises(ConfigError, match=r"a\.npz holds 30 images, and n=31"):
+        evaluate("a.npz", *PIXELS, reference="b.npz", n=31)
+
+
+@pytest.mark.parametrize("size", [1, 7, 30])
+def test_batch_size_does_not_matter(stored: dict[str, str], size: int) -> None:
+    words = ("detector=pixels", "metrics=[fid,kid,prdc]", "rows=25")
+    a = evaluate("a.npz", *words, f"batch_size={size}", reference="b.npz")
+    b = evaluate("a.npz", *words, reference="b.npz")
+    assert {k: v.value for k, v in a.items()} == pytest.approx({k: v.value for k, v in b.items()}, rel=1e-9)
+
+
+def test_refusals_are_two_lines(stored: dict[str, str], here: Path) -> None:
+    (here / "empty").mkdir()
+    (here / "mixed").mkdir()
+    Image.new("RGB", (5, 5)).save("mixed/a.png")
+    Image.new("RGB", (6, 5)).save("mixed/b.png")
+    (here / "deep").mkdir()
+    for name in ("a", "b"):
+        Image.fromarray(np.full((5, 5), 40000, np.uint16)).save(f"deep/{name}.png")
+    (here / "broken").mkdir()
+    (here / "broken" / "a.png").write_bytes(b"no image")
+    (here / "broken" / "b.png").write_bytes(b"no image")
+    (here / "one").mkdir()
+    Image.new("RGB", (5, 5)).save("one/a.png")
+    np.savez("floats.npz", arr_0=np.zeros((4, 5, 5, 3)))
+    np.savez("other.npz", x=np.zeros(3))
+    for source, message in {
+        "empty": "holds no images",
+        "mixed": "mixes sizes: 5 x 5 and 6 x 5",
+        "deep": "more than 8 bits",
+        "broken": "cannot be read",
+        "one": "holds 1 images",
+        "floats.npz": "uint8",
+        "other.npz": "arr_0",
+    }.items():
+        with pytest.raises(ConfigError, match=message) as caught:
+            evaluate(source, *PIXELS, reference="b.npz")
+        assert len(str(caught.value).splitlines()) <= 2
+    with pytest.raises(ConfigError, match="against what"):
+        evaluate("a.npz", *PIXELS)
+    with pytest.raises(ConfigError, match="nothing to compare with"):
+        evaluate("a.npz", *PIXELS, reference="nowhere")
+    with pytest.raises(ConfigError, match="did you mean cifar10"):
+        evaluate("a.npz", *PIXELS, reference="cifar:train")
+    np.savez("grey.npz", arr_0=np.zeros((4, 5, 5, 1), np.uint8))
+    with pytest.raises(ConfigError, match=r"108 features and grey\.npz has 25"):
+        evaluate("a.npz", *PIXELS, reference="grey.npz")
+
+
+def test_a_run_is_measured_against_its_own_data_with_the_classifier(finished: Path, here: Path) -> None:
+    found = evaluate(finished, n=300)
+    assert {"fd_classifier", "kid_classifier", "precision_classifier", "modes_classifier"} <= found.keys()
+    value = found.fd_classifier
+    assert (value.n, value.n_real, value.reference, value.detector) == (300, 1797, "digits:all", "classifier")
+    assert value.weights_sha256 is not None
+    assert len(value.weights_sha256) == 64
+    assert "fid_debiased" in found.refused
+    with pytest.raises(AttributeError, match="fid was not measured"):
+        _ = found.fid
+
+
+def test_another_split_is_another_reference(finished: Path, here: Path) -> None:
+    value = evaluate(finished, *PIXELS, reference="digits:test", n=100).fd_pixels
+    assert (value.reference, value.n_real) == ("digits:test", 359)
+
+
+def test_statistics_only_serve_what_needs_no_images(stored: dict[str, str]) -> None:
+    found = evaluate("a.npz", "detector=pixels", "metrics=[fid,kid]", reference="stats.npz")
+    assert set(found) == {"fd_pixels"}
+    assert "statistics only" in found.refused["kid"]
+
+
+def test_the_file_says_everything(finished: Path, here: Path, gan: Shell) -> None:
+    done = gan("eval", str(finished), "metrics=[fid,kid]", "detector=pixels", "n=100", "json=scores.json")
+    assert done.returncode == 0, done.stderr
+    record = json.loads((here / "scores.json").read_text())
+    assert {"source", "seed", "ema", "metrics"} <= record.keys()
+    assert record["metrics"]["kid_pixels"].keys() == {
+        "value", "se", "n_fake", "n_real", "convention", "reference", "detector", "weights_sha256"
+    }  # fmt: skip
+    assert "fd_pixels" in done.stdout
+    assert "n=100/1797" in done.stdout
+    (inside,) = (finished / "evals").glob("*.json")
+    assert json.loads(inside.read_text())["metrics"] == record["metrics"]
+    assert "references in" in gan("eval", "cache").stdout
+
+
+def test_points_have_their_own_metrics(here: Path) -> None:
+    run = train(*words("dataset=ring")).folder
+    found = evaluate(run, n=500)
+    assert {"modes_points", "high_quality_points", "mode_kl_points", "w2_points"} <= found.keys()
+    with pytest.raises(ConfigError, match="one holds points"):
+        evaluate(run, reference="digits:all")
+
+
+def test_memorisation_leaves_a_picture(finished: Path, here: Path) -> None:
+    found = evaluate(finished, "detector=pixels", "metrics=[authentic]", "json=x.json", n=64)
+    assert 0 <= found.authentic_pixels.value <= 1
+    assert (here / "x-nearest.png").exists()
+
+
+def test_path_length_of_a_run(finished: Path, here: Path) -> None:
+    found = evaluate(finished, "detector=pixels", "metrics=[ppl]", "metrics.ppl.samples=100", n=10)
+    assert found.ppl_pixels.value > 0
+    assert math.isfinite(found.ppl_pixels.value)
+
+
+@pytest.mark.parametrize("preset", ["default", "full"])
+def test_presets_with_a_detector_that_is_here(finished: Path, here: Path, preset: str) -> None:
+    found = evaluate(finished, "detector=pixels", f"preset={preset}", n=400)
+    assert "fd_pixels" in found
+
+
+@pytest.mark.parametrize("preset", ["pytorch-fid", "nvidia", "adm", "clean", "stacked-mnist"])
+def test_other_presets_say_what_they_lack(
+    finished: Path, here: Path, monkeypatch: pytest.MonkeyPatch, preset: str
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(here))
+    for variable in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    with pytest.raises(ConfigError, match=r"pt_inception-2015-12-05|1000 classes"):
+        evaluate(finished, f"preset={preset}", n=20)
+
+
+MEASURED = ("evaluation.every_steps=2", "evaluation.n=100", "trainer.log_every=1")
+
+
+def test_measuring_while_training_disturbs_nothing(here: Path) -> None:
+    watched = train(*words(*MEASURED, steps=6))
+    alone = train(*words(steps=6))
+    a, b = weights(watched.folder), weights(alone.folder)
+    game = [k for k in a if "/meter/" not in k]
+    assert same({k: a[k] for k in game}, {k: b[k] for k in game})
+    rows = [r for r in read_json_lines(watched.folder / "metrics.jsonl") if "kid_pixels_100" in r]
+    assert [r["step"] for r in rows] == [2, 4, 6]
+    best = json.loads((watched.folder / "result.json").read_text())["best"]
+    lowest = min(rows, key=lambda r: r["kid_pixels_100"])
+    assert (best["value"], best["step"], best["metric"]) == (lowest["kid_pixels_100"], lowest["step"], "kid_pixels_100")
+    assert watched.score == best["value"]
+    kept = torch.load(watched.folder / "checkpoints" / "best.pt", weights_only=True)
+    assert kept["clock"]["step"] == best["step"]
+
+
+def test_measurements_resume(here: Path) -> None:
+    whole = train(*words(*MEASURED, steps=6)).folder
+    half = train(*words(*MEASURED, steps=3)).folder
+    train(f"resume={half}", "trainer.max_steps=6")
+
+    def measured(folder: Path) -> list[float]:
+        return [r["kid_pixels_100"] for r in read_json_lines(folder / "metrics.jsonl") if "kid_pixels_100" in r]
+
+    assert measured(whole) == measured(half)
+    results = [json.loads((f / "result.json").read_text())["best"] for f in (whole, half)]
+    assert results[0] == results[1]
+
+
+def test_patience_ends_a_run_that_gets_no_better(here: Path) -> None:
+    result = train(*words("optimizer.lr=0", *MEASURED, "evaluation.patience=2", "trainer.ema_half_life=0", steps=100))
+    assert result.step <= 10
+    assert result.status == "finished"
+
+
+def test_fid_while_training_and_its_plot(here: Path) -> None:
+    run = train(*words(*MEASURED, "evaluation.metric=fid", "callback=[history,checkpoints,plots]", steps=4)).folder
+    assert "fd_pixels_100" in (run / "metrics.jsonl").read_text()
+    assert (run / "plots" / "metrics.png").exists()
+
+
+def test_a_sweep_minimises_the_measurement(gan: Shell, here: Path) -> None:
+    done = gan("train", "-m", *words(*MEASURED, steps=4), "seed=0,1")
+    assert done.returncode == 0, done.stderr
+    assert len(list(here.glob("outputs/sweeps/*/*/checkpoints/best.pt"))) == 2
+
+
+def test_samples_saved_as_arrays_measure_like_the_run(finished: Path, here: Path) -> None:
+    sample(finished, "n=200", "out=x.npz")
+    a = evaluate(finished, *PIXELS, reference="digits:all", n=200).fd_pixels.value
+    b = evaluate("x.npz", *PIXELS, "n=200", reference=_stored_digits(here)).fd_pixels.value
+    assert a == pytest.approx(b, rel=1e-6)
+
+
+def _stored_digits(here: Path) -> str:
+    from gan_cli.config import build, compose
+
+    data = build.data(compose.compose("train", words()).config)
+    np.savez(here / "digits.npz", arr_0=data.quantised(1797).permute(0, 2, 3, 1).numpy())
+    return "digits.npz"
+
+
+def scores(path: str, value: float, se: float | None = 0.1, **facts: object) -> str:
+    """An evaluation file with one metric."""
+    record = {
+        "value": value,
+        "se": se,
+        "n_fake": 100,
+        "n_real": 50,
+        "convention": "c",
+        "reference": "r",
+        "detector": "d",
+    }
+    Path(path).write_text(json.dumps({"metrics": {"kid": {**record, "weights_sha256": None, **facts}}}))
+    return path
+
+
+def test_compare_calls_a_difference_beyond_two_standard_errors(gan: Shell, here: Path) -> None:
+    a, near, far = scores("a.json", 1.0), scores("near.json", 1.28), scores("far.json", 1.29)
+    bare = scores("bare.json", 5.0, None)
+    lines = gan("compare", a, near, far, bare).stdout.splitlines()
+    row = next(line for line in lines if line.startswith("kid"))
+    assert row.index("1.28") < row.index("no difference shown") < row.index("1.29") < row.index("differs")
+    assert row.endswith("no error bar")
+
+
+@pytest.mark.parametrize("fact", ["n_fake", "n_real", "convention", "reference", "detector", "weights_sha256"])
+def test_compare_refuses_what_was_measured_otherwise(gan: Shell, here: Path, fact: str) -> None:
+    done = gan("compare", scores("a.json", 1.0), scores("b.json", 1.0, **{fact: "other"}))
+    assert done.returncode == 2
+    assert "cannot be compared" in done.stderr
+    assert fact in done.stderr
+
+
+def test_compare_gathers_the_seeds_of_a_sweep(gan: Shell, here: Path) -> None:
+    train_words = words("loss=hinge,lsgan", "seed=0,1,2")
+    assert gan("train", "-m", *train_words).returncode == 0
+    (sweep,) = here.glob("outputs/sweeps/*")
+    assert "was not measured yet" in gan("compare", str(sweep)).stderr
+    values = {"hinge": [1.0, 2.0, 3.0], "lsgan": [5.0, 5.0, 5.0]}
+    for job in (p for p in sweep.iterdir() if p.is_dir()):
+        overrides = json.loads((job / "manifest.json").read_text())["overrides"]
+        loss = next(w for w in overrides if w.startswith("loss=")).split("=")[1]
+        seed = int(next(w for w in overrides if w.startswith("seed=")).split("=")[1])
+        (job / "evals").mkdir()
+        scores(str(job / "evals" / "x.json"), values[loss][seed])
+    done = gan("compare", str(sweep))
+    assert done.returncode == 0, done.stderr
+    assert "loss=hinge" in done.stdout
+    assert "2 ± 0.58 (3 seeds)" in done.stdout
+    assert "5 ± 0 (3 seeds)  differs" in done.stdout
+
+
+def test_compare_wants_two(gan: Shell, here: Path) -> None:
+    for arguments in ((), (scores("a.json", 1.0),), ("nowhere", "nowhere"), (scores("x.json", 1), "pyproject.toml")):
+        done = gan("compare", *arguments)
+        assert done.returncode == 2
+        assert len(done.stderr.strip().splitlines()) == 2
