@@ -19,6 +19,7 @@ from gan_cli import Result, train
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 CACHE = Path(tempfile.gettempdir()) / f"gan-tests-{os.getuid()}-{os.getpid()}"  # not the user's own
+os.environ["GAN_CACHE"] = str(CACHE)
 # A run of seconds that still has every part of a run but the slow pictures.
 SMALL_MLP = ("model=mlp", "model.latent_dim=4", "model.generator.hidden=[8]", "model.discriminator.hidden=[8]")
 SMALL_DCGAN = ("model=dcgan", "model.latent_dim=4", "model.width=2")
@@ -34,7 +35,6 @@ def words(*more: str, model: tuple[str, ...] = SMALL_MLP, steps: int = 2) -> tup
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder to work in."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("GAN_CACHE", str(CACHE))
     monkeypatch.delenv("GAN_TRUST", raising=False)
     monkeypatch.delenv("_GAN_TRUST_COMMAND_LINE", raising=False)
     return tmp_path

@@ -13,13 +13,14 @@ from gan_cli.config.errors import ConfigError
 from gan_cli.files import read_json_lines
 
 GROUPS = compose.config_groups(CONF)
+MEASURING = ("detector", "metrics", "preset")  # tests/test_evaluation.py
 EMBEDDED = ("digits", "ring", "grid", "swiss_roll")
 LOSSES = GROUPS["loss"]
 
 
 @pytest.mark.parametrize(
     ("group", "choice"),
-    [(g, c) for g, cs in GROUPS.items() for c in cs if g not in ("experiment", "detector", "dataset", "callback")],
+    [(g, c) for g, cs in GROUPS.items() for c in cs if g not in ("experiment", "dataset", "callback", *MEASURING)],
 )
 def test_every_file_trains_two_steps(here: Path, group: str, choice: str) -> None:
     word = f"{group}=[{choice}]" if group == "penalty" else f"{group}={choice}"

@@ -14,7 +14,7 @@ LAYERS = (
     ("cli", "help", "completion", "demo", "__main__"),
     ("commands",),
     ("evaluation",),
-    ("restore",),
+    ("restore", "session"),
     ("config",),
     ("callbacks",),
     ("training", "runs", "metrics", "sampling", "pictures"),

@@ -188,3 +188,23 @@ def test_two_processes_train_one_run_and_resume_it(here: Path) -> None:
     gan("resume=half", "trainer.max_steps=4")
     assert same(weights(here / "whole"), weights(here / "half"))
     assert numbers(here / "whole") == numbers(here / "half")
+
+
+def test_ctrl_c_stops_all_processes_and_saves(here: Path) -> None:
+    folder = here / "run"
+    base = words("trainer.devices=2", f"hydra.run.dir={folder}", "callback.checkpoints.every_steps=2", steps=100_000)
+    process = start(here, *base)
+    wait_for(lambda: (folder / "checkpoints" / "last.pt").exists(), process)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=90)
+    assert process.returncode == 130, output
+    assert f"gan train resume={folder}" in output
+    assert json.loads((folder / "result.json").read_text())["status"] == "stopped"
+
+
+def test_a_folder_with_a_run_is_not_overwritten(here: Path) -> None:
+    folder = train(*words()).folder
+    before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    with pytest.raises(ConfigError, match="holds a run already"):
+        train(*words(f"hydra.run.dir={folder}"))
+    assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before

@@ -156,7 +156,10 @@ def _named(word: str, own: Mapping[str, Any] | None) -> Mapping[str, Any]:
     if own is not None and _name(own).split(":")[0] == name and "split" in own:
         return {**own, "split": split}
     composed = compose.compose("train", [f"dataset={name}", "model=mlp"]).config["dataset"]
-    fitted = {key: own[key] for key in ("resolution", "channels", "fit") if own and key in own and key in composed}
+    # The same images must meet the same frame; points have none to share.
+    fitted = {
+        key: own[key] for key in ("resolution", "channels", "fit") if own and own["resolution"] and key in composed
+    }
     return {**composed, **fitted, "split": split}
 
 

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 SCHEMA = 1
 WIDTH = 128  # features
-STEPS = 1500
+STEPS = 1000
 BATCH = 128
 
 
@@ -33,9 +33,9 @@ class Network(nn.Module):
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(channels, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Conv2d(64, 64, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten(),
+            nn.Conv2d(channels, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten(),
             nn.Linear(64 * 16, WIDTH), nn.ReLU(),
         )  # fmt: skip
         self.head = nn.Linear(WIDTH, classes)
@@ -45,7 +45,7 @@ class Network(nn.Module):
         return Seen(features, self.head(features))
 
 
-def fit(images: Tensor, labels: Tensor, classes: int, device: torch.device, steps: int = STEPS) -> Network:
+def fit(images: Tensor, labels: Tensor, classes: int, device: torch.device, steps: int) -> Network:
     """Trains on uint8 `[N, C, H, W]`: Adam, one-cycle rate, small shifts; always the same for the same data."""
     with torch.random.fork_rng():
         torch.manual_seed(rng.mix("classifier", SCHEMA))
@@ -117,7 +117,7 @@ class Classifier(Detector):
             network.load_state_dict(load_file(path))
         except (OSError, SafetensorError, RuntimeError):  # absent, cut short or foreign: train it (again)
             log.info("training a classifier on the data (once; kept in %s)", self.folder)
-            network = fit(data.images[chosen], data.labels[chosen], data.classes, self.device).cpu()
+            network = fit(data.images[chosen], data.labels[chosen], data.classes, self.device, STEPS).cpu()
             self.folder.mkdir(parents=True, exist_ok=True)
             scratch = path.with_suffix(f".{os.getpid()}.tmp")
             save_file(network.state_dict(), scratch)

@@ -40,12 +40,9 @@ def half_pixel(size: int, target: int) -> Tensor:
 @cache
 def clean(size: int, target: int) -> Tensor:
     """Pillow's antialiased bicubic (clean-fid, arXiv 2104.11222), read off torch's own kernel, which agrees with it."""
-    unit = torch.eye(size, dtype=torch.float64).view(size, 1, size, 1)
-    return (
-        F.interpolate(unit, (target, 1), mode="bicubic", antialias=True, align_corners=False)
-        .view(size, target)
-        .T.float()
-    )
+    unit = torch.eye(size, dtype=torch.float64).view(1, 1, size, size)  # row i answers for input i
+    answers = F.interpolate(unit, (size, target), mode="bicubic", antialias=True, align_corners=False)
+    return answers.view(size, target).T.float()
 
 
 RESIZES: Mapping[str, Callable[[int, int], Tensor]] = {"tf1": tf1, "torch": half_pixel, "clean": clean}

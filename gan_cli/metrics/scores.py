@@ -73,9 +73,16 @@ class Modes:
 
 
 class ClassificationAccuracy:
-    """`cas`: how well a classifier trained on samples alone knows real images (Ravuri 2019, arXiv 1905.10887)."""
+    """`cas`: how well a classifier trained on samples alone knows real images (Ravuri 2019, arXiv 1905.10887).
+
+    Args:
+        steps: Updates of the classifier.
+    """
 
     needs = frozenset({"rows", "labels", "images"})
+
+    def __init__(self, steps: PositiveInt = 1000) -> None:
+        self.steps = steps
 
     def compute(self, fake: Features, real: Features, context: Context) -> Mapping[str, Estimate]:
         from gan_cli.metrics.classifier import accuracy, fit
@@ -85,7 +92,7 @@ class ClassificationAccuracy:
         assert fake.row_images is not None
         assert real.row_images is not None
         assert real.row_labels is not None
-        network = fit(fake.row_images, fake.row_labels, context.classes, torch.device("cpu"))
+        network = fit(fake.row_images, fake.row_labels, context.classes, torch.device("cpu"), self.steps)
         right = accuracy(lambda x: network(x.float()), real.row_images, real.row_labels)
         n = len(real.row_images)
         note = "small convolutional network trained on the samples, accuracy on the reference"

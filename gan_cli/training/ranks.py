@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -17,6 +18,10 @@ def _enter(work: Callable[[Any, int], Any], job: Any, logs: bool) -> None:
     if logs:
         console.set_up()
     rank = int(os.environ["RANK"])
+    if rank != 0:
+        # Rank 0 hears of a stop and tells the others at the end of the step; they must live until then.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     backend = "nccl" if torch.cuda.is_available() else "gloo"
     if backend == "nccl":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
@@ -29,11 +34,12 @@ def _enter(work: Callable[[Any, int], Any], job: Any, logs: bool) -> None:
 
 
 def launch(work: Callable[[Any, int], Any], job: Any, processes: int) -> None:
-    """Runs `work(job, rank)` in `processes` new processes and waits for them.
+    """Runs `work(job, rank)` in `processes` new processes and waits for them, or until a signal stops them.
 
     Raises:
         RuntimeError: One of them failed; its own message is in the text.
     """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
@@ -50,6 +56,8 @@ def launch(work: Callable[[Any, int], Any], job: Any, processes: int) -> None:
     )
     try:
         elastic_launch(config, _enter)(work, job, True)
+    except SignalException:
+        return  # the processes were asked to stop, and have said in the run folder how far they came
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         raise RuntimeError(f"process {rank} of {processes} failed: {failure.message}") from error

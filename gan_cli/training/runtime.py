@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import FrameType
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
+PATIENCE = 1.0  # seconds within which a second signal is the first one again
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -87,21 +89,26 @@ class Runtime:
 class StopRequest:
     """Whether somebody asked the run to stop (Ctrl-C, SIGTERM); the trainer looks between steps."""
 
-    asked: bool = field(default=False)
+    asked: bool = False
+    since: float = 0.0
 
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """The first signal asks for a stop after the current step; a second one interrupts at once."""
+    """The first signal asks for a stop after the current step; a second one, a while later, interrupts at once.
+
+    A terminal and a launcher may both pass on the same Ctrl-C: what follows at once is the same request.
+    """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
 
     def ask(number: int, frame: FrameType | None) -> None:
-        if request.asked:
+        if request.asked and time.monotonic() - request.since > PATIENCE:
             raise KeyboardInterrupt
-        request.asked = True
+        if not request.asked:
+            request.asked, request.since = True, time.monotonic()
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -43,17 +43,25 @@ def test_prdc_is_the_reference_implementations(k: int) -> None:
 
 def test_prdc_of_a_set_with_itself_and_with_one_far_away() -> None:
     x = torch.randn(200, 4)
-    assert prdc(x, x + 1e-4, 5) == pytest.approx({"precision": 1, "recall": 1, "density": 1, "coverage": 1}, abs=0.05)
+    same = prdc(x, x + 1e-4, 5)
+    assert (same["precision"], same["recall"], same["coverage"]) == (1, 1, 1)
+    assert 1 <= same["density"] <= 6 / 5  # each sample lies in its own ball and in five others on average
     assert set(prdc(x, x + 1000, 5).values()) == {0.0}
     with pytest.raises(NotMeasurable, match="k=5"):
         PRDC().compute(known(x[:5]), known(x), Context())
 
 
 def test_mmd_is_torch_fidelitys() -> None:
-    from torch_fidelity.metric_kid import polynomial_mmd
+    from torch_fidelity.metric_kid import kernel_mmd
 
     x, y = torch.randn(300, 20), torch.randn(300, 20) + 0.2
-    theirs = polynomial_mmd(x.numpy(), y.numpy(), degree=3, gamma=None, coef0=1)
+    settings = {
+        "kid_kernel": "poly",
+        "kid_kernel_poly_degree": 3,
+        "kid_kernel_poly_gamma": None,
+        "kid_kernel_poly_coef0": 1,
+    }
+    theirs = kernel_mmd(x.numpy(), y.numpy(), **settings)
     assert kernel.mmd2(x, y) == pytest.approx(float(theirs), rel=1e-5)
 
 
@@ -181,7 +189,7 @@ def test_classification_accuracy_score() -> None:
     images = (labels.view(-1, 1, 1, 1) * 200).expand(200, 1, 8, 8).to(torch.uint8)
     images = images + torch.randint(0, 20, images.shape, dtype=torch.uint8)
     real = known(torch.zeros(200, 1), row_labels=labels, row_images=images)
-    good = ClassificationAccuracy().compute(real, real, Context(classes=2))["cas"].value
+    good = ClassificationAccuracy(steps=60).compute(real, real, Context(classes=2))["cas"].value
     assert good > 0.95
 
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from gan_cli import rng
 from gan_cli.config.build import optimizer_node
+from gan_cli.training import runtime
 from gan_cli.training.ema import Ema
 from gan_cli.training.meter import Meter, NonFinite
 from gan_cli.training.runtime import pick_device, stop_on_signals
@@ -105,11 +106,13 @@ def test_unknown_devices_are_refused() -> None:
             pick_device(name)
 
 
-def test_first_signal_asks_second_interrupts() -> None:
+def test_first_signal_asks_second_interrupts(monkeypatch: pytest.MonkeyPatch) -> None:
     before = signal.getsignal(signal.SIGTERM)
     with stop_on_signals() as stop:
         os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)  # the same Ctrl-C, passed on by a launcher
         assert stop.asked
+        monkeypatch.setattr(runtime, "PATIENCE", 0.0)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGTERM) is before

@@ -1,0 +1,126 @@
+"""One session of one run: build, restore, train, and write how it ended."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gan_cli.config import build, compose
+from gan_cli.config.errors import ConfigError, two_lines
+from gan_cli.files import read_json_lines
+from gan_cli.runs import NotARun, Run, checkpoints_of
+from gan_cli.training.checkpoint import CheckpointError, load_newest, newest_first
+from gan_cli.training.meter import NonFinite
+from gan_cli.training.runtime import StopRequest, stop_on_signals
+from gan_cli.training.trainer import Trainer
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One session of one run; plain values, so that it reaches other processes."""
+
+    config: dict[str, Any]
+    folder: Path
+    facts: dict[str, Any]
+    resume: bool
+
+
+def play(job: Job, rank: int) -> dict[str, Any]:
+    """Trains as one of the run's processes. Rank 0 writes; what it wrote as result is returned."""
+    trainer = build.trainer(job.config, rank)
+    trainer.folder = job.folder
+    trainer.config = compose.to_yaml(job.config)
+    trainer.place()
+    run = Run(job.folder)
+    source = _restore(trainer, run, job)
+    if rank != 0:
+        trainer.fit(StopRequest())
+        return {}
+    trainer.callbacks = build.callbacks(job.config)
+    facts = {**job.facts, "seed": trainer.seed, "data": _describe(trainer), "parameters": _sizes(trainer)}
+    run.begin(trainer.config, facts)
+    with run.logging():
+        if source:
+            log.info("%s", source)
+        log.info("training in %s on %s", job.folder, trainer.runtime.device)
+        return _guarded(trainer, run)
+
+
+def _guarded(trainer: Trainer, run: Run) -> dict[str, Any]:
+    """Trains, and writes how it ended whatever happens."""
+    begun = trainer.clock
+    result: dict[str, Any] = {}
+    try:
+        with stop_on_signals() as stop:
+            result = {"status": trainer.fit(stop)}
+    except NonFinite as error:
+        advice = "lower optimizer.lr, add a penalty (penalty=[r1]), or use trainer.precision=float32"
+        result = {"status": "failed", "error": f"{error}; {_saved(run)}\n  {advice}"}
+    except Exception as error:
+        log.debug("the run failed", exc_info=True)
+        result = {"status": "failed", "error": f"{type(error).__name__}: {error}; {_saved(run)}"}
+        raise
+    finally:
+        for callback in trainer.callbacks:
+            callback.close()
+        clock = trainer.clock
+        spent = max(clock.seconds - begun.seconds, 1e-9)
+        run.end(
+            result := {  # an interruption in the middle of a step leaves no status
+                "status": "stopped",
+                **result,
+                "step": clock.step,
+                "images": clock.images,
+                "seconds": clock.seconds,
+                "images_per_second": (clock.images - begun.images) / spent,
+                "best": trainer.best,
+                "last": _last(trainer, run),
+            }
+        )
+    return result
+
+
+def _last(trainer: Trainer, run: Run) -> dict[str, float]:
+    rows = read_json_lines(run.metrics)
+    return rows[-1] if rows else {}
+
+
+def _saved(run: Run) -> str:
+    kept = newest_first(run.checkpoints)
+    return f"the last good checkpoint is {kept[-1] if len(kept) == 1 else kept[1]}" if kept else "nothing was saved yet"
+
+
+def _describe(trainer: Trainer) -> dict[str, Any]:
+    data = trainer.data
+    return {"samples": len(data), "shape": list(data.shape), "sha256": data.fingerprint()}
+
+
+def _sizes(trainer: Trainer) -> dict[str, int]:
+    return {name: sum(p.numel() for p in player.parameters()) for name, player in trainer.players.items()}
+
+
+def _restore(trainer: Trainer, run: Run, job: Job) -> str:
+    """Loads the state to go on from; returns what to say about it."""
+    source = run.folder if job.resume else job.config.get("init_from")
+    if source is None:
+        return ""
+    try:
+        paths, _ = checkpoints_of(source)
+        state, path, problems = load_newest(paths)
+        if job.resume:
+            trainer.load_state_dict(state)
+        else:
+            trainer.load_weights(state)
+    except (NotARun, CheckpointError) as error:
+        raise ConfigError(str(error)) from error
+    except RuntimeError as error:
+        first = str(error).splitlines()[-1].strip()
+        raise ConfigError(two_lines(f"the weights of {source} do not fit this model", first)) from error
+    for problem in problems:
+        print(f"warning: {problem}; using {path.name}, the one before it", file=sys.stderr)
+    return f"resuming at step {trainer.clock.step}" if job.resume else f"starting from the weights of {path}"
