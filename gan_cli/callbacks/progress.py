@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+from rich.console import RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from gan_cli.callbacks import Callback
 from gan_cli.training.trainer import Trainer
@@ -26,6 +28,16 @@ def describe(record: Mapping[str, float]) -> str:
 OTHERS = {"step", "images", "seconds", "learning_rate", "D(real)", "D(fake)"}
 
 
+class Bar(Progress):
+    """A bar, and under it a line of numbers: together they fit a terminal of 80 columns."""
+
+    line = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield self.make_tasks_table(self.tasks)
+        yield Text(self.line, no_wrap=True, overflow="ellipsis")
+
+
 class ProgressLine(Callback):
     """Steps a second, images a second, time left, losses, D(real) and D(fake).
 
@@ -35,20 +47,20 @@ class ProgressLine(Callback):
 
     def __init__(self, every_steps: PositiveInt = 100) -> None:
         self.every_steps = every_steps
-        self.bar: Progress | None = None
+        self.bar: Bar | None = None
 
     def on_start(self, trainer: Trainer) -> None:
         self.begun = self.last = trainer.clock
         self.text = ""
         if sys.stdout.isatty():
-            self.bar = Progress(
+            self.bar = Bar(
                 TextColumn("step {task.fields[step]}"),
-                BarColumn(),
+                BarColumn(bar_width=16),
                 TextColumn("{task.percentage:>3.0f}%"),
                 TimeRemainingColumn(),
-                TextColumn("{task.fields[speed]}  {task.fields[text]}"),
+                TextColumn("{task.fields[speed]}"),
             )
-            self.task = self.bar.add_task("", total=1.0, step=trainer.clock.step, speed="", text="")
+            self.task = self.bar.add_task("", total=1.0, step=trainer.clock.step, speed="")
             self.bar.start()
 
     def _speed(self, now: Clock, since: Clock) -> str:
@@ -71,7 +83,8 @@ class ProgressLine(Callback):
             by_time = clock.seconds / trainer.limits.max_seconds
             done = max(trainer.limits.progress(clock), min(1.0, by_time))
             speed = self._speed(clock, self.begun)
-            self.bar.update(self.task, completed=done, step=clock.step, speed=speed, text=self.text)
+            self.bar.line = self.text
+            self.bar.update(self.task, completed=done, step=clock.step, speed=speed)
         elif clock.step % self.every_steps == 0:
             speed, left = self._speed(clock, self.last), self._time_left(trainer)
             log.info("step %d  %s  %s  %s", clock.step, speed, left, self.text)
