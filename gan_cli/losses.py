@@ -6,25 +6,27 @@ values of the same shape, to be minimised.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gan_cli.types import Fraction
 
 
-class Loss(nn.Module):
+class Loss(nn.Module, ABC):
     """The contract of a loss."""
 
     needs_real_logits = False  # the generator's loss compares with real samples (relativistic losses)
     needs_lipschitz = False  # means nothing unless the discriminator's slope is bounded
 
+    @abstractmethod
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         """The discriminator's loss of each pair of logits."""
-        raise NotImplementedError(f"{type(self).__name__}.discriminator")
 
+    @abstractmethod
     def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         """The generator's loss of each fake logit; `real` only where `needs_real_logits`."""
-        raise NotImplementedError(f"{type(self).__name__}.generator")
 
     def score(self, logits: Tensor) -> Tensor:
         """D(x) as the paper plots it: a probability where the loss defines one, else the critic's value."""

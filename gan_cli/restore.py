@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from gan_cli.config import build, compose, trust
+from gan_cli.config import build, saved, trust
 from gan_cli.config.errors import ConfigError
 from gan_cli.runs import NotARun, Run, checkpoints_of
 from gan_cli.training.checkpoint import CheckpointError, load_newest
@@ -45,7 +45,7 @@ def restore(source: str, ema: bool, device: torch.device) -> Restored:
         raise ConfigError(str(error)) from error
     for problem in problems:
         log.warning("%s; using %s, the one before it", problem, path.name)
-    config = compose.read_saved(state["config"], path)
+    config = saved.read(state["config"], path)
     game: Any = build.checked_game(config, trust.for_checkpoints())
     try:
         game.load_state_dict(state["game"])

@@ -5,6 +5,7 @@ Images are float in [-1, 1], `[N, C, H, W]`; points are float `[N, D]`; labels a
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, NamedTuple, Protocol, runtime_checkable
@@ -86,7 +87,7 @@ class Round:
     update: int
 
 
-class Term(nn.Module):
+class Term(nn.Module, ABC):
     """A weighted addition to a player's objective: penalties for the discriminator, auxiliaries for the generator.
 
     Args:
@@ -104,19 +105,19 @@ class Term(nn.Module):
         self.weight = weight
         self.interval = interval
 
+    @abstractmethod
     def forward(self, round: Round) -> Tensor:
         """The unweighted term of each sample, `[N]`."""
-        raise NotImplementedError(f"{type(self).__name__}.forward")
 
 
-class Projection(nn.Module):
+class Projection(nn.Module, ABC):
     """A constraint kept by moving a player's weights back into a set after each of its updates."""
 
     lipschitz = False
 
+    @abstractmethod
     def project(self, player: nn.Module) -> None:
         """Changes the player's weights in place."""
-        raise NotImplementedError(f"{type(self).__name__}.project")
 
 
 class Outcome(NamedTuple):

@@ -192,7 +192,9 @@ def _report(evaluation: Evaluation) -> None:
     references = {value.reference for value in evaluation.values()}
     digests = {f"{v.detector} {v.weights_sha256[:12]}" for v in evaluation.values() if v.weights_sha256}
     weights = f"; weights {', '.join(sorted(digests))}" if digests else ""
-    log.info("of %s against %s, seed %d%s", evaluation.source, ", ".join(sorted(references)), evaluation.seed, weights)
+    who = "averaged" if evaluation.ema else "raw"
+    where = ", ".join(sorted(references))
+    log.info("of %s against %s, seed %d, %s generator%s", evaluation.source, where, evaluation.seed, who, weights)
 
 
 def _write(request: Request, evaluation: Evaluation, source: Source | None) -> None:

@@ -105,7 +105,7 @@ def _start(composed: Composed, overrides: Sequence[str]) -> Result:
 
 
 def _resume(overrides: Sequence[str], source: str) -> Result:
-    from gan_cli.config import build, trust
+    from gan_cli.config import build, saved, trust
     from gan_cli.runs import NotARun, Run
     from gan_cli.session import Job
     from gan_cli.training.trainer import Limits
@@ -115,8 +115,7 @@ def _resume(overrides: Sequence[str], source: str) -> Result:
         run = Run.open(source.strip("'\""))
     except NotARun as error:
         raise ConfigError(two_lines(str(error), "resume=outputs/train/<run> continues a run")) from error
-    saved = compose.read_saved(run.config.read_text(), run.config)
-    config = compose.change_saved(saved, overrides)
+    config = saved.change(saved.read(run.config.read_text(), run.config), overrides)
     build.check(config, trust.for_checkpoints())
     result = run.read_result()
     if result.get("status") == "finished":

@@ -15,8 +15,6 @@ from typing import Any, NamedTuple
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -25,9 +23,6 @@ from gan_cli.config.errors import ConfigError, did_you_mean, two_lines, unknown_
 
 HYDRA_1_4 = tuple(int(part) for part in hydra.__version__.split(".")[:2]) >= (1, 4)
 STAMP = "GAN_STAMP"
-INTERPOLATION = re.compile(r"\$\{")
-# What a run keeps for life; a resumed run that changed these would not be the same run.
-KEPT = ("seed", "model", "prior", "dataset.resolution", "dataset.channels", "dataset.classes")
 
 
 class Composed(NamedTuple):
@@ -146,17 +141,18 @@ def _known_keys(command: str, overrides: Sequence[str]) -> list[str]:
                 config = hydra.compose(command, attempt)
         except Exception:
             continue
-        return [*groups, *_dotted(OmegaConf.to_container(config, resolve=False))]
+        return [*groups, *dotted(OmegaConf.to_container(config, resolve=False))]
     return list(groups)
 
 
-def _dotted(node: Any, prefix: str = "") -> list[str]:
+def dotted(node: Any, prefix: str = "") -> list[str]:
+    """The dotted names of all keys below a node, those of Hydra's own apart."""
     if not isinstance(node, dict):
         return []
     keys = []
     for name, value in node.items():
         if not str(name).startswith("_"):
-            keys += [f"{prefix}{name}", *_dotted(value, f"{prefix}{name}.")]
+            keys += [f"{prefix}{name}", *dotted(value, f"{prefix}{name}.")]
     return keys
 
 
@@ -189,70 +185,6 @@ def compose(command: str, overrides: Sequence[str]) -> Composed:
         OmegaConf.set_struct(config, False)
         del config["hydra"]
         return Composed(plain(config), choices, folder)
-
-
-def read_saved(text: str, origin: Path) -> dict[str, Any]:
-    """A config out of a run folder or a checkpoint: plain values only.
-
-    Raises:
-        ConfigError: It is no mapping, or it holds an interpolation, which would be evaluated.
-    """
-    import yaml
-
-    try:
-        config = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"the config of {origin} cannot be read: {str(error).splitlines()[0]}") from error
-    if not isinstance(config, dict):
-        raise ConfigError(f"the config of {origin} is no mapping of settings")
-    for key, value in _leaves(config):
-        if isinstance(value, str) and INTERPOLATION.search(value):
-            raise ConfigError(f"the config of {origin} holds an interpolation ({key}: {value}) and was refused")
-    return config
-
-
-def _leaves(node: Any, prefix: str = "") -> list[tuple[str, Any]]:
-    if isinstance(node, Mapping):
-        pairs = [(str(k), v) for k, v in node.items()]
-        keys = [(f"{prefix}{k}", k) for k, _ in pairs]
-        return keys + [leaf for k, v in pairs for leaf in _leaves(v, f"{prefix}{k}.")]
-    if isinstance(node, list):
-        return [leaf for i, v in enumerate(node) for leaf in _leaves(v, f"{prefix}{i}.")]
-    return [(prefix.rstrip("."), node)]
-
-
-def parse(words: Sequence[str]) -> list[Override]:
-    """`key=value` words by Hydra's grammar. Raises ConfigError for a word that is none."""
-    with friendly("", words):
-        return list(OverridesParser.create().parse_overrides(list(words)))
-
-
-def change_saved(config: dict[str, Any], words: Sequence[str]) -> dict[str, Any]:
-    """A resumed run's config with the user's changes.
-
-    Raises:
-        ConfigError: A key is unknown, or is one that a run keeps for life.
-    """
-    groups = config_groups(Path(conf_dir()))
-    result = OmegaConf.create(config)
-    OmegaConf.set_struct(result, True)
-    known = _dotted(config)
-    problems = []
-    for override in parse(words):
-        key = override.key_or_group
-        if key in groups and not isinstance(override.value(), dict):
-            remedy = "start a new run with it (init_from=<run> takes over the weights)"
-            problems.append(two_lines(f"{key}={override.value()}: a resumed run keeps its {key}", remedy))
-        elif any(key == kept or key.startswith(f"{kept}.") for kept in KEPT):
-            remedy = "start a new run with it (init_from=<run> takes over the weights)"
-            problems.append(two_lines(f"{key}: a resumed run keeps it", remedy))
-        elif key not in known and not override.is_add():
-            problems.append(two_lines(f"unknown setting '{key}'", did_you_mean(key, known)))
-        else:
-            OmegaConf.update(result, key, override.value(), force_add=override.is_add())
-    if problems:
-        raise ConfigError(*problems)
-    return plain(result)
 
 
 def to_yaml(config: Mapping[str, Any]) -> str:

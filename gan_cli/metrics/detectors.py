@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from typing import NamedTuple, Self
 
 import torch
@@ -20,7 +21,7 @@ class Labelled(NamedTuple):
     fingerprint: str
 
 
-class Detector:
+class Detector(ABC):
     """A detector names itself in everything that is measured with it."""
 
     name: str  # suffix of the metrics' names, empty for the 2015 Inception
@@ -37,9 +38,9 @@ class Detector:
         """The detector for this reference; most are the same for any."""
         return self
 
+    @abstractmethod
     def __call__(self, images: Tensor) -> Seen:
         """Features of uint8 (or float 0 ... 255) images `[N, C, H, W]`."""
-        raise NotImplementedError(f"{type(self).__name__}.__call__")
 
 
 class Pixels(Detector):

@@ -18,21 +18,27 @@ BLOCK = 1000
 
 
 def _kernel_sum(x: Tensor, y: Tensor, chunk: int = 2048) -> float:
-    """Σ k(xᵢ, yⱼ) over all pairs, in float64, without the whole matrix."""
+    """Σ k(xᵢ, yⱼ) over all pairs, without the whole matrix.
+
+    The products keep the features' precision, for they are the dear part; the sum is taken in float64, in which the
+    rounding of a million products averages out.
+    """
     total = 0.0
     for piece in x.split(chunk):
-        total += float((piece @ y.T).div_(x.shape[1]).add_(1).pow_(3).sum())
+        total += float((piece @ y.T).div_(x.shape[1]).add_(1).pow_(3).sum(dtype=torch.float64))
     return total
+
+
+def _own_sum(x: Tensor) -> float:
+    """Σ k(xᵢ, xᵢ)."""
+    return float(x.double().square().sum(1).div(x.shape[1]).add(1).pow(3).sum())
 
 
 def mmd2(x: Tensor, y: Tensor) -> float:
     """The unbiased estimate from features `[m, F]` and `[n, F]`: pairs of a sample with itself are left out."""
-    x, y = x.double(), y.double()
     m, n = len(x), len(y)
-    own_x = float(x.square().sum(1).div(x.shape[1]).add(1).pow(3).sum())
-    own_y = float(y.square().sum(1).div(y.shape[1]).add(1).pow(3).sum())
-    within_x = (_kernel_sum(x, x) - own_x) / (m * (m - 1))
-    within_y = (_kernel_sum(y, y) - own_y) / (n * (n - 1))
+    within_x = (_kernel_sum(x, x) - _own_sum(x)) / (m * (m - 1))
+    within_y = (_kernel_sum(y, y) - _own_sum(y)) / (n * (n - 1))
     return within_x + within_y - 2 * _kernel_sum(x, y) / (m * n)
 
 

@@ -9,14 +9,14 @@ from torch import Tensor
 
 from gan_cli.metrics import Context, Estimate, NotMeasurable
 from gan_cli.metrics.features import Features
-from gan_cli.metrics.prdc import CHUNK, _squared_distances, radii
+from gan_cli.metrics.prdc import CHUNK, radii, squared_distances
 from gan_cli.types import PositiveInt
 
 
 def nearest(fake: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
     """The squared distance `[m]` from each fake to its nearest real sample, and which one it is."""
     square = real.square().sum(1)
-    found = [_squared_distances(piece, real, square).min(1) for piece in fake.split(CHUNK)]
+    found = [squared_distances(piece, real, square).min(1) for piece in fake.split(CHUNK)]
     return torch.cat([f.values for f in found]), torch.cat([f.indices for f in found])
 
 

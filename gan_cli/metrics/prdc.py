@@ -17,7 +17,7 @@ from gan_cli.types import PositiveInt
 CHUNK = 1000
 
 
-def _squared_distances(piece: Tensor, others: Tensor, square: Tensor) -> Tensor:
+def squared_distances(piece: Tensor, others: Tensor, square: Tensor) -> Tensor:
     """‖xᵢ - yⱼ‖² `[chunk, n]`; `square` holds ‖yⱼ‖²."""
     return torch.addmm(square, piece, others.T, alpha=-2).add_(piece.square().sum(1, keepdim=True))
 
@@ -25,7 +25,7 @@ def _squared_distances(piece: Tensor, others: Tensor, square: Tensor) -> Tensor:
 def radii(x: Tensor, k: int) -> Tensor:
     """Squared distance `[n]` from each sample to its k-th neighbour, itself not counted."""
     square = x.square().sum(1)
-    pieces = [_squared_distances(p, x, square).topk(k + 1, largest=False).values[:, -1] for p in x.split(CHUNK)]
+    pieces = [squared_distances(p, x, square).topk(k + 1, largest=False).values[:, -1] for p in x.split(CHUNK)]
     return torch.cat(pieces)
 
 
@@ -38,7 +38,7 @@ def prdc(real: Tensor, fake: Tensor, k: int) -> dict[str, float]:
     inside = torch.zeros(len(fake), dtype=torch.int64)  # real balls that each fake lies in
     recalled = covered = 0
     for piece, radius in zip(real.split(CHUNK), real_radius.split(CHUNK), strict=True):
-        distances = _squared_distances(piece, fake, square)
+        distances = squared_distances(piece, fake, square)
         inside += (distances < radius.unsqueeze(1)).sum(0)
         recalled += int((distances < fake_radius).any(1).sum())
         covered += int((distances.min(1).values < radius).sum())
