@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 # Two test processes side by side are much faster with one thread each; set before torch starts its pool.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS") or "1"
 
 import pytest
 import torch
