@@ -158,7 +158,7 @@ def test_users_own_configs_and_classes(gan: Shell, here: Path) -> None:
     assert "trust=my_losses" in refused.stderr
     done = gan(*arguments, "trust=my_losses")
     assert done.returncode == 0, done.stderr
-    assert gan(*arguments, env={"GAN_TRUST": "my_losses"}).returncode == 0
+    assert gan(*arguments[:-1], "hydra.run.dir=other", env={"GAN_TRUST": "my_losses"}).returncode == 0
     assert "mine" in gan("train", "--help", "--config-dir", "my_conf").stdout
     # a file may not vouch for itself: the run folder names the module, only the command line trusts it
     assert gan("sample", "run").returncode == 2
@@ -175,7 +175,9 @@ def test_an_unexpected_error_is_one_line_and_in_the_log(gan: Shell, here: Path) 
     assert "KeyError" in done.stderr
     assert "Traceback" not in done.stderr
     assert "Traceback" in (here / "run" / "train.log").read_text()
-    assert "Traceback" in gan(*arguments, env={"HYDRA_FULL_ERROR": "1"}).stderr
+    shown = gan(*arguments[:-1], "hydra.run.dir=other", env={"HYDRA_FULL_ERROR": "1"}).stderr
+    assert "Traceback" in shown
+    assert "oops" in shown
 
 
 def test_python_use(finished: Path, here: Path) -> None:
