@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-# What a game is made of; all that a checkpoint may name when it is sampled or evaluated.
+# What a game is made of.
 MODEL = ("games", "losses", "penalties", "auxiliaries", "priors", "augment", "networks")
 # What a run needs besides.
 RUN = (*MODEL, "data", "callbacks", "metrics", "training.schedules", "training.trainer")
