@@ -90,6 +90,7 @@ def show(command: str, words: Sequence[str]) -> None:
         lines += [f"  {word:<36} {meaning}" for word, meaning in TYPED]
         lines += [
             "  resume=RUN                           go on with a run, in its folder",
+            "  repeat=RUN                           a new run from another's config.yaml",
             "",
             "-m sweeps: gan train -m loss=hinge,lsgan seed=0,1",
         ]

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from typing import Any
 from gan_cli.files import write_json, write_text
 from gan_cli.training.checkpoint import newest_first
 
+STAMP = re.compile(r"^\d{8}-\d{6}-[0-9a-f]{4}-")  # what a run folder's name begins with
 PACKAGES = ("gan-cli", "torch", "torchvision", "hydra-core", "omegaconf", "numpy", "pytorch-fid")
 
 

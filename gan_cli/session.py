@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,7 @@ def play(job: Job, rank: int) -> dict[str, Any]:
     trainer.config = compose.to_yaml(job.config)
     trainer.place()
     run = Run(job.folder)
-    source = _restore(trainer, run, job)
+    said = _restore(trainer, run, job)
     if rank != 0:
         trainer.fit(StopRequest())
         return {}
@@ -45,8 +44,8 @@ def play(job: Job, rank: int) -> dict[str, Any]:
     facts = {**job.facts, "seed": trainer.seed, "data": _describe(trainer), "parameters": _sizes(trainer)}
     run.begin(trainer.config, facts)
     with run.logging():
-        if source:
-            log.info("%s", source)
+        for level, line in said:
+            log.log(level, "%s", line)
         log.info("training in %s on %s", job.folder, trainer.runtime.device)
         return _guarded(trainer, run)
 
@@ -104,11 +103,11 @@ def _sizes(trainer: Trainer) -> dict[str, int]:
     return {name: sum(p.numel() for p in player.parameters()) for name, player in trainer.players.items()}
 
 
-def _restore(trainer: Trainer, run: Run, job: Job) -> str:
-    """Loads the state to go on from; returns what to say about it."""
+def _restore(trainer: Trainer, run: Run, job: Job) -> list[tuple[int, str]]:
+    """Loads the state to go on from; returns what to say about it once the log is open, with its level."""
     source = run.folder if job.resume else job.config.get("init_from")
     if source is None:
-        return ""
+        return []
     try:
         paths, _ = checkpoints_of(source)
         state, path, problems = load_newest(paths)
@@ -121,6 +120,6 @@ def _restore(trainer: Trainer, run: Run, job: Job) -> str:
     except RuntimeError as error:
         first = str(error).splitlines()[-1].strip()
         raise ConfigError(two_lines(f"the weights of {source} do not fit this model", first)) from error
-    for problem in problems:
-        print(f"warning: {problem}; using {path.name}, the one before it", file=sys.stderr)
-    return f"resuming at step {trainer.clock.step}" if job.resume else f"starting from the weights of {path}"
+    begun = f"resuming at step {trainer.clock.step}" if job.resume else f"starting from the weights of {path}"
+    warnings = [(logging.WARNING, f"{problem}; using {path.name}, the one before it") for problem in problems]
+    return [*warnings, (logging.INFO, begun)]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import Shell, words
+from conftest import Inside, Shell, same, weights, words
 from gan_cli import evaluate, sample, train
 from gan_cli.config.errors import ConfigError
 
@@ -74,9 +74,9 @@ def test_help_tells_groups_choices_and_defaults(gan: Shell) -> None:
     ids=lambda v: " ".join(v) if isinstance(v, list) else "",
 )
 def test_a_wrong_request_gets_two_lines_exit_code_2_and_leaves_nothing(
-    gan: Shell, here: Path, arguments: list[str], expected: str
+    gan_here: Inside, here: Path, arguments: list[str], expected: str
 ) -> None:
-    done = gan(*arguments)
+    done = gan_here(*arguments)
     assert done.returncode == 2, done.stderr
     assert expected in done.stderr
     assert len(done.stderr.strip().splitlines()) <= 2, done.stderr
@@ -84,14 +84,33 @@ def test_a_wrong_request_gets_two_lines_exit_code_2_and_leaves_nothing(
     assert list(here.iterdir()) == []
 
 
-def test_all_problems_are_told_at_once(gan: Shell) -> None:
-    done = gan("train", "trainer.max_steps=0", "seed=-1", "model.generator.width=x", "optimizer._target_=os.system")
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["train", "model=dcgn"], "did you mean dcgan?"),
+        (["train", "model.width=wide"], "model.generator.width='wide' is not valid"),
+        (["sample", "nowhere"], "nowhere does not exist"),
+    ],
+    ids=lambda v: " ".join(v) if isinstance(v, list) else "",
+)
+def test_a_wrong_request_from_the_shell(gan: Shell, here: Path, arguments: list[str], expected: str) -> None:
+    done = gan(*arguments)
+    assert done.returncode == 2
+    assert expected in done.stderr
+    assert len(done.stderr.strip().splitlines()) <= 2
+    assert list(here.iterdir()) == []
+
+
+def test_all_problems_are_told_at_once(gan_here: Inside) -> None:
+    done = gan_here(
+        "train", "trainer.max_steps=0", "seed=-1", "model.generator.width=x", "optimizer._target_=os.system"
+    )
     assert done.returncode == 2
     for part in ("trainer.max_steps=0", "seed=-1", "model.generator.width", "os.system"):
         assert part in done.stderr
 
 
-def test_a_run_from_the_shell_says_where_everything_is(gan: Shell, here: Path) -> None:
+def test_a_run_from_the_shell_says_where_everything_is(gan: Shell, gan_here: Inside, here: Path) -> None:
     done = gan("train", *words())
     assert done.returncode == 0, done.stderr
     (folder,) = (here / "outputs" / "train").iterdir()
@@ -102,8 +121,8 @@ def test_a_run_from_the_shell_says_where_everything_is(gan: Shell, here: Path) -
     # each of these commands works as it is printed
     for line in last[1:3]:
         more = ["detector=pixels", "n=100"] if "eval" in line else []
-        assert gan(*line.split()[1:], *more).returncode == 0
-    assert gan(*last[3].split()[1:]).returncode == 0
+        assert gan_here(*line.split()[1:], *more).returncode == 0
+    assert gan_here(*last[3].split()[1:]).returncode == 0
 
 
 def test_a_sweep_makes_a_folder_a_job(gan: Shell, here: Path) -> None:
@@ -147,7 +166,9 @@ def test_completion(gan: Shell) -> None:
     assert gan("completion", "tcsh").returncode == 2
 
 
-def test_users_own_configs_and_classes(gan: Shell, here: Path) -> None:
+def test_users_own_configs_and_classes(
+    gan: Shell, gan_here: Inside, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A loss of the user's own: one class in the working directory, one YAML, trust on the command line."""
     (here / "my_losses.py").write_text(OWN_LOSS.format(name="Mine", body="return 3 - fake"))
     (here / "my_conf" / "loss").mkdir(parents=True)
@@ -158,19 +179,23 @@ def test_users_own_configs_and_classes(gan: Shell, here: Path) -> None:
     assert "trust=my_losses" in refused.stderr
     done = gan(*arguments, "trust=my_losses")
     assert done.returncode == 0, done.stderr
-    assert gan(*arguments[:-1], "hydra.run.dir=other", env={"GAN_TRUST": "my_losses"}).returncode == 0
     assert "mine" in gan("train", "--help", "--config-dir", "my_conf").stdout
     # a file may not vouch for itself: the run folder names the module, only the command line trusts it
-    assert gan("sample", "run").returncode == 2
-    assert gan("sample", "run", env={"GAN_TRUST": "my_losses"}).returncode == 2
-    assert gan("sample", "run", "trust=my_losses").returncode == 0
-    assert gan("train", "resume=run", "trainer.max_steps=3", "trust=my_losses").returncode == 0
+    monkeypatch.setenv("GAN_TRUST", "my_losses")
+    monkeypatch.syspath_prepend(here)
+    assert gan_here("sample", "run").returncode == 2
+    assert gan_here("sample", "run", "trust=my_losses").returncode == 0
+    assert gan_here("train", "resume=run", "trainer.max_steps=3", "trust=my_losses").returncode == 0
+    assert gan_here(*arguments[:-1], "hydra.run.dir=other").returncode == 0  # by $GAN_TRUST
 
 
-def test_an_unexpected_error_is_one_line_and_in_the_log(gan: Shell, here: Path) -> None:
+def test_an_unexpected_error_is_one_line_and_in_the_log(
+    gan: Shell, gan_here: Inside, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (here / "broken.py").write_text(OWN_LOSS.format(name="Broken", body="raise KeyError('oops')"))
     arguments = ("train", *words(), "loss._target_=broken.Broken", "loss=hinge", "trust=broken", "hydra.run.dir=run")
-    done = gan(*arguments)
+    monkeypatch.syspath_prepend(here)
+    done = gan_here(*arguments)
     assert done.returncode == 1
     assert "KeyError" in done.stderr
     assert "Traceback" not in done.stderr
@@ -214,13 +239,23 @@ def test_run_folder(finished: Path) -> None:
     assert np.asarray(Image.open(finished / "samples" / "step-000000004.png")).ndim == 3
 
 
-def test_config_yaml_repeats_the_run(finished: Path, here: Path) -> None:
-    from conftest import same, weights
-
-    words_again = json.loads((finished / "manifest.json").read_text())["overrides"]
-    train(*words_again, f"hydra.run.dir={here / 'again'}")
+def test_config_yaml_alone_repeats_the_run(finished: Path, here: Path) -> None:
+    (here / "config.yaml").write_text((finished / "config.yaml").read_text())
+    train("repeat=config.yaml", "hydra.run.dir=again")
     assert same(weights(finished), weights(here / "again"))
     assert (finished / "config.yaml").read_text() == (here / "again" / "config.yaml").read_text()
+
+
+def test_a_repeated_run_takes_changes_and_stands_in_a_folder_of_its_own(finished: Path, here: Path) -> None:
+    result = train(f"repeat={finished}", "seed=1", "trainer.max_steps=2")
+    assert result.folder.parent == Path("outputs/train")
+    assert result.folder.name.endswith("-run")
+    assert not same(weights(finished), weights(result.folder))
+    assert result.step == 2
+    with pytest.raises(ConfigError, match=r"optimizer\.lr"):
+        train(f"repeat={finished}", "optimizer.lrr=1")
+    with pytest.raises(ConfigError, match=r"no config\.yaml"):
+        train("repeat=nowhere")
 
 
 def test_environment_variables_do_not_leak_between_tests() -> None:

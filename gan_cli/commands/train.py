@@ -16,6 +16,7 @@ from gan_cli.config.compose import Composed
 from gan_cli.config.errors import ConfigError, Interrupted, RunFailed, two_lines
 
 if TYPE_CHECKING:
+    from gan_cli.config.trust import Trust
     from gan_cli.session import Job
 
 log = logging.getLogger(__name__)
@@ -42,22 +43,30 @@ def train(*overrides: str) -> Result:
         Interrupted: Somebody stopped it; what was done is saved.
     """
     console.set_up()
-    resumed = [word for word in overrides if word.startswith("resume=")]
-    if resumed:
-        return _resume([word for word in overrides if word not in resumed], resumed[-1].partition("=")[2])
+    for key, go in (("resume", _resume), ("repeat", _repeat)):
+        source, others = _take(key, overrides)
+        if source is not None:
+            return go(others, source)
     return _start(compose.compose("train", overrides), overrides)
 
 
 def main(words: Sequence[str]) -> None:
     """The command line: `words` after `gan train`."""
-    if any(word.startswith("resume=") for word in words):
-        if {"-m", "--multirun"} & set(words):
-            raise ConfigError("resume= continues one run: leave -m out")
-        train(*words)
-        return
+    for key in ("resume", "repeat"):
+        if _take(key, words)[0] is not None:
+            if {"-m", "--multirun"} & set(words):
+                raise ConfigError(f"{key}= stands for one run: leave -m out")
+            train(*words)
+            return
     overrides = [word for word in words if not word.startswith("-")]
     with compose.friendly("train", overrides):
         compose.hydra_main("train", lambda config: _job(config, overrides))
+
+
+def _take(key: str, words: Sequence[str]) -> tuple[str | None, list[str]]:
+    """The value of the last word `key=value`, and the other words."""
+    values = [word.partition("=")[2].strip("'\"") for word in words if word.startswith(f"{key}=")]
+    return (values[-1] if values else None), [word for word in words if not word.startswith(f"{key}=")]
 
 
 def _job(config: DictConfig, overrides: Sequence[str]) -> float | None:
@@ -92,11 +101,33 @@ def _leave_no_empty_folder(folder: Path) -> None:
 
 
 def _start(composed: Composed, overrides: Sequence[str]) -> Result:
-    from gan_cli.config import build, trust
+    from gan_cli.config import trust
+
+    return _begin(composed, overrides, trust.for_runs())
+
+
+def _repeat(overrides: Sequence[str], source: str) -> Result:
+    """A new run from another's config.yaml alone, with the user's changes to its values."""
+    from gan_cli.config import saved, trust
+    from gan_cli.runs import STAMP, Run
+
+    path = Path(source)
+    text = path if path.is_file() else Run(path).config
+    if not text.is_file():
+        raise ConfigError(two_lines(f"{source} holds no config.yaml", "repeat=outputs/train/<run> repeats a run"))
+    folder, others = _take("hydra.run.dir", overrides)
+    config = saved.change(saved.read(text.read_text(), text), others)
+    label = config.get("name") or STAMP.sub("", text.resolve().parent.name)
+    home = Path(folder or f"outputs/train/{compose.new_stamp()}-{label}")
+    return _begin(Composed(config, {}, home), overrides, trust.for_checkpoints())
+
+
+def _begin(composed: Composed, overrides: Sequence[str], trusted: Trust) -> Result:
+    from gan_cli.config import build
     from gan_cli.runs import Run
     from gan_cli.session import Job
 
-    build.check(composed.config, trust.for_runs())
+    build.check(composed.config, trusted)
     if Run(composed.folder).config.exists():
         remedy = f"gan train resume={composed.folder} continues it"
         raise ConfigError(two_lines(f"{composed.folder} holds a run already", remedy))
@@ -112,10 +143,10 @@ def _resume(overrides: Sequence[str], source: str) -> Result:
     from gan_cli.types import Clock
 
     try:
-        run = Run.open(source.strip("'\""))
+        run = Run.open(source)
     except NotARun as error:
         raise ConfigError(two_lines(str(error), "resume=outputs/train/<run> continues a run")) from error
-    config = saved.change(saved.read(run.config.read_text(), run.config), overrides)
+    config = saved.change(saved.read(run.config.read_text(), run.config), overrides, saved.KEPT)
     build.check(config, trust.for_checkpoints())
     result = run.read_result()
     if result.get("status") == "finished":

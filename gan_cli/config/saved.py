@@ -54,11 +54,11 @@ def parse(words: Sequence[str]) -> list[Override]:
         return list(OverridesParser.create().parse_overrides(list(words)))
 
 
-def change(config: dict[str, Any], words: Sequence[str]) -> dict[str, Any]:
-    """A resumed run's config with the user's changes.
+def change(config: dict[str, Any], words: Sequence[str], kept: Sequence[str] = ()) -> dict[str, Any]:
+    """A saved config with the user's changes to its values; `kept` names those that may not change.
 
     Raises:
-        ConfigError: A key is unknown, or is one that a run keeps for life.
+        ConfigError: A key is unknown, is a choice of a group, or is one of `kept`.
     """
     groups = config_groups(Path(conf_dir()))
     result = OmegaConf.create(config)
@@ -69,8 +69,8 @@ def change(config: dict[str, Any], words: Sequence[str]) -> dict[str, Any]:
         key = override.key_or_group
         if key in groups and not isinstance(override.value(), dict):
             remedy = "start a new run with it (init_from=<run> takes over the weights)"
-            problems.append(two_lines(f"{key}={override.value()}: a resumed run keeps its {key}", remedy))
-        elif any(key == kept or key.startswith(f"{kept}.") for kept in KEPT):
+            problems.append(two_lines(f"{key}={override.value()}: a saved run keeps its {key}", remedy))
+        elif any(key == name or key.startswith(f"{name}.") for name in kept):
             remedy = "start a new run with it (init_from=<run> takes over the weights)"
             problems.append(two_lines(f"{key}: a resumed run keeps it", remedy))
         elif key not in known and not override.is_add():
