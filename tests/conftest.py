@@ -34,6 +34,12 @@ def words(*more: str, model: tuple[str, ...] = SMALL_MLP, steps: int = 2) -> tup
     return (*model, "dataset.batch_size=8", f"trainer.max_steps={steps}", *QUIET, *more)
 
 
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """A test draws the same numbers each time."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder to work in."""
