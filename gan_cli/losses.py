@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -19,6 +20,8 @@ class Loss(nn.Module, ABC):
 
     needs_real_logits = False  # the generator's loss compares with real samples (relativistic losses)
     needs_lipschitz = False  # means nothing unless the discriminator's slope is bounded
+    needs_auxiliary = False  # leaves the generator's objective to the auxiliaries
+    provides: frozenset[str] = frozenset()  # "anchored_logits": their sign says real or fake
 
     @abstractmethod
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
@@ -48,6 +51,8 @@ class NonSaturating(Loss):
             arXiv 1606.03498, section 3.4). The generator's target stays 1.
         fake_label: The discriminator's target for fakes; above 0 the smoothing is two-sided.
     """
+
+    provides = frozenset({"anchored_logits"})
 
     def __init__(self, real_label: Fraction = 1.0, fake_label: Fraction = 0.0) -> None:
         super().__init__()
@@ -108,8 +113,56 @@ class Wasserstein(Loss):
 class Hinge(Loss):
     """Geometric GAN (Lim 2017, arXiv 1705.02894): D minimises max(0, 1 - D(x)) + max(0, 1 + D(G(z))), G -D(G(z))."""
 
+    provides = frozenset({"anchored_logits"})
+
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         return F.relu(1 - real) + F.relu(1 + fake)
 
     def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         return -fake
+
+
+class FeatureMatching(NonSaturating):
+    """D plays the original game; G has no adversarial loss and matches D's features instead (arXiv 1606.03498, 3.1).
+
+    Goes with `auxiliary=[feature_matching]`, which is the generator's whole objective.
+    """
+
+    needs_auxiliary = True
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        return torch.zeros_like(fake)
+
+
+class RelativisticPairing(Loss):
+    """RpGAN (Jolicoeur-Martineau 2018, arXiv 1807.00734; R3GAN, arXiv 2501.05441, equation 2) with f(t) = -log(1+e⁻ᵗ).
+
+    Each real sample is compared with one fake: D minimises softplus(-(D(x) - D(G(z)))), G softplus(-(D(G(z)) - D(x))).
+    """
+
+    needs_real_logits = True
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return F.softplus(fake - real)
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        return F.softplus(_given(real) - fake)
+
+
+class RelativisticAverage(Loss):
+    """RaGAN (arXiv 1807.00734, section 4.2) with cross-entropy: each logit less the mean logit of the other kind."""
+
+    needs_real_logits = True
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return 0.5 * (cross_entropy(real - fake.mean(0), 1) + cross_entropy(fake - real.mean(0), 0))
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        real = _given(real)
+        return 0.5 * (cross_entropy(fake - real.mean(0), 1) + cross_entropy(real - fake.mean(0), 0))
+
+
+def _given(real: Tensor | None) -> Tensor:
+    if real is None:
+        raise ValueError("a relativistic loss compares with real logits, and none were given")
+    return real

@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_cli.types import DiscriminatorOutput, NonNegative, Positive, PositiveInt, Projection, Round, Term
+from gan_cli import warps
+from gan_cli.types import (
+    DiscriminatorOutput,
+    Fraction,
+    NonNegative,
+    Positive,
+    PositiveInt,
+    Projection,
+    Round,
+    Term,
+    Weight,
+)
 
 
 def input_gradient(output: DiscriminatorOutput, samples: Tensor) -> Tensor:
@@ -20,19 +32,52 @@ class GradientPenalty(Term):
     The norm runs over all of a sample's values, and ε is one number a sample. Weight λ = 10 in the paper.
     """
 
-    needs = frozenset({"real_output"})
     per_sample = True
     lipschitz = True
 
-    def __init__(self, weight: NonNegative = 10.0, interval: PositiveInt = 1) -> None:
+    def __init__(self, weight: Weight = 10.0, interval: PositiveInt = 1) -> None:
         super().__init__(weight, interval)
 
+    def places(self, round: Round) -> Tensor:
+        """x̂, where the gradient is measured."""
+        real = round.batch.real
+        epsilon = warps.per_sample(real)
+        return epsilon * real + (1 - epsilon) * round.fake.detach()
+
+    def cost(self, norm: Tensor) -> Tensor:
+        return (norm - 1).square()
+
     def forward(self, round: Round) -> Tensor:
-        real, fake = round.batch.real, round.fake.detach()
-        epsilon = torch.rand(len(real), *[1] * (real.ndim - 1), device=real.device)
-        between = (epsilon * real + (1 - epsilon) * fake).requires_grad_()
-        gradient = input_gradient(round.judge(between, round.batch.label), between)
-        return (torch.linalg.vector_norm(gradient, dim=1) - 1).square()
+        places = self.places(round).detach().requires_grad_()
+        gradient = input_gradient(round.judge(places, round.batch.label), places)
+        return self.cost(torch.linalg.vector_norm(gradient, dim=1))
+
+
+class OneSidedGradientPenalty(GradientPenalty):
+    """max(0, ‖∇D(x̂)‖ - 1)²: slopes below 1 are free (WGAN-LP, Petzka 2018, arXiv 1709.08894, equation 7)."""
+
+    def cost(self, norm: Tensor) -> Tensor:
+        return F.relu(norm - 1).square()
+
+
+class Dragan(GradientPenalty):
+    """DRAGAN (Kodali 2017, arXiv 1705.07215, section 2.3): the gradient's norm is kept at 1 around the data.
+
+    x̂ = x + c·σ·u with σ the standard deviation of the batch and u ~ U[0, 1] in every value.
+
+    Args:
+        spread: c, ½ in the authors' code.
+    """
+
+    lipschitz = False  # only near the data
+
+    def __init__(self, weight: Weight = 10.0, interval: PositiveInt = 1, spread: Positive = 0.5) -> None:
+        super().__init__(weight, interval)
+        self.spread = spread
+
+    def places(self, round: Round) -> Tensor:
+        real = round.batch.real
+        return real + self.spread * real.std(correction=0) * torch.rand_like(real)
 
 
 class R1(Term):
@@ -40,13 +85,140 @@ class R1(Term):
 
     needs = frozenset({"real_grad", "real_output"})
 
-    def __init__(self, weight: NonNegative = 10.0, interval: PositiveInt = 1) -> None:
+    def __init__(self, weight: Weight = 10.0, interval: PositiveInt = 1) -> None:
         super().__init__(weight, interval)
 
     def forward(self, round: Round) -> Tensor:
         assert round.real is not None
         assert round.real_output is not None
         return 0.5 * input_gradient(round.real_output, round.real).square().sum(1)
+
+
+class R2(Term):
+    """R1's sister on fakes: ½‖∇D(G(z))‖² (arXiv 1801.04406, equation 10); weight is γ."""
+
+    needs = frozenset({"fake_grad"})
+
+    def __init__(self, weight: Weight = 10.0, interval: PositiveInt = 1) -> None:
+        super().__init__(weight, interval)
+
+    def forward(self, round: Round) -> Tensor:
+        return 0.5 * input_gradient(round.fake_output, round.fake).square().sum(1)
+
+
+class LeCam(Term):
+    """LeCam regularisation (Tseng 2021, arXiv 2104.03310, equation 4): (D(x) - α_F)² + (D(G(z)) - α_R)².
+
+    α_R and α_F are moving averages of D's logits of real and of fake samples; each kind is drawn towards the other's.
+
+    Args:
+        decay: Of the averages, an update.
+    """
+
+    needs = frozenset({"real_output"})
+    anchor_real: Tensor
+    anchor_fake: Tensor
+
+    def __init__(self, weight: Weight = 0.3, interval: PositiveInt = 1, decay: Fraction = 0.99) -> None:
+        super().__init__(weight, interval)
+        self.decay = decay
+        self.register_buffer("anchor_real", torch.zeros(()))
+        self.register_buffer("anchor_fake", torch.zeros(()))
+
+    def forward(self, round: Round) -> Tensor:
+        assert round.real_output is not None
+        real, fake = round.real_output.logits, round.fake_output.logits
+        with torch.no_grad():
+            self.anchor_real.lerp_(real.mean().float(), 1 - self.decay)
+            self.anchor_fake.lerp_(fake.mean().float(), 1 - self.decay)
+        return (real - self.anchor_fake.clone()).square() + (fake - self.anchor_real.clone()).square()
+
+
+class Consistency(Term):
+    """bCR (Zhao 2020, arXiv 2002.04724, algorithm 1): (D(x) - D(T(x)))² + fakes·(D(G(z)) - D(T(G(z))))².
+
+    T mirrors left to right half of the time and shifts by up to `shift` of the side. Without the fakes' part it is
+    consistency regularisation (Zhang 2020, arXiv 1910.12027).
+
+    Args:
+        fakes: Weight of the fakes' part against that of the real one; 0 leaves CR.
+        shift: Largest shift, as a fraction of the side.
+    """
+
+    needs = frozenset({"real_output", "images"})
+
+    def __init__(
+        self, weight: Weight = 10.0, interval: PositiveInt = 1, fakes: NonNegative = 1.0, shift: Fraction = 0.125
+    ) -> None:
+        super().__init__(weight, interval)
+        self.fakes = fakes
+        self.shift = shift
+
+    def moved(self, images: Tensor) -> Tensor:
+        """T(x), black where nothing is."""
+        return warps.shifted(warps.mirrored(images), self.shift, -1.0)
+
+    def forward(self, round: Round) -> Tensor:
+        assert round.real_output is not None
+        label = round.batch.label
+        on_real = round.judge(self.moved(round.batch.real), label).logits
+        difference = (round.real_output.logits - on_real).square()
+        if self.fakes == 0:
+            return difference
+        on_fake = round.judge(self.moved(round.fake.detach()), label).logits
+        return difference + self.fakes * (round.fake_output.logits - on_fake).square()
+
+
+class Drift(Term):
+    """D(x)²: keeps the critic's values near zero (Karras 2018, arXiv 1710.10196, appendix A.1; weight 0.001)."""
+
+    needs = frozenset({"real_output"})
+
+    def __init__(self, weight: Weight = 1e-3, interval: PositiveInt = 1) -> None:
+        super().__init__(weight, interval)
+
+    def forward(self, round: Round) -> Tensor:
+        assert round.real_output is not None
+        return round.real_output.logits.square()
+
+
+class Orthogonal(Term):
+    """‖WᵀW ⊙ (1 - I)‖²_F over the player's matrices (BigGAN, arXiv 1809.11096, equation 3; weight 1e-4).
+
+    A convolution's matrix has one row an output channel; scales stay free, for the diagonal does not count.
+    """
+
+    def __init__(self, weight: Weight = 1e-4, interval: PositiveInt = 1) -> None:
+        super().__init__(weight, interval)
+
+    def forward(self, round: Round) -> Tensor:
+        matrices = [p.flatten(1) for p in round.player.parameters() if p.ndim > 1]
+        grams = [matrix @ matrix.T for matrix in matrices]
+        return torch.stack([(gram - gram.diag().diag()).square().sum() for gram in grams]).sum()
+
+
+class Classification(Term):
+    """-log C(y | x) - log C(y | G(z, y)): the class head learns on real and on fake samples (AC-GAN, arXiv 1610.09585,
+    equation 3).
+
+    Args:
+        fakes: Weight of the fakes' part; 0 trains the class head on real samples only, as many successors do.
+    """
+
+    needs = frozenset({"real_output", "class_logits"})
+
+    def __init__(self, weight: Weight = 1.0, interval: PositiveInt = 1, fakes: NonNegative = 1.0) -> None:
+        super().__init__(weight, interval)
+        self.fakes = fakes
+
+    def forward(self, round: Round) -> Tensor:
+        assert round.real_output is not None
+        assert round.real_output.class_logits is not None
+        assert round.fake_output.class_logits is not None
+        label = round.batch.label
+        on_real = F.cross_entropy(round.real_output.class_logits, label, reduction="none")
+        on_fake = F.cross_entropy(round.fake_output.class_logits, label, reduction="none")
+        return on_real + self.fakes * on_fake
 
 
 class WeightClipping(Projection):

@@ -40,6 +40,20 @@ def grid(images: Tensor, columns: int | None = None, gap: int = 2) -> Tensor:
     return canvas
 
 
+def rows_of_classes(images: Tensor, label: Tensor) -> tuple[Tensor, int | None]:
+    """uint8 images in the order in which a grid has one row a class, white where a row ends early; and its columns.
+
+    Images of one class stay as they are, and the grid may choose its columns.
+    """
+    classes = label.unique()
+    if len(classes) < 2:
+        return images, None
+    rows = [images[label == k] for k in classes]
+    columns = max(len(row) for row in rows)
+    white = torch.full_like(images[:1], 255)
+    return torch.cat([torch.cat([row, white.expand(columns - len(row), -1, -1, -1)]) for row in rows]), columns
+
+
 def scatter(points: Tensor, real: Tensor | None = None) -> Tensor:
     """Points `[N, 2]` as a picture uint8 `[3, H, W]`, over real ones in grey where given."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -59,10 +73,14 @@ def scatter(points: Tensor, real: Tensor | None = None) -> Tensor:
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1)
 
 
-def draw(samples: Tensor, real: Tensor | None = None) -> Tensor:
-    """Samples as the picture that suits them: a grid of images, or a scatter plot of points over real ones."""
+def draw(samples: Tensor, label: Tensor | None = None, real: Tensor | None = None) -> Tensor:
+    """Samples as the picture that suits them: a grid of images, one row a class where there are several, or a scatter
+    plot of points over real ones."""
     samples = samples.cpu()
-    return grid(to_uint8(samples)) if samples.ndim == 4 else scatter(samples, real)
+    if samples.ndim != 4:
+        return scatter(samples, real)
+    one = torch.zeros(len(samples), dtype=torch.int64)
+    return grid(*rows_of_classes(to_uint8(samples), one if label is None else label.cpu()))
 
 
 def save(pixels: Tensor, path: Path) -> Path:

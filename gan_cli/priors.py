@@ -2,29 +2,48 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
-from torch import Tensor, nn
+import torch.nn.functional as F
+from torch import Tensor
 
-from gan_cli.types import Batch, PositiveInt
+from gan_cli.types import Batch, Positive, PositiveInt, Prior
 
 
-class Normal(nn.Module):
+class Normal(Prior):
     """z ~ N(0, I)."""
-
-    def __init__(self, latent_dim: PositiveInt) -> None:
-        super().__init__()
-        self.latent_dim = latent_dim
 
     def forward(self, batch: Batch) -> Tensor:
         return torch.randn(len(batch), self.latent_dim, device=batch.label.device)
 
 
-class Uniform(nn.Module):
+class Uniform(Prior):
     """z ~ U(-1, 1) in every coordinate."""
-
-    def __init__(self, latent_dim: PositiveInt) -> None:
-        super().__init__()
-        self.latent_dim = latent_dim
 
     def forward(self, batch: Batch) -> Tensor:
         return 2 * torch.rand(len(batch), self.latent_dim, device=batch.label.device) - 1
+
+
+class Truncated(Normal):
+    """z ~ N(0, I) in training; when samples are drawn, each coordinate is kept in [-bound, bound] by drawing it again.
+
+    The truncation trick of BigGAN (arXiv 1809.11096, section 3.1): better looking samples of less variety.
+    """
+
+    def __init__(self, latent_dim: PositiveInt, bound: Positive = 2.0) -> None:
+        super().__init__(latent_dim)
+        self.bound = bound
+
+    def sample(self, batch: Batch) -> Tensor:
+        # A uniform number between Φ(-bound) and Φ(bound), through Φ⁻¹, has the distribution of repeated drawing.
+        tail = math.erf(self.bound / math.sqrt(2))
+        uniform = 2 * torch.rand(len(batch), self.latent_dim, device=batch.label.device, dtype=torch.float64) - 1
+        return (math.sqrt(2) * torch.erfinv(uniform * tail)).float().clamp(-self.bound, self.bound)
+
+
+class Spherical(Normal):
+    """z uniform on the sphere of radius √Z, where N(0, I) has nearly all its mass (White 2016, arXiv 1609.04468)."""
+
+    def forward(self, batch: Batch) -> Tensor:
+        return math.sqrt(self.latent_dim) * F.normalize(super().forward(batch), dim=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -15,28 +15,49 @@ from gan_cli.types import Batch, Game
 BLOCK = 64
 
 
-@torch.no_grad()
-def blocks(game: Game, generator: nn.Module, seed: int, n: int, device: torch.device) -> Iterator[Tensor]:
-    """Samples 0 ... n - 1 in order, on `device`, in pieces of up to `BLOCK`.
+def on_demand(generator: nn.Module) -> int:
+    """The classes that the generator draws on demand; 0 when labels say nothing to it."""
+    return int(getattr(generator, "classes", 0))
 
-    The generator is used in evaluation mode and left in the mode in which it came; global random state is kept.
+
+def in_turn(generator: nn.Module, classes: Sequence[int] = ()) -> Tensor:
+    """The labels that samples take in turn: the classes asked for, all of them, or 0 where labels say nothing."""
+    return torch.tensor(list(classes) or range(max(1, on_demand(generator))))
+
+
+def _labels(turn: Tensor, block: int, device: torch.device) -> Tensor:
+    return turn[torch.arange(block * BLOCK, (block + 1) * BLOCK) % len(turn)].to(device)
+
+
+@torch.no_grad()
+def blocks(
+    game: Game, generator: nn.Module, seed: int, n: int, device: torch.device, classes: Sequence[int] = ()
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Samples 0 ... n - 1 in order and their labels, on `device`, in pieces of up to `BLOCK`.
+
+    Sample i has the label `classes[i mod len(classes)]`; all classes take turns when none are named. The generator is
+    used in evaluation mode and left in the mode in which it came; global random state is kept.
     """
     training = generator.training
+    turn = in_turn(generator, classes)
     generator.eval()
     try:
         for block in range(-(-n // BLOCK)):
+            label = _labels(turn, block, device)
             with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
                 torch.manual_seed(rng.mix(seed, "samples", block))
-                batch = Batch(torch.zeros(BLOCK, dtype=torch.int64, device=device))
-                samples = game.sample(generator, batch)
-            yield samples[: n - block * BLOCK]
+                samples = game.sample(generator, Batch(label))
+            left = n - block * BLOCK
+            yield samples[:left], label[:left]
     finally:
         generator.train(training)
 
 
-def draw(game: Game, generator: nn.Module, seed: int, n: int, device: torch.device) -> Tensor:
+def draw(
+    game: Game, generator: nn.Module, seed: int, n: int, device: torch.device, classes: Sequence[int] = ()
+) -> Tensor:
     """Samples 0 ... n - 1 as one tensor on the CPU: `[n, C, H, W]` in [-1, 1], or points `[n, D]`."""
-    return torch.cat([block.cpu() for block in blocks(game, generator, seed, n, device)])
+    return torch.cat([block.cpu() for block, _ in blocks(game, generator, seed, n, device, classes)])
 
 
 @torch.no_grad()
@@ -48,10 +69,11 @@ def steps_along_paths(
     Needs a game with a `prior` of latents; yields float images `[<= BLOCK, C, H, W]` in pieces.
     """
     prior: Callable[[Batch], Tensor] = game.prior  # type: ignore[attr-defined]
+    turn = in_turn(generator)
     for block in range(-(-n // BLOCK)):
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(rng.mix(seed, "paths", block))
-            batch = Batch(torch.zeros(BLOCK, dtype=torch.int64, device=device))
+            batch = Batch(_labels(turn, block, device))
             start, end = prior(batch), prior(batch)
             t = torch.rand(BLOCK, 1, device=device)
             pair = [generator(slerp(start, end, at), batch.label)[: n - block * BLOCK] for at in (t, t + epsilon)]

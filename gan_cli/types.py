@@ -84,30 +84,81 @@ class Round:
     real_output: DiscriminatorOutput | None
     fake_output: DiscriminatorOutput
     judge: Callable[[Tensor, Tensor], DiscriminatorOutput]  # the discriminator behind its augmentations
+    generate: Callable[[Tensor, Tensor], Tensor]  # the generator: (latent, label) -> samples
+    player: nn.Module  # the network that is being updated
     update: int
+
+
+class Ramp(nn.Module, ABC):
+    """A number that follows the images shown so far; a term's weight may be one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.advance(Clock())
+
+    @abstractmethod
+    def at(self, images: int) -> float:
+        """The number once `images` were shown."""
+
+    def advance(self, clock: Clock) -> None:
+        self.value = self.at(clock.images)
+
+    def __float__(self) -> float:
+        return self.value
+
+
+Weight = NonNegative | Ramp
 
 
 class Term(nn.Module, ABC):
     """A weighted addition to a player's objective: penalties for the discriminator, auxiliaries for the generator.
 
     Args:
-        weight: Factor of the mean over the batch.
+        weight: Factor of the mean over the batch; a number, or a ramp over the images shown.
         interval: Lazy regularisation (StyleGAN2, arXiv 1912.04958, appendix B): the term is applied at every
             `interval`-th update and scaled by `interval`, so that its mean strength does not change.
     """
 
-    needs: frozenset[str] = frozenset()  # "real_grad", "fake_grad", "real_output", "class_logits", "features"
+    # What the round must hold ("real_grad", "fake_grad", "real_output", "latents") and what the other parts must
+    # provide ("class_logits", "features", "images", ...).
+    needs: frozenset[str] = frozenset()
     per_sample = False  # a penalty on single samples, which layers that mix samples would falsify
     lipschitz = False  # bounds the discriminator's slope
 
-    def __init__(self, weight: NonNegative = 1.0, interval: PositiveInt = 1) -> None:
+    def __init__(self, weight: Weight = 1.0, interval: PositiveInt = 1) -> None:
         super().__init__()
         self.weight = weight
         self.interval = interval
 
     @abstractmethod
     def forward(self, round: Round) -> Tensor:
-        """The unweighted term of each sample, `[N]`."""
+        """The unweighted term of each sample, `[N]`, or one value `[]`."""
+
+
+class Weighting(nn.Module, ABC):
+    """Decides how much each sample counts in the generator's loss: an auxiliary that multiplies instead of adding."""
+
+    needs: frozenset[str] = frozenset()
+
+    @abstractmethod
+    def forward(self, values: Tensor, round: Round) -> Tensor:
+        """Factors of the loss `values`, of their shape and with mean 1; they carry no gradient."""
+
+
+class Augment(nn.Module, ABC):
+    """What stands between samples and the discriminator; real and fake pass alike, and gradients pass through."""
+
+    needs: frozenset[str] = frozenset()  # as those of a term
+    hides: frozenset[str] = frozenset()  # what the discriminator provides no longer behind it
+    mixes_samples = False  # one sample of a batch reaches the judgement of another
+    merges_samples = False  # several samples get one judgement, which can have no label
+
+    @abstractmethod
+    def forward(self, samples: Tensor) -> Tensor:
+        """What the discriminator sees of `samples`."""
+
+    def observe(self, real_logits: Tensor) -> None:
+        """Called with D's logits of each real batch; what adapts to them does it here."""
 
 
 class Projection(nn.Module, ABC):
@@ -151,10 +202,23 @@ class Game(Protocol):
     def sample(self, generator: nn.Module, batch: Batch) -> Tensor: ...
 
 
-class Prior(Protocol):
-    """What feeds the generator."""
+class Prior(nn.Module, ABC):
+    """What feeds the generator: latents `[N, latent_dim]`, drawn where the batch lives."""
 
-    def __call__(self, batch: Batch) -> Tensor: ...
+    provides: frozenset[str] = frozenset()
+
+    def __init__(self, latent_dim: PositiveInt) -> None:
+        super().__init__()
+        self.latent_dim = latent_dim
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> Tensor:
+        """The latents of a batch in training."""
+
+    def sample(self, batch: Batch) -> Tensor:
+        """Those of a sampling batch, where they differ (truncation)."""
+        latent: Tensor = self(batch)
+        return latent
 
 
 @runtime_checkable

@@ -15,6 +15,7 @@ from gan_cli.files import read_json_lines
 GROUPS = compose.config_groups(CONF)
 MEASURING = ("detector", "metrics", "preset")  # tests/test_evaluation.py
 EMBEDDED = ("digits", "ring", "grid", "swiss_roll")
+SEVERAL = ("penalty", "auxiliary", "augment")  # groups of which several may be chosen
 LOSSES = GROUPS["loss"]
 
 
@@ -23,11 +24,13 @@ LOSSES = GROUPS["loss"]
     [(g, c) for g, cs in GROUPS.items() for c in cs if g not in ("experiment", "dataset", "callback", *MEASURING)],
 )
 def test_every_file_trains_two_steps(here: Path, group: str, choice: str) -> None:
-    word = f"{group}=[{choice}]" if group == "penalty" else f"{group}={choice}"
+    word = f"{group}=[{choice}]" if group in SEVERAL else f"{group}={choice}"
+    # what some choices cannot do without
+    more = {"classification": ("conditioning=acgan",), "vote": ("panel=jury",)}.get(choice, ())
     model = SMALL_DCGAN if choice == "dcgan" else SMALL_MLP
     model = model if group != "model" else (word, *model[1:])
     wanted = () if group == "model" else (word,)
-    assert train(*words(*wanted, model=model)).step == 2
+    assert train(*words(*wanted, *more, model=model)).step == 2
 
 
 @pytest.mark.parametrize("choice", GROUPS["dataset"])

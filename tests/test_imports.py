@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "gan_cli"
-LEAVES = ("losses", "penalties", "auxiliaries", "priors", "augment", "networks", "metrics", "games", "data", "training")
+LEAVES = (
+    *("losses", "penalties", "auxiliaries", "priors", "ramps", "warps", "augment", "networks"),
+    *("metrics", "games", "data", "training"),
+)
 # The layers from the top: a module may import from its own layer and from those below it.
 LAYERS = (
     ("cli", "help", "completion", "demo", "__main__"),
@@ -20,7 +23,7 @@ LAYERS = (
     ("training", "runs", "metrics", "sampling", "pictures"),
     ("games", "data"),
     ("losses", "penalties", "auxiliaries", "priors", "augment", "networks"),
-    ("types", "rng", "files", "console"),
+    ("types", "ramps", "warps", "rng", "files", "console"),
 )
 ONLY_TYPES = ("losses", "penalties", "auxiliaries", "priors", "augment", "networks")
 
@@ -75,9 +78,9 @@ def test_no_leaf_imports_hydra(path: Path) -> None:
     "path", [p for p in modules() if part(p) in ONLY_TYPES], ids=lambda p: str(p.relative_to(PACKAGE))
 )
 def test_networks_losses_and_terms_import_torch_and_types_only(path: Path) -> None:
-    own = (f"gan_cli.{part(path)}", "gan_cli.types")
+    own = (f"gan_cli.{part(path)}", "gan_cli.types", "gan_cli.warps")
     for name in imported(path):
-        if name.startswith("gan_cli"):
+        if name.startswith("gan_cli."):
             assert any(name == o or name.startswith(f"{o}.") for o in own), name
 
 

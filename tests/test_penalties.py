@@ -26,7 +26,8 @@ def play(discriminator: nn.Module, shape: tuple[int, ...]) -> Round:
     real, fake = torch.randn(6, *shape).requires_grad_(), torch.randn(6, *shape)
     batch = Batch(label, real.detach())
     on_real, on_fake = discriminator(real, label), discriminator(fake, label)
-    return Round(batch, torch.randn(6, 2), real, fake, on_real, on_fake, discriminator, 0)
+    generate = nn.Linear(2, 1)
+    return Round(batch, torch.randn(6, 2), real, fake, on_real, on_fake, discriminator, generate, discriminator, 0)
 
 
 def numel(shape: tuple[int, ...]) -> int:

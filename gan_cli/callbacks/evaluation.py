@@ -105,7 +105,7 @@ class Evaluation(Callback):
 
     def _samples(self, trainer: Trainer) -> Iterator[Tensor]:
         device = trainer.runtime.device
-        for block in sampling.blocks(trainer.game, trainer.ema.network, trainer.seed, self.n, device):
+        for block, _ in sampling.blocks(trainer.game, trainer.ema.network, trainer.seed, self.n, device):
             yield (pictures.to_uint8(block) if block.ndim == 4 else block).cpu()
 
     @torch.no_grad()

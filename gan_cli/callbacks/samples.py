@@ -12,7 +12,8 @@ POINTS = 2048  # enough to see a density
 
 
 class Samples(Callback):
-    """real.png once, then step-<n>.png from the averaged generator, always on the same latents.
+    """real.png once, then step-<n>.png from the averaged generator, always on the same latents; a row a class where
+    the generator draws classes on demand.
 
     Args:
         every_steps: Steps between grids; the first step and the last one have one too.
@@ -27,7 +28,10 @@ class Samples(Callback):
         assert trainer.folder is not None
         self.folder = Run(trainer.folder).samples
         images = len(trainer.data.shape) == 3
-        self.count = self.n if images else POINTS
+        turn = sampling.in_turn(trainer.ema.network)
+        rows = -(-self.n // len(turn))  # so that each class gets as many
+        self.label = turn.repeat(rows) if images else None
+        self.count = rows * len(turn) if images else POINTS
         real = trainer.data.preview(self.count)
         self.behind = None if images else real
         pictures.save(pictures.draw(real), self.folder / "real.png")
@@ -37,7 +41,7 @@ class Samples(Callback):
     def _draw(self, trainer: Trainer) -> None:
         self.drawn = trainer.clock.step
         samples = sampling.draw(trainer.game, trainer.ema.network, trainer.seed, self.count, trainer.runtime.device)
-        pixels = pictures.draw(samples, self.behind)
+        pixels = pictures.draw(samples, self.label, self.behind)
         pictures.save(pixels, self.folder / f"step-{trainer.clock.step:09d}.png")
         trainer.publish_picture("samples", pixels)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from omegaconf import DictConfig
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from gan_cli import console
 from gan_cli.config import compose
@@ -18,6 +18,8 @@ from gan_cli.config.schema import validated
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+Pieces = Iterable[tuple["Tensor", "Tensor"]]  # samples and their labels
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +37,26 @@ class Request(BaseModel):
     ema: bool
     out: str | None
     device: str
+    classes: str | int | list[int] | None = None
+
+    @field_validator("classes")
+    @classmethod
+    def _readable(cls, classes: Any) -> Any:
+        chosen_classes(classes)
+        return classes
+
+
+def chosen_classes(classes: str | int | list[int] | None) -> list[int]:
+    """`7`, `0..9`, `1,3,5` or a list as a list. Raises ValueError for anything else."""
+    if isinstance(classes, list):
+        return classes
+    chosen: list[int] = []
+    for word in str(classes).split(",") if classes is not None else []:
+        first, dots, last = word.strip(" []").partition("..")
+        if not first.isdigit() or (dots and not last.isdigit()):
+            raise ValueError("write a class, a range such as 0..9, or several with commas")
+        chosen += range(int(first), int(last or first) + 1)
+    return chosen
 
 
 def sample(source: str | Path, *overrides: str) -> Tensor:
@@ -48,9 +70,10 @@ def sample(source: str | Path, *overrides: str) -> Tensor:
     config = compose.compose("sample", [f"checkpoint={compose.quote(str(source))}", *overrides]).config
     request = validated(Request, config)
     _, pieces = _blocks(request)
-    samples = torch.cat([piece.cpu() for piece in pieces])
+    pairs = [(samples.cpu(), label.cpu()) for samples, label in pieces]
+    samples = torch.cat([samples for samples, _ in pairs])
     if request.out:
-        _write(samples.split(64), request.n, Path(request.out), points=samples.ndim == 2)
+        _write(pairs, request.n, Path(request.out), points=samples.ndim == 2)
     return samples
 
 
@@ -76,7 +99,7 @@ def _job(config: DictConfig) -> None:
     log.info("  gan eval %s", request.checkpoint)
 
 
-def _blocks(request: Request) -> tuple[Any, Iterator[Tensor]]:
+def _blocks(request: Request) -> tuple[Any, Pieces]:
     from gan_cli import sampling
     from gan_cli.restore import restore
     from gan_cli.training.runtime import fix_algorithms, pick_device
@@ -87,7 +110,13 @@ def _blocks(request: Request) -> tuple[Any, Iterator[Tensor]]:
         raise ConfigError(str(error)) from error
     fix_algorithms()
     restored = restore(request.checkpoint, request.ema, device)
-    return restored, sampling.blocks(restored.game, restored.generator, request.seed, request.n, device)
+    classes, known = chosen_classes(request.classes), sampling.on_demand(restored.generator)
+    if classes and not known:
+        remedy = "train with conditioning=concat, projection or acgan on labelled data"
+        raise ConfigError(two_lines("classes=: this generator draws no classes on demand", remedy))
+    if classes and max(classes) >= known:
+        raise ConfigError(two_lines(f"classes={request.classes}: there is no such class", f"it knows 0..{known - 1}"))
+    return restored, sampling.blocks(restored.game, restored.generator, request.seed, request.n, device, classes)
 
 
 def _write(pieces: Any, n: int, out: Path, points: bool) -> None:
@@ -107,28 +136,31 @@ def _write(pieces: Any, n: int, out: Path, points: bool) -> None:
         raise ConfigError(two_lines(f"out={out} cannot be written", str(error))) from error
 
 
-def _write_grid(pieces: Any, n: int, out: Path, points: bool) -> None:
+def _write_grid(pieces: Pieces, n: int, out: Path, points: bool) -> None:
     import torch
 
     from gan_cli import pictures
 
-    pictures.save(pictures.draw(torch.cat([piece.cpu() for piece in pieces])), out)
+    samples, labels = zip(*((samples.cpu(), label.cpu()) for samples, label in pieces), strict=True)
+    pictures.save(pictures.draw(torch.cat(samples), torch.cat(labels)), out)
 
 
-def _write_arrays(pieces: Any, n: int, out: Path, points: bool) -> None:
-    """`arr_0`: uint8 [n, H, W, C] as other tools read it, or float32 points [n, 2]."""
+def _write_arrays(pieces: Pieces, n: int, out: Path, points: bool) -> None:
+    """`arr_0`: uint8 [n, H, W, C] as other tools read it, or float32 points [n, 2]; `labels`: int64 [n]."""
     import numpy as np
 
     from gan_cli import pictures
 
-    values = (p.float() if points else pictures.to_uint8(p).permute(0, 2, 3, 1) for p in pieces)
-    array = np.concatenate([value.cpu().numpy() for value in values])
+    values, labels = [], []
+    for samples, label in pieces:
+        values.append((samples.float() if points else pictures.to_uint8(samples).permute(0, 2, 3, 1)).cpu().numpy())
+        labels.append(label.cpu().numpy())
     scratch = out.with_name(f".{out.name}.tmp.npz")
-    np.savez(scratch, arr_0=array)
+    np.savez(scratch, arr_0=np.concatenate(values), labels=np.concatenate(labels))
     scratch.replace(out)
 
 
-def _write_folder(pieces: Any, n: int, out: Path, points: bool) -> None:
+def _write_folder(pieces: Pieces, n: int, out: Path, points: bool) -> None:
     """One PNG an image, named by its index."""
     from gan_cli import pictures
 
@@ -136,8 +168,8 @@ def _write_folder(pieces: Any, n: int, out: Path, points: bool) -> None:
     digits = max(5, len(str(n - 1)))
     start = 0
     with ThreadPoolExecutor() as pool:
-        for piece in pieces:
-            pixels = pictures.to_uint8(piece).cpu()
+        for samples, _ in pieces:
+            pixels = pictures.to_uint8(samples).cpu()
             paths = [out / f"{start + i:0{digits}d}.png" for i in range(len(pixels))]
             list(pool.map(pictures.save, pixels, paths))
             start += len(pixels)

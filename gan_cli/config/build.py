@@ -22,6 +22,7 @@ PLAYERS = ("generator", "discriminator")
 GROUPS = {"penalties": "penalty", "auxiliaries": "auxiliary", "augments": "augment"}  # a game's argument -> its group
 # The arguments that the program adds to what the config says.
 GIVEN_GAME = frozenset({*PLAYERS, "loss", "prior", *GROUPS})
+SINGLE = {"_target_": "gan_cli.networks.panel.single"}
 GIVEN_TRAINER = frozenset({"game", "data", "optimizers", "seed", "schedule", "rank"})
 
 Node = tuple[str, Any, frozenset[str]]  # where a part stands, its config, and the arguments that the program adds
@@ -39,7 +40,11 @@ def _model_nodes(config: Mapping[str, Any]) -> list[Node]:
     named = [(f"{g}.{name}", node) for g in GROUPS.values() for name, node in (config.get(g) or {}).items()]
     players = [(f"model.{player}", config["model"][player]) for player in PLAYERS]
     plain = [*players, ("loss", config["loss"]), ("prior", config["prior"]), *named]
-    return [("game", config["game"], GIVEN_GAME), *((path, node, frozenset()) for path, node in plain)]
+    return [
+        ("game", config["game"], GIVEN_GAME),
+        ("panel", config.get("panel") or SINGLE, frozenset({"make"})),
+        *((path, node, frozenset()) for path, node in plain),
+    ]
 
 
 def _nodes(config: Mapping[str, Any]) -> list[Node]:
@@ -93,14 +98,20 @@ def game(config: Mapping[str, Any]) -> nn.Module:
     problems: list[str] = []
     parts: dict[str, Any] = {}
 
-    def attempt(name: str, path: str, node: Mapping[str, Any]) -> None:
+    def attempt(name: str, path: str, node: Mapping[str, Any], **given: Any) -> None:
         try:
-            parts[name] = make(path, node)
+            parts[name] = make(path, node, **given)
         except ConfigError as error:
             problems.extend(error.problems)
 
-    for player in PLAYERS:
-        attempt(player, f"model.{player}", config["model"][player])
+    model = config["model"]
+    attempt("generator", "model.generator", model["generator"])
+    attempt(
+        "discriminator",
+        "panel",
+        config.get("panel") or SINGLE,
+        make=lambda: make("model.discriminator", model["discriminator"]),
+    )
     attempt("loss", "loss", config["loss"])
     attempt("prior", "prior", config["prior"])
     if problems:

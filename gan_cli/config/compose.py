@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -51,6 +52,16 @@ OmegaConf.register_new_resolver(
     lambda name, model, loss, dataset: name or f"{model}-{loss}-{dataset}",
     replace=True,
 )
+OmegaConf.register_new_resolver("gan.times", lambda a, b: a * b, replace=True)
+
+
+def _ramp(kind: str, start: float, end: float, images: int) -> dict[str, Any]:
+    return {"_target_": f"gan_cli.ramps.{kind}", "start": start, "end": end, "images": images}
+
+
+# Numbers that follow progress, as short for their nodes: 'penalty.r1.weight=${linear:1,0.1,100000}'.
+OmegaConf.register_new_resolver("linear", partial(_ramp, "Linear"), replace=True)
+OmegaConf.register_new_resolver("cosine", partial(_ramp, "Cosine"), replace=True)
 
 
 def _version() -> dict[str, Any]:

@@ -17,7 +17,17 @@ from gan_cli.config.errors import ConfigError, did_you_mean, two_lines
 
 INTERPOLATION = re.compile(r"\$\{")
 # What a run keeps for life; a resumed run that changed these would not be the same run.
-KEPT = ("seed", "model", "prior", "dataset.resolution", "dataset.channels", "dataset.classes")
+KEPT = (
+    "seed",
+    "model",
+    "conditioning",
+    "panel",
+    "recipe",
+    "prior",
+    "dataset.resolution",
+    "dataset.channels",
+    "dataset.classes",
+)
 
 
 def read(text: str, origin: Path) -> dict[str, Any]:

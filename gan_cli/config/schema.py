@@ -17,6 +17,7 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnno
 from gan_cli.config.errors import ConfigError, did_you_mean, two_lines
 from gan_cli.config.trust import Trust, Untrusted, remedy
 
+ARBITRARY = ConfigDict(arbitrary_types_allowed=True)  # a part may stand where a number may
 SPECIAL = frozenset({"_target_", "_partial_", "_recursive_", "_convert_", "_args_"})
 
 
@@ -106,7 +107,7 @@ def _hints(part: Callable[..., Any]) -> dict[str, Any]:
 
 def _check_value(key: str, value: Any, hint: Any) -> list[str]:
     try:
-        TypeAdapter(hint).validate_python(value)
+        TypeAdapter(hint, config=ARBITRARY).validate_python(value)
     except ValidationError as error:
         return [two_lines(f"{key} is not set", f"add {key}=...") if value is None else _complaint(key, value, error)]
     except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation):

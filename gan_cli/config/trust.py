@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 # What a game is made of.
-MODEL = ("games", "losses", "penalties", "auxiliaries", "priors", "augment", "networks")
+MODEL = ("games", "losses", "penalties", "auxiliaries", "priors", "ramps", "augment", "networks")
 # What a run needs besides.
 RUN = (*MODEL, "data", "callbacks", "metrics", "training.schedules", "training.trainer")
 

@@ -99,10 +99,9 @@ def open_source(word: str, n: int | None, seed: int, ema: bool, device: torch.de
     points = not restored.config["dataset"]["resolution"]
 
     def batches(size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
-        for block in sampling.blocks(restored.game, restored.generator, seed, wanted, device):
+        for block, label in sampling.blocks(restored.game, restored.generator, seed, wanted, device):
             quantised = block.cpu() if points else pictures.to_uint8(block).cpu()
-            for piece in quantised.split(size):
-                yield piece, None
+            yield from zip(quantised.split(size), label.cpu().split(size), strict=True)
 
     def paths(count: int, epsilon: float) -> Iterator[tuple[Tensor, Tensor]]:
         for a, b in sampling.steps_along_paths(restored.game, restored.generator, seed, count, epsilon, device):

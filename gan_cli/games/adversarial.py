@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from gan_cli.games import compatible
 from gan_cli.losses import Loss
-from gan_cli.networks.blocks import mixing_layers, spectrally_normalised
 from gan_cli.types import (
+    Augment,
     Batch,
     DiscriminatorOutput,
-    Incompatible,
     Outcome,
     Phase,
     PositiveInt,
+    Prior,
     Projection,
+    Ramp,
     Round,
     Term,
+    Weighting,
 )
 
 log = logging.getLogger(__name__)
+
+Judge = Callable[[Tensor, Tensor], DiscriminatorOutput]  # (samples, label)
 
 
 class Due(NamedTuple):
@@ -38,7 +43,7 @@ def due(terms: nn.ModuleDict, update: int) -> Due:
 
 
 def weigh(terms: Mapping[str, Term], round: Round) -> dict[str, Tensor]:
-    return {name: term.weight * term.interval * term(round).mean() for name, term in terms.items()}
+    return {name: float(term.weight) * term.interval * term(round).mean() for name, term in terms.items()}
 
 
 class Adversarial(nn.Module):
@@ -50,12 +55,12 @@ class Adversarial(nn.Module):
         loss: What both players minimise.
         prior: What feeds the generator.
         penalties: The discriminator's terms and projections, by name.
-        auxiliaries: The generator's terms, by name.
+        auxiliaries: The generator's terms and weightings, by name.
         augments: What stands between samples and the discriminator, in order; real and fake pass alike.
-        critic_steps: Discriminator updates a step.
+        critic_steps: Discriminator updates a step; a number, or a ramp.
 
     Raises:
-        Incompatible: A penalty on single samples meets a discriminator whose layers mix samples.
+        Incompatible: Two parts cannot work together; see `gan_cli.games.compatible`.
     """
 
     def __init__(
@@ -63,60 +68,50 @@ class Adversarial(nn.Module):
         generator: nn.Module,
         discriminator: nn.Module,
         loss: Loss,
-        prior: nn.Module,
+        prior: Prior,
         penalties: Mapping[str, Term | Projection] | None = None,
-        auxiliaries: Mapping[str, Term] | None = None,
-        augments: Mapping[str, nn.Module] | None = None,
-        critic_steps: PositiveInt = 1,
+        auxiliaries: Mapping[str, Term | Weighting] | None = None,
+        augments: Mapping[str, Augment] | None = None,
+        critic_steps: PositiveInt | Ramp = 1,
     ) -> None:
         super().__init__()
+        penalties, auxiliaries = penalties or {}, auxiliaries or {}
         self.generator = generator
         self.discriminator = discriminator
         self.loss = loss
         self.prior = prior
-        self.penalties = nn.ModuleDict({k: v for k, v in (penalties or {}).items() if isinstance(v, Term)})
-        self.projections = nn.ModuleDict({k: v for k, v in (penalties or {}).items() if isinstance(v, Projection)})
-        self.auxiliaries = nn.ModuleDict(dict(auxiliaries or {}))
+        self.penalties = nn.ModuleDict({k: v for k, v in penalties.items() if isinstance(v, Term)})
+        self.projections = nn.ModuleDict({k: v for k, v in penalties.items() if isinstance(v, Projection)})
+        self.auxiliaries = nn.ModuleDict({k: v for k, v in auxiliaries.items() if isinstance(v, Term)})
+        self.weightings = nn.ModuleDict({k: v for k, v in auxiliaries.items() if isinstance(v, Weighting)})
         self.augments = nn.ModuleDict(dict(augments or {}))
         self.critic_steps = critic_steps
-        self._check()
-
-    def _check(self) -> None:
-        mixing = mixing_layers(self.discriminator)
-        for name, penalty in self.penalties.items():
-            if getattr(penalty, "per_sample", False) and mixing:
-                raise Incompatible(
-                    f"penalty.{name} measures single samples, but the discriminator's {mixing[0]} mixes the samples of "
-                    "a batch: use model.discriminator.norm=layer (or instance, none)"
-                )
-        constraints = [*self.penalties.values(), *self.projections.values()]
-        bounded = any(getattr(c, "lipschitz", False) for c in constraints) or spectrally_normalised(self.discriminator)
-        if self.loss.needs_lipschitz and not bounded:
-            log.warning(
-                "loss %s means nothing unless the critic's slope is bounded: add 'penalty=[gradient_penalty]', "
-                "'penalty=[weight_clipping]' or model.discriminator.spectral_norm=true",
-                type(self.loss).__name__,
-            )
+        compatible.check(discriminator, loss, prior, penalties, auxiliaries, augments or {})
 
     def players(self) -> Mapping[str, nn.Module]:
         return {"discriminator": self.discriminator, "generator": self.generator}
 
     def phases(self) -> Sequence[Phase]:
+        runs = max(1, int(float(self.critic_steps)))
         return (
-            Phase("discriminator", self.discriminator_objective, self.critic_steps, self._project, shown=True),
+            Phase("discriminator", self.discriminator_objective, runs, self._project, shown=True),
             Phase("generator", self.generator_objective),
         )
 
     def sample(self, generator: nn.Module, batch: Batch) -> Tensor:
         """Samples of `generator` (often the averaged copy), one a label."""
-        samples: Tensor = generator(self.prior(batch), batch.label)
+        samples: Tensor = generator(self.prior.sample(batch), batch.label)
+        return samples
+
+    def augmented(self, samples: Tensor) -> Tensor:
+        """What the discriminator sees of samples."""
+        for augment in self.augments.values():
+            samples = augment(samples)
         return samples
 
     def judge(self, samples: Tensor, label: Tensor) -> DiscriminatorOutput:
         """D as everyone sees it: behind the augmentations."""
-        for augment in self.augments.values():
-            samples = augment(samples)
-        output: DiscriminatorOutput = self.discriminator(samples, label)
+        output: DiscriminatorOutput = self.discriminator(self.augmented(samples), label)
         return output
 
     def discriminator_objective(self, batch: Batch, update: int) -> Outcome:
@@ -125,8 +120,13 @@ class Adversarial(nn.Module):
         real = batch.real.detach().requires_grad_("real_grad" in needs)
         fake = self.generator(latent, batch.label).detach().requires_grad_("fake_grad" in needs)
         on_real, on_fake = self.judge(real, batch.label), self.judge(fake, batch.label)
-        round = Round(batch, latent, real, fake, on_real, on_fake, self.judge, update)
+        round = Round(
+            batch, latent, real, fake, on_real, on_fake, self.judge, self.generator, self.discriminator, update
+        )
         loss = self.loss.discriminator(on_real.logits, on_fake.logits).mean()
+        for augment in self.augments.values():
+            assert isinstance(augment, Augment)
+            augment.observe(on_real.logits.detach())
         readings = {
             "D(real)": self.loss.score(on_real.logits.detach()).mean(),
             "D(fake)": self.loss.score(on_fake.logits.detach()).mean(),
@@ -134,15 +134,21 @@ class Adversarial(nn.Module):
         return Outcome({"loss": loss, **weigh(penalties, round)}, readings)
 
     def generator_objective(self, batch: Batch, update: int) -> Outcome:
+        return self.generator_outcome(batch, update, self.judge)
+
+    def generator_outcome(self, batch: Batch, update: int, judge: Judge) -> Outcome:
+        """The generator's objective before a discriminator."""
         auxiliaries, needs = due(self.auxiliaries, update)
         latent = self.prior(batch).requires_grad_("latents" in needs)
         fake = self.generator(latent, batch.label)
-        on_fake = self.judge(fake, batch.label)
+        on_fake = judge(fake, batch.label)
         compares = self.loss.needs_real_logits or "real_output" in needs
-        on_real = self.judge(batch.real, batch.label) if compares else None
-        round = Round(batch, latent, batch.real, fake, on_real, on_fake, self.judge, update)
-        loss = self.loss.generator(on_fake.logits, on_real.logits if on_real else None).mean()
-        return Outcome({"loss": loss, **weigh(auxiliaries, round)})
+        on_real = judge(batch.real, batch.label) if compares else None
+        round = Round(batch, latent, batch.real, fake, on_real, on_fake, judge, self.generator, self.generator, update)
+        values = self.loss.generator(on_fake.logits, on_real.logits if on_real else None)
+        for weighting in self.weightings.values():
+            values = values * weighting(values, round)
+        return Outcome({"loss": values.mean(), **weigh(auxiliaries, round)})
 
     def _project(self) -> None:
         for projection in self.projections.values():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import TypeVar
 
 from torch import nn
@@ -11,20 +10,43 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
+from gan_cli.networks.conditioning import DiscriminatorConditioning, Wrap
+
 T = TypeVar("T")
 
+
+def _batch_map(channels: int, affine: bool = True) -> nn.Module:
+    return nn.BatchNorm2d(channels, affine=affine)
+
+
+def _instance_map(channels: int, affine: bool = True) -> nn.Module:
+    return nn.InstanceNorm2d(channels, affine=affine)
+
+
+def _layer_map(channels: int, affine: bool = True) -> nn.Module:
+    return nn.GroupNorm(1, channels, affine=affine)
+
+
+def _batch_vector(channels: int, affine: bool = True) -> nn.Module:
+    return nn.BatchNorm1d(channels, affine=affine)
+
+
+def _layer_vector(channels: int, affine: bool = True) -> nn.Module:
+    return nn.LayerNorm(channels, elementwise_affine=affine)
+
+
+def _none(channels: int, affine: bool = True) -> nn.Module:
+    return nn.Identity()
+
+
 # Normalisations of feature maps [N, C, H, W] and of feature vectors [N, C], by the name that `norm` takes.
-MAP_NORMS: Mapping[str, Callable[[int], nn.Module]] = {
-    "batch": nn.BatchNorm2d,
-    "instance": partial(nn.InstanceNorm2d, affine=True),
-    "layer": partial(nn.GroupNorm, 1),
-    "none": lambda channels: nn.Identity(),
+MAP_NORMS: Mapping[str, Callable[..., nn.Module]] = {
+    "batch": _batch_map,
+    "instance": _instance_map,
+    "layer": _layer_map,
+    "none": _none,
 }
-VECTOR_NORMS: Mapping[str, Callable[[int], nn.Module]] = {
-    "batch": nn.BatchNorm1d,
-    "layer": nn.LayerNorm,
-    "none": lambda channels: nn.Identity(),
-}
+VECTOR_NORMS: Mapping[str, Callable[..., nn.Module]] = {"batch": _batch_vector, "layer": _layer_vector, "none": _none}
 
 
 def choose(choices: Mapping[str, T], setting: str, name: str) -> T:
@@ -39,9 +61,28 @@ def identity(layer: nn.Module) -> nn.Module:
     return layer
 
 
-def constraint(spectral: bool) -> Callable[[nn.Module], nn.Module]:
-    """What wraps each layer with weights: spectral normalisation (arXiv 1802.05957) or nothing."""
-    return spectral_norm if spectral else identity
+def untouched(layer: nn.Module) -> None:
+    """Keeps the initialisation that PyTorch gave."""
+
+
+def constraint(spectral: bool, initialise: Callable[[nn.Module], None] = untouched) -> Wrap:
+    """What each layer with weights goes through: its initialisation, then spectral norm (arXiv 1802.05957) or nothing.
+
+    In this order, for a spectral norm reads the weights when it is put on.
+    """
+    bound = spectral_norm if spectral else identity
+
+    def wrap(layer: nn.Module) -> nn.Module:
+        initialise(layer)
+        wrapped: nn.Module = bound(layer)
+        return wrapped
+
+    return wrap
+
+
+def provided(shape: tuple[int, ...], conditioning: DiscriminatorConditioning) -> frozenset[str]:
+    """What a discriminator of samples of `shape` provides: features, images where they are, what its head adds."""
+    return conditioning.provides | {"features"} | ({"images"} if len(shape) == 3 else set())
 
 
 def mixing_layers(network: nn.Module) -> list[str]:

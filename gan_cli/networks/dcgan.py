@@ -5,10 +5,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_cli.networks.blocks import MAP_NORMS, choose, constraint, dcgan_init
-from gan_cli.types import DiscriminatorOutput, Incompatible, PositiveInt, sample_shape
+from gan_cli.networks.attention import SelfAttention
+from gan_cli.networks.blocks import MAP_NORMS, choose, constraint, dcgan_init, identity, provided
+from gan_cli.networks.conditioning import DiscriminatorConditioning, GeneratorConditioning
+from gan_cli.networks.minibatch import MINIBATCH
+from gan_cli.types import DiscriminatorOutput, Fraction, Incompatible, PositiveInt, sample_shape
 
 
 def halvings(resolution: int | Sequence[int]) -> tuple[int, tuple[int, int]]:
@@ -43,6 +47,27 @@ def resize(channels_in: int, channels_out: int) -> nn.Module:
 UPSAMPLES: Mapping[str, Callable[[int, int], nn.Module]] = {"transposed": transposed, "resize": resize}
 
 
+def check_attention(attention: Sequence[int], sides: Sequence[int], setting: str) -> None:
+    """Raises ValueError when attention is asked for at a side that the network does not have."""
+    for side in attention:
+        if side not in sides:
+            raise ValueError(f"{setting}=[{side}]: this network has maps of side {', '.join(map(str, sides))}")
+
+
+class Stage(nn.Module):
+    """Normalisation, ReLU, then self-attention where it is wanted."""
+
+    def __init__(self, layer: nn.Module, norm: nn.Module, attention: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+        self.norm = norm
+        self.attention = attention
+
+    def forward(self, values: Tensor, label: Tensor) -> Tensor:
+        output: Tensor = self.attention(F.relu(self.norm(self.layer(values), label)))
+        return output
+
+
 class Generator(nn.Module):
     """Latent -> 4x4 map -> doublings (norm, ReLU) -> tanh image.
 
@@ -53,6 +78,8 @@ class Generator(nn.Module):
         width: Channels double from 2 x `width` before the last layer down to the 4x4 map: 512-256-128 for 32 px at 64.
         norm: batch | instance | layer | none.
         upsample: transposed | resize.
+        attention: Shorter sides of the maps that attend to themselves (SAGAN).
+        conditioning: How labels enter; not at all when not given.
     """
 
     def __init__(
@@ -63,22 +90,37 @@ class Generator(nn.Module):
         width: PositiveInt = 64,
         norm: str = "batch",
         upsample: str = "transposed",
+        attention: Sequence[PositiveInt] = (),
+        conditioning: GeneratorConditioning | None = None,
     ) -> None:
         super().__init__()
+        conditioning = conditioning or GeneratorConditioning()
+        self.classes = conditioning.classes
         make_norm = choose(MAP_NORMS, "model.generator.norm", norm)
         make_upsample = choose(UPSAMPLES, "model.generator.upsample", upsample)
         count, base = halvings(resolution)
         widths = [width << i for i in range(count, 0, -1)]
-        layers = [nn.Linear(latent_dim, widths[0] * base[0] * base[1]), nn.Unflatten(1, (widths[0], *base))]
-        layers += [make_norm(widths[0]), nn.ReLU()]
-        for wide_in, wide_out in itertools.pairwise(widths):
-            layers += [make_upsample(wide_in, wide_out), make_norm(wide_out), nn.ReLU()]
-        layers += [make_upsample(widths[-1], channels), nn.Tanh()]
-        self.layers = nn.Sequential(*layers)
+        sides = [4 << i for i in range(count)]
+        check_attention(attention, sides, "model.generator.attention")
+        self.latent, first = conditioning.latent(latent_dim)
+        start = nn.Sequential(nn.Linear(first, widths[0] * base[0] * base[1]), nn.Unflatten(1, (widths[0], *base)))
+        layers = [start, *(make_upsample(wide_in, wide_out) for wide_in, wide_out in itertools.pairwise(widths))]
+        self.stages = nn.ModuleList(
+            Stage(
+                layer,
+                conditioning.norm(make_norm, wide),
+                SelfAttention(wide, identity) if side in attention else nn.Identity(),
+            )
+            for layer, wide, side in zip(layers, widths, sides, strict=True)
+        )
+        self.output = make_upsample(widths[-1], channels)
         self.apply(dcgan_init)
 
     def forward(self, latent: Tensor, label: Tensor) -> Tensor:
-        images: Tensor = self.layers(latent)
+        values = self.latent(latent, label)
+        for stage in self.stages:
+            values = stage(values, label)
+        images: Tensor = self.output(values).tanh()
         return images
 
 
@@ -88,6 +130,10 @@ class Discriminator(nn.Module):
     Args:
         channels, resolution, width, norm: As for the generator, mirrored.
         spectral_norm: Spectral normalisation of every layer.
+        dropout: Probability of dropping a whole channel after a halving, while training.
+        attention: Shorter sides of the maps that attend to themselves (SAGAN).
+        minibatch: none | stddev | discrimination, before the head.
+        conditioning: How labels enter; not at all when not given.
     """
 
     def __init__(
@@ -97,29 +143,45 @@ class Discriminator(nn.Module):
         width: PositiveInt = 64,
         norm: str = "batch",
         spectral_norm: bool = False,
+        dropout: Fraction = 0.0,
+        attention: Sequence[PositiveInt] = (),
+        minibatch: str = "none",
+        conditioning: DiscriminatorConditioning | None = None,
     ) -> None:
         super().__init__()
+        shape = sample_shape(channels, resolution)
+        conditioning = conditioning or DiscriminatorConditioning()
         make_norm = choose(MAP_NORMS, "model.discriminator.norm", norm)
         count, base = halvings(resolution)
-        widths = [channels, *(width << i for i in range(1, count + 1))]
+        self.provides = provided(shape, conditioning)
+        self.reads_labels = conditioning.reads_labels
+        self.sample, first = conditioning.sample(shape)
+        widths = [first, *(width << i for i in range(1, count + 1))]
+        sides = [4 << i for i in range(count - 1, -1, -1)]
+        check_attention(attention, sides, "model.discriminator.attention")
         convolutions = [
             nn.Conv2d(wide_in, wide_out, 4, stride=2, padding=1) for wide_in, wide_out in itertools.pairwise(widths)
         ]
-        head = nn.Linear(widths[-1] * base[0] * base[1], 1)
-        for layer in (*convolutions, head):
-            dcgan_init(layer)
-        # Wrapped after their initialisation: a spectral norm reads the weights when it is put on.
-        wrap = constraint(spectral_norm)
+        initialised = constraint(spectral_norm, dcgan_init)
         self.stages = nn.ModuleList()
         for i, convolution in enumerate(convolutions):
             normed = make_norm(widths[i + 1]) if i > 0 else nn.Identity()
             normed.apply(dcgan_init)
-            self.stages.append(nn.Sequential(wrap(convolution), normed, nn.LeakyReLU(0.2)))
-        self.head = wrap(head)
+            layers = [initialised(convolution), normed, nn.LeakyReLU(0.2)]
+            if dropout > 0:
+                layers.append(nn.Dropout2d(dropout))
+            if sides[i] in attention:
+                layers.append(SelfAttention(widths[i + 1], initialised))
+            self.stages.append(nn.Sequential(*layers))
+        features = widths[-1] * base[0] * base[1]
+        self.minibatch = choose(MINIBATCH, "model.discriminator.minibatch", minibatch)(features)
+        self.head = conditioning.head(self.minibatch.features, initialised)
 
     def forward(self, images: Tensor, label: Tensor) -> DiscriminatorOutput:
+        images = self.sample(images, label)
         features = []
         for stage in self.stages:
             images = stage(images)
             features.append(images)
-        return DiscriminatorOutput(self.head(images.flatten(1)).squeeze(1), features=tuple(features))
+        judgement = self.head(self.minibatch(images.flatten(1)), label)
+        return DiscriminatorOutput(judgement.logits, judgement.class_logits, tuple(features))

@@ -6,9 +6,12 @@ import itertools
 import math
 from collections.abc import Sequence
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_cli.networks.blocks import VECTOR_NORMS, choose, constraint
+from gan_cli.networks.blocks import VECTOR_NORMS, choose, constraint, provided
+from gan_cli.networks.conditioning import DiscriminatorConditioning, GeneratorConditioning, Norm
+from gan_cli.networks.minibatch import MINIBATCH
 from gan_cli.types import DiscriminatorOutput, Fraction, PositiveInt, sample_shape
 
 IMAGE_PLAN = (256, 512, 1024)
@@ -20,6 +23,18 @@ def plan(hidden: Sequence[int] | None, shape: tuple[int, ...]) -> tuple[int, ...
     return tuple(hidden) if hidden else IMAGE_PLAN if len(shape) == 3 else POINT_PLAN
 
 
+class Hidden(nn.Module):
+    """Linear, normalisation, LeakyReLU 0.2."""
+
+    def __init__(self, linear: nn.Linear, norm: nn.Module) -> None:
+        super().__init__()
+        self.linear = linear
+        self.norm = norm
+
+    def forward(self, values: Tensor, label: Tensor) -> Tensor:
+        return F.leaky_relu(self.norm(self.linear(values), label), 0.2)
+
+
 class Generator(nn.Module):
     """Latent -> hidden layers (LeakyReLU 0.2, optional normalisation) -> tanh pixels, or unbounded coordinates.
 
@@ -29,6 +44,7 @@ class Generator(nn.Module):
         resolution: Side, or [height, width]; empty for points.
         hidden: Widths; 256-512-1024 for images and 256-256-256 for points when not given.
         norm: batch | layer | none, before each activation but the first.
+        conditioning: How labels enter; not at all when not given.
     """
 
     def __init__(
@@ -38,24 +54,28 @@ class Generator(nn.Module):
         resolution: PositiveInt | Sequence[PositiveInt],
         hidden: Sequence[PositiveInt] | None = None,
         norm: str = "none",
+        conditioning: GeneratorConditioning | None = None,
     ) -> None:
         super().__init__()
         self.shape = sample_shape(channels, resolution)
+        conditioning = conditioning or GeneratorConditioning()
+        self.classes = conditioning.classes
         make_norm = choose(VECTOR_NORMS, "model.generator.norm", norm)
-        widths = (latent_dim, *plan(hidden, self.shape))
-        layers: list[nn.Module] = []
-        for i, (wide_in, wide_out) in enumerate(itertools.pairwise(widths)):
-            layers.append(nn.Linear(wide_in, wide_out))
-            if i > 0:
-                layers.append(make_norm(wide_out))
-            layers.append(nn.LeakyReLU(0.2))
-        layers.append(nn.Linear(widths[-1], math.prod(self.shape)))
-        if len(self.shape) == 3:
-            layers.append(nn.Tanh())
-        self.layers = nn.Sequential(*layers)
+        self.latent, width = conditioning.latent(latent_dim)
+        widths = (width, *plan(hidden, self.shape))
+        norms: list[Norm] = [VECTOR_NORMS["none"], *[make_norm] * (len(widths) - 2)]
+        self.hidden = nn.ModuleList(
+            Hidden(nn.Linear(wide_in, wide_out), conditioning.norm(norm_of, wide_out))
+            for (wide_in, wide_out), norm_of in zip(itertools.pairwise(widths), norms, strict=True)
+        )
+        self.output = nn.Linear(widths[-1], math.prod(self.shape))
+        self.squash = nn.Tanh() if len(self.shape) == 3 else nn.Identity()
 
     def forward(self, latent: Tensor, label: Tensor) -> Tensor:
-        samples: Tensor = self.layers(latent)
+        values = self.latent(latent, label)
+        for layer in self.hidden:
+            values = layer(values, label)
+        samples: Tensor = self.squash(self.output(values))
         return samples.view(len(latent), *self.shape)
 
 
@@ -68,6 +88,8 @@ class Discriminator(nn.Module):
         norm: batch | layer | none, before each activation but the first.
         spectral_norm: Spectral normalisation of every layer.
         dropout: Probability of dropping an activation, while training.
+        minibatch: none | stddev | discrimination, before the head.
+        conditioning: How labels enter; not at all when not given.
     """
 
     def __init__(
@@ -78,12 +100,18 @@ class Discriminator(nn.Module):
         norm: str = "none",
         spectral_norm: bool = False,
         dropout: Fraction = 0.0,
+        minibatch: str = "none",
+        conditioning: DiscriminatorConditioning | None = None,
     ) -> None:
         super().__init__()
         shape = sample_shape(channels, resolution)
+        conditioning = conditioning or DiscriminatorConditioning()
+        self.provides = provided(shape, conditioning)
+        self.reads_labels = conditioning.reads_labels
         make_norm = choose(VECTOR_NORMS, "model.discriminator.norm", norm)
         wrap = constraint(spectral_norm)
-        widths = (math.prod(shape), *(tuple(hidden) if hidden else plan(None, shape)[::-1]))
+        self.sample, first = conditioning.sample(shape)
+        widths = (math.prod((first, *shape[1:])), *(tuple(hidden) if hidden else plan(None, shape)[::-1]))
         self.stages = nn.ModuleList()
         for i, (wide_in, wide_out) in enumerate(itertools.pairwise(widths)):
             layers = [wrap(nn.Linear(wide_in, wide_out)), nn.LeakyReLU(0.2)]
@@ -92,12 +120,14 @@ class Discriminator(nn.Module):
             if dropout > 0:
                 layers.append(nn.Dropout(dropout))
             self.stages.append(nn.Sequential(*layers))
-        self.head = wrap(nn.Linear(widths[-1], 1))
+        self.minibatch = choose(MINIBATCH, "model.discriminator.minibatch", minibatch)(widths[-1])
+        self.head = conditioning.head(self.minibatch.features, wrap)
 
     def forward(self, samples: Tensor, label: Tensor) -> DiscriminatorOutput:
-        hidden = samples.flatten(1)
+        hidden = self.sample(samples, label).flatten(1)
         features = []
         for stage in self.stages:
             hidden = stage(hidden)
             features.append(hidden)
-        return DiscriminatorOutput(self.head(hidden).squeeze(1), features=tuple(features))
+        judgement = self.head(self.minibatch(hidden), label)
+        return DiscriminatorOutput(judgement.logits, judgement.class_logits, tuple(features))

@@ -6,14 +6,14 @@ import logging
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gan_cli.games.adversarial import Adversarial
 from gan_cli.losses import Hinge, Loss, NonSaturating, Wasserstein
 from gan_cli.networks import dcgan, mlp
 from gan_cli.penalties import R1, GradientPenalty, WeightClipping
 from gan_cli.priors import Normal, Uniform
-from gan_cli.types import Batch, Incompatible, Round, Term
+from gan_cli.types import Augment, Batch, Incompatible, Round, Term
 
 
 def points(loss: Loss | None = None, **parts: object) -> Adversarial:
@@ -90,7 +90,7 @@ def test_auxiliaries_join_the_generators_objective() -> None:
     assert without.round.real_output is None
 
 
-class Halve(nn.Module):
+class Halve(Augment):
     def forward(self, samples: Tensor) -> Tensor:
         return samples / 2
 

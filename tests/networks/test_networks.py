@@ -57,8 +57,8 @@ def test_dcgan_initialisation_and_where_batch_norm_is_missing() -> None:
                 assert layer.weight.mean().item() == pytest.approx(1, abs=0.02)
                 assert layer.eps == 1e-5
     assert not any(isinstance(m, nn.BatchNorm2d) for m in discriminator.stages[0])
-    assert isinstance(generator.layers[-1], nn.Tanh)
-    assert isinstance(generator.layers[-2], nn.ConvTranspose2d)
+    assert sum(isinstance(m, nn.BatchNorm2d) for m in generator.modules()) == len(generator.stages)
+    assert isinstance(generator.output, nn.ConvTranspose2d)
 
 
 def test_mlp_plans() -> None:

@@ -18,7 +18,7 @@ from gan_cli.training.meter import NonFinite
 from gan_cli.training.runtime import StopRequest
 from gan_cli.training.schedules import Constant, Linear
 from gan_cli.training.trainer import Trainer
-from gan_cli.types import Clock
+from gan_cli.types import Augment, Clock
 
 
 def trainer(
@@ -156,11 +156,11 @@ def test_weights_that_are_not_finite_are_named() -> None:
     t = trainer()
     with torch.no_grad():
         next(iter(t.players["generator"].parameters())).fill_(float("inf"))
-    with pytest.raises(NonFinite, match=r"the weight generator\.layers\.0\.weight"):
+    with pytest.raises(NonFinite, match=r"the weight generator\.hidden\.0\.linear\.weight"):
         t.check_finite()
 
 
-class Remembers(nn.Module):
+class Remembers(Augment):
     """A schedule of a user's own, held by the discriminator."""
 
     def __init__(self) -> None:

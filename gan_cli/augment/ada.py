@@ -1,0 +1,153 @@
+"""Adaptive discriminator augmentation (Karras 2020, arXiv 2006.06676): geometry and colour, each with probability p."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from gan_cli.types import Augment, Fraction, PositiveInt, Weight
+from gan_cli.warps import warped
+
+
+def happens(n: int, p: float, device: torch.device) -> Tensor:
+    """Which of `n` samples are changed: 1 with probability p, else 0."""
+    return (torch.rand(n, device=device) < p).float()
+
+
+def rotation(angle: Tensor) -> Tensor:
+    """Matrices `[N, 3, 3]` of angles in radians."""
+    cosine, sine, zero, one = angle.cos(), angle.sin(), torch.zeros_like(angle), torch.ones_like(angle)
+    return torch.stack([cosine, -sine, zero, sine, cosine, zero, zero, zero, one], 1).view(-1, 3, 3)
+
+
+def scaling(x: Tensor, y: Tensor) -> Tensor:
+    return torch.diag_embed(torch.stack([x, y, torch.ones_like(x)], 1))
+
+
+def translation(x: Tensor, y: Tensor) -> Tensor:
+    zero, one = torch.zeros_like(x), torch.ones_like(x)
+    return torch.stack([one, zero, x, zero, one, y, zero, zero, one], 1).view(-1, 3, 3)
+
+
+def geometry(images: Tensor, p: float) -> Tensor:
+    """Mirroring, quarter turns, shifts, scaling, rotation, stretching, in the order and strength of appendix B."""
+    n, _, height, width = images.shape
+    device = images.device
+
+    def uniform() -> Tensor:
+        return 2 * torch.rand(n, device=device) - 1
+
+    def normal() -> Tensor:
+        return torch.randn(n, device=device)
+
+    def on() -> Tensor:
+        return happens(n, p, device)
+
+    one = torch.ones(n, device=device)
+    # Each rotation has a probability such that at least one of the two happens with p.
+    p_rotation = 1 - math.sqrt(1 - p)
+    turns = (
+        torch.randint(4, (n,), device=device).float() if height == width else 2 * torch.randint(2, (n,), device=device)
+    )
+    whole_x, whole_y = (0.125 * width * uniform()).round(), (0.125 * height * uniform()).round()
+    size = 2 ** (0.2 * normal() * on())
+    stretch = 2 ** (0.2 * normal() * on())
+    shift = on()
+    matrix = scaling(1 - 2 * on() * torch.randint(2, (n,), device=device), one)
+    matrix = matrix @ rotation(math.pi / 2 * turns * on())
+    whole = on()
+    matrix = matrix @ translation(whole_x * whole, whole_y * whole)
+    matrix = matrix @ scaling(size, size)
+    matrix = matrix @ rotation(math.pi * uniform() * happens(n, p_rotation, device))
+    matrix = matrix @ scaling(stretch, 1 / stretch)
+    matrix = matrix @ rotation(math.pi * uniform() * happens(n, p_rotation, device))
+    matrix = matrix @ translation(0.125 * width * normal() * shift, 0.125 * height * normal() * shift)
+    return warped(images, matrix[:, :2])
+
+
+def color(images: Tensor, p: float) -> Tensor:
+    """Brightness, contrast and inverted luma; for colour images hue and saturation too (appendix B)."""
+    n, channels = images.shape[:2]
+    device = images.device
+
+    def on() -> Tensor:
+        return happens(n, p, device).view(-1, 1, 1, 1)
+
+    def normal() -> Tensor:
+        return torch.randn(n, 1, 1, 1, device=device)
+
+    images = images + 0.2 * normal() * on()
+    images = images * 2 ** (0.5 * normal() * on())
+    flips = on() * torch.randint(2, (n, 1, 1, 1), device=device)
+    grey = images.mean(1, keepdim=True)
+    images = images - 2 * grey * flips
+    if channels != 3:
+        return images
+    # A turn about the grey axis by an angle (Rodrigues), then the part across it is scaled.
+    angle = math.pi * (2 * torch.rand(n, 1, 1, 1, device=device) - 1) * on()
+    grey = images.mean(1, keepdim=True)
+    across = images - grey
+    turned = (images.roll(1, 1) - images.roll(2, 1)) / math.sqrt(3)
+    across = across * angle.cos() + turned * angle.sin()
+    return grey + across * 2 ** (normal() * on())
+
+
+class GeometryAndColor(Augment):
+    """The `bgc` changes of arXiv 2006.06676 with a fixed or scheduled probability (R3GAN ramps it up).
+
+    Args:
+        p: Probability of each change; a number, or a ramp.
+    """
+
+    needs = frozenset({"images"})
+
+    def __init__(self, p: Weight = 0.5) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, samples: Tensor) -> Tensor:
+        p = min(1.0, float(self.p))
+        return color(geometry(samples, p), p)
+
+
+class Ada(Augment):
+    """`GeometryAndColor` whose p follows how much D overfits: r = E[sign D(x)] is kept at `target` (equation 1).
+
+    Every `interval` updates p moves by the images shown since / `images`, up when r is above the target.
+
+    Args:
+        target: r that is aimed at.
+        images: Images in which p may go from 0 to 1.
+        interval: Updates between two adjustments.
+    """
+
+    needs = frozenset({"images", "anchored_logits"})
+    p: Tensor
+    signs: Tensor
+    count: Tensor
+    seen: Tensor
+
+    def __init__(self, target: Fraction = 0.6, images: PositiveInt = 500_000, interval: PositiveInt = 4) -> None:
+        super().__init__()
+        self.target = target
+        self.images = images
+        self.interval = interval
+        for name in ("p", "signs", "count", "seen"):
+            self.register_buffer(name, torch.zeros(()))
+
+    def forward(self, samples: Tensor) -> Tensor:
+        p = float(self.p)
+        return color(geometry(samples, p), p)
+
+    @torch.no_grad()
+    def observe(self, real_logits: Tensor) -> None:
+        self.signs += real_logits.sign().sum()
+        self.count += real_logits.numel()
+        self.seen += 1
+        if self.seen == self.interval:
+            step = self.count / self.images
+            self.p.add_(step * (self.signs / self.count - self.target).sign()).clamp_(0, 1)
+            for tensor in (self.signs, self.count, self.seen):
+                tensor.zero_()

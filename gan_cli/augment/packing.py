@@ -1,0 +1,27 @@
+"""PacGAN (Lin 2018, arXiv 1712.04086): the discriminator judges several samples of one kind at once."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from gan_cli.types import Augment, PositiveInt
+
+
+class Packing(Augment):
+    """`size` samples joined along their channels (or coordinates): `[N, C, ...]` to `[N / size, size·C, ...]`.
+
+    A batch that does not part evenly leaves its last samples unjudged.
+    """
+
+    hides = frozenset({"class_logits"})
+    mixes_samples = True
+    merges_samples = True
+
+    def __init__(self, size: PositiveInt = 2) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, samples: Tensor) -> Tensor:
+        packs = len(samples) // self.size
+        whole = samples[: packs * self.size]
+        return whole.reshape(packs, self.size * samples.shape[1], *samples.shape[2:])

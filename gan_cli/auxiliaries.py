@@ -1,0 +1,147 @@
+"""What the generator pays besides its adversarial loss, and how much each of its samples counts in that."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gan_cli.types import (
+    Clock,
+    Fraction,
+    NonNegative,
+    PositiveInt,
+    Round,
+    Term,
+    Weight,
+    Weighting,
+)
+
+
+class FeatureMatching(Term):
+    """‖E f(x) - E f(G(z))‖² over D's features (Salimans 2016, arXiv 1606.03498, section 3.1).
+
+    Each layer's squared distance is averaged over its values, and the layers' are added.
+    """
+
+    needs = frozenset({"real_output", "features"})
+
+    def forward(self, round: Round) -> Tensor:
+        assert round.real_output is not None
+        pairs = zip(round.real_output.features, round.fake_output.features, strict=True)
+        return torch.stack([(real.mean(0).detach() - fake.mean(0)).square().mean() for real, fake in pairs]).sum()
+
+
+class ModeSeeking(Term):
+    """‖z₁ - z₂‖₁ / ‖G(z₁) - G(z₂)‖₁: distant latents shall give distant samples (MSGAN, arXiv 1903.05628, equation 3).
+
+    Both distances are means over the values. Neighbours in the batch are compared, with the first one's label.
+    """
+
+    def forward(self, round: Round) -> Tensor:
+        other = round.latent.roll(1, 0)
+        second = round.generate(other, round.batch.label)
+        samples = (round.fake - second).abs().flatten(1).mean(1)
+        latents = (round.latent - other).abs().flatten(1).mean(1)
+        return latents / (samples + 1e-5)
+
+
+class Classification(Term):
+    """-log C(y | G(z, y)): fakes shall be classified as what was asked for (AC-GAN, arXiv 1610.09585, equation 3)."""
+
+    needs = frozenset({"class_logits"})
+
+    def forward(self, round: Round) -> Tensor:
+        assert round.fake_output.class_logits is not None
+        return F.cross_entropy(round.fake_output.class_logits, round.batch.label, reduction="none")
+
+
+class PathLength(Term):
+    """(‖Jᵀy‖ - a)², y ~ N(0, I) on the sample's values, a the moving mean of the norm (StyleGAN2, arXiv 1912.04958,
+    equation 4): equal steps in the latent give equal steps in the sample.
+
+    y is divided by the square root of the number of places, as the authors' code does.
+
+    Args:
+        decay: Weight of a new norm in the moving mean.
+    """
+
+    needs = frozenset({"latents"})
+    mean: Tensor
+
+    def __init__(self, weight: Weight = 2.0, interval: PositiveInt = 4, decay: Fraction = 0.01) -> None:
+        super().__init__(weight, interval)
+        self.decay = decay
+        self.register_buffer("mean", torch.zeros(()))
+
+    def forward(self, round: Round) -> Tensor:
+        places = round.fake[0, 0].numel()
+        noise = torch.randn_like(round.fake) / places**0.5
+        (gradient,) = torch.autograd.grad((round.fake * noise).sum(), round.latent, create_graph=True)
+        lengths = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
+        with torch.no_grad():
+            self.mean.lerp_(lengths.mean().float(), self.decay)
+        return (lengths - self.mean.clone()).square()
+
+
+class L1(Term):
+    """‖x - G(·)‖₁ a value, x being the real sample of the same row (pix2pix, arXiv 1611.07004, equation 3).
+
+    Meant for priors that are pairs with the real samples; else it draws each sample to the middle of its class.
+    """
+
+    def __init__(self, weight: Weight = 100.0, interval: PositiveInt = 1) -> None:
+        super().__init__(weight, interval)
+
+    def forward(self, round: Round) -> Tensor:
+        return (round.batch.real - round.fake).abs().flatten(1).mean(1)
+
+
+class TopK(Weighting):
+    """Only the k fakes that D finds best count (Sinha 2020, arXiv 2002.06224, algorithm 1).
+
+    k falls from the whole batch by the factor `decay` at every `images` shown, to `smallest` of the batch.
+
+    Args:
+        decay: γ, 0.99 an epoch in the paper.
+        images: Images of an epoch.
+        smallest: ν, ½ in the paper.
+    """
+
+    def __init__(self, decay: Fraction = 0.99, images: PositiveInt = 50_000, smallest: Fraction = 0.5) -> None:
+        super().__init__()
+        self.decay = decay
+        self.images = images
+        self.smallest = smallest
+        self.advance(Clock())
+
+    def advance(self, clock: Clock) -> None:
+        self.fraction = max(self.smallest, self.decay ** (clock.images // self.images))
+
+    def forward(self, values: Tensor, round: Round) -> Tensor:
+        logits = round.fake_output.logits.detach().flatten()
+        k = max(1, round_half_up(self.fraction * len(logits)))
+        factors = torch.zeros_like(logits)
+        factors[logits.topk(k).indices] = len(logits) / k
+        return factors.view_as(values)
+
+
+def round_half_up(value: float) -> int:
+    return int(value + 0.5)
+
+
+class Vote(Weighting):
+    """Several discriminators, the severe ones counting more: softmax(λ·loss) over them (GMAN, arXiv 1611.01673, 3.2).
+
+    Args:
+        sharpness: λ; 0 is the mean, infinity the severest one.
+    """
+
+    needs = frozenset({"several_logits"})
+
+    def __init__(self, sharpness: NonNegative = 1.0) -> None:
+        super().__init__()
+        self.sharpness = sharpness
+
+    def forward(self, values: Tensor, round: Round) -> Tensor:
+        return values.shape[1] * (self.sharpness * values.detach().mean(0, keepdim=True)).softmax(1).expand_as(values)

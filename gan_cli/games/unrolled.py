@@ -1,0 +1,81 @@
+"""Unrolled GAN: the generator looks ahead at how the discriminator would answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from gan_cli.games.adversarial import Adversarial
+from gan_cli.losses import Loss
+from gan_cli.types import (
+    Augment,
+    Batch,
+    DiscriminatorOutput,
+    NonNegativeInt,
+    Outcome,
+    Positive,
+    PositiveInt,
+    Prior,
+    Projection,
+    Ramp,
+    Term,
+    Weighting,
+)
+
+
+class Unrolled(Adversarial):
+    """The generator's loss is taken before a discriminator that has made `unroll_steps` more steps.
+
+    These steps are simulated, and the generator's gradient runs through them (Metz 2017, arXiv 1611.02163,
+    equations 5 to 8): θ_D ← θ_D - η ∇f, f being D's loss without its penalties, on new fakes each time.
+
+    Args:
+        unroll_steps: K; 0 is the usual game.
+        unroll_lr: η, the rate of the simulated gradient steps.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        loss: Loss,
+        prior: Prior,
+        penalties: Mapping[str, Term | Projection] | None = None,
+        auxiliaries: Mapping[str, Term | Weighting] | None = None,
+        augments: Mapping[str, Augment] | None = None,
+        critic_steps: PositiveInt | Ramp = 1,
+        unroll_steps: NonNegativeInt = 5,
+        unroll_lr: Positive = 0.1,
+    ) -> None:
+        super().__init__(generator, discriminator, loss, prior, penalties, auxiliaries, augments, critic_steps)
+        self.unroll_steps = unroll_steps
+        self.unroll_lr = unroll_lr
+
+    def judge_with(self, weights: Mapping[str, Tensor], samples: Tensor, label: Tensor) -> DiscriminatorOutput:
+        """D with other weights."""
+        output: DiscriminatorOutput = functional_call(
+            self.discriminator, dict(weights), (self.augmented(samples), label)
+        )
+        return output
+
+    def looked_ahead(self, batch: Batch) -> dict[str, Tensor]:
+        """D's weights after the simulated steps, as a differentiable function of the generator's."""
+        weights = {name: p.detach().requires_grad_() for name, p in self.discriminator.named_parameters()}
+        for _ in range(self.unroll_steps):
+            fake = self.generator(self.prior(batch), batch.label)
+            on_real = self.judge_with(weights, batch.real, batch.label)
+            on_fake = self.judge_with(weights, fake, batch.label)
+            loss = self.loss.discriminator(on_real.logits, on_fake.logits).mean()
+            slopes = torch.autograd.grad(loss, list(weights.values()), create_graph=True, materialize_grads=True)
+            weights = {
+                name: weight - self.unroll_lr * slope
+                for (name, weight), slope in zip(weights.items(), slopes, strict=True)
+            }
+        return weights
+
+    def generator_objective(self, batch: Batch, update: int) -> Outcome:
+        return self.generator_outcome(batch, update, partial(self.judge_with, self.looked_ahead(batch)))

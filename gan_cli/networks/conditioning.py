@@ -1,0 +1,218 @@
+"""How labels reach the networks. A network asks its conditioning for the modules at the places where labels may enter.
+
+A generator may meet the label beside its latent and in its normalisations, a discriminator beside its sample and in its
+head. Here, every module is called with `(tensor, label [N])`, whether it reads the label or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from gan_cli.types import Incompatible, NonNegativeInt, PositiveInt
+
+Wrap = Callable[[nn.Module], nn.Module]
+Norm = Callable[..., nn.Module]  # (channels, affine=True)
+
+
+def checked_classes(classes: int, conditioning: str) -> int:
+    """Raises Incompatible unless there are classes to tell apart."""
+    if classes < 2:
+        raise Incompatible(
+            f"conditioning={conditioning} needs labels, and dataset.classes={classes}: set dataset.classes to the "
+            "number of classes of labelled data, or use conditioning=none"
+        )
+    return classes
+
+
+class Unread(nn.Module):
+    """A module that does not read the label."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, values: Tensor, label: Tensor) -> Tensor:
+        output: Tensor = self.module(values)
+        return output
+
+
+class JoinedVector(nn.Module):
+    """Vectors `[N, D]` with an embedding of the label: `[N, D + width]`."""
+
+    def __init__(self, classes: int, width: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(classes, width)
+
+    def forward(self, values: Tensor, label: Tensor) -> Tensor:
+        return torch.cat([values, self.embedding(label)], 1)
+
+
+class JoinedMap(nn.Module):
+    """Images `[N, C, H, W]` with one more channel, an image embedded for the label: `[N, C + 1, H, W]`."""
+
+    def __init__(self, classes: int, height: int, width: int) -> None:
+        super().__init__()
+        self.size = (1, height, width)
+        self.embedding = nn.Embedding(classes, height * width)
+
+    def forward(self, values: Tensor, label: Tensor) -> Tensor:
+        return torch.cat([values, self.embedding(label).view(-1, *self.size)], 1)
+
+
+class ConditionalNormalisation(nn.Module):
+    """Normalisation whose gain and bias belong to the class (de Vries 2017, arXiv 1707.00683; Miyato 2018)."""
+
+    def __init__(self, norm: nn.Module, classes: int, channels: int) -> None:
+        super().__init__()
+        self.norm = norm
+        self.gain = nn.Embedding(classes, channels)
+        self.bias = nn.Embedding(classes, channels)
+        nn.init.ones_(self.gain.weight)
+        nn.init.zeros_(self.bias.weight)
+
+    def forward(self, values: Tensor, label: Tensor) -> Tensor:
+        shape = (len(values), -1, *[1] * (values.ndim - 2))
+        return self.norm(values) * self.gain(label).view(shape) + self.bias(label).view(shape)
+
+
+class Input(NamedTuple):
+    """What stands before a network's first layer, and how wide what comes out is."""
+
+    module: nn.Module
+    width: int  # features of a vector, channels of an image
+
+
+class Judgement(NamedTuple):
+    """What a head says."""
+
+    logits: Tensor  # [N]
+    class_logits: Tensor | None = None  # [N, classes]
+
+
+class Head(nn.Module):
+    """Features `[N, F]` to one logit."""
+
+    def __init__(self, features: int, wrap: Wrap) -> None:
+        super().__init__()
+        self.linear = wrap(nn.Linear(features, 1))
+
+    def forward(self, features: Tensor, label: Tensor) -> Judgement:
+        return Judgement(self.linear(features).squeeze(1))
+
+
+class ProjectionHead(Head):
+    """logit = linear(φ) + <embedding(y), φ> (Miyato 2018, arXiv 1802.05637, equation 3)."""
+
+    def __init__(self, features: int, wrap: Wrap, classes: int) -> None:
+        super().__init__(features, wrap)
+        embedding = nn.Embedding(classes, features)
+        nn.init.normal_(embedding.weight, 0.0, 0.02)  # at first the label says little
+        self.embedding = wrap(embedding)
+
+    def forward(self, features: Tensor, label: Tensor) -> Judgement:
+        logits = super().forward(features, label).logits
+        return Judgement(logits + (self.embedding(label) * features).sum(1))
+
+
+class ClassHead(Head):
+    """One logit, and beside it one for each class (AC-GAN, arXiv 1610.09585)."""
+
+    def __init__(self, features: int, wrap: Wrap, classes: int) -> None:
+        super().__init__(features, wrap)
+        self.classifier = wrap(nn.Linear(features, classes))
+
+    def forward(self, features: Tensor, label: Tensor) -> Judgement:
+        return Judgement(super().forward(features, label).logits, self.classifier(features))
+
+
+class GeneratorConditioning:
+    """A generator that knows no labels."""
+
+    classes = 0  # that are drawn on demand
+
+    def latent(self, latent_dim: int) -> Input:
+        """What stands between the latent and the first layer."""
+        return Input(Unread(nn.Identity()), latent_dim)
+
+    def norm(self, norm: Norm, channels: int) -> nn.Module:
+        """A normalisation of `channels`."""
+        return Unread(norm(channels))
+
+
+class ConcatLatent(GeneratorConditioning):
+    """An embedding of the label joined to the latent (conditional GAN, Mirza 2014, arXiv 1411.1784)."""
+
+    def __init__(self, classes: NonNegativeInt, width: PositiveInt = 32) -> None:
+        self.classes = checked_classes(classes, "concat")
+        self.width = width
+
+    def latent(self, latent_dim: int) -> Input:
+        return Input(JoinedVector(self.classes, self.width), latent_dim + self.width)
+
+
+class ConditionalNorm(GeneratorConditioning):
+    """Gains and biases of every normalisation belong to the class."""
+
+    def __init__(self, classes: NonNegativeInt) -> None:
+        self.classes = checked_classes(classes, "projection")
+
+    def norm(self, norm: Norm, channels: int) -> nn.Module:
+        return ConditionalNormalisation(norm(channels, affine=False), self.classes, channels)
+
+
+class DiscriminatorConditioning:
+    """A discriminator that knows no labels."""
+
+    provides: frozenset[str] = frozenset()
+    reads_labels = False
+
+    def sample(self, shape: tuple[int, ...]) -> Input:
+        """What stands between a sample of `shape` and the first layer."""
+        return Input(Unread(nn.Identity()), shape[0])
+
+    def head(self, features: int, wrap: Wrap) -> Head:
+        """What turns the last features into a judgement; `wrap` goes around every layer with weights."""
+        return Head(features, wrap)
+
+
+class ConcatSample(DiscriminatorConditioning):
+    """An embedding of the label joined to the sample: a channel of an image, `width` coordinates of a point."""
+
+    reads_labels = True
+
+    def __init__(self, classes: NonNegativeInt, width: PositiveInt = 32) -> None:
+        self.classes = checked_classes(classes, "concat")
+        self.width = width
+
+    def sample(self, shape: tuple[int, ...]) -> Input:
+        if len(shape) == 3:
+            return Input(JoinedMap(self.classes, *shape[1:]), shape[0] + 1)
+        return Input(JoinedVector(self.classes, self.width), shape[0] + self.width)
+
+
+class Projection(DiscriminatorConditioning):
+    """A head that adds the inner product of the features with an embedding of the label."""
+
+    reads_labels = True
+
+    def __init__(self, classes: NonNegativeInt) -> None:
+        self.classes = checked_classes(classes, "projection")
+
+    def head(self, features: int, wrap: Wrap) -> Head:
+        return ProjectionHead(features, wrap, self.classes)
+
+
+class AuxiliaryClassifier(DiscriminatorConditioning):
+    """A head that also classifies; the classification terms of both players read what it says."""
+
+    provides = frozenset({"class_logits"})
+
+    def __init__(self, classes: NonNegativeInt) -> None:
+        self.classes = checked_classes(classes, "acgan")
+
+    def head(self, features: int, wrap: Wrap) -> Head:
+        return ClassHead(features, wrap, self.classes)

@@ -1,0 +1,71 @@
+"""Layers that let a discriminator see the variety of a batch; they stand before its head, on features `[N, F]`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+
+class Alone(nn.Module):
+    """Each sample is judged by itself."""
+
+    features: int  # of what comes out
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.features = features
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features
+
+
+class StandardDeviation(Alone):
+    """Adds one feature: the standard deviation over the batch, averaged over features (arXiv 1710.10196, section 3).
+
+    The batch is parted into groups of `group` samples, or taken whole where it does not part evenly.
+    """
+
+    mixes_samples = True
+
+    def __init__(self, features: int, group: int = 4) -> None:
+        super().__init__(features + 1)
+        self.group = group
+
+    def forward(self, features: Tensor) -> Tensor:
+        n = len(features)
+        group = self.group if n % self.group == 0 else n
+        # Sample i belongs to group i mod (n / group), so that a group is spread over the batch.
+        grouped = features.float().view(group, n // group, -1)
+        deviation = (grouped.var(0, correction=0) + 1e-8).sqrt().mean(1)
+        return torch.cat([features, deviation.to(features.dtype).repeat(group).unsqueeze(1)], 1)
+
+
+class Discrimination(Alone):
+    """Minibatch discrimination (Salimans 2016, arXiv 1606.03498, section 3.2).
+
+    Adds for each of `kernels` learned projections M of a sample the closeness Σ_j exp(-‖M_i - M_j‖₁) to the others.
+    """
+
+    mixes_samples = True
+
+    def __init__(self, features: int, kernels: int = 16, dimensions: int = 8) -> None:
+        super().__init__(features + kernels)
+        self.size = (kernels, dimensions)
+        self.projection = nn.Linear(features, kernels * dimensions, bias=False)
+        nn.init.normal_(self.projection.weight, 0.0, 0.02)
+
+    def forward(self, features: Tensor) -> Tensor:
+        projected = self.projection(features).view(-1, *self.size)
+        distance = (projected.unsqueeze(0) - projected.unsqueeze(1)).abs().sum(3)
+        closeness = (-distance).exp().sum(1) - 1  # without the sample itself
+        return torch.cat([features, closeness], 1)
+
+
+# By the name that `minibatch` takes.
+MINIBATCH: Mapping[str, Callable[[int], Alone]] = {
+    "none": Alone,
+    "stddev": StandardDeviation,
+    "discrimination": Discrimination,
+}

@@ -1,0 +1,65 @@
+"""Several discriminators as one player (GMAN, Durugkar 2017, arXiv 1611.01673)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from gan_cli.types import DiscriminatorOutput, PositiveInt
+
+Make = Callable[[], nn.Module]
+
+
+def single(make: Make) -> nn.Module:
+    """One discriminator."""
+    return make()
+
+
+class Panel(nn.Module):
+    """`count` discriminators of one kind, each with its own initialisation; what they provide is what each one does."""
+
+    def __init__(self, make: Make, count: PositiveInt = 3) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(make() for _ in range(count))
+        self.provides: frozenset[str] = getattr(self.members[0], "provides", frozenset())
+        self.reads_labels: bool = getattr(self.members[0], "reads_labels", False)
+
+
+class Jury(Panel):
+    """Every member judges every sample: logits `[N, count]`.
+
+    Each member trains on its own column; the generator faces their mean, or with `auxiliary=[vote]` the severest.
+    Class logits are averaged, features are those of all.
+    """
+
+    def __init__(self, make: Make, count: PositiveInt = 3) -> None:
+        super().__init__(make, count)
+        self.provides |= {"several_logits"}
+
+    def forward(self, samples: Tensor, label: Tensor) -> DiscriminatorOutput:
+        outputs = [member(samples, label) for member in self.members]
+        logits = torch.stack(
+            [output.logits.flatten(1).mean(1) if output.logits.ndim > 1 else output.logits for output in outputs], 1
+        )
+        classes = [output.class_logits for output in outputs if output.class_logits is not None]
+        features = tuple(feature for output in outputs for feature in output.features)
+        return DiscriminatorOutput(logits, torch.stack(classes).mean(0) if classes else None, features)
+
+
+class Slices(Panel):
+    """Each member judges its own slice of the batch: logits `[N]` as of one discriminator."""
+
+    def forward(self, samples: Tensor, label: Tensor) -> DiscriminatorOutput:
+        count = len(self.members)
+        outputs = [
+            member(x, y)
+            for member, x, y in zip(self.members, samples.tensor_split(count), label.tensor_split(count), strict=True)
+            if len(x)
+        ]
+        classes = [output.class_logits for output in outputs if output.class_logits is not None]
+        features = tuple(torch.cat(layer) for layer in zip(*(output.features for output in outputs), strict=True))
+        return DiscriminatorOutput(
+            torch.cat([output.logits for output in outputs]), torch.cat(classes) if classes else None, features
+        )
