@@ -11,9 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gan_cli import rng
+from gan_cli.data.fit import fit_stack
 from gan_cli.data.folder import decode_files, decode_folder
 from gan_cli.data.images import DataError, Decoded, Request
+from gan_cli.types import PositiveInt
 
+Source = Callable[[Request], Decoded]
 CIFAR10_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 CIFAR10_BINARY = {"train": tuple(f"data_batch_{i}.bin" for i in range(1, 6)), "test": ("test_batch.bin",)}
 
@@ -84,6 +88,18 @@ def _idx(dataset: str, folder: str) -> Callable[[Request], Decoded]:
 mnist = _idx("MNIST", "MNIST")
 fashion_mnist = _idx("FashionMNIST", "FashionMNIST")
 kmnist = _idx("KMNIST", "KMNIST")
+
+
+def stacked(request: Request, of: Source = mnist, n: PositiveInt = 128_000) -> Decoded:
+    """Three random digits as red, green and blue: `n` images of 10³ classes, the label being 100 r + 10 g + b.
+
+    128,000 images of MNIST, as in PacGAN (arXiv 1712.04086, section 4.2); which digits meet is always the same.
+    """
+    digits = of(request)
+    assert digits.labels is not None
+    planes = fit_stack(digits.images, request.height, request.width, request.fit)[:, 0]
+    chosen = torch.randint(len(planes), (n, 3), generator=rng.generator("stacked", request.split))
+    return Decoded(planes[chosen], digits.labels[chosen] @ torch.tensor([100, 10, 1]))
 
 
 def _cifar10_binary(folder: Path, split: str) -> Decoded:
