@@ -104,7 +104,7 @@ class Ramp(nn.Module, ABC):
         self.value = self.at(clock.images)
 
     def __float__(self) -> float:
-        return self.value
+        return float(self.value)
 
 
 Weight = NonNegative | Ramp

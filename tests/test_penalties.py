@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
 
-from gan_cli.penalties import R1, GradientPenalty, WeightClipping
+from gan_cli.penalties import (
+    R1,
+    R2,
+    Classification,
+    Consistency,
+    Dragan,
+    Drift,
+    GradientPenalty,
+    LeCam,
+    OneSidedGradientPenalty,
+    Orthogonal,
+    WeightClipping,
+)
 from gan_cli.types import Batch, DiscriminatorOutput, Round, Term
 
 SHAPES = [(2,), (3, 4, 4)]
@@ -23,7 +37,7 @@ class Linear(nn.Module):
 
 def play(discriminator: nn.Module, shape: tuple[int, ...]) -> Round:
     label = torch.zeros(6, dtype=torch.int64)
-    real, fake = torch.randn(6, *shape).requires_grad_(), torch.randn(6, *shape)
+    real, fake = torch.randn(6, *shape).requires_grad_(), torch.randn(6, *shape).requires_grad_()
     batch = Batch(label, real.detach())
     on_real, on_fake = discriminator(real, label), discriminator(fake, label)
     generate = nn.Linear(2, 1)
@@ -50,7 +64,98 @@ def test_gradient_penalty_of_a_linear_discriminator(shape: tuple[int, ...]) -> N
     torch.testing.assert_close(values, (w.norm() - 1).square().expand(6))
 
 
-@pytest.mark.parametrize("term", [R1(), GradientPenalty()], ids=lambda t: type(t).__name__)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_r2_is_r1_on_fakes(shape: tuple[int, ...]) -> None:
+    w = torch.randn(numel(shape))
+    torch.testing.assert_close(R2()(play(Linear(w), shape)), (0.5 * w.square().sum()).expand(6))
+
+
+@pytest.mark.parametrize("slope", [0.3, 1.0, 2.5])
+def test_one_sided_penalty_leaves_gentle_slopes_alone(slope: float) -> None:
+    values = OneSidedGradientPenalty()(play(Linear(torch.tensor([0.6 * slope, 0.8 * slope])), (2,)))
+    torch.testing.assert_close(values, torch.full((6,), max(0.0, slope - 1) ** 2))
+
+
+def test_dragan_measures_around_the_data_only() -> None:
+    recorder = Recorder()
+    round = play(recorder, (3, 4, 4))
+    Dragan(spread=0.5)(round)
+    away = recorder.asked - round.batch.real
+    reach = 0.5 * round.batch.real.std(correction=0)
+    assert ((away >= 0) & (away <= reach)).all()
+    assert away.mean().item() == pytest.approx(reach.item() / 2, rel=0.15)
+
+
+def test_drift_is_the_square_of_what_real_samples_score() -> None:
+    round = play(Linear(torch.tensor([2.0, -1.0])), (2,))
+    torch.testing.assert_close(Drift()(round), (round.batch.real @ torch.tensor([2.0, -1.0])).square())
+
+
+def test_lecam_draws_each_kind_to_the_average_of_the_other() -> None:
+    """With constant logits a and b the averages are (1 - decayⁿ) a and (1 - decayⁿ) b after n updates."""
+    term, real, fake = LeCam(decay=0.5), torch.full((6,), 2.0), torch.full((6,), -1.0)
+    round = play(Linear(torch.zeros(2)), (2,))
+    round = replace(round, real_output=DiscriminatorOutput(real), fake_output=DiscriminatorOutput(fake))
+    for n in (1, 2, 3):
+        share = 1 - 0.5**n
+        expected = (2 - share * -1) ** 2 + (-1 - share * 2) ** 2
+        torch.testing.assert_close(term(round), torch.full((6,), expected))
+    assert set(term.state_dict()) == {"anchor_real", "anchor_fake"}
+
+
+class MeanPixel(nn.Module):
+    """The same for every mirrored image, and for every shifted one whose border is black."""
+
+    def forward(self, samples: Tensor, label: Tensor) -> DiscriminatorOutput:
+        return DiscriminatorOutput(samples.flatten(1).mean(1))
+
+
+def test_consistency_is_zero_for_an_invariant_discriminator_and_counts_fakes_when_asked() -> None:
+    round = play(MeanPixel(), (1, 16, 16))
+    assert Consistency(shift=0.0)(round).abs().max().item() < 1e-12
+    framed = torch.full((6, 1, 16, 16), -1.0)
+    framed[:, :, 4:12, 4:12] = torch.randn(6, 1, 8, 8)
+    inside = replace(round, batch=Batch(round.batch.label, framed), fake=framed)
+    on_framed = MeanPixel()(framed, round.batch.label)
+    inside = replace(inside, real_output=on_framed, fake_output=on_framed)
+    assert Consistency(shift=0.125)(inside).abs().max().item() < 1e-10
+    # a discriminator that sees one corner pixel changes, and the fakes' part doubles the expectation
+    real_only, both = Consistency(fakes=0.0), Consistency(fakes=1.0)
+    corner = play(Corner(), (1, 16, 16))
+    assert real_only(corner).mean().item() > 0.1
+    assert both(corner).mean().item() > real_only(corner).mean().item()
+
+
+class Corner(nn.Module):
+    def forward(self, samples: Tensor, label: Tensor) -> DiscriminatorOutput:
+        return DiscriminatorOutput(samples[:, 0, 0, 0])
+
+
+def test_orthogonal_rows_cost_nothing_whatever_their_length() -> None:
+    player = nn.Sequential(nn.Linear(4, 3), nn.Conv2d(2, 2, 2))
+    round = replace(play(Linear(torch.zeros(2)), (2,)), player=player)
+    with torch.no_grad():
+        player[0].weight.copy_(torch.diag(torch.tensor([1.0, 2.0, 3.0, 4.0]))[:3])
+        player[1].weight.copy_(torch.eye(8)[:2].view(2, 2, 2, 2))
+    assert Orthogonal()(round).item() == 0
+    with torch.no_grad():
+        player[0].weight[1, 0] = 0.5  # rows 0 and 1 now have the inner product 0.5, which counts twice
+    assert Orthogonal()(round).item() == pytest.approx(2 * 0.5**2)
+
+
+def test_classification_is_cross_entropy_on_real_and_fake() -> None:
+    round = play(Linear(torch.zeros(2)), (2,))
+    even = DiscriminatorOutput(torch.zeros(6), torch.zeros(6, 10))
+    sure = DiscriminatorOutput(torch.zeros(6), 50 * torch.eye(10)[torch.zeros(6, dtype=torch.int64)])
+    doubt = torch.log(torch.tensor(10.0))
+    for real, fake, fakes, expected in ((even, even, 1.0, 2 * doubt), (even, sure, 1.0, doubt), (sure, even, 0.0, 0.0)):
+        values = Classification(fakes=fakes)(replace(round, real_output=real, fake_output=fake))
+        torch.testing.assert_close(values, torch.as_tensor(expected).expand(6), atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "term", [R1(), R2(), GradientPenalty(), OneSidedGradientPenalty(), Dragan()], ids=lambda t: type(t).__name__
+)
 def test_their_gradient_shrinks_the_slope(term: Term) -> None:
     """The penalties are differentiable once more: their gradient with respect to w points along w when ‖w‖ > 1."""
     w = torch.tensor([3.0, 4.0])

@@ -41,9 +41,10 @@ def check(
     """
     _needs_are_provided(discriminator, loss, prior, penalties, auxiliaries, augments)
     _single_samples_stay_single(discriminator, penalties, augments)
-    if loss.needs_auxiliary and not any(isinstance(a, Term) for a in auxiliaries.values()):
+    if loss.needs_auxiliary and not any(isinstance(a, Term) and a.interval == 1 for a in auxiliaries.values()):
         raise Incompatible(
-            f"loss {type(loss).__name__} leaves the generator without an objective: add 'auxiliary=[feature_matching]'"
+            f"loss {type(loss).__name__} leaves the generator without an objective at some updates: "
+            "add 'auxiliary=[feature_matching]', with interval=1"
         )
     bounded = any(getattr(p, "lipschitz", False) for p in penalties.values()) or spectrally_normalised(discriminator)
     if loss.needs_lipschitz and not bounded:

@@ -1,0 +1,116 @@
+"""What the discriminator sees: statistics, borders, gradients, and adaptation."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from gan_cli import ramps, warps
+from gan_cli.augment import ada, diffaugment
+from gan_cli.augment.noise import InstanceNoise
+from gan_cli.augment.packing import Packing
+from gan_cli.types import Augment, Clock
+
+
+def images(n: int = 64, channels: int = 3, height: int = 16, width: int = 16) -> Tensor:
+    return torch.rand(n, channels, height, width) * 2 - 1
+
+
+EVERY = [diffaugment.DiffAugment(), ada.GeometryAndColor(p=0.8), InstanceNoise(0.1), Packing(2)]
+
+
+@pytest.mark.parametrize("augment", EVERY, ids=lambda a: type(a).__name__)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_gradients_of_gradients_pass(augment: Augment, channels: int) -> None:
+    x = images(8, channels, 12, 16).requires_grad_()
+    (slope,) = torch.autograd.grad(augment(x).square().sum(), x, create_graph=True)
+    (curvature,) = torch.autograd.grad(slope.square().sum(), x)
+    assert curvature.isfinite().all()
+    assert curvature.abs().sum() > 0
+
+
+def test_color_keeps_the_mean_over_many_and_moves_each_by_half_at_most() -> None:
+    grey = torch.zeros(4000, 3, 2, 2)
+    changed = diffaugment.color(grey)
+    assert changed.abs().max().item() <= 0.5
+    assert changed.mean().item() == pytest.approx(0, abs=0.02)
+    assert changed.std().item() == pytest.approx(1 / math.sqrt(12), rel=0.05)
+
+
+def test_cutout_clears_a_rectangle_of_half_the_side() -> None:
+    hidden = (diffaugment.cutout(torch.ones(2000, 1, 16, 16)) == 0).float()
+    assert hidden.flatten(1).sum(1).max().item() == 64
+    assert hidden.flatten(1).sum(1).min().item() >= 16  # in a corner, a quarter of it is left
+    assert hidden.mean((0, 1))[8, 8] > hidden.mean((0, 1))[0, 0]
+
+
+def test_shifts_are_whole_pixels_and_fill_with_black() -> None:
+    x = torch.zeros(500, 1, 16, 16)
+    x[:, :, 8, 8] = 1
+    moved = warps.shifted(x, 0.125, -1.0)
+    places = (moved == 1).flatten(1).float().argmax(1)
+    rows, columns = places // 16, places % 16
+    assert set(rows.tolist()) == set(columns.tolist()) == {6, 7, 8, 9, 10}
+    edge = warps.shifted(torch.zeros(500, 1, 16, 16), 0.125, -1.0)
+    assert set(edge.unique().tolist()) == {-1.0, 0.0}
+
+
+def test_an_unknown_change_is_named() -> None:
+    with pytest.raises(ValueError, match="policy=colour is unknown"):
+        diffaugment.DiffAugment(["colour"])
+
+
+def test_warps_identity_quarter_turn_and_whole_shift_are_exact() -> None:
+    x = images(2, 3, 8, 8)
+    one = torch.eye(3).expand(2, 3, 3)
+    torch.testing.assert_close(warps.warped(x, one[:, :2]), x)
+    turn = ada.rotation(torch.full((2,), math.pi / 2))
+    torch.testing.assert_close(warps.warped(x, turn[:, :2]), x.rot90(1, (2, 3)), atol=1e-5, rtol=0)
+    shift = ada.translation(torch.full((2,), 2.0), torch.zeros(2))
+    torch.testing.assert_close(warps.warped(x, shift[:, :2])[..., :6], x[..., 2:], atol=1e-5, rtol=0)
+
+
+def test_probability_zero_changes_nothing() -> None:
+    x = images(8)
+    torch.testing.assert_close(ada.GeometryAndColor(p=0.0)(x), x, atol=1e-5, rtol=0)
+
+
+def test_hue_turns_keep_grey_and_saturation() -> None:
+    grey = images(16, 1).expand(-1, 3, -1, -1) * 0 + 0.3
+    changed = ada.color(grey, 1.0)
+    torch.testing.assert_close(changed[:, 0], changed[:, 1], atol=1e-5, rtol=0)
+    torch.testing.assert_close(changed[:, 1], changed[:, 2], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("logits", "direction"), [(torch.ones(32), 1), (torch.zeros(32) + 1e-9 - 1, -1)])
+def test_p_follows_how_surely_real_samples_are_known(logits: Tensor, direction: int) -> None:
+    augment = ada.Ada(target=0.6, images=1000, interval=2)
+    augment.p.fill_(0.5)
+    for _ in range(4):
+        augment.observe(logits)
+    assert float(augment.p) == pytest.approx(0.5 + direction * 2 * 64 / 1000)
+    for _ in range(200):
+        augment.observe(logits)
+    assert float(augment.p) == (1.0 if direction > 0 else 0.0)
+    again = ada.Ada(target=0.6, images=1000, interval=2)
+    again.load_state_dict(augment.state_dict())
+    assert float(again.p) == float(augment.p)
+
+
+def test_instance_noise_has_its_strength_and_decays() -> None:
+    noise = InstanceNoise(ramps.Linear(0.5, 0.0, 100))
+    x = torch.zeros(20_000)
+    assert noise(x).std().item() == pytest.approx(0.5, rel=0.03)
+    noise.sigma.advance(Clock(images=100))
+    assert torch.equal(noise(x), x)
+
+
+@pytest.mark.parametrize("shape", [(2,), (3, 4, 4)])
+def test_packing_joins_neighbours_along_channels(shape: tuple[int, ...]) -> None:
+    x = torch.randn(7, *shape)
+    packed = Packing(3)(x)
+    assert packed.shape == (2, 3 * shape[0], *shape[1:])
+    assert torch.equal(packed[1], torch.cat([x[3], x[4], x[5]]))

@@ -1,0 +1,222 @@
+"""The product of loss x penalties x auxiliaries x augmentations x conditioning x prior, on tiny networks.
+
+Each combination is either refused with a message that names a remedy, or makes two steps with finite losses and a
+gradient for every parameter that should have one. A seeded sample of the product by default; $GAN_COMBINATIONS is the
+size of the sample, or `all`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import math
+import os
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+
+from conftest import CONF
+from gan_cli.config import build, compose
+from gan_cli.config.errors import ConfigError
+from gan_cli.games.adversarial import Adversarial
+from gan_cli.types import Batch, Clock, Incompatible
+
+SAMPLE = os.environ.get("GAN_COMBINATIONS", "2400")
+SHARDS = 8
+CLASSES = 3
+GROUPS = compose.config_groups(CONF)
+REMEDY = ("use ", "leave ", "add ", "gives", "set ")
+
+
+def subsets(names: Sequence[str], most: int) -> list[tuple[str, ...]]:
+    return [chosen for size in range(most + 1) for chosen in itertools.combinations(names, size)]
+
+
+# Every size of the data and of the networks: points, images through an mlp, images through convolutions.
+POINTS, IMAGES, CONVOLUTIONS = (
+    ("dataset=ring", "model=mlp", "model.generator.hidden=[4,4]", "model.discriminator.hidden=[4,4]"),
+    ("dataset.resolution=4", "model=mlp", "model.generator.hidden=[4,4]", "model.discriminator.hidden=[4,4]"),
+    ("dataset.resolution=16", "model=dcgan", "model.width=1"),
+)
+AXES: Mapping[str, Sequence[Any]] = {
+    "model": (POINTS, *[IMAGES] * 6, CONVOLUTIONS),
+    "norm": ("none", "none", "layer", "batch"),
+    "minibatch": ("none", "none", "none", "stddev"),
+    "panel": ("single", "single", "jury"),
+    "classes": (*[CLASSES] * 5, 0),
+    "loss": GROUPS["loss"],
+    "penalty": subsets(GROUPS["penalty"], 3),
+    "auxiliary": subsets(GROUPS["auxiliary"], 2),
+    "augment": subsets(GROUPS["augment"], 2),
+    "conditioning": GROUPS["conditioning"],
+    "prior": GROUPS["prior"],
+}
+# What is walked whole: the choices that a person makes, each on the smallest images.
+WHOLE = {
+    **AXES,
+    "model": (IMAGES,),
+    "norm": ("none",),
+    "minibatch": ("none",),
+    "panel": ("single",),
+    "classes": (CLASSES,),
+    "penalty": subsets(GROUPS["penalty"], 2),
+    "auxiliary": subsets(GROUPS["auxiliary"], 1),
+    "augment": subsets(GROUPS["augment"], 1),
+}
+
+
+def combinations(shard: int) -> Iterator[dict[str, Any]]:
+    """This shard's part of the sample, or of the whole product."""
+    if SAMPLE == "all":
+        for number, values in enumerate(itertools.product(*WHOLE.values())):
+            if number % SHARDS == shard:
+                yield dict(zip(WHOLE, values, strict=True))
+        return
+    draw = random.Random(f"combinations {shard}")
+    for _ in range(math.ceil(int(SAMPLE) / SHARDS)):
+        chosen = {axis: draw.choice(values) for axis, values in AXES.items()}
+        # As often one part as two or three: most larger sets are refused for one of their members.
+        for axis, most in (("penalty", 3), ("auxiliary", 2), ("augment", 2)):
+            size = draw.randint(0, most)
+            chosen[axis] = draw.choice([subset for subset in AXES[axis] if len(subset) == size])
+        yield chosen
+
+
+@cache
+def composed(*words: str) -> dict[str, Any]:
+    return compose.compose("train", list(words)).config
+
+
+PARTS = {group: GROUPS[group] for group in ("penalty", "auxiliary", "augment")}
+EVERYTHING = tuple(f"{group}=[{','.join(names)}]" for group, names in PARTS.items())
+
+
+def config_of(chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """The config that these choices compose to. Each part is composed once, and the parts are put together here."""
+    packed = ("augment=[packing]",) if "packing" in chosen["augment"] else ()
+    words = (f"dataset.classes={CLASSES}", f"conditioning={chosen['conditioning']}", "model.latent_dim=3", *packed)
+    networks = composed(*chosen["model"], *words)
+    generator, discriminator = (dict(networks["model"][player]) for player in ("generator", "discriminator"))
+    for network in (generator, discriminator):
+        way = network["conditioning"]
+        network["conditioning"] = {**way, "classes": chosen["classes"]} if "classes" in way else way
+    discriminator |= {"norm": chosen["norm"], "minibatch": chosen["minibatch"]}
+    every = composed(*EVERYTHING)
+    named = {group: {name: every[group][name] for name in chosen[group]} for group in PARTS}
+    return {
+        "generator": generator,
+        "discriminator": discriminator,
+        "loss": composed(f"loss={chosen['loss']}")["loss"],
+        "prior": composed(f"prior={chosen['prior']}", "model.latent_dim=3")["prior"],
+        "panel": composed(f"panel={chosen['panel']}")["panel"],
+        # acgan brings its two terms; what is chosen besides joins them
+        "penalty": {**networks["penalty"], **named["penalty"]},
+        "auxiliary": {**networks["auxiliary"], **named["auxiliary"]},
+        "augment": named["augment"],
+    }
+
+
+def made(node: Any, **given: Any) -> Any:
+    """What a node of a config describes: as `instantiate` does, at a tenth of its time."""
+    if isinstance(node, list):
+        return [made(child) for child in node]
+    if not isinstance(node, Mapping) or "_target_" not in node:
+        return node
+    module, _, name = node["_target_"].rpartition(".")
+    settings = {key: made(value) for key, value in node.items() if not key.startswith("_")}
+    return getattr(importlib.import_module(module), name)(**settings, **given)
+
+
+def game_of(chosen: Mapping[str, Any]) -> Adversarial:
+    config = config_of(chosen)
+    return Adversarial(
+        made(config["generator"]),
+        made(config["panel"], make=lambda: made(config["discriminator"])),
+        made(config["loss"]),
+        made(config["prior"]),
+        *({name: made(node) for name, node in config[group].items()} for group in PARTS),
+    )
+
+
+def real_batch(chosen: Mapping[str, Any], n: int = 8) -> Batch:
+    label = torch.arange(n) % (chosen["classes"] or 1)
+    shapes = {POINTS: (2,), IMAGES: (1, 4, 4), CONVOLUTIONS: (1, 16, 16)}
+    return Batch(label, torch.rand(n, *shapes[chosen["model"]]) * 2 - 1)
+
+
+def two_steps(game: Any, chosen: Mapping[str, Any]) -> None:
+    for step in range(2):
+        for module in game.modules():
+            if hasattr(module, "advance"):
+                module.advance(Clock(step, 8 * step))
+        for phase in game.phases():
+            player = game.players()[phase.player]
+            for other in game.players().values():
+                other.requires_grad_(other is player)
+            player.zero_grad(set_to_none=True)
+            outcome = phase.objective(real_batch(chosen), step)
+            for name, term in outcome.terms.items():
+                assert term.isfinite(), f"{phase.player}/{name} is {term}"
+            torch.stack(list(outcome.terms.values())).sum().backward()
+            for name, parameter in player.named_parameters():
+                assert parameter.grad is not None, f"{phase.player}.{name} has no gradient"
+                assert parameter.grad.isfinite().all(), f"the gradient of {phase.player}.{name} is not finite"
+            with torch.no_grad():
+                for parameter in player.parameters():
+                    parameter -= 1e-3 * parameter.grad
+            phase.project()
+
+
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_every_combination_trains_or_is_refused_with_a_remedy(shard: int) -> None:
+    trained = refused = 0
+    for chosen in combinations(shard):
+        torch.manual_seed(0)
+        try:
+            game = game_of(chosen)
+        except Incompatible as error:
+            refused += 1
+            if not any(word in str(error) for word in REMEDY):
+                raise AssertionError(f"no remedy for {chosen}: {error}") from error
+            continue
+        try:
+            two_steps(game, chosen)
+        except Exception as error:
+            raise AssertionError(f"{chosen}: {error}") from error
+        trained += 1
+    assert trained > 0.25 * (trained + refused), (trained, refused)
+    assert refused > 0.1 * (trained + refused), (trained, refused)
+
+
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        (["penalty=[gradient_penalty]"], "norm=layer"),
+        (
+            ["penalty=[dragan]", "model.discriminator.norm=none", "model.discriminator.minibatch=stddev"],
+            "minibatch=none",
+        ),
+        (["penalty=[classification]"], "conditioning=acgan"),
+        (["auxiliary=[classification]"], "conditioning=acgan"),
+        (["auxiliary=[vote]"], "panel=jury"),
+        (["augment=[packing]", "conditioning=projection"], "conditioning=none"),
+        (["augment=[packing]", "conditioning=concat"], "conditioning=none"),
+        (["augment=[packing]", "conditioning=acgan"], "leave one of them out"),
+        (["augment=[packing]", "loss=wgan_gp"], r"penalty=\[r1\]"),
+        (["augment=[ada]", "loss=lsgan"], "loss=nonsaturating, hinge"),
+        (["augment=[ada]", "loss=r3gan"], "loss=nonsaturating, hinge"),
+        (["conditioning=projection", "dataset.classes=0"], "conditioning=none"),
+        (["dataset=ring", "model=mlp", "augment=[diffaugment]"], "leave it out"),
+        (["dataset=ring", "model=mlp", "penalty=[consistency]"], "leave it out"),
+        (["loss=feature_matching", "auxiliary=[]"], "auxiliary=.feature_matching"),
+    ],
+    ids=" ".join,
+)
+def test_what_cannot_work_is_refused_in_one_line_with_the_remedy(words: list[str], remedy: str) -> None:
+    with pytest.raises(ConfigError, match=remedy) as caught:
+        build.game(compose.compose("train", ["model.latent_dim=3", *words]).config)
+    assert len(str(caught.value).splitlines()) == 1
