@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from gan_cli import rng
 from gan_cli.types import Batch, Game
@@ -58,6 +59,37 @@ def draw(
 ) -> Tensor:
     """Samples 0 ... n - 1 as one tensor on the CPU: `[n, C, H, W]` in [-1, 1], or points `[n, D]`."""
     return torch.cat([block.cpu() for block, _ in blocks(game, generator, seed, n, device, classes)])
+
+
+@torch.no_grad()
+def standing_statistics(game: Game, generator: nn.Module, seed: int, passes: int, device: torch.device) -> None:
+    """Sets the batch-norm statistics of `generator` to their mean over `passes` blocks of samples (arXiv 1809.11096).
+
+    Those of training were taken of weights that have moved since, or are averages of such; and they belong to the
+    prior of training, where sampling may use a truncated one. Nothing else of the generator changes.
+
+    Raises:
+        ValueError: It has no batch norm.
+    """
+    norms = [m for m in generator.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    if not norms:
+        raise ValueError("this generator has no batch norm whose statistics could be computed anew: leave it out")
+    training, momenta = generator.training, [norm.momentum for norm in norms]
+    turn = in_turn(generator)
+    generator.eval()
+    try:
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # all passes count alike
+            norm.train()
+        for block in range(passes):
+            with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+                torch.manual_seed(rng.mix(seed, "statistics", block))
+                game.sample(generator, Batch(_labels(turn, block, device)))
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        generator.train(training)
 
 
 @torch.no_grad()

@@ -26,6 +26,11 @@ os.environ["GAN_CACHE"] = str(CACHE)
 # A run of seconds that still has every part of a run but the slow pictures.
 SMALL_MLP = ("model=mlp", "model.latent_dim=4", "model.generator.hidden=[8]", "model.discriminator.hidden=[8]")
 SMALL_DCGAN = ("model=dcgan", "model.latent_dim=4", "model.width=2")
+SMALL_RESIDUAL = {
+    model: (f"model={model}", "model.latent_dim=4", "model.width=1")
+    for model in ("sngan", "sagan", "biggan", "wgan_gp_resnet")
+}
+SMALL = {"mlp": SMALL_MLP, "dcgan": SMALL_DCGAN, **SMALL_RESIDUAL}  # by the name of the model
 QUIET = ("callback=[history,checkpoints]", "trainer.log_every=2", "trainer.device=cpu")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import CONF, QUIET, SMALL_DCGAN, SMALL_MLP, words
+from conftest import CONF, QUIET, SMALL, SMALL_DCGAN, SMALL_MLP, SMALL_RESIDUAL, words
 from gan_cli import train
 from gan_cli.config import build, compose, trust
 from gan_cli.config.errors import ConfigError
@@ -27,8 +27,7 @@ def test_every_file_trains_two_steps(here: Path, group: str, choice: str) -> Non
     word = f"{group}=[{choice}]" if group in SEVERAL else f"{group}={choice}"
     # what some choices cannot do without
     more = {"classification": ("conditioning=acgan",), "vote": ("panel=jury",)}.get(choice, ())
-    model = SMALL_DCGAN if choice == "dcgan" else SMALL_MLP
-    model = model if group != "model" else (word, *model[1:])
+    model = SMALL[choice] if group == "model" else SMALL_MLP
     wanted = () if group == "model" else (word,)
     assert train(*words(*wanted, *more, model=model)).step == 2
 
@@ -53,9 +52,9 @@ def test_every_experiment_trains_two_steps(here: Path, choice: str) -> None:
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("model", [SMALL_MLP, SMALL_DCGAN], ids=["mlp", "dcgan"])
-def test_every_loss_with_every_model_on_images(here: Path, loss: str, model: tuple[str, ...]) -> None:
-    result = train(*words(f"loss={loss}", model=model))
+@pytest.mark.parametrize("model", ["mlp", "dcgan"])
+def test_every_loss_with_every_model_on_images(here: Path, loss: str, model: str) -> None:
+    result = train(*words(f"loss={loss}", model=SMALL[model]))
     (row,) = read_json_lines(result.folder / "metrics.jsonl")
     assert row["step"] == 2
 
@@ -96,3 +95,40 @@ def test_two_learning_rates(here: Path) -> None:
         "generator": 2e-4,
         "discriminator": 1e-3,
     }
+
+
+@pytest.mark.parametrize(
+    ("model", "more"),
+    [
+        ("sngan", ("loss=hinge", "conditioning=projection")),
+        ("sngan", ("loss=wgan", "augment=[packing]")),
+        ("sagan", ("loss=r3gan", "conditioning=concat")),
+        ("biggan", ("loss=hinge", "conditioning=projection", "penalty=[orthogonal]")),
+        ("biggan", ("loss=ragan", "conditioning=acgan", "game=unrolled", "game.unroll_steps=1")),
+        ("wgan_gp_resnet", ("loss=wgan_gp", "conditioning=acgan", "trainer.precision=bfloat16")),
+        ("wgan_gp_resnet", ("loss=wgan_gp", "auxiliary=[path_length]")),
+    ],
+    ids=lambda value: value if isinstance(value, str) else ",".join(value),
+)
+def test_residual_networks_train_with_their_companions(here: Path, model: str, more: tuple[str, ...]) -> None:
+    assert train(*words(*more, model=SMALL[model])).step == 2
+
+
+def test_residual_networks_refuse_points() -> None:
+    for model in SMALL_RESIDUAL.values():
+        config = compose.compose("train", [*model, "dataset=ring"]).config
+        with pytest.raises(ConfigError, match="model=mlp"):
+            build.game(config)
+
+
+def test_sagan_learns_four_times_as_fast_in_d() -> None:
+    def rates(*more: str) -> tuple[float, float]:
+        optimizer = compose.compose("train", ["model=sagan", *more]).config["optimizer"]
+        nodes = [build.optimizer_node(optimizer, player) for player in ("generator", "discriminator")]
+        return nodes[0]["lr"], nodes[1]["lr"]
+
+    assert rates() == (1e-4, 4e-4)
+    assert rates("optimizer.lr=1e-3") == (1e-3, 4e-3)
+    assert rates("optimizer.discriminator.lr=5e-4") == (1e-4, 5e-4)
+    assert rates("optimizer.discriminator.lr=null") == (1e-4, 1e-4)
+    assert rates("loss=wgan") == (5e-5, 2e-4)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from conftest import SMALL_DCGAN, Shell, words
+from conftest import SMALL, SMALL_DCGAN, Shell, words
 from gan_cli import pictures, sample, sampling, train
 from gan_cli.config.errors import ConfigError
 from gan_cli.restore import restore
@@ -110,3 +110,34 @@ def test_the_newest_whole_checkpoint_is_used(convolutional: Path, here: Path) ->
     (run / "checkpoints" / "last.pt").unlink()
     (run / "checkpoints" / "last.pt").write_bytes(b"cut short")
     assert json.loads((run / "result.json").read_text())["step"] == restore(str(run), True, torch.device("cpu")).step
+
+
+@pytest.mark.parametrize("model", ["dcgan", "biggan"])
+def test_standing_statistics_are_those_of_the_samples(here: Path, model: str) -> None:
+    """They are the mean over passes of each layer's mean and unbiased variance, whatever was there before."""
+    folder = train(*words("conditioning=projection", model=SMALL[model])).folder
+    restored = restore(str(folder), True, torch.device("cpu"))
+    game, generator = restored.game, restored.generator
+    norm = next(m for m in generator.modules() if isinstance(m, torch.nn.BatchNorm2d))
+    seen: list[torch.Tensor] = []
+    handle = norm.register_forward_hook(lambda _, x, y: seen.append(x[0]))
+    other = {k: v.clone() for k, v in generator.state_dict().items() if ".running_" not in k and "num_b" not in k}
+    sampling.standing_statistics(game, generator, 0, 3, torch.device("cpu"))
+    handle.remove()
+    torch.testing.assert_close(norm.running_mean, torch.stack([x.mean((0, 2, 3)) for x in seen]).mean(0))
+    torch.testing.assert_close(norm.running_var, torch.stack([x.var((0, 2, 3)) for x in seen]).mean(0))
+    assert len(seen) == 3
+    assert all(torch.equal(generator.state_dict()[name], value) for name, value in other.items())
+    assert (generator.training, norm.training, norm.momentum) == (False, False, 0.1)
+    state = norm.running_mean.clone()
+    norm.running_mean.fill_(7)
+    sampling.standing_statistics(game, generator, 0, 3, torch.device("cpu"))
+    assert torch.equal(norm.running_mean, state)
+
+
+def test_standing_statistics_on_the_command_line(convolutional: Path, finished: Path) -> None:
+    plain, standing = sample(convolutional, "n=4"), sample(convolutional, "n=4", "standing_statistics=2")
+    assert not torch.equal(plain, standing)
+    assert torch.equal(standing, sample(convolutional, "n=4", "standing_statistics=2"))
+    with pytest.raises(ConfigError, match="no batch norm"):
+        sample(finished, "n=4", "standing_statistics=2")

@@ -38,6 +38,7 @@ class Request(BaseModel):
     out: str | None
     device: str
     classes: str | int | list[int] | None = None
+    standing_statistics: Annotated[int, Field(ge=0)] = 0
 
     @field_validator("classes")
     @classmethod
@@ -116,6 +117,12 @@ def _blocks(request: Request) -> tuple[Any, Pieces]:
         raise ConfigError(two_lines("classes=: this generator draws no classes on demand", remedy))
     if classes and max(classes) >= known:
         raise ConfigError(two_lines(f"classes={request.classes}: there is no such class", f"it knows 0..{known - 1}"))
+    if request.standing_statistics:
+        passes = request.standing_statistics
+        try:
+            sampling.standing_statistics(restored.game, restored.generator, request.seed, passes, device)
+        except ValueError as error:
+            raise ConfigError(two_lines(f"standing_statistics={passes}", str(error))) from error
     return restored, sampling.blocks(restored.game, restored.generator, request.seed, request.n, device, classes)
 
 

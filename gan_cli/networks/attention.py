@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -33,3 +35,10 @@ class SelfAttention(nn.Module):
         attention = (query.transpose(1, 2) @ key).softmax(2)  # [N, places, seen places]
         mixed = (value @ attention.transpose(1, 2)).unflatten(2, (height, width))
         return x + self.gamma * self.output(mixed)
+
+
+def check_attention(attention: Sequence[int], sides: Sequence[int], setting: str) -> None:
+    """Raises ValueError when attention is asked for at a side that the network does not have."""
+    for side in attention:
+        if side not in sides:
+            raise ValueError(f"{setting}=[{side}]: this network has maps of side {', '.join(map(str, sides))}")

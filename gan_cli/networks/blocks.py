@@ -8,9 +8,9 @@ from typing import TypeVar
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import parametrize
-from torch.nn.utils.parametrizations import spectral_norm
 
 from gan_cli.networks.conditioning import DiscriminatorConditioning, Wrap
+from gan_cli.networks.spectral import spectral_norm
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_cli.networks.attention import SelfAttention
+from gan_cli.networks.attention import SelfAttention, check_attention
 from gan_cli.networks.blocks import MAP_NORMS, choose, constraint, dcgan_init, identity, provided
 from gan_cli.networks.conditioning import DiscriminatorConditioning, GeneratorConditioning
 from gan_cli.networks.minibatch import MINIBATCH
@@ -45,13 +45,6 @@ def resize(channels_in: int, channels_out: int) -> nn.Module:
 
 
 UPSAMPLES: Mapping[str, Callable[[int, int], nn.Module]] = {"transposed": transposed, "resize": resize}
-
-
-def check_attention(attention: Sequence[int], sides: Sequence[int], setting: str) -> None:
-    """Raises ValueError when attention is asked for at a side that the network does not have."""
-    for side in attention:
-        if side not in sides:
-            raise ValueError(f"{setting}=[{side}]: this network has maps of side {', '.join(map(str, sides))}")
 
 
 class Stage(nn.Module):

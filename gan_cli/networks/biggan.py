@@ -1,0 +1,113 @@
+"""BigGAN's generator (Brock 2019, arXiv 1809.11096); its discriminator is that of `gan_cli.networks.resnet`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from gan_cli.networks.blocks import MAP_NORMS, choose
+from gan_cli.networks.conditioning import GeneratorConditioning, Wrap
+from gan_cli.networks.residual import INITIALISATIONS, doublings, wraps
+from gan_cli.networks.resnet import Synthesis
+from gan_cli.types import PositiveInt
+
+
+class Modulated(nn.Module):
+    """(1 + A c) · norm(x) + B c: gain and bias of every channel are linear in a context c (figure 15).
+
+    Args:
+        norm: A normalisation without gain and bias of its own.
+        features: Of the context.
+        channels: Of the maps.
+        wrap: What A and B go through.
+    """
+
+    def __init__(self, norm: nn.Module, features: int, channels: int, wrap: Wrap) -> None:
+        super().__init__()
+        self.norm = norm
+        self.gain = wrap(nn.Linear(features, channels, bias=False))
+        self.bias = wrap(nn.Linear(features, channels, bias=False))
+
+    def forward(self, values: Tensor, context: Tensor) -> Tensor:
+        gain, bias = 1 + self.gain(context), self.bias(context)
+        output: Tensor = self.norm(values) * gain[:, :, None, None] + bias[:, :, None, None]
+        return output
+
+
+def chunks(latent_dim: int, count: int) -> list[int]:
+    """The sizes of `count` parts of the latent, equal but for the first, which takes what is left over too.
+
+    Raises:
+        ValueError: There are more parts than numbers.
+    """
+    if latent_dim < count:
+        raise ValueError(
+            f"model.latent_dim={latent_dim}: this generator reads its latent in {count} parts, one for the smallest "
+            f"map and one a block: set model.latent_dim to {count} or more"
+        )
+    size = latent_dim // count
+    return [latent_dim - (count - 1) * size, *[size] * (count - 1)]
+
+
+class Generator(nn.Module):
+    """Latent in chunks: the first one becomes the smallest map, each other one modulates a residual up-block.
+
+    Where labels are read in the normalisations (`conditioning=projection`), one embedding of the label, shared by all
+    blocks, is joined to each chunk; without labels, the normalisations read the chunk alone.
+
+    Args:
+        latent_dim: Z; 80 makes four chunks of 20 at 32 px.
+        channels: C.
+        resolution: Side or [height, width]; the shorter 4 to 7 doubled twice or more.
+        width: As for the residual generator: 4 x `width` channels up to 32 px, up to 16 x `width` for larger images.
+        embedding: Width of the shared embedding.
+        norm: batch | instance | layer | none.
+        upsample: bilinear | nearest.
+        spectral_norm: Spectral normalisation of every layer but the embedding.
+        attention: Shorter sides of the maps that attend to themselves; half the images' side when None.
+        init: xavier (gain √2 beside shortcuts) | orthogonal.
+        conditioning: How labels enter; not at all when not given.
+    """
+
+    def __init__(
+        self,
+        latent_dim: PositiveInt,
+        channels: PositiveInt,
+        resolution: PositiveInt | Sequence[PositiveInt],
+        width: PositiveInt = 96,
+        embedding: PositiveInt = 128,
+        norm: str = "batch",
+        upsample: str = "nearest",
+        spectral_norm: bool = True,
+        attention: Sequence[PositiveInt] | None = None,
+        init: str = "orthogonal",
+        conditioning: GeneratorConditioning | None = None,
+    ) -> None:
+        super().__init__()
+        conditioning = conditioning or GeneratorConditioning()
+        self.classes = conditioning.classes
+        make_norm = choose(MAP_NORMS, "model.generator.norm", norm)
+        initialisation = choose(INITIALISATIONS, "model.generator.init", init)
+        wrapped = wraps(spectral_norm, initialisation)
+        self.chunks = chunks(latent_dim, doublings(resolution)[0] + 1)
+        self.latent, features = conditioning.latent(self.chunks[0])
+        self.context, read = conditioning.context(self.chunks[-1], embedding)
+        self.context.apply(initialisation.other)
+        self.synthesis = Synthesis(
+            features,
+            channels,
+            resolution,
+            width,
+            lambda wide: Modulated(make_norm(wide, affine=False), read, wide, wrapped.other),
+            make_norm,
+            upsample,
+            attention,
+            wrapped,
+        )
+
+    def forward(self, latent: Tensor, label: Tensor) -> Tensor:
+        first, *others = latent.split(self.chunks, 1)
+        contexts = [self.context(chunk, label) for chunk in others]
+        images: Tensor = self.synthesis(self.latent(first, label), contexts)
+        return images

@@ -1,0 +1,212 @@
+"""Residual networks: SNGAN (Miyato 2018, arXiv 1802.05957), SAGAN (1805.08318),
+and WGAN-GP's (1704.00028)."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gan_cli.networks.attention import SelfAttention, check_attention
+from gan_cli.networks.blocks import MAP_NORMS, choose, provided
+from gan_cli.networks.conditioning import DiscriminatorConditioning, GeneratorConditioning
+from gan_cli.networks.minibatch import MINIBATCH
+from gan_cli.networks.residual import (
+    INITIALISATIONS,
+    UPSAMPLES,
+    DownBlock,
+    UpBlock,
+    Wraps,
+    attended,
+    discriminator_steps,
+    doublings,
+    generator_widths,
+    wraps,
+)
+from gan_cli.types import DiscriminatorOutput, PositiveInt, sample_shape
+
+
+class Synthesis(nn.Module):
+    """Vector `[N, features]` -> smallest map -> up-blocks -> norm, ReLU, 3x3 convolution, tanh.
+
+    Args:
+        features: Of the vector.
+        channels: Of the images.
+        resolution, width, upsample, attention: As for the generators.
+        norm: Makes the blocks' normalisations, which are called with `(values, condition)`.
+        last_norm: Makes the normalisation before the image, which has no condition.
+        wraps: What the layers with weights go through.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        channels: int,
+        resolution: int | Sequence[int],
+        width: int,
+        norm: Callable[[int], nn.Module],
+        last_norm: Callable[[int], nn.Module],
+        upsample: str,
+        attention: Sequence[int] | None,
+        wraps: Wraps,
+    ) -> None:
+        super().__init__()
+        count, base = doublings(resolution)
+        widths = generator_widths(resolution, width)
+        sides = [min(base) << i for i in range(1, count + 1)]
+        attention = attended(attention, resolution)
+        check_attention(attention, sides, "model.generator.attention")
+        make_upsample = choose(UPSAMPLES, "model.generator.upsample", upsample)
+        self.start = nn.Sequential(
+            wraps.other(nn.Linear(features, widths[0] * base[0] * base[1])), nn.Unflatten(1, (widths[0], *base))
+        )
+        self.blocks = nn.ModuleList(
+            UpBlock(
+                wide_in,
+                wide_out,
+                norm,
+                make_upsample(),
+                SelfAttention(wide_out, wraps.other) if side in attention else nn.Identity(),
+                wraps,
+            )
+            for (wide_in, wide_out), side in zip(itertools.pairwise(widths), sides, strict=True)
+        )
+        self.norm = last_norm(widths[-1])
+        self.output = wraps.other(nn.Conv2d(widths[-1], channels, 3, padding=1))
+
+    def forward(self, vector: Tensor, conditions: Sequence[Tensor]) -> Tensor:
+        """Images `[N, C, H, W]`; `conditions` has one tensor a block."""
+        values = self.start(vector)
+        for block, condition in zip(self.blocks, conditions, strict=True):
+            values = block(values, condition)
+        images: Tensor = self.output(F.relu(self.norm(values))).tanh()
+        return images
+
+
+class Generator(nn.Module):
+    """Latent -> smallest map -> residual up-blocks -> tanh image (arXiv 1802.05957, appendix B.4).
+
+    Args:
+        latent_dim: Z.
+        channels: C.
+        resolution: Side or [height, width]; the shorter 4 to 7 doubled twice or more.
+        width: Up to 32 px every map has 4 x `width` channels; larger images have `width` at their own size, and twice
+            as many a halving down, up to 16 x `width`.
+        norm: batch | instance | layer | none.
+        upsample: bilinear | nearest.
+        spectral_norm: Spectral normalisation of every layer (SAGAN).
+        attention: Shorter sides of the maps that attend to themselves; half the images' side when None.
+        init: xavier (gain √2 beside shortcuts) | orthogonal.
+        conditioning: How labels enter; not at all when not given.
+    """
+
+    def __init__(
+        self,
+        latent_dim: PositiveInt,
+        channels: PositiveInt,
+        resolution: PositiveInt | Sequence[PositiveInt],
+        width: PositiveInt = 64,
+        norm: str = "batch",
+        upsample: str = "bilinear",
+        spectral_norm: bool = False,
+        attention: Sequence[PositiveInt] | None = (),
+        init: str = "xavier",
+        conditioning: GeneratorConditioning | None = None,
+    ) -> None:
+        super().__init__()
+        conditioning = conditioning or GeneratorConditioning()
+        self.classes = conditioning.classes
+        make_norm = choose(MAP_NORMS, "model.generator.norm", norm)
+        self.latent, features = conditioning.latent(latent_dim)
+        self.synthesis = Synthesis(
+            features,
+            channels,
+            resolution,
+            width,
+            lambda wide: conditioning.norm(make_norm, wide),
+            make_norm,
+            upsample,
+            attention,
+            wraps(spectral_norm, choose(INITIALISATIONS, "model.generator.init", init)),
+        )
+
+    def forward(self, latent: Tensor, label: Tensor) -> Tensor:
+        images: Tensor = self.synthesis(self.latent(latent, label), [label] * len(self.synthesis.blocks))
+        return images
+
+
+def sum_pool(values: Tensor) -> Tensor:
+    """The sum over all places: `[N, C, H, W]` to `[N, C]`."""
+    return values.sum((2, 3))
+
+
+def mean_pool(values: Tensor) -> Tensor:
+    """The mean over all places: `[N, C, H, W]` to `[N, C]`."""
+    return values.mean((2, 3))
+
+
+POOLS: Mapping[str, Callable[[Tensor], Tensor]] = {"sum": sum_pool, "mean": mean_pool}
+
+
+class Discriminator(nn.Module):
+    """Image -> residual blocks -> ReLU -> sum or mean over all places -> one logit (arXiv 1802.05957, appendix B.4).
+
+    Args:
+        channels, resolution: As for the generator.
+        width: Up to 32 px every map has 2 x `width` channels; larger images have `width` after the first block, and
+            twice as many a halving, up to 16 x `width`.
+        norm: batch | instance | layer | none.
+        spectral_norm: Spectral normalisation of every layer.
+        pool: sum | mean, over all places.
+        attention: Shorter sides of the maps that attend to themselves; half the images' side when None.
+        init: xavier (gain √2 beside shortcuts) | orthogonal.
+        minibatch: none | stddev | discrimination, before the head.
+        conditioning: How labels enter; not at all when not given.
+    """
+
+    def __init__(
+        self,
+        channels: PositiveInt,
+        resolution: PositiveInt | Sequence[PositiveInt],
+        width: PositiveInt = 64,
+        norm: str = "none",
+        spectral_norm: bool = True,
+        pool: str = "sum",
+        attention: Sequence[PositiveInt] | None = (),
+        init: str = "xavier",
+        minibatch: str = "none",
+        conditioning: DiscriminatorConditioning | None = None,
+    ) -> None:
+        super().__init__()
+        shape = sample_shape(channels, resolution)
+        steps = discriminator_steps(resolution, width)
+        conditioning = conditioning or DiscriminatorConditioning()
+        make_norm = choose(MAP_NORMS, "model.discriminator.norm", norm)
+        wrapped = wraps(spectral_norm, choose(INITIALISATIONS, "model.discriminator.init", init))
+        self.provides = provided(shape, conditioning)
+        self.reads_labels = conditioning.reads_labels
+        self.sample, wide = conditioning.sample(shape)
+        self.pool = choose(POOLS, "model.discriminator.pool", pool)
+        sides = list(itertools.accumulate(steps, lambda side, step: side >> step.halves, initial=min(shape[1:])))[1:]
+        attention = attended(attention, resolution)
+        check_attention(attention, sorted(set(sides), reverse=True), "model.discriminator.attention")
+        self.stages = nn.ModuleList()
+        for i, (step, side) in enumerate(zip(steps, sides, strict=True)):
+            layers: list[nn.Module] = [DownBlock(wide, step, i == 0, make_norm, wrapped)]
+            if step.halves and side in attention:
+                layers.append(SelfAttention(step.width, wrapped.other))
+            self.stages.append(nn.Sequential(*layers))
+            wide = step.width
+        self.minibatch = choose(MINIBATCH, "model.discriminator.minibatch", minibatch)(wide)
+        self.head = conditioning.head(self.minibatch.features, wrapped.other)
+
+    def forward(self, images: Tensor, label: Tensor) -> DiscriminatorOutput:
+        values = self.sample(images, label)
+        features = []
+        for stage in self.stages:
+            values = stage(values)
+            features.append(values)
+        judgement = self.head(self.minibatch(self.pool(F.relu(values))), label)
+        return DiscriminatorOutput(judgement.logits, judgement.class_logits, tuple(features))
