@@ -38,6 +38,7 @@ class Features:
     logits: Tensor | None = None  # float32 [n, classes], in the same kind of order
     row_labels: Tensor | None = None  # int64, the label of each row
     row_images: Tensor | None = None  # uint8, the image of each row, where asked for
+    logit_labels: Tensor | None = None  # int64, the label of each row of logits
 
 
 def image_hash(image: Tensor) -> int:
@@ -110,11 +111,12 @@ class Collector:
         self.n += len(images)
         for group, moments in enumerate(self.moments):
             moments.add(features[hashes % len(self.moments) == group])
+        labels = torch.zeros(len(images), dtype=torch.int64) if labels is None else labels
         if self.rows is not None:
-            values = [features.float(), labels if labels is not None else torch.zeros(len(images), dtype=torch.int64)]
+            values = [features.float(), labels]
             self.rows.add(hashes, [*values, images.cpu()] if self.images else values)
         if self.logits is not None and seen.logits is not None:
-            self.logits.add(hashes, [seen.logits.float().cpu()])
+            self.logits.add(hashes, [seen.logits.float().cpu(), labels])
 
     def finish(self) -> Features:
         """Raises ValueError when fewer than two images came."""
@@ -133,4 +135,5 @@ class Collector:
             logits[0] if logits else None,
             kept[1] if kept else None,
             kept[2] if len(kept) > 2 else None,
+            logits[1] if logits else None,
         )

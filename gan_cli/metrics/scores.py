@@ -72,6 +72,20 @@ class Modes:
         }
 
 
+class OnDemand:
+    """`on_demand`: the share of samples that a classifier takes for what was asked for."""
+
+    needs = frozenset({"logits"})
+
+    def compute(self, fake: Features, real: Features, context: Context) -> Mapping[str, Estimate]:
+        if fake.logits is None:
+            raise NotMeasurable("on_demand needs a detector that classifies the data: use detector=classifier")
+        if context.classes < 2 or fake.logit_labels is None or len(fake.logit_labels.unique()) < 2:
+            raise NotMeasurable("on_demand needs a generator that draws classes on demand and labelled data")
+        share = float((fake.logits.argmax(1) == fake.logit_labels).double().mean())
+        return {"on_demand": Estimate(share, math.sqrt(share * (1 - share) / fake.n), "share classified as asked for")}
+
+
 class ClassificationAccuracy:
     """`cas`: how well a classifier trained on samples alone knows real images (Ravuri 2019, arXiv 1905.10887).
 

@@ -19,6 +19,7 @@ from gan_cli.metrics.scores import (
     ClassificationAccuracy,
     InceptionScore,
     Modes,
+    OnDemand,
     PathLength,
     inception_score,
     kl_from_counts,
@@ -233,3 +234,32 @@ def test_nothing_depends_on_batches_or_order() -> None:
     assert a.row_images is not None
     assert a.row_labels is not None
     assert torch.equal(images[a.row_labels], a.row_images)
+
+
+def test_on_demand_is_the_share_that_the_classifier_takes_for_what_was_asked() -> None:
+    labels = torch.arange(10) % 2
+    logits = torch.eye(2)[labels]
+    logits[0] = logits[0].flip(0)
+    found = OnDemand().compute(known(logits=logits, logit_labels=labels), known(labels), Context(classes=2))[
+        "on_demand"
+    ]
+    assert found.value == pytest.approx(0.9)
+    assert found.se == pytest.approx(math.sqrt(0.9 * 0.1 / 10))
+    for fake, message in (
+        (known(labels, logit_labels=labels), "detector=classifier"),
+        (known(logits=logits, logit_labels=torch.zeros(10, dtype=torch.int64)), "classes on demand"),
+    ):
+        with pytest.raises(NotMeasurable, match=message):
+            OnDemand().compute(fake, known(labels), Context(classes=2))
+
+
+def test_labels_stay_with_their_logits_whatever_the_order() -> None:
+    images = torch.randint(0, 256, (30, 1, 4, 4), dtype=torch.uint8)
+    labels = torch.arange(30)
+    for order in (torch.arange(30), torch.randperm(30)):
+        collector = Collector(lambda x: Seen(x.flatten(1).float(), x.flatten(1).float()), logits=True)
+        for piece in order.split(7):
+            collector.add(images[piece], labels[piece])
+        found = collector.finish()
+        assert found.logits is not None
+        assert torch.equal(images[found.logit_labels].flatten(1).float(), found.logits)
