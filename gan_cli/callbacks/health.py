@@ -68,7 +68,7 @@ def plot(monitor: Monitor, path: Path) -> None:
     }
     figure = Figure(figsize=(8, 9), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
-    *above, below = figure.subplots(4, 1, sharex=True)
+    *above, below = figure.subplots(4, 1, sharex=True, height_ratios=[3, 3, 3, 2])
     for axes, (title, names) in zip(above, panels.items(), strict=True):
         for name in names:
             steps, values = monitor.steps[name], monitor.series[name]
@@ -79,21 +79,23 @@ def plot(monitor: Monitor, path: Path) -> None:
     above[1].set_yscale("log", nonpositive="clip")
     above[2].axhline(COLLAPSED, color="tab:red", linewidth=0.8, linestyle="--")
     above[2].set_ylim(bottom=0)
-    _plot_alarms(below, monitor)
+    _plot_alarms(below, above, monitor)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
 
 
-def _plot_alarms(axes: Any, monitor: Monitor) -> None:
-    """A bar for each time that an alarm rang, from the beginning of what it rang for."""
+def _plot_alarms(axes: Any, above: Iterable[Any], monitor: Monitor) -> None:
+    """A bar for as long as an alarm rang, shaded in the panels above."""
     end = max(steps[-1] for steps in monitor.steps.values() if steps)
     found = monitor.findings
     names = list(dict.fromkeys(finding.name for finding in found))
     for finding in found:
         until = end if finding.cleared is None else finding.cleared
         axes.barh(names.index(finding.name), until - finding.step, left=finding.step, height=0.6, color="tab:red")
+        for panel in above:
+            panel.axvspan(finding.step, until, color="tab:red", alpha=0.06, linewidth=0)
     axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
-    axes.set_ylim(max(len(names), 1) - 0.5, -0.5)
+    axes.set_ylim(max(len(names), 3) - 0.5, -0.5)
     axes.set(xlabel="step", title="alarms" if names else "no alarm rang")
     axes.grid(alpha=0.3, axis="x")
 
@@ -111,7 +113,7 @@ class Health(Callback):
     """
 
     def __init__(
-        self, every_steps: PositiveInt = 200, n: Annotated[int, Ge(2)] = 64, patience: PositiveInt = 500
+        self, every_steps: PositiveInt = 100, n: Annotated[int, Ge(2)] = 64, patience: PositiveInt = 300
     ) -> None:
         self.every_steps = every_steps
         self.n = n
