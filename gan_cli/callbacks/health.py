@@ -76,6 +76,8 @@ def plot(monitor: Monitor, path: Path) -> None:
         axes.set_ylabel(title)
         axes.grid(alpha=0.3)
         axes.legend(fontsize="small", loc="best")
+    if all(0 <= score <= 1 for name in (REAL, FAKE) for score in monitor.series[name]):
+        above[0].set_ylim(-0.02, 1.02)
     above[1].set_yscale("log", nonpositive="clip")
     above[2].axhline(COLLAPSED, color="tab:red", linewidth=0.8, linestyle="--")
     above[2].set_ylim(bottom=0)
