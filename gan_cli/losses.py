@@ -22,6 +22,7 @@ class Loss(nn.Module, ABC):
     needs_lipschitz = False  # means nothing unless the discriminator's slope is bounded
     needs_auxiliary = False  # leaves the generator's objective to the auxiliaries
     provides: frozenset[str] = frozenset()  # "anchored_logits": their sign says real or fake
+    targets: tuple[float, float] | None = None  # what scores of real and fake aim at, where they are probabilities
 
     @abstractmethod
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
@@ -58,6 +59,7 @@ class NonSaturating(Loss):
         super().__init__()
         self.real_label = real_label
         self.fake_label = fake_label
+        self.targets = (real_label, fake_label)
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         return cross_entropy(real, self.real_label) + cross_entropy(fake, self.fake_label)

@@ -78,15 +78,17 @@ def _guarded(trainer: Trainer, run: Run) -> dict[str, Any]:
                 "seconds": clock.seconds,
                 "images_per_second": (clock.images - begun.images) / spent,
                 "best": trainer.best,
-                "last": _last(trainer, run),
+                "last": _last(run),
+                **{key: value for callback in trainer.callbacks for key, value in callback.findings().items()},
             }
         )
     return result
 
 
-def _last(trainer: Trainer, run: Run) -> dict[str, float]:
+def _last(run: Run) -> dict[str, float]:
+    """All numbers of the last step that has any; several callbacks may have told of it."""
     rows = read_json_lines(run.metrics)
-    return rows[-1] if rows else {}
+    return {name: value for row in rows if row["step"] == rows[-1]["step"] for name, value in row.items()}
 
 
 def _saved(run: Run) -> str:

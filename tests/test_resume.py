@@ -142,8 +142,8 @@ def test_a_resumed_run_takes_new_settings(here: Path) -> None:
 
 
 def test_all_callbacks_or_none_train_the_same(here: Path) -> None:
-    often = ["callback.samples.every_steps=1", "callback.plots.every_steps=2", "callback.checkpoints.every_steps=1"]
-    everything = "callback=[progress,history,tensorboard,samples,plots,checkpoints]"
+    often = [f"callback.{name}.every_steps=1" for name in ("samples", "plots", "checkpoints", "health")]
+    everything = "callback=[progress,health,history,tensorboard,samples,plots,checkpoints]"
     watched = train(*words(steps=5), everything, *often).folder
     alone = train(*words(steps=5), "callback=[checkpoints]").folder
     assert same(weights(watched), weights(alone))

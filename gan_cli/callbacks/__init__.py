@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -26,8 +26,15 @@ class Callback:
     def on_picture(self, trainer: Trainer, name: str, pixels: Tensor) -> None:
         """When a picture was drawn: uint8 `[3, H, W]`."""
 
+    def on_text(self, trainer: Trainer, name: str, text: str) -> None:
+        """When there was something to say that numbers do not."""
+
     def on_end(self, trainer: Trainer, status: str) -> None:
         """After the last step: "finished" or "stopped". Not called when the run failed."""
 
     def close(self) -> None:
         """Last of all, however the run ended: give back terminals and files."""
+
+    def findings(self) -> Mapping[str, Any]:
+        """What result.json is to say of what was found, however the run ended; plain values."""
+        return {}

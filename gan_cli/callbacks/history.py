@@ -45,5 +45,8 @@ class TensorBoard(Callback):
         self.writer.add_image(name, pixels, trainer.clock.step)
         self.writer.flush()
 
+    def on_text(self, trainer: Trainer, name: str, text: str) -> None:
+        self.writer.add_text(name, text, trainer.clock.step)
+
     def close(self) -> None:
         self.writer.close()

@@ -17,7 +17,8 @@ CLOCK = frozenset({"step", "images", "seconds", "learning_rate"})
 
 def sort_out(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
     """Which numbers belong in which plot, by their names: player/term, D(...), or a measured metric."""
-    names = sorted({name for row in rows for name in row} - CLOCK)
+    watched = ("health/", "alarm/")  # health.png shows these
+    names = sorted({name for row in rows for name in row if not name.startswith(watched)} - CLOCK)
     return {
         "losses": [n for n in names if "/" in n],
         "scores": [n for n in names if n.startswith("D(")],

@@ -91,7 +91,7 @@ class ProgressLine(Callback):
             self.last = clock
 
     def on_record(self, trainer: Trainer, record: Mapping[str, float]) -> None:
-        self.text = describe(record)
+        self.text = describe(record) or self.text  # what is watched besides is said where it is found
 
     def close(self) -> None:
         if self.bar is not None:

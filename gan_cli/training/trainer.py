@@ -205,6 +205,11 @@ class Trainer:
         for callback in self.callbacks:
             callback.on_picture(self, name, pixels)
 
+    def publish_text(self, name: str, text: str) -> None:
+        """Hands a line of words to every callback."""
+        for callback in self.callbacks:
+            callback.on_text(self, name, text)
+
     def check_finite(self) -> None:
         """Raises NonFinite when a term of the open window, a weight or a running statistic is not finite."""
         self.meter.means()

@@ -1,0 +1,166 @@
+"""What goes wrong in a game of two: conditions on the numbers of a run, what they mean, and what may help."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+REAL, FAKE = "D(real)", "D(fake)"
+DIVERSITY = "health/diversity"  # how far samples lie apart, as a fraction of the data's own
+DISTANCE = "health/distance"  # how far they lie from the data, in the data's own spread
+GENERATOR_GRADIENT, DISCRIMINATOR_GRADIENT = "health/generator_gradient", "health/discriminator_gradient"
+
+SURE = 0.99  # of D's way from one target to the other: beyond it, D leaves the generator little to learn from
+FAILING = 0.48  # half, less what is noise once the samples are as good as the data
+FOOLED = 0.9
+SAME = 0.03  # D(real) - D(fake) of a D that tells nothing apart,
+MIDDLE = 0.15  # both within this of one half,
+APART = 0.35  # at a distance at which it should; samples as good as the data have 0.2 where 64 are compared
+COLLAPSED = 0.2  # of the data's diversity; generators that are only slow to begin have more
+CONSTANT = 0.001
+VANISHED = 0.02  # of the median of the first EARLY gradient norms
+EARLY = 10
+SWING = 12  # readings in which oscillation is looked for,
+CROSSINGS = 4  # in which the gap between the scores crosses its mean at least so often,
+AMPLITUDE = 0.15  # with this standard deviation where scores are probabilities, elsewhere with
+AMPLITUDE_OF_CRITICS = 1.0  # this one and
+FRACTION_OF_GAP = 0.5  # this fraction of the usual gap
+
+Series = Sequence[float]
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """A condition on the numbers of a run, what it means, and what may help."""
+
+    name: str
+    reads: tuple[str, ...]  # judged whenever the last of them is read
+    holds: Callable[..., bool]  # of the series of each number that it reads, oldest first
+    message: str  # in it, {0}, {1}: the latest of these numbers
+    remedies: tuple[str, ...]  # words of the command line
+
+
+def undecided(real: Series, fake: Series, distance: Series) -> bool:
+    """D says one half to everything, and is wrong: with a perfect generator it would be right."""
+    nothing_told = real[-1] - fake[-1] < SAME and max(abs(real[-1] - 0.5), abs(fake[-1] - 0.5)) < MIDDLE
+    return nothing_told and distance[-1] > APART
+
+
+def vanished(norms: Series) -> bool:
+    return norms[-1] <= VANISHED * statistics.median(norms[:EARLY])
+
+
+def swings(values: Series) -> float:
+    """The standard deviation of the last values where they swing around their mean, else 0."""
+    last = values[-SWING:]
+    mean = statistics.fmean(last)
+    crossings = sum((a > mean) != (b > mean) for a, b in pairwise(last))
+    return statistics.pstdev(last) if len(last) == SWING and crossings >= CROSSINGS else 0.0
+
+
+def gaps(real: Series, fake: Series) -> list[float]:
+    return [r - f for r, f in zip(real, fake, strict=True)]
+
+
+def swings_of_critics(real: Series, fake: Series) -> bool:
+    """Scores without a scale of their own swing widely: as seen from their usual gap."""
+    gap = gaps(real[-20 * SWING :], fake[-20 * SWING :])
+    usual = statistics.median(map(abs, gap))
+    return swings(gap) > max(FRACTION_OF_GAP * usual, AMPLITUDE_OF_CRITICS)
+
+
+# Remedies that depend on the run; `alarms` puts the word of the command line in their place where there is one.
+SLOWER_D, FASTER_D, SLOWER_G = "a slower discriminator", "a faster discriminator", "a slower generator"
+HARDER = "augment=[instance_noise]"  # D's task, for data of any kind
+CALMER = (SLOWER_D, SLOWER_G, "model.discriminator.spectral_norm=true", "penalty=[r1]")
+SWINGING = "the players chase each other: D(real) - D(fake) swings widely"
+
+# What needs no scores that are probabilities.
+ALWAYS = (
+    Alarm(
+        "collapsed_generator",
+        (DIVERSITY,),
+        lambda diversity: CONSTANT < diversity[-1] < COLLAPSED,
+        "the generator has collapsed, or never opened: its samples differ {0:.2g} times as much as the data's",
+        ("loss=wgan_gp", "auxiliary=[mode_seeking]", "augment=[packing]", "model.discriminator.minibatch=stddev"),
+    ),
+    Alarm(
+        "constant_generator",
+        (DIVERSITY,),
+        lambda diversity: diversity[-1] <= CONSTANT,
+        "the generator draws one and the same sample whatever its latent says",
+        ("model.generator.norm=batch", SLOWER_G, "auxiliary=[mode_seeking]"),
+    ),
+    Alarm(
+        "vanishing_generator_gradient",
+        (GENERATOR_GRADIENT,),
+        vanished,
+        "the generator's gradient has all but vanished (norm {0:.2g}): it no longer learns",
+        ("loss=nonsaturating", "loss=wgan_gp", SLOWER_D, HARDER),
+    ),
+)
+ABOUT_CRITICS = (Alarm("oscillation", (REAL, FAKE), swings_of_critics, SWINGING, CALMER),)
+# Scores are seen on the way from D's target for fakes (0) to that for real samples (1).
+ABOUT_PROBABILITIES = (
+    Alarm(
+        "saturated_discriminator",
+        (REAL, FAKE),
+        lambda real, fake: real[-1] > SURE or fake[-1] < 1 - SURE,
+        "the discriminator is too sure of itself (D(real) {0:.3f}, D(fake) {1:.3f}): the generator learns little",
+        ("penalty=[r1]", HARDER, SLOWER_D, "loss.real_label=0.9"),
+    ),
+    Alarm(
+        "discriminator_fails_on_real",
+        (REAL, FAKE),
+        lambda real, fake: real[-1] < FAILING,
+        "the discriminator takes real samples for fake (D(real) {0:.3f}, D(fake) {1:.3f})",
+        (SLOWER_G, "game.critic_steps=2", SLOWER_D),
+    ),
+    Alarm(
+        "weak_discriminator",
+        (REAL, FAKE, DISTANCE),
+        undecided,
+        "the discriminator is too weak: samples are far from the data, yet D(real) is {0:.3f} and D(fake) {1:.3f}",
+        (FASTER_D, "game.critic_steps=2", SLOWER_G),
+    ),
+    Alarm(
+        "fooled_discriminator",
+        (REAL, FAKE),
+        lambda real, fake: fake[-1] > FOOLED,
+        "the discriminator takes fakes for real (D(real) {0:.3f}, D(fake) {1:.3f})",
+        ("game.critic_steps=2", FASTER_D, SLOWER_G),
+    ),
+    Alarm("oscillation", (REAL, FAKE), lambda real, fake: swings(gaps(real, fake)) > AMPLITUDE, SWINGING, CALMER),
+)
+
+
+def of_probabilities(alarm: Alarm, high: float, low: float) -> Alarm:
+    """The alarm on scores whose targets are `high` for real and `low` for fake samples."""
+
+    def scaled(scores: Series) -> list[float]:
+        return [(score - low) / (high - low) for score in scores[-SWING:]]
+
+    return replace(alarm, holds=lambda real, fake, *more: alarm.holds(scaled(real), scaled(fake), *more))
+
+
+def alarms(targets: tuple[float, float] | None, images: bool, rates: Mapping[str, float]) -> tuple[Alarm, ...]:
+    """What a run is watched for.
+
+    Args:
+        targets: What D's scores of real and of fake samples aim at, where they are probabilities.
+        images: Whether samples have pixels, which some remedies change.
+        rates: The learning rate of each player.
+    """
+    words = {HARDER: "augment=[diffaugment]"} if images else {}
+    for player, rate in rates.items():
+        words[f"a slower {player}"] = f"optimizer.{player}.lr={rate / 4:.2g}"
+        words[f"a faster {player}"] = f"optimizer.{player}.lr={rate * 4:.2g}"
+    about_scores: tuple[Alarm, ...] = ABOUT_CRITICS
+    if targets is not None and targets[0] != targets[1]:
+        about_scores = tuple(of_probabilities(alarm, *targets) for alarm in ABOUT_PROBABILITIES)
+    return tuple(
+        replace(alarm, remedies=tuple(words.get(remedy, remedy) for remedy in alarm.remedies))
+        for alarm in (*ALWAYS, *about_scores)
+    )

@@ -1,0 +1,176 @@
+"""Health: measures what losses do not show, and says in plain words what goes wrong and what may help."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from annotated_types import Ge
+from torch import Tensor, nn
+
+from gan_cli import sampling
+from gan_cli.callbacks import Callback
+from gan_cli.callbacks.alarms import (
+    COLLAPSED,
+    DISCRIMINATOR_GRADIENT,
+    DISTANCE,
+    DIVERSITY,
+    FAKE,
+    GENERATOR_GRADIENT,
+    REAL,
+    alarms,
+)
+from gan_cli.callbacks.monitor import Finding, Monitor
+from gan_cli.files import read_json_lines
+from gan_cli.runs import Run
+from gan_cli.training.trainer import Trainer
+from gan_cli.types import PositiveInt
+
+log = logging.getLogger(__name__)
+
+
+def moments(samples: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and √tr Cov of samples `[N, ...]`; two of them are √2 times the latter apart, in quadratic mean."""
+    variance, mean = torch.var_mean(samples.flatten(1).float(), 0)
+    return mean, variance.sum().sqrt()
+
+
+def compare(samples: Tensor, real: Tensor) -> dict[str, float]:
+    """Samples against real ones, both `[N, ...]`, as if each were a round Gaussian with their mean μ and variance
+    σ² = tr Cov: the diversity σ/σ' and the Fréchet distance √(‖μ - μ'‖² + (σ - σ')²) / σ'."""
+    (mean, spread), (real_mean, real_spread) = moments(samples), moments(real)
+    unit = real_spread.clamp_min(1e-12)
+    distance = torch.hypot((mean - real_mean).norm(), spread - real_spread)
+    diversity, distance = torch.stack([spread / unit, distance / unit]).tolist()
+    return {DIVERSITY: diversity, DISTANCE: distance}
+
+
+def gradient_norms(players: Mapping[str, nn.Module]) -> dict[str, float]:
+    """The norm of each player's gradient in its last update, which the trainer leaves behind until the next one."""
+    left = {name: [p.grad for p in player.parameters() if p.grad is not None] for name, player in players.items()}
+    norms = {name: torch.stack(torch._foreach_norm(grads)).norm() for name, grads in left.items() if grads}
+    return dict(zip(norms, torch.stack(list(norms.values())).tolist(), strict=True)) if norms else {}
+
+
+def plot(monitor: Monitor, path: Path) -> None:
+    """Scores, gradient norms and diversity over steps; below them, when which alarm rang."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    panels = {
+        "D(x)": (REAL, FAKE),
+        "gradient norm": (GENERATOR_GRADIENT, DISCRIMINATOR_GRADIENT),
+        "samples against data": (DIVERSITY, DISTANCE),
+    }
+    figure = Figure(figsize=(8, 9), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    *above, below = figure.subplots(4, 1, sharex=True, height_ratios=[3, 3, 3, 2])
+    for axes, (title, names) in zip(above, panels.items(), strict=True):
+        for name in names:
+            steps, values = monitor.steps[name], monitor.series[name]
+            axes.plot(steps, values, label=name, linewidth=1.2, marker="." if len(steps) < 30 else None)
+        axes.set_ylabel(title)
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize="small", loc="best")
+    if all(0 <= score <= 1 for name in (REAL, FAKE) for score in monitor.series[name]):
+        above[0].set_ylim(-0.02, 1.02)
+    above[1].set_yscale("log", nonpositive="clip")
+    above[2].axhline(COLLAPSED, color="tab:red", linewidth=0.8, linestyle="--")
+    above[2].set_ylim(bottom=0)
+    _plot_alarms(below, above, monitor)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+
+
+def _plot_alarms(axes: Any, above: Iterable[Any], monitor: Monitor) -> None:
+    """A bar for as long as an alarm rang, shaded in the panels above."""
+    end = max(steps[-1] for steps in monitor.steps.values() if steps)
+    found = monitor.findings
+    names = list(dict.fromkeys(finding.name for finding in found))
+    for finding in found:
+        until = end if finding.cleared is None else finding.cleared
+        axes.barh(names.index(finding.name), until - finding.step, left=finding.step, height=0.6, color="tab:red")
+        for panel in above:
+            panel.axvspan(finding.step, until, color="tab:red", alpha=0.06, linewidth=0)
+    axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
+    axes.set_ylim(max(len(names), 3) - 0.5, -0.5)
+    axes.set(xlabel="step", title="alarms" if names else "no alarm rang")
+    axes.grid(alpha=0.3, axis="x")
+
+
+class Health(Callback):
+    """Alarms about the game: train.log, TensorBoard, result.json and plots/health.png say what rang, when and why.
+
+    Every record brings the gradient norms of both players; now and then, the diversity of samples on the fixed
+    latents, as a fraction of the data's. Nothing is measured between records.
+
+    Args:
+        every_steps: Steps between looks at the generator's diversity.
+        n: Samples that are looked at, and real ones that they are compared with.
+        patience: Steps for which something must go wrong before it is said, and go well before that is.
+    """
+
+    def __init__(
+        self, every_steps: PositiveInt = 100, n: Annotated[int, Ge(2)] = 64, patience: PositiveInt = 300
+    ) -> None:
+        self.every_steps = every_steps
+        self.n = n
+        self.patience = patience
+        self.monitor = Monitor((), patience)
+        self.changes: list[Finding] = []
+        self.run: Run | None = None
+
+    def on_start(self, trainer: Trainer) -> None:
+        assert trainer.folder is not None
+        self.run = Run(trainer.folder)
+        targets = getattr(getattr(trainer.game, "loss", None), "targets", None)
+        rates = {name: rates[0] for name, rates in trainer.rates.items()}
+        self.monitor = Monitor(alarms(targets, len(trainer.data.shape) == 3, rates), self.patience)
+        self.real = trainer.data.preview(self.n).to(trainer.runtime.device)
+        for row in read_json_lines(self.run.metrics):  # what an earlier session saw; it has said so itself
+            if row["step"] <= trainer.clock.step:
+                self.monitor.observe(row)
+
+    def on_record(self, trainer: Trainer, record: Mapping[str, float]) -> None:
+        self.changes += self.monitor.observe(record)
+
+    def on_step(self, trainer: Trainer) -> None:
+        step = trainer.clock.step
+        measured: dict[str, float] = {}
+        if step % trainer.log_every == 0:
+            measured |= {f"health/{name}_gradient": norm for name, norm in gradient_norms(trainer.players).items()}
+        if step % self.every_steps == 0:
+            measured |= compare(self._samples(trainer), self.real)
+        if measured:
+            trainer.publish(measured)
+        changes, self.changes = self.changes, []
+        self._announce(trainer, changes)
+
+    def _samples(self, trainer: Trainer) -> Tensor:
+        device = trainer.runtime.device
+        blocks = sampling.blocks(trainer.game, trainer.ema.network, trainer.seed, self.n, device)
+        return torch.cat([samples for samples, _ in blocks])
+
+    def _announce(self, trainer: Trainer, changes: Iterable[Finding]) -> None:
+        for change in changes:
+            rings = change.cleared is None
+            name = change.name.replace("_", " ")
+            if rings:
+                text = f"step {change.step}: {change.message}; try {change.remedy}"
+                log.warning("%s", text)
+            else:
+                text = f"step {change.cleared}: no longer so: {name} (since step {change.step})"
+                log.info("%s", text)
+            trainer.publish({f"alarm/{change.name}": float(rings)})
+            trainer.publish_text("alarms", text)
+
+    def findings(self) -> Mapping[str, Any]:
+        return {"alarms": [asdict(finding) for finding in self.monitor.findings]}
+
+    def close(self) -> None:
+        if self.run is not None and self.monitor.steps:
+            plot(self.monitor, self.run.plots / "health.png")
