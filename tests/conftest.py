@@ -26,6 +26,14 @@ os.environ["GAN_CACHE"] = str(CACHE)
 # A run of seconds that still has every part of a run but the slow pictures.
 SMALL_MLP = ("model=mlp", "model.latent_dim=4", "model.generator.hidden=[8]", "model.discriminator.hidden=[8]")
 SMALL_DCGAN = ("model=dcgan", "model.latent_dim=4", "model.width=2")
+SMALL_GROWING = ("model.latent_dim=4", "model.channel_base=32", "model.channel_max=4")
+SMALL_STYLED = (*SMALL_GROWING, "model.generator.style_dim=4", "model.generator.mapping_layers=2")
+SMALL_PROGRESSIVE = {
+    "pggan": ("model=pggan", *SMALL_GROWING),
+    "stylegan": ("model=stylegan", *SMALL_STYLED),
+    "stylegan2": ("model=stylegan2", *SMALL_STYLED),
+}
+SMALL = {"mlp": SMALL_MLP, "dcgan": SMALL_DCGAN, **SMALL_PROGRESSIVE}  # by the name of the model
 QUIET = ("callback=[history,checkpoints]", "trainer.log_every=2", "trainer.device=cpu")
 
 

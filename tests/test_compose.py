@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import CONF, QUIET, SMALL_DCGAN, SMALL_MLP, words
+from conftest import CONF, QUIET, SMALL, SMALL_DCGAN, SMALL_MLP, words
 from gan_cli import train
 from gan_cli.config import build, compose, trust
 from gan_cli.config.errors import ConfigError
@@ -17,6 +17,8 @@ MEASURING = ("detector", "metrics", "preset")  # tests/test_evaluation.py
 EMBEDDED = ("digits", "ring", "grid", "swiss_roll")
 SEVERAL = ("penalty", "auxiliary", "augment")  # groups of which several may be chosen
 LOSSES = GROUPS["loss"]
+# Experiments that are made for other machines, on data that are here.
+SHRUNK = {"stylegan2_cifar10": ("dataset=digits", *SMALL["stylegan2"], "dataset.batch_size=4")}
 
 
 @pytest.mark.parametrize(
@@ -27,8 +29,7 @@ def test_every_file_trains_two_steps(here: Path, group: str, choice: str) -> Non
     word = f"{group}=[{choice}]" if group in SEVERAL else f"{group}={choice}"
     # what some choices cannot do without
     more = {"classification": ("conditioning=acgan",), "vote": ("panel=jury",)}.get(choice, ())
-    model = SMALL_DCGAN if choice == "dcgan" else SMALL_MLP
-    model = model if group != "model" else (word, *model[1:])
+    model = SMALL[choice] if group == "model" else SMALL_MLP
     wanted = () if group == "model" else (word,)
     assert train(*words(*wanted, *more, model=model)).step == 2
 
@@ -49,7 +50,9 @@ def test_every_callback_runs_alone(here: Path, choice: str) -> None:
 
 @pytest.mark.parametrize("choice", GROUPS.get("experiment", []))
 def test_every_experiment_trains_two_steps(here: Path, choice: str) -> None:
-    assert train(f"experiment={choice}", "trainer.max_steps=2", "trainer.max_minutes=null", *QUIET).step == 2
+    build.check(compose.compose("train", [f"experiment={choice}"]).config, trust.for_runs())
+    ends = ("trainer.max_steps=2", "trainer.max_minutes=null")
+    assert train(f"experiment={choice}", *SHRUNK.get(choice, ()), *ends, *QUIET).step == 2
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -96,3 +99,42 @@ def test_two_learning_rates(here: Path) -> None:
         "generator": 2e-4,
         "discriminator": 1e-3,
     }
+
+
+@pytest.mark.parametrize(
+    ("model", "more"),
+    [
+        ("stylegan2", ("penalty=[r1]", "penalty.r1.interval=2", "auxiliary=[path_length]", "augment=[ada]")),
+        ("stylegan2", ("conditioning=concat", "loss=r3gan")),
+        ("stylegan2", ("conditioning=projection", "loss=hinge", "trainer.precision=bfloat16")),
+        ("stylegan2", ("conditioning=acgan", "loss=wgan_gp", "dataset.channels=3", "dataset.resolution=[16,32]")),
+        ("stylegan2", ("augment=[packing]", "game=unrolled", "game.unroll_steps=1")),
+        ("stylegan", ("conditioning=concat", "loss=feature_matching", "auxiliary=[feature_matching]")),
+        ("stylegan", ("conditioning=projection", "loss=dragan", "model.growth.start=16")),
+        ("stylegan", ("conditioning=acgan", "loss=ragan", "optimizer=adamw")),
+        ("pggan", ("conditioning=concat", "loss=wgan", "model.growth.start=16")),
+        ("pggan", ("conditioning=projection", "loss=wgan_gp", "penalty=[gradient_penalty,drift]")),
+        ("pggan", ("conditioning=acgan", "panel=jury", "model.growth.stable_images=8", "model.growth.fade_images=16")),
+    ],
+    ids=lambda value: value if isinstance(value, str) else ",".join(value),
+)
+def test_progressive_networks_train_with_their_companions(here: Path, model: str, more: tuple[str, ...]) -> None:
+    assert train(*words(*more, model=SMALL[model])).step == 2
+
+
+def test_progressive_networks_refuse_points_and_what_reads_single_samples() -> None:
+    for model, word, remedy in (
+        ("stylegan2", "dataset=ring", "model=mlp"),
+        ("pggan", "penalty=[gradient_penalty]", r"model\.discriminator\.minibatch=none"),
+    ):
+        with pytest.raises(ConfigError, match=remedy):
+            build.game(compose.compose("train", [*SMALL[model], word]).config)
+
+
+def test_lazy_regularisation_corrects_the_discriminators_adam() -> None:
+    config = compose.compose("train", ["experiment=stylegan2_cifar10"]).config
+    c = 16 / 17
+    node = build.optimizer_node(config["optimizer"], "discriminator")
+    assert node["lr"] == pytest.approx(2.5e-3 * c, rel=1e-6)
+    assert node["betas"] == pytest.approx([0, 0.99**c], rel=1e-6)
+    assert build.optimizer_node(config["optimizer"], "generator")["betas"] == [0, 0.99]

@@ -142,6 +142,10 @@ class GeneratorConditioning:
         """A normalisation of `channels`."""
         return Unread(norm(channels))
 
+    def context(self, latent_dim: int, embedding: int) -> Input:
+        """What joins the label, embedded in `embedding` numbers, to a part of the latent that normalisations read."""
+        return Input(Unread(nn.Identity()), latent_dim)
+
 
 class ConcatLatent(GeneratorConditioning):
     """An embedding of the label joined to the latent (conditional GAN, Mirza 2014, arXiv 1411.1784)."""
@@ -162,6 +166,9 @@ class ConditionalNorm(GeneratorConditioning):
 
     def norm(self, norm: Norm, channels: int) -> nn.Module:
         return ConditionalNormalisation(norm(channels, affine=False), self.classes, channels)
+
+    def context(self, latent_dim: int, embedding: int) -> Input:
+        return Input(JoinedVector(self.classes, embedding), latent_dim + embedding)
 
 
 class DiscriminatorConditioning:

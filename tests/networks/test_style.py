@@ -1,0 +1,346 @@
+"""StyleGAN2, StyleGAN, and what the style-based generators are made of: against the equations of their papers."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gan_cli.auxiliaries import PathLength
+from gan_cli.networks import conditioning, stylegan, stylegan2
+from gan_cli.networks.blocks import spectrally_normalised
+from gan_cli.networks.equalised import (
+    HE,
+    Downsample,
+    PixelNorm,
+    SameConvolution,
+    UpConvolution,
+    Upsample,
+    equalised,
+    leaky,
+    pyramid,
+)
+from gan_cli.networks.styles import crossed
+from gan_cli.sampling import steps_along_paths
+from gan_cli.types import Batch, DiscriminatorOutput, Incompatible, Round
+
+LABEL = torch.zeros(4, dtype=torch.int64)
+
+
+def generator(mixing: float = 0.0, resolution: int = 16) -> stylegan2.Generator:
+    return stylegan2.Generator(
+        5, 3, resolution, style_dim=6, mapping_layers=2, channel_base=64, channel_max=8, mixing=mixing
+    )
+
+
+@pytest.mark.parametrize("gain", [1.0, HE])
+def test_equalised_weights_start_at_gain_over_root_fan_in(gain: float) -> None:
+    layers = (nn.Linear(50, 40), nn.Conv2d(16, 40, 3), nn.Embedding(40, 64))
+    for layer, fan_in in zip(layers, (50, 16 * 9, 64), strict=True):
+        wrapped = equalised(layer, gain=gain)
+        raw = wrapped.parametrizations["weight"].original  # type: ignore[index,union-attr]
+        torch.testing.assert_close(wrapped.weight, raw * gain / math.sqrt(fan_in))
+        assert raw.std().item() == pytest.approx(1, rel=0.1)
+    slow = equalised(nn.Linear(50, 40), lr_multiplier=0.01)
+    assert slow.weight.std().item() == pytest.approx(1 / math.sqrt(50), rel=0.1)
+    assert slow.parametrizations["weight"].original.std().item() == pytest.approx(100, rel=0.1)  # type: ignore[index,union-attr]
+
+
+def test_equal_steps_of_adam_are_equal_parts_of_every_layer() -> None:
+    """What the name says: one step of Adam changes a weight by the same part of its scale, whatever the fan-in."""
+    changes = []
+    for width in (10, 1000):
+        layer = equalised(nn.Linear(width, 20))
+        before = layer.weight.detach().clone()
+        optimizer = torch.optim.Adam(layer.parameters(), lr=0.01)
+        layer(torch.randn(8, width)).square().sum().backward()
+        optimizer.step()
+        changes.append(((layer.weight - before).abs().mean() / before.std()).item())
+    assert changes == pytest.approx([0.01, 0.01], rel=0.1)
+
+
+def test_equalised_is_no_spectral_norm() -> None:
+    assert not spectrally_normalised(stylegan2.Discriminator(1, 16, 32, 4))
+
+
+def test_pixel_norm_gives_unit_mean_square() -> None:
+    for shape in ((3, 7), (3, 7, 4, 5)):
+        normed = PixelNorm()(100 * torch.randn(shape))
+        torch.testing.assert_close(normed.square().mean(1), torch.ones(shape[:1] + shape[2:]))
+
+
+def test_leaky_keeps_the_mean_square() -> None:
+    assert leaky(torch.randn(200_000)).square().mean().item() == pytest.approx(1.04, abs=0.02)  # (1 + 0.2²) · 2 / 2
+
+
+def test_resampling_filters() -> None:
+    """Constants stay constant within, up is 4 times the transpose of down, and [1, 3, 3, 1] = [1, 2, 1] * [1, 1]."""
+    x, y = torch.randn(2, 3, 8, 12), torch.randn(2, 3, 4, 6)
+    up, down = Upsample(), Downsample()
+    assert (up(y).shape, down(x).shape) == (x.shape, y.shape)
+    torch.testing.assert_close((up(y) * x).sum(), 4 * (y * down(x)).sum())
+    one = torch.ones(1, 1, 8, 8)
+    torch.testing.assert_close(up(one)[..., 1:-1, 1:-1], torch.ones(1, 1, 14, 14))
+    torch.testing.assert_close(down(one)[..., 1:-1, 1:-1], torch.ones(1, 1, 2, 2))
+    smooth = torch.outer(torch.tensor([1.0, 2, 1]), torch.tensor([1.0, 2, 1])).view(1, 1, 3, 3) / 16
+    repeated = F.interpolate(y[:, :1], scale_factor=2)
+    torch.testing.assert_close(up(y[:, :1]), F.conv2d(repeated, smooth, padding=1))
+    weight = torch.randn(5, 3, 3, 3)
+    inner = (..., slice(3, -3), slice(3, -3))
+    torch.testing.assert_close(UpConvolution()(x, weight)[inner], SameConvolution()(up(x), weight)[inner])
+
+
+def per_sample(layer: stylegan2.Modulated, values: Tensor, w: Tensor) -> Tensor:
+    """Equations 1 and 3 as they stand, with weights of each sample's own."""
+    style, outputs = layer.style(w), []
+    for x, s in zip(values, style, strict=True):
+        weight = layer.kernel.weight * s.view(1, -1, 1, 1)
+        if layer.demodulate:
+            weight = weight / (weight.square().sum((1, 2, 3), keepdim=True) + 1e-8).sqrt()
+        outputs.append(layer.convolve(x.unsqueeze(0), weight))
+    return torch.cat(outputs)
+
+
+@pytest.mark.parametrize("demodulate", [True, False])
+@pytest.mark.parametrize(("kernel", "convolve"), [(1, SameConvolution), (3, SameConvolution), (3, UpConvolution)])
+def test_modulated_convolution_is_that_of_per_sample_weights(
+    kernel: int, demodulate: bool, convolve: type[nn.Module]
+) -> None:
+    layer = stylegan2.Modulated(5, 7, 6, kernel, demodulate, convolve()).double()
+    values, w = torch.randn(4, 5, 6, 6).double(), torch.randn(4, 6).double()
+    torch.testing.assert_close(layer(values, w), per_sample(layer, values, w))
+
+
+def test_demodulation_gives_unit_variance() -> None:
+    layer = stylegan2.Modulated(64, 16, 8)
+    values, w = torch.randn(32, 64, 16, 16), 10 * torch.randn(32, 8)
+    within = (..., slice(1, -1), slice(1, -1))  # the border sees zeros
+    variance = layer(values, w)[within].var((2, 3)).mean(1)
+    assert variance.mean().item() == pytest.approx(1, abs=0.03)
+    assert variance.max() / variance.min() < 1.5
+    layer.demodulate = False
+    assert layer(values, w)[within].var() > 20
+
+
+def test_parameter_counts() -> None:
+    """At 32 px, 512 channels everywhere, W = Z = 512, 8 mapping layers, counted by hand."""
+    c, w, image = 512, 512, 3
+    mapping = 8 * (w * w + w)
+    style = w * c + c
+    layer = style + 9 * c * c + c + 1  # kernel, bias, noise strength
+    paint = style + c * image + image
+    stages = 4  # sides 4, 8, 16, 32
+    synthesis = 16 * c + layer + (stages - 1) * 2 * layer + stages * paint
+    built = stylegan2.Generator(512, image, 32, channel_base=32768)
+    assert sum(p.numel() for p in built.parameters()) == mapping + synthesis
+    convolution = 9 * c * c + c
+    halving = 2 * convolution + c * c
+    head = 9 * (c + 1) * c + c + 16 * c * c + c + c + 1
+    judge = stylegan2.Discriminator(image, 32, channel_base=32768)
+    assert sum(p.numel() for p in judge.parameters()) == (image * c + c) + 3 * halving + head
+
+
+def test_widths_of_the_paper() -> None:
+    assert pyramid("stylegan2", 1024, 32768, 512).widths == (512, 512, 512, 512, 512, 256, 128, 64, 32)
+    assert pyramid("stylegan2", (16, 48), 64, 8) == ((4, 12), (8, 8, 4))
+
+
+@pytest.mark.parametrize("resolution", [20, 28, (), (16, 18), 4])
+def test_what_does_not_halve_is_refused(resolution: object) -> None:
+    for make in (stylegan2.Generator, stylegan.Generator):
+        with pytest.raises(Incompatible, match=r"use .*model=mlp"):
+            make(4, 1, resolution)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("make", [stylegan2.Generator, stylegan.Generator])
+@pytest.mark.parametrize(("channels", "resolution"), [(1, 16), (3, 32), (2, (16, 48))])
+def test_shapes(make: type[nn.Module], channels: int, resolution: int) -> None:
+    built = make(5, channels, resolution, style_dim=6, mapping_layers=2, channel_base=64, channel_max=8)
+    sides = resolution if isinstance(resolution, tuple) else (resolution, resolution)
+    images = built(torch.randn(4, 5), LABEL)
+    assert images.shape == (4, channels, *sides)
+    output = stylegan2.Discriminator(channels, resolution, 64, 8)(images, LABEL)
+    assert output.logits.shape == (4,)
+    assert len(output.features) == {16: 2, 32: 3}[sides[0]]
+
+
+def test_the_parts_make_the_whole_and_noise_starts_at_nothing() -> None:
+    network = generator().eval()
+    latent = torch.randn(4, 5)
+    w = network.mapping(latent, LABEL)
+    assert torch.equal(network(latent, LABEL), network.synthesis(w))
+    every = w.unsqueeze(1).expand(-1, network.synthesis.layers, -1)
+    assert torch.equal(network.synthesis(w), network.synthesis(every))
+    network.synthesis.first.noise.strength.data.fill_(1.0)
+    assert not torch.equal(network.synthesis(w), network.synthesis(w))
+
+
+@pytest.mark.parametrize("make", [stylegan2.Generator, stylegan.Generator])
+def test_every_style_reaches_the_image(make: type[nn.Module]) -> None:
+    network = make(5, 3, 16, style_dim=6, mapping_layers=2, channel_base=64, channel_max=8)
+    for module in network.modules():
+        if hasattr(module, "images"):
+            module.images.fill_(10**9)  # fully grown
+    styles = torch.randn(2, network.synthesis.layers, 6, requires_grad=True)
+    (gradient,) = torch.autograd.grad(network.synthesis(styles).square().sum(), styles)
+    assert (gradient.abs().sum((0, 2)) > 0).all()
+
+
+def test_the_mapping_reads_the_direction_of_a_latent_only() -> None:
+    network = generator()
+    latent = torch.randn(4, 5)
+    torch.testing.assert_close(network.mapping(3 * latent, LABEL), network.mapping(latent, LABEL))
+
+
+def test_truncation_moves_towards_the_mean_of_w() -> None:
+    network = generator()
+    for _ in range(1500):
+        network.w_mean.lerp_(network.mapping(torch.randn(4, 5), LABEL).detach().mean(0), 0.005)
+    expected = network.mapping(torch.randn(20_000, 5), torch.zeros(20_000, dtype=torch.int64)).mean(0)
+    before = network.w_mean.clone()
+    network(torch.randn(4, 5), LABEL)
+    assert not torch.equal(network.w_mean, before)  # it follows in training,
+    before = network.w_mean.clone()
+    network.eval()(torch.randn(4, 5), LABEL)
+    assert torch.equal(network.w_mean, before)  # and not when sampling
+    torch.testing.assert_close(network.w_mean, expected, atol=0.1, rtol=0.1)
+    w = network.mapping(torch.randn(4, 5), LABEL)
+    assert torch.equal(network.truncated(w, 1.0), w)
+    torch.testing.assert_close(network.truncated(w, 0.0), network.w_mean.expand_as(w))
+    distance = (network.truncated(w, 0.5) - network.w_mean).norm() / (w - network.w_mean).norm()
+    assert distance.item() == pytest.approx(0.5)
+
+
+def test_crossover() -> None:
+    first, second = torch.zeros(3, 2), torch.ones(3, 2)
+    styles = crossed(first, second, torch.tensor([1, 3, 4]), layers=4)
+    assert styles[..., 0].tolist() == [[0, 1, 1, 1], [0, 0, 0, 1], [0, 0, 0, 0]]
+
+
+def test_style_mixing_only_while_training_and_as_often_as_said() -> None:
+    network = generator(mixing=0.3)
+    n = 3000
+    latent, label = torch.randn(n, 5), torch.zeros(n, dtype=torch.int64)
+    w = network.mapping(latent, label)
+    styles = network.mixed(w, latent, label)
+    own = (styles == w.unsqueeze(1)).all(2)
+    assert own[:, 0].all()  # the first layer's is never taken away
+    assert 1 - own.all(1).float().mean().item() == pytest.approx(0.3, abs=0.03)
+    crossovers = own.sum(1)[~own.all(1)].bincount(minlength=network.synthesis.layers)
+    assert (crossovers[1:] > 0.7 * crossovers.sum() / (network.synthesis.layers - 1)).all()  # all are as likely
+    torch.testing.assert_close(styles[:, -1][~own.all(1)], network.mapping(latent.roll(1, 0), label)[~own.all(1)])
+    assert torch.equal(network.eval()(latent[:4], LABEL), network.synthesis(w[:4]))
+
+
+def test_adain_gives_each_channel_the_styles_mean_and_deviation() -> None:
+    layer = stylegan.AdaIN(6, 5)
+    w = torch.randn(4, 5)
+    styled = layer(7 + 3 * torch.randn(4, 6, 16, 16), w)
+    scale, shift = layer.style(w).chunk(2, 1)
+    torch.testing.assert_close(styled.mean((2, 3)), shift, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(styled.std((2, 3), correction=0), (1 + scale).abs(), atol=1e-4, rtol=1e-4)
+
+
+class Linear(nn.Module):
+    """G(z) = A z."""
+
+    def __init__(self, matrix: Tensor) -> None:
+        super().__init__()
+        self.matrix = matrix
+
+    def forward(self, latent: Tensor, label: Tensor) -> Tensor:
+        return (latent @ self.matrix.T).view(-1, 2, 4, 4)
+
+
+def test_path_length_of_a_linear_generator() -> None:
+    """E ‖Aᵀy‖² = ‖A‖²_F / places; for an A with orthogonal columns of equal length, every norm is χ distributed."""
+    places, latent_dim = 16, 3
+    matrix = 5.0 * torch.linalg.qr(torch.randn(32, latent_dim)).Q
+    latent = torch.randn(4000, latent_dim, requires_grad=True)
+    network = Linear(matrix)
+    label = torch.zeros(4000, dtype=torch.int64)
+    fake = network(latent, label)
+    output = DiscriminatorOutput(torch.zeros(4000))
+    round = Round(Batch(label), latent, None, fake, None, output, lambda x, y: output, network, network, 0)
+    term = PathLength(decay=1.0)
+    deviation = term(round)
+    chi = math.sqrt(2) * math.gamma((latent_dim + 1) / 2) / math.gamma(latent_dim / 2)  # E ‖N(0, I)‖
+    assert term.mean.item() == pytest.approx(5 / math.sqrt(places) * chi, rel=0.02)
+    assert deviation.mean().item() == pytest.approx(25 / places * (latent_dim - chi**2), rel=0.1)
+
+
+def test_path_length_reaches_the_generators_weights() -> None:
+    network = generator(mixing=0.9)
+    latent = torch.randn(4, 5, requires_grad=True)
+    fake = network(latent, LABEL)
+    output = DiscriminatorOutput(torch.zeros(4))
+    round = Round(Batch(LABEL), latent, None, fake, None, output, lambda x, y: output, network, network, 0)
+    PathLength()(round).mean().backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in network.parameters())
+    assert network.synthesis.first.convolution.kernel.parametrizations["weight"].original.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("minibatch", ["none", "stddev"])
+def test_double_backward_through_d_is_that_of_finite_differences(minibatch: str) -> None:
+    judge = stylegan2.Discriminator(1, 8, 16, 2, minibatch=minibatch).double()
+    x = torch.randn(4, 1, 8, 8).double().requires_grad_()
+    assert torch.autograd.gradgradcheck(
+        lambda images: judge(images, LABEL).logits, x, torch.randn(4).double().requires_grad_(), fast_mode=True
+    )
+
+
+def test_the_deviation_of_a_batch_is_one_more_map_at_the_end() -> None:
+    judge = stylegan2.Discriminator(3, 16, 64, 8, minibatch_group=2)
+    alone = torch.randn(1, 3, 16, 16).expand(4, -1, -1, -1)
+    seen: list[Tensor] = []
+    judge.minibatch.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    judge(alone, LABEL)
+    judge(torch.randn(4, 3, 16, 16), LABEL)
+    assert seen[0].shape == (4, 9, 4, 4)
+    torch.testing.assert_close(seen[0][:, -1], torch.full((4, 4, 4), 1e-4))  # √1e-8: nothing differs
+    statistic = seen[1][:, -1].flatten(1)
+    assert (statistic == statistic[:, :1]).all()
+    assert statistic[0, 0] == statistic[2, 0] != statistic[1, 0]  # two groups of two
+    expected = (seen[1][[0, 2], :-1].var(0, correction=0) + 1e-8).sqrt().mean()
+    torch.testing.assert_close(statistic[0, 0], expected)
+
+
+def test_labels_enter_beside_the_latent_and_in_the_head() -> None:
+    label = torch.tensor([0, 1, 2, 0])
+    latent = torch.randn(1, 5).expand(4, -1)
+    for choice in (conditioning.ConcatLatent(3, 4), conditioning.ConditionalNorm(3)):
+        network = stylegan2.Generator(5, 1, 16, 6, 2, 64, 8, conditioning=choice).eval()
+        images = network(latent, label)
+        assert network.classes == 3
+        torch.testing.assert_close(images[0], images[3])
+        assert (images[0] - images[1]).abs().max() > 1e-3
+    judge = stylegan2.Discriminator(1, 16, 64, 8, "none", conditioning=conditioning.Projection(3))
+    logits = judge(images[:1].expand(4, -1, -1, -1), label).logits
+    assert logits[0].item() == pytest.approx(logits[3].item())
+    assert abs((logits[0] - logits[1]).item()) > 1e-4
+    assert not hasattr(judge.head.embedding, "bias")
+
+
+def test_autocast_keeps_the_precision_of_the_demodulation() -> None:
+    network = generator().eval()
+    latent = torch.randn(4, 5)
+    exact = network(latent, LABEL)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = network(latent, LABEL)
+    assert (rounded - exact).abs().max() < 0.1 * exact.std()
+
+
+def test_neighbours_on_a_path_meet_the_same_noise() -> None:
+    """Else the perceptual path length would measure the noise."""
+    network = generator().eval()
+    network.synthesis.first.noise.strength.data.fill_(1.0)
+
+    class Game:
+        def prior(self, batch: Batch) -> Tensor:
+            return torch.randn(len(batch), 5)
+
+    ((a, b),) = steps_along_paths(Game(), network, 0, 8, 1e-4, torch.device("cpu"))  # type: ignore[arg-type]
+    assert 0 < (a - b).abs().max() < 0.01
