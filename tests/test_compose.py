@@ -29,7 +29,7 @@ def test_every_file_trains_two_steps(here: Path, group: str, choice: str) -> Non
     word = f"{group}=[{choice}]" if group in SEVERAL else f"{group}={choice}"
     # what some choices cannot do without
     more = {"classification": ("conditioning=acgan",), "vote": ("panel=jury",)}.get(choice, ())
-    model = SMALL[choice] if group == "model" else SMALL_MLP
+    model = SMALL[choice] if group == "model" else {"style_path_length": SMALL["stylegan2"]}.get(choice, SMALL_MLP)
     wanted = () if group == "model" else (word,)
     assert train(*words(*wanted, *more, model=model)).step == 2
 
@@ -104,7 +104,10 @@ def test_two_learning_rates(here: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "more"),
     [
-        ("stylegan2", ("penalty=[r1]", "penalty.r1.interval=2", "auxiliary=[path_length]", "augment=[ada]")),
+        (
+            "stylegan2",
+            ("penalty=[r1]", "penalty.r1.interval=2", "auxiliary=[path_length,style_path_length]", "augment=[ada]"),
+        ),
         ("stylegan2", ("conditioning=concat", "loss=r3gan")),
         ("stylegan2", ("conditioning=projection", "loss=hinge", "trainer.precision=bfloat16")),
         ("stylegan2", ("conditioning=acgan", "loss=wgan_gp", "dataset.channels=3", "dataset.resolution=[16,32]")),
@@ -125,6 +128,7 @@ def test_progressive_networks_train_with_their_companions(here: Path, model: str
 def test_progressive_networks_refuse_points_and_what_reads_single_samples() -> None:
     for model, word, remedy in (
         ("stylegan2", "dataset=ring", "model=mlp"),
+        ("pggan", "auxiliary=[style_path_length]", "model=stylegan2"),
         ("pggan", "penalty=[gradient_penalty]", r"model\.discriminator\.minibatch=none"),
     ):
         with pytest.raises(ConfigError, match=remedy):

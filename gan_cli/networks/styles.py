@@ -90,6 +90,7 @@ class StyleGenerator(nn.Module):
         classes: That are drawn on demand.
     """
 
+    provides = frozenset({"styles"})
     w_mean: Tensor
 
     def __init__(self, mapping: Mapping, synthesis: Synthesis, style_dim: int, mixing: Fraction, classes: int) -> None:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_cli.auxiliaries import PathLength
+from gan_cli.auxiliaries import PathLength, StylePathLength
 from gan_cli.networks import conditioning, stylegan, stylegan2
 from gan_cli.networks.blocks import spectrally_normalised
 from gan_cli.networks.equalised import (
@@ -272,13 +272,42 @@ def test_path_length_of_a_linear_generator() -> None:
     assert deviation.mean().item() == pytest.approx(25 / places * (latent_dim - chi**2), rel=0.1)
 
 
-def test_path_length_reaches_the_generators_weights() -> None:
+class LinearStyles(nn.Module):
+    """mapping(z) = 2z, synthesis(w) = Σ over three layers of A w."""
+
+    def __init__(self, matrix: Tensor) -> None:
+        super().__init__()
+        self.synthesis = Linear(matrix)
+        self.synthesis.forward = lambda styles: (styles.sum(1) @ matrix.T).view(-1, 2, 4, 4)
+        self.synthesis.layers = 3
+
+    def mapping(self, latent: Tensor, label: Tensor) -> Tensor:
+        return 2 * latent
+
+
+def test_path_length_in_w_does_not_see_the_mapping() -> None:
+    """Every layer's style has the slope of `test_path_length_of_a_linear_generator`, and so has their mean."""
+    matrix = 5.0 * torch.linalg.qr(torch.randn(32, 3)).Q
+    latent, label = torch.randn(4000, 3), torch.zeros(4000, dtype=torch.int64)
+    output = DiscriminatorOutput(torch.zeros(4000))
+    network = LinearStyles(matrix)
+    fake = torch.zeros(4000, 2, 4, 4)
+    latent.requires_grad_()
+    round = Round(Batch(label), latent, None, fake, None, output, lambda x, y: output, network, network, 0)
+    term = StylePathLength(decay=1.0)
+    term(round)
+    chi = math.sqrt(2) * math.gamma(2) / math.gamma(1.5)
+    assert term.mean.item() == pytest.approx(5 / 4 * chi, rel=0.02)
+
+
+@pytest.mark.parametrize("term", [PathLength(), StylePathLength()], ids=["z", "w"])
+def test_path_length_reaches_the_generators_weights(term: PathLength) -> None:
     network = generator(mixing=0.9)
     latent = torch.randn(4, 5, requires_grad=True)
     fake = network(latent, LABEL)
     output = DiscriminatorOutput(torch.zeros(4))
     round = Round(Batch(LABEL), latent, None, fake, None, output, lambda x, y: output, network, network, 0)
-    PathLength()(round).mean().backward()
+    term(round).mean().backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in network.parameters())
     assert network.synthesis.first.convolution.kernel.parametrizations["weight"].original.grad.abs().sum() > 0
 
