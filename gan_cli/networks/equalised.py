@@ -72,8 +72,8 @@ class PixelNorm(nn.Module):
 class Filter(nn.Module):
     """Depthwise convolution with k ⊗ k, k = [1, 3, 3, 1]/8 = [1, 2, 1]/4 * [1, 1]/2, zeros outside.
 
-    The low-pass filter of StyleGAN2's resampling; [1, 1] is repetition or averaging, [1, 2, 1] smooths it
-    (arXiv 1812.04948, section 2; 1912.04958, appendix B).
+    [1, 1] is repetition (or averaging), which [1, 2, 1] smooths: StyleGAN's bilinear resampling (arXiv 1812.04948,
+    section 2), and the filter of the authors' code for StyleGAN2.
 
     Args:
         padding: Of each border; the sides change by 2·padding - 3.
