@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -74,14 +76,35 @@ class PathLength(Term):
         self.decay = decay
         self.register_buffer("mean", torch.zeros(()))
 
+    def path(self, round: Round) -> tuple[Tensor, Tensor]:
+        """What is stepped along, `[N, Z]`, or `[N, L, Z]` in L layers, and the samples that depend on it."""
+        return round.latent, round.fake
+
     def forward(self, round: Round) -> Tensor:
-        places = round.fake[0, 0].numel()
-        noise = torch.randn_like(round.fake) / places**0.5
-        (gradient,) = torch.autograd.grad((round.fake * noise).sum(), round.latent, create_graph=True)
-        lengths = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
+        start, samples = self.path(round)
+        places = samples[0, 0].numel()
+        noise = torch.randn_like(samples) / places**0.5
+        (gradient,) = torch.autograd.grad((samples * noise).sum(), start, create_graph=True)
+        layers = start[0].numel() / start.shape[-1]  # the squared norms of several are averaged
+        lengths = torch.linalg.vector_norm(gradient.flatten(1), dim=1) / layers**0.5
         with torch.no_grad():
             self.mean.lerp_(lengths.mean().float(), self.decay)
         return (lengths - self.mean.clone()).square()
+
+
+class StylePathLength(PathLength):
+    """The same in w, the space of styles, as the paper has it: J is that of the synthesis network.
+
+    Samples are drawn once more for it, each layer with a style of its own, as in the authors' code.
+    """
+
+    needs = frozenset({"styles"})
+
+    def path(self, round: Round) -> tuple[Tensor, Tensor]:
+        generator: Any = round.player
+        w = generator.mapping(round.latent, round.batch.label)
+        styles = w.unsqueeze(1).expand(-1, generator.synthesis.layers, -1)
+        return styles, generator.synthesis(styles)
 
 
 class L1(Term):

@@ -108,7 +108,10 @@ def steps_along_paths(
             batch = Batch(_labels(turn, block, device))
             start, end = prior(batch), prior(batch)
             t = torch.rand(BLOCK, 1, device=device)
-            pair = [generator(slerp(start, end, at), batch.label)[: n - block * BLOCK] for at in (t, t + epsilon)]
+            pair = []
+            for at in (t, t + epsilon):
+                torch.manual_seed(rng.mix(seed, "noise", block))  # both meet the same noise within the generator
+                pair.append(generator(slerp(start, end, at), batch.label)[: n - block * BLOCK])
         yield pair[0], pair[1]
 
 

@@ -30,7 +30,14 @@ SMALL_RESIDUAL = {
     model: (f"model={model}", "model.latent_dim=4", "model.width=1")
     for model in ("sngan", "sagan", "biggan", "wgan_gp_resnet")
 }
-SMALL = {"mlp": SMALL_MLP, "dcgan": SMALL_DCGAN, **SMALL_RESIDUAL}  # by the name of the model
+SMALL_GROWING = ("model.latent_dim=4", "model.channel_base=32", "model.channel_max=4")
+SMALL_STYLED = (*SMALL_GROWING, "model.generator.style_dim=4", "model.generator.mapping_layers=2")
+SMALL_PROGRESSIVE = {
+    "pggan": ("model=pggan", *SMALL_GROWING),
+    "stylegan": ("model=stylegan", *SMALL_STYLED),
+    "stylegan2": ("model=stylegan2", *SMALL_STYLED),
+}
+SMALL = {"mlp": SMALL_MLP, "dcgan": SMALL_DCGAN, **SMALL_RESIDUAL, **SMALL_PROGRESSIVE}  # by the name of the model
 QUIET = ("callback=[history,checkpoints]", "trainer.log_every=2", "trainer.device=cpu")
 
 

@@ -17,6 +17,8 @@ MEASURING = ("detector", "metrics", "preset")  # tests/test_evaluation.py
 EMBEDDED = ("digits", "ring", "grid", "swiss_roll")
 SEVERAL = ("penalty", "auxiliary", "augment")  # groups of which several may be chosen
 LOSSES = GROUPS["loss"]
+# Experiments that are made for other machines, on data that are here.
+SHRUNK = {"stylegan2_cifar10": ("dataset=digits", *SMALL["stylegan2"], "dataset.batch_size=4")}
 
 
 @pytest.mark.parametrize(
@@ -27,7 +29,7 @@ def test_every_file_trains_two_steps(here: Path, group: str, choice: str) -> Non
     word = f"{group}=[{choice}]" if group in SEVERAL else f"{group}={choice}"
     # what some choices cannot do without
     more = {"classification": ("conditioning=acgan",), "vote": ("panel=jury",)}.get(choice, ())
-    model = SMALL[choice] if group == "model" else SMALL_MLP
+    model = SMALL[choice] if group == "model" else {"style_path_length": SMALL["stylegan2"]}.get(choice, SMALL_MLP)
     wanted = () if group == "model" else (word,)
     assert train(*words(*wanted, *more, model=model)).step == 2
 
@@ -48,7 +50,9 @@ def test_every_callback_runs_alone(here: Path, choice: str) -> None:
 
 @pytest.mark.parametrize("choice", GROUPS.get("experiment", []))
 def test_every_experiment_trains_two_steps(here: Path, choice: str) -> None:
-    assert train(f"experiment={choice}", "trainer.max_steps=2", "trainer.max_minutes=null", *QUIET).step == 2
+    build.check(compose.compose("train", [f"experiment={choice}"]).config, trust.for_runs())
+    ends = ("trainer.max_steps=2", "trainer.max_minutes=null")
+    assert train(f"experiment={choice}", *SHRUNK.get(choice, ()), *ends, *QUIET).step == 2
 
 
 @pytest.mark.parametrize("loss", LOSSES)

@@ -86,7 +86,7 @@ class Adversarial(nn.Module):
         self.weightings = nn.ModuleDict({k: v for k, v in auxiliaries.items() if isinstance(v, Weighting)})
         self.augments = nn.ModuleDict(dict(augments or {}))
         self.critic_steps = critic_steps
-        compatible.check(discriminator, loss, prior, penalties, auxiliaries, augments or {})
+        compatible.check(generator, discriminator, loss, prior, penalties, auxiliaries, augments or {})
 
     def players(self) -> Mapping[str, nn.Module]:
         return {"discriminator": self.discriminator, "generator": self.generator}

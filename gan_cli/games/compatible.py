@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from torch import nn
 
@@ -22,12 +22,14 @@ REMEDIES: Mapping[str, str] = {
     "images": "it changes pixels, and points have none: leave it out",
     "anchored_logits": "use a loss whose logits are positive for real samples: loss=nonsaturating, hinge, or minimax",
     "several_logits": "panel=jury gives several discriminators",
+    "styles": "use a generator with a mapping network: model=stylegan2 or stylegan",
 }
 
 Part = Term | Projection | Weighting | Augment
 
 
 def check(
+    generator: nn.Module,
     discriminator: nn.Module,
     loss: Loss,
     prior: Prior,
@@ -39,7 +41,7 @@ def check(
 
     A loss that means little without another part is warned about.
     """
-    _needs_are_provided(discriminator, loss, prior, penalties, auxiliaries, augments)
+    _needs_are_provided((generator, discriminator, loss, prior), penalties, auxiliaries, augments)
     _single_samples_stay_single(discriminator, penalties, augments)
     if loss.needs_auxiliary and not any(isinstance(a, Term) and a.interval == 1 for a in auxiliaries.values()):
         raise Incompatible(
@@ -66,14 +68,12 @@ def _named(
 
 
 def _needs_are_provided(
-    discriminator: nn.Module,
-    loss: Loss,
-    prior: Prior,
+    providers: Sequence[nn.Module],
     penalties: Mapping[str, Term | Projection],
     auxiliaries: Mapping[str, Term | Weighting],
     augments: Mapping[str, Augment],
 ) -> None:
-    provided = HELD.union(*(getattr(part, "provides", frozenset()) for part in (discriminator, loss, prior)))
+    provided = HELD.union(*(getattr(part, "provides", frozenset()) for part in providers))
     hidden = {what: name for name, augment in augments.items() for what in getattr(augment, "hides", frozenset())}
     for name, part in _named(penalties, auxiliaries, augments):
         for need in sorted(getattr(part, "needs", frozenset())):

@@ -10,6 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import parametrize
 
 from gan_cli.networks.conditioning import DiscriminatorConditioning, Wrap
+from gan_cli.networks.equalised import Scale
 from gan_cli.networks.spectral import spectral_norm
 
 T = TypeVar("T")
@@ -100,7 +101,14 @@ def mixing_layers(network: nn.Module) -> list[str]:
 def spectrally_normalised(network: nn.Module) -> bool:
     """Whether every layer that has a matrix of weights is spectrally normalised."""
     layers = [m for m in network.modules() if isinstance(m, nn.Linear | nn.modules.conv._ConvNd)]
-    return bool(layers) and all(parametrize.is_parametrized(layer, "weight") for layer in layers)
+    return bool(layers) and all(_is_spectral(layer) for layer in layers)
+
+
+def _is_spectral(layer: nn.Module) -> bool:
+    if not parametrize.is_parametrized(layer, "weight"):
+        return False
+    # The other parametrization here is the constant factor of an equalised learning rate, which bounds nothing.
+    return not all(isinstance(p, Scale) for p in layer.parametrizations["weight"])  # type: ignore[index]
 
 
 def dcgan_init(module: nn.Module) -> None:

@@ -1,4 +1,7 @@
-"""Layers that let a discriminator see the variety of a batch; they stand before its head, on features `[N, F]`."""
+"""Layers that let a discriminator see the variety of a batch; they stand before its head, on features `[N, F]`.
+
+Those of `MAP_MINIBATCH` take feature maps `[N, F, H, W]` too.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ class Alone(nn.Module):
 
 
 class StandardDeviation(Alone):
-    """Adds one feature: the standard deviation over the batch, averaged over features (arXiv 1710.10196, section 3).
+    """Adds one feature (map): the standard deviation over the batch, averaged (arXiv 1710.10196, section 3).
 
     The batch is parted into groups of `group` samples, or taken whole where it does not part evenly.
     """
@@ -37,9 +40,11 @@ class StandardDeviation(Alone):
         n = len(features)
         group = self.group if n % self.group == 0 else n
         # Sample i belongs to group i mod (n / group), so that a group is spread over the batch.
-        grouped = features.float().view(group, n // group, -1)
-        deviation = (grouped.var(0, correction=0) + 1e-8).sqrt().mean(1)
-        return torch.cat([features, deviation.to(features.dtype).repeat(group).unsqueeze(1)], 1)
+        precise = torch.promote_types(features.dtype, torch.float32)
+        grouped = features.to(precise).reshape(group, n // group, -1)
+        deviation = (grouped.var(0, correction=0) + 1e-8).sqrt().mean(1).to(features.dtype).repeat(group)
+        places = features.shape[2:]
+        return torch.cat([features, deviation.view(n, 1, *[1] * len(places)).expand(n, 1, *places)], 1)
 
 
 class Discrimination(Alone):
@@ -63,9 +68,15 @@ class Discrimination(Alone):
         return torch.cat([features, closeness], 1)
 
 
-# By the name that `minibatch` takes.
+def alone(features: int, group: int) -> Alone:
+    """Each sample is judged by itself, whatever the group."""
+    return Alone(features)
+
+
+# By the name that `minibatch` takes: of features, and of (maps, samples in a group).
 MINIBATCH: Mapping[str, Callable[[int], Alone]] = {
     "none": Alone,
     "stddev": StandardDeviation,
     "discrimination": Discrimination,
 }
+MAP_MINIBATCH: Mapping[str, Callable[[int, int], Alone]] = {"none": alone, "stddev": StandardDeviation}

@@ -1,0 +1,166 @@
+"""What the progressive and the style-based networks share: equalised learning rate, pixel norm, filtered resampling."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import register_parametrization
+
+from gan_cli.types import Incompatible, sample_shape
+
+L = TypeVar("L", bound=nn.Module)
+HE = math.sqrt(2)  # the gain that keeps the variance through a (leaky) ReLU: He 2015, arXiv 1502.01852
+
+
+class Scale(nn.Module):
+    """A weight read as `factor` times its raw value."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, raw: Tensor) -> Tensor:
+        return raw * self.factor
+
+
+def equalised(layer: L, gain: float = 1.0, lr_multiplier: float = 1.0) -> L:
+    """Equalised learning rate (arXiv 1710.10196, section 4.1): raw weights ~ N(0, 1), scaled by gain/√fan_in when read.
+
+    Optimizers such as Adam make steps of the same size whatever a weight's scale is; so every layer learns equally
+    fast. Biases start at 0.
+
+    Args:
+        layer: Has a `weight` `[out, ...]`; its fan-in is the size of what one output reads.
+        lr_multiplier: λ; weights and biases learn λ times as fast, from the same effective values (arXiv 1812.04948,
+            appendix C, has 0.01 in the mapping network).
+    """
+    weight, bias = layer.weight, getattr(layer, "bias", None)
+    assert isinstance(weight, Tensor)
+    nn.init.normal_(weight, 0.0, 1 / lr_multiplier)
+    register_parametrization(layer, "weight", Scale(lr_multiplier * gain / math.sqrt(weight[0].numel())))
+    if bias is not None:
+        nn.init.zeros_(bias)
+    if bias is not None and lr_multiplier != 1:
+        register_parametrization(layer, "bias", Scale(lr_multiplier))
+    return layer
+
+
+def leaky(values: Tensor) -> Tensor:
+    """LeakyReLU 0.2 times √2: keeps unit variance, so that weights need no gain (StyleGAN2's convention)."""
+    return HE * F.leaky_relu(values, 0.2)
+
+
+class PixelNorm(nn.Module):
+    """x / √(mean of x² over channels): unit mean square at every place (arXiv 1710.10196, section 4.2).
+
+    The signature is that of a normalisation layer; there is nothing to learn.
+    """
+
+    def __init__(self, channels: int | None = None, affine: bool = True) -> None:
+        super().__init__()
+
+    def forward(self, values: Tensor) -> Tensor:
+        mean_square = values.float().square().mean(1, keepdim=True)
+        return values * (mean_square + 1e-8).rsqrt().to(values.dtype)
+
+
+class Filter(nn.Module):
+    """Depthwise convolution with k ⊗ k, k = [1, 3, 3, 1]/8 = [1, 2, 1]/4 * [1, 1]/2, zeros outside.
+
+    [1, 1] is repetition (or averaging), which [1, 2, 1] smooths: StyleGAN's bilinear resampling (arXiv 1812.04948,
+    section 2), and the filter of the authors' code for StyleGAN2.
+
+    Args:
+        padding: Of each border; the sides change by 2·padding - 3.
+        gain: Factor of the kernel, whose values else sum to 1.
+    """
+
+    kernel: Tensor
+
+    def __init__(self, padding: int = 1, gain: float = 1.0) -> None:
+        super().__init__()
+        taps = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
+        self.padding = padding
+        self.register_buffer("kernel", gain * torch.outer(taps, taps), persistent=False)
+
+    def depthwise(self, values: Tensor) -> Tensor:
+        """The kernel for each channel of `values`, `[C, 1, 4, 4]`."""
+        return self.kernel.to(values.dtype).expand(values.shape[1], 1, -1, -1)
+
+    def forward(self, values: Tensor) -> Tensor:
+        return F.conv2d(values, self.depthwise(values), padding=self.padding, groups=values.shape[1])
+
+
+class Downsample(Filter):
+    """Halves the sides: the filter, every second place."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        return F.conv2d(values, self.depthwise(values), stride=2, padding=1, groups=values.shape[1])
+
+
+class Upsample(Filter):
+    """Doubles the sides: zeros between the places, then the filter with gain 4.
+
+    It is 4 times the transpose of `Downsample`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(gain=4.0)
+
+    def forward(self, values: Tensor) -> Tensor:
+        return F.conv_transpose2d(values, self.depthwise(values), stride=2, padding=1, groups=values.shape[1])
+
+
+class SameConvolution(nn.Module):
+    """Values `[N, I, H, W]` and a weight `[O, I, k, k]`, k odd, to `[N, O, H, W]`."""
+
+    def forward(self, values: Tensor, weight: Tensor) -> Tensor:
+        return F.conv2d(values, weight, padding=weight.shape[-1] // 2)
+
+
+class UpConvolution(nn.Module):
+    """Values `[N, I, H, W]` and a weight `[O, I, 3, 3]` to `[N, O, 2H, 2W]`: zeros between the places, weight, filter.
+
+    The same as a convolution after `Upsample` (but at the borders), for a quarter of the work.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.smooth = Filter(padding=1, gain=4.0)
+
+    def forward(self, values: Tensor, weight: Tensor) -> Tensor:
+        mirrored = weight.flip(2, 3).transpose(0, 1)  # as the transpose of a convolution reads it
+        smoothed: Tensor = self.smooth(F.conv_transpose2d(values, mirrored, stride=2))
+        return smoothed
+
+
+class Pyramid(NamedTuple):
+    """The feature maps of a network that doubles or halves its sides, from the smallest."""
+
+    base: tuple[int, int]  # the smallest map
+    widths: tuple[int, ...]  # channels of each, the smallest map's first
+
+
+def pyramid(model: str, resolution: int | Sequence[int], channel_base: int, channel_max: int) -> Pyramid:
+    """Maps from a side of 4 up to `resolution`, with min(channel_max, channel_base / side) channels.
+
+    Raises:
+        Incompatible: The data are not images, or a side does not halve evenly down to 4.
+    """
+    shape = sample_shape(1, resolution)
+    if len(shape) != 3:
+        raise Incompatible(f"model={model} draws images, and this data set has points: use model=mlp")
+    height, width = shape[1:]
+    count = (min(height, width) // 4).bit_length() - 1
+    if count < 1 or min(height, width) != 4 << count or max(height, width) % (1 << count):
+        raise Incompatible(
+            f"model={model} halves images down to a side of 4, and {height} x {width} does not: "
+            "use dataset.resolution=16, 32, 64, ... (the images are fitted to it), or model=mlp"
+        )
+    widths = tuple(max(1, min(channel_max, channel_base // (4 << stage))) for stage in range(count + 1))
+    return Pyramid((height >> count, width >> count), widths)

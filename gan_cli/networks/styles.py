@@ -1,0 +1,127 @@
+"""What the style-based generators share: a mapping network, noise, style mixing, truncation (arXiv 1812.04948)."""
+
+from __future__ import annotations
+
+import itertools
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from gan_cli.networks.conditioning import GeneratorConditioning
+from gan_cli.networks.equalised import PixelNorm, equalised, leaky
+from gan_cli.types import Fraction
+
+MAPPING_RATE = 0.01  # the mapping network's learning rate, as a part of the others' (arXiv 1812.04948, appendix C)
+MEAN_STEP = 0.005  # weight of a batch in the moving mean of w (the authors' code)
+
+
+class Mapping(nn.Module):
+    """z `[N, Z]` and label `[N]` to w `[N, W]`: z is normalised, the label joined to it, then linear layers follow."""
+
+    def __init__(self, latent_dim: int, style_dim: int, layers: int, conditioning: GeneratorConditioning) -> None:
+        super().__init__()
+        self.normalise = PixelNorm()
+        self.latent, joined = conditioning.latent(latent_dim)
+        self.context, first = conditioning.context(joined, latent_dim)
+        widths = [first, *[style_dim] * layers]
+        self.layers = nn.ModuleList(
+            equalised(nn.Linear(wide_in, wide_out), lr_multiplier=MAPPING_RATE)
+            for wide_in, wide_out in itertools.pairwise(widths)
+        )
+
+    def forward(self, latent: Tensor, label: Tensor) -> Tensor:
+        w: Tensor = self.context(self.latent(self.normalise(latent), label), label)
+        for layer in self.layers:
+            w = leaky(layer(w))
+        return w
+
+
+class Noise(nn.Module):
+    """x + strength · n, n ~ N(0, 1) one number a place, drawn anew each time; strengths start at 0.
+
+    Args:
+        strengths: C, one strength a channel (StyleGAN), or 1 for all of them (StyleGAN2).
+    """
+
+    def __init__(self, strengths: int = 1) -> None:
+        super().__init__()
+        self.strength = nn.Parameter(torch.zeros(strengths, 1, 1))
+
+    def forward(self, values: Tensor) -> Tensor:
+        n, _, height, width = values.shape
+        noise = torch.randn(n, 1, height, width, device=values.device, dtype=values.dtype)
+        return values + self.strength.to(values.dtype) * noise
+
+
+class Synthesis(nn.Module, ABC):
+    """Styles to images. `layers` of them are read, L."""
+
+    layers: int
+
+    def forward(self, styles: Tensor) -> Tensor:
+        """Images `[N, C, H, W]` of one style a sample, `[N, W]`, or of one for each layer, `[N, L, W]`."""
+        return self.draw(styles if styles.ndim == 3 else styles.unsqueeze(1).expand(-1, self.layers, -1))
+
+    def active(self) -> int:
+        """The layers in use; fewer than L while a network grows."""
+        return self.layers
+
+    @abstractmethod
+    def draw(self, styles: Tensor) -> Tensor:
+        """Images of the styles `[N, L, W]`."""
+
+
+def crossed(first: Tensor, second: Tensor, crossover: Tensor, layers: int) -> Tensor:
+    """Styles `[N, L, W]`: of `first` in the layers below the sample's `crossover` `[N]`, of `second` in the others."""
+    below = torch.arange(layers, device=crossover.device) < crossover.unsqueeze(1)  # [N, L]
+    return torch.where(below.unsqueeze(2), first.unsqueeze(1), second.unsqueeze(1))
+
+
+class StyleGenerator(nn.Module):
+    """images = synthesis(mapping(z, y)); both parts may be called on their own.
+
+    Args:
+        mapping: `(latent [N, Z], label [N]) -> w [N, W]`.
+        synthesis: `w [N, W]` or `[N, L, W]` to images.
+        style_dim: W.
+        mixing: Probability that a sample takes the styles of its later layers from a second latent, while training
+            (arXiv 1812.04948, section 3.1).
+        classes: That are drawn on demand.
+    """
+
+    provides = frozenset({"styles"})
+    w_mean: Tensor
+
+    def __init__(self, mapping: Mapping, synthesis: Synthesis, style_dim: int, mixing: Fraction, classes: int) -> None:
+        super().__init__()
+        self.mapping = mapping
+        self.synthesis = synthesis
+        self.mixing = mixing
+        self.classes = classes
+        self.register_buffer("w_mean", torch.zeros(style_dim))
+
+    def forward(self, latent: Tensor, label: Tensor) -> Tensor:
+        w: Tensor = self.mapping(latent, label)
+        if self.training:
+            with torch.no_grad():
+                self.w_mean.lerp_(w.float().mean(0), MEAN_STEP)
+        if self.training and self.mixing > 0:
+            w = self.mixed(w, latent, label)
+        images: Tensor = self.synthesis(w)
+        return images
+
+    def mixed(self, w: Tensor, latent: Tensor, label: Tensor) -> Tensor:
+        """Styles `[N, L, W]`; where they are mixed, the crossover is any layer but the first, all equally likely.
+
+        The second latent is a neighbour's, whatever the prior is; its gradient is cut, for it is no sample's own.
+        """
+        n, layers = len(w), self.synthesis.layers
+        second = self.mapping(latent.detach().roll(1, 0), label)
+        crossover = torch.randint(1, self.synthesis.active(), (n,), device=w.device)
+        mixes = torch.rand(n, device=w.device) < self.mixing
+        return crossed(w, second, torch.where(mixes, crossover, layers), layers)
+
+    def truncated(self, w: Tensor, psi: float) -> Tensor:
+        """w̄ + ψ(w - w̄): fewer kinds of images for better ones at ψ < 1 (arXiv 1812.04948, appendix B)."""
+        return torch.lerp(self.w_mean.to(w.dtype), w, psi)

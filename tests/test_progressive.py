@@ -1,0 +1,55 @@
+"""Runs of pggan, stylegan and stylegan2: with what their papers have beside them, and with everything else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from conftest import SMALL, words
+from gan_cli import train
+from gan_cli.config import build, compose
+from gan_cli.config.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("model", "more"),
+    [
+        (
+            "stylegan2",
+            ("penalty=[r1]", "penalty.r1.interval=2", "auxiliary=[path_length,style_path_length]", "augment=[ada]"),
+        ),
+        ("stylegan2", ("conditioning=concat", "loss=r3gan")),
+        ("stylegan2", ("conditioning=projection", "loss=hinge", "trainer.precision=bfloat16")),
+        ("stylegan2", ("conditioning=acgan", "loss=wgan_gp", "dataset.channels=3", "dataset.resolution=[16,32]")),
+        ("stylegan2", ("augment=[packing]", "game=unrolled", "game.unroll_steps=1")),
+        ("stylegan", ("conditioning=concat", "loss=feature_matching", "auxiliary=[feature_matching]")),
+        ("stylegan", ("conditioning=projection", "loss=dragan", "model.growth.start=16")),
+        ("stylegan", ("conditioning=acgan", "loss=ragan", "optimizer=adamw")),
+        ("pggan", ("conditioning=concat", "loss=wgan", "model.growth.start=16")),
+        ("pggan", ("conditioning=projection", "loss=wgan_gp", "penalty=[gradient_penalty,drift]")),
+        ("pggan", ("conditioning=acgan", "panel=jury", "model.growth.stable_images=8", "model.growth.fade_images=16")),
+    ],
+    ids=lambda value: value if isinstance(value, str) else ",".join(value),
+)
+def test_progressive_networks_train_with_their_companions(here: Path, model: str, more: tuple[str, ...]) -> None:
+    assert train(*words(*more, model=SMALL[model])).step == 2
+
+
+def test_progressive_networks_refuse_points_and_what_reads_single_samples() -> None:
+    for model, word, remedy in (
+        ("stylegan2", "dataset=ring", "model=mlp"),
+        ("pggan", "auxiliary=[style_path_length]", "model=stylegan2"),
+        ("pggan", "penalty=[gradient_penalty]", r"model\.discriminator\.minibatch=none"),
+    ):
+        with pytest.raises(ConfigError, match=remedy):
+            build.game(compose.compose("train", [*SMALL[model], word]).config)
+
+
+def test_lazy_regularisation_corrects_the_discriminators_adam() -> None:
+    config = compose.compose("train", ["experiment=stylegan2_cifar10"]).config
+    c = 16 / 17
+    node = build.optimizer_node(config["optimizer"], "discriminator")
+    assert node["lr"] == pytest.approx(2.5e-3 * c, rel=1e-6)
+    assert node["betas"] == pytest.approx([0, 0.99**c], rel=1e-6)
+    assert build.optimizer_node(config["optimizer"], "generator")["betas"] == [0, 0.99]
