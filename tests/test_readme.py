@@ -1,0 +1,32 @@
+"""The README tells the truth: its table has one line a choice, with the words of the choice's own file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from conftest import CONF
+from gan_cli.config import compose
+
+README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+GROUPS = compose.config_groups(CONF)
+
+
+def first_comment(path: Path) -> str:
+    lines = [line[1:].strip() for line in path.read_text().splitlines() if line.startswith("#")]
+    return next(line for line in lines if not line.startswith("@package"))
+
+
+@pytest.mark.parametrize(("group", "choice"), [(g, c) for g, choices in GROUPS.items() for c in choices])
+def test_every_choice_has_its_line(group: str, choice: str) -> None:
+    assert f"| `{choice}` | {first_comment(CONF / group / f'{choice}.yaml')} |" in README
+
+
+def test_no_line_names_what_is_not_there() -> None:
+    rows = [line.split("`")[1] for line in README.splitlines() if line.startswith("| `") and " | " in line]
+    known = {choice for choices in GROUPS.values() for choice in choices}
+    table = README[README.index("## Every choice") :].split("\n## ")[0]
+    named = [line.split("`")[1] for line in table.splitlines() if line.startswith("| `")]
+    assert set(named) <= known, set(named) - known
+    assert rows
