@@ -26,6 +26,7 @@ os.environ["GAN_CACHE"] = str(CACHE)
 # A run of seconds that still has every part of a run but the slow pictures.
 SMALL_MLP = ("model=mlp", "model.latent_dim=4", "model.generator.hidden=[8]", "model.discriminator.hidden=[8]")
 SMALL_DCGAN = ("model=dcgan", "model.latent_dim=4", "model.width=2")
+SMALL_R3GAN = ("model=r3gan", "model.latent_dim=4", "model.width=8", "model.blocks=1")
 QUIET = ("callback=[history,checkpoints]", "trainer.log_every=2", "trainer.device=cpu")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import CONF, QUIET, SMALL_DCGAN, SMALL_MLP, words
+from conftest import CONF, QUIET, SMALL_DCGAN, SMALL_MLP, SMALL_R3GAN, words
 from gan_cli import train
 from gan_cli.config import build, compose, trust
 from gan_cli.config.errors import ConfigError
@@ -17,6 +17,9 @@ MEASURING = ("detector", "metrics", "preset")  # tests/test_evaluation.py
 EMBEDDED = ("digits", "ring", "grid", "swiss_roll")
 SEVERAL = ("penalty", "auxiliary", "augment")  # groups of which several may be chosen
 LOSSES = GROUPS["loss"]
+SMALL = {"dcgan": SMALL_DCGAN, "r3gan": SMALL_R3GAN}  # models that are not small by the settings of SMALL_MLP
+# Experiments that are made for other machines, on data that are here.
+SHRUNK = {"r3gan_cifar10": ("dataset=digits", *SMALL_R3GAN, "dataset.batch_size=4", "trainer.precision=float32")}
 
 
 @pytest.mark.parametrize(
@@ -27,7 +30,7 @@ def test_every_file_trains_two_steps(here: Path, group: str, choice: str) -> Non
     word = f"{group}=[{choice}]" if group in SEVERAL else f"{group}={choice}"
     # what some choices cannot do without
     more = {"classification": ("conditioning=acgan",), "vote": ("panel=jury",)}.get(choice, ())
-    model = SMALL_DCGAN if choice == "dcgan" else SMALL_MLP
+    model = SMALL.get(choice, SMALL_MLP)
     model = model if group != "model" else (word, *model[1:])
     wanted = () if group == "model" else (word,)
     assert train(*words(*wanted, *more, model=model)).step == 2
@@ -49,11 +52,14 @@ def test_every_callback_runs_alone(here: Path, choice: str) -> None:
 
 @pytest.mark.parametrize("choice", GROUPS.get("experiment", []))
 def test_every_experiment_trains_two_steps(here: Path, choice: str) -> None:
-    assert train(f"experiment={choice}", "trainer.max_steps=2", "trainer.max_minutes=null", *QUIET).step == 2
+    build.check(compose.compose("train", [f"experiment={choice}"]).config, trust.for_runs())
+    small = SHRUNK.get(choice, ())
+    ends = ("trainer.max_steps=2", "trainer.max_minutes=null")
+    assert train(f"experiment={choice}", *small, *ends, *QUIET).step == 2
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("model", [SMALL_MLP, SMALL_DCGAN], ids=["mlp", "dcgan"])
+@pytest.mark.parametrize("model", [SMALL_MLP, SMALL_DCGAN, SMALL_R3GAN], ids=["mlp", "dcgan", "r3gan"])
 def test_every_loss_with_every_model_on_images(here: Path, loss: str, model: tuple[str, ...]) -> None:
     result = train(*words(f"loss={loss}", model=model))
     (row,) = read_json_lines(result.folder / "metrics.jsonl")
@@ -82,6 +88,12 @@ def test_a_loss_brings_its_papers_companions_and_the_user_wins() -> None:
     assert config["optimizer"]["_target_"] == "torch.optim.SGD"
     assert (config["game"]["critic_steps"], list(config["penalty"])) == (2, ["r1"])
     assert config["model"]["discriminator"]["norm"] == "none"
+
+
+@pytest.mark.parametrize("conditioning", GROUPS["conditioning"])
+def test_every_conditioning_with_every_model(here: Path, conditioning: str) -> None:
+    for model in (SMALL_MLP, *SMALL.values()):
+        assert train(*words(f"conditioning={conditioning}", model=model)).step == 2
 
 
 def test_colour_and_odd_sides_need_no_preset(here: Path) -> None:
