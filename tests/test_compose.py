@@ -13,7 +13,7 @@ from gan_cli.config.errors import ConfigError
 from gan_cli.files import read_json_lines
 
 GROUPS = compose.config_groups(CONF)
-MEASURING = ("detector", "metrics", "preset")  # tests/test_evaluation.py
+OTHERS = ("detector", "metrics", "preset", "mode")  # tests/test_evaluation.py, tests/test_latent.py
 EMBEDDED = ("digits", "ring", "grid", "swiss_roll")
 SEVERAL = ("penalty", "auxiliary", "augment")  # groups of which several may be chosen
 LOSSES = GROUPS["loss"]
@@ -24,7 +24,7 @@ SHRUNK = {"r3gan_cifar10": ("dataset=digits", *SMALL_R3GAN, "dataset.batch_size=
 
 @pytest.mark.parametrize(
     ("group", "choice"),
-    [(g, c) for g, cs in GROUPS.items() for c in cs if g not in ("experiment", "dataset", "callback", *MEASURING)],
+    [(g, c) for g, cs in GROUPS.items() for c in cs if g not in ("experiment", "dataset", "callback", *OTHERS)],
 )
 def test_every_file_trains_two_steps(here: Path, group: str, choice: str) -> None:
     word = f"{group}=[{choice}]" if group in SEVERAL else f"{group}={choice}"
