@@ -47,17 +47,33 @@ class Game(nn.Module):
         self.prior = prior
 
 
+class Rows(nn.Module):
+    """A sample shows the mean of each layer's w in a row of its image; what the linear layers make of w is not used."""
+
+    layers = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.affines = nn.ModuleList(nn.Linear(3, width) for width in (5, 6))
+
+    def forward(self, w: Tensor) -> Tensor:
+        w = w if w.ndim == 3 else w.unsqueeze(1).expand(-1, 4, -1)
+        return w.mean(2)[:, None, :, None].expand(-1, 1, -1, 4)
+
+
 class Styled(nn.Module):
-    """w = z + 1 for each of 4 layers; a sample shows the mean of each layer's w in a row of its image."""
+    """w = z + 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unused = nn.Linear(3, 3)
+        self.synthesis = Rows()
 
     def mapping(self, latent: Tensor, label: Tensor) -> Tensor:
-        return (latent + 1).unsqueeze(1).expand(-1, 4, -1)
+        return latent + 1
 
     def truncated(self, w: Tensor, psi: float) -> Tensor:
         return 1 + psi * (w - 1)
-
-    def synthesis(self, w: Tensor) -> Tensor:
-        return w.mean(2)[:, None, :, None].expand(-1, 1, -1, 4)
 
     def forward(self, latent: Tensor, label: Tensor) -> Tensor:
         return self.synthesis(self.mapping(latent, label))
@@ -154,14 +170,16 @@ def test_directions_pass_through_the_sample_itself() -> None:
     assert change[0] > 5 * change[1]
 
 
-def test_directions_of_styles_are_those_of_the_layers_that_the_generator_names() -> None:
+def test_directions_of_styles_are_those_of_the_synthesis_or_of_the_layers_that_the_generator_names() -> None:
     generator = Styled()
-    with pytest.raises(Incompatible, match="latent_layers"):
-        directions.Directions().draw(subject(generator))
-    generator.latent_layers = [nn.Linear(3, 5), nn.Linear(3, 6)]
-    assert directions.affine(generator, 3).shape == (11, 3)
+    expected = torch.cat([layer.weight for layer in generator.synthesis.affines])
+    assert torch.equal(directions.affine(generator, 3), expected)
     (sheet,) = directions.Directions(n=2, count=1, steps=3).sheets(subject(generator))
     assert sheet.samples.shape == (2, 3, 1, 4, 4)
+    generator.latent_layers = [nn.Linear(3, 2)]
+    assert directions.affine(generator, 3).shape == (2, 3)
+    with pytest.raises(Incompatible, match="latent_layers"):
+        directions.Directions().draw(subject(nn.Identity()))
 
 
 def test_an_entry_in_chunks_counts_with_the_chunk_that_enters_first() -> None:
@@ -200,6 +218,8 @@ def test_truncation_by_bound_by_psi_and_not_at_all() -> None:
     z, y = torch.randn(5, 3), torch.zeros(5, dtype=torch.int64)
     whole, half = Styled()(z, y), styles.truncate(game, Styled(), 0.5)(z, y)
     torch.testing.assert_close(half - 1, (whole - 1) / 2)
+    styled = subject(styles.truncate(game, Styled(), 0.5))
+    assert len(list(mix.Mix(n=2).sheets(styled))) == len(list(directions.Directions(n=1, count=1).sheets(styled))) == 1
 
 
 def test_truncation_on_the_command_line(plain: Path) -> None:

@@ -20,17 +20,20 @@ MANY = 1024  # latents that tell how far apart they lie along a direction
 
 
 def latent_layers(generator: Any) -> Sequence[nn.Module]:
-    """The layers that meet the latent first: those that `generator.latent_layers` names, else the first linear one."""
+    """The layers that meet the latent first, or w: those that `generator.latent_layers` names, or else the first
+    linear one; all linear ones of the synthesis of a generator with styles."""
     if hasattr(generator, "latent_layers"):
         named: Sequence[nn.Module] = generator.latent_layers
         return named
-    linear = [layer for layer in generator.modules() if isinstance(layer, nn.Linear)]
-    if not linear or is_styled(generator):
+    styled = is_styled(generator)
+    inside = generator.synthesis if styled else generator
+    linear = [layer for layer in inside.modules() if isinstance(layer, nn.Linear)]
+    if not linear:
         raise Incompatible(
             "mode=directions: this generator does not tell which layers meet the latent first\n"
             "  give it an attribute `latent_layers`, a list of modules with `weight` [out, in]"
         )
-    return linear[:1]
+    return linear if styled else linear[:1]
 
 
 def affine(generator: nn.Module, width: int) -> Tensor:

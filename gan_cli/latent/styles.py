@@ -1,4 +1,7 @@
-"""Generators of two parts: `mapping(latent, label) -> w`, `[N, W]` or `[N, L, W]`, and `synthesis(w) -> samples`."""
+"""Generators of two modules: `mapping(latent, label) -> w`, `[N, W]` or `[N, L, W]`, and `synthesis(w) -> samples`.
+
+The synthesis says in `layers` how many of them read a style, L.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
-
-from gan_cli.types import Incompatible
 
 
 def is_styled(generator: nn.Module) -> bool:
@@ -36,20 +37,15 @@ class TruncatedStyles(nn.Module):
         self.generator = generator
         self.psi = psi
         self.classes = int(getattr(generator, "classes", 0))
-        for name in ("latent_layers", "styles"):  # what else a generator tells about itself
-            if hasattr(generator, name):
-                setattr(self, name, getattr(generator, name))
+        self.synthesis = generator.synthesis
 
     def mapping(self, latent: Tensor, label: Tensor) -> Tensor:
         w: Tensor = self.generator.truncated(self.generator.mapping(latent, label), self.psi)
         return w
 
-    def synthesis(self, w: Tensor) -> Tensor:
-        samples: Tensor = self.generator.synthesis(w)
-        return samples
-
     def forward(self, latent: Tensor, label: Tensor) -> Tensor:
-        return self.synthesis(self.mapping(latent, label))
+        samples: Tensor = self.synthesis(self.mapping(latent, label))
+        return samples
 
 
 def truncate(game: Any, generator: nn.Module, amount: float) -> nn.Module:
@@ -68,9 +64,5 @@ def truncate(game: Any, generator: nn.Module, amount: float) -> nn.Module:
 
 
 def layered(generator: Any, w: Tensor) -> Tensor:
-    """One w a layer, `[N, L, W]`. Raises Incompatible when the generator does not tell how many layers take one."""
-    if w.ndim == 3:
-        return w
-    if not hasattr(generator, "styles"):
-        raise Incompatible("this generator does not say how many layers take a style\n  it needs an attribute `styles`")
-    return w.unsqueeze(1).expand(-1, int(generator.styles), -1)
+    """One w a layer of the synthesis, `[N, L, W]`."""
+    return w if w.ndim == 3 else w.unsqueeze(1).expand(-1, generator.synthesis.layers, -1)
