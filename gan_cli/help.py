@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 SETTING = re.compile(r"^([a-z_]+): *(.*?)(?: +# *(.*))?$")
-COMMAND_GROUPS = {"sample": ()}  # commands without groups; the others show those of their defaults list
 COMPARE = """\
 gan compare: runs, sweeps and evaluation files side by side
 
@@ -55,6 +54,17 @@ def settings(text: str) -> list[tuple[str, str, str]]:
     return [(m[1], m[2], m[3] or "") for m in rows if m and m[1] not in hidden]
 
 
+def modes(folder: Path) -> list[str]:
+    """What each choice of `mode` draws, and the settings of its own."""
+    lines = []
+    for path in sorted((folder / "mode").glob("*.yaml")):
+        text = path.read_text()
+        own = [f"mode.{name}={value}" for name, value, _ in settings(text) if name not in ("_target_", "n")]
+        lines.append(f"  {path.stem:<12} {text.splitlines()[0].lstrip('# ')}")
+        lines += [f"  {'':<12} {' '.join(own)}"] if own else []
+    return lines
+
+
 def extra_folders(words: Sequence[str]) -> list[Path]:
     """The folders that --config-dir names."""
     named = [words[i + 1] for i, word in enumerate(words[:-1]) if word in ("--config-dir", "-cd")]
@@ -75,7 +85,7 @@ def show(command: str, words: Sequence[str]) -> None:
     for extra in extra_folders(words):
         for group, names in groups(extra).items():
             available[group] = sorted({*available.get(group, []), *names})
-    shown = [g for g in chosen if g in available and g in COMMAND_GROUPS.get(command, tuple(chosen))]
+    shown = [g for g in chosen if g in available]
     if shown:
         lines.append("Choices (group=choice; several in brackets: 'penalty=[r1,gradient_penalty]'):")
     for group in shown:
@@ -84,6 +94,8 @@ def show(command: str, words: Sequence[str]) -> None:
         lines += [f"  {'':<10} {more}" for more in body[1:]]
         if chosen[group] not in ("", "null"):
             lines.append(f"  {'':<10} default: {chosen[group]}")
+    if "mode" in shown:
+        lines += ["", "Modes, and their own settings:", *modes(folder)]
     lines += ["", "Settings (key=value):"]
     lines += [f"  {f'{name}={value}':<24} {comment}".rstrip() for name, value, comment in settings(text)]
     if command == "train":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -88,4 +89,12 @@ def save(pixels: Tensor, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     array = pixels.permute(1, 2, 0).contiguous().numpy()
     Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array).save(path)
+    return path
+
+
+def save_film(frames: Sequence[Tensor], path: Path, milliseconds: int = 80) -> Path:
+    """Writes uint8 pictures `[3, H, W]` of one size as an animated WebP (without loss) or GIF that repeats for ever."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    first, *rest = (Image.fromarray(frame.permute(1, 2, 0).contiguous().numpy()) for frame in frames)
+    first.save(path, save_all=True, append_images=rest, duration=milliseconds, loop=0, lossless=True)
     return path

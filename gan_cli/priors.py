@@ -17,6 +17,9 @@ class Normal(Prior):
     def forward(self, batch: Batch) -> Tensor:
         return torch.randn(len(batch), self.latent_dim, device=batch.label.device)
 
+    def truncated(self, bound: float) -> Prior:
+        return Truncated(self.latent_dim, bound)
+
 
 class Uniform(Prior):
     """z ~ U(-1, 1) in every coordinate."""
@@ -42,8 +45,9 @@ class Truncated(Normal):
         return (math.sqrt(2) * torch.erfinv(uniform * tail)).float().clamp(-self.bound, self.bound)
 
 
-class Spherical(Normal):
+class Spherical(Prior):
     """z uniform on the sphere of radius √Z, where N(0, I) has nearly all its mass (White 2016, arXiv 1609.04468)."""
 
     def forward(self, batch: Batch) -> Tensor:
-        return math.sqrt(self.latent_dim) * F.normalize(super().forward(batch), dim=1)
+        normal = torch.randn(len(batch), self.latent_dim, device=batch.label.device)
+        return math.sqrt(self.latent_dim) * F.normalize(normal, dim=1)

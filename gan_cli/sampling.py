@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from gan_cli import rng
-from gan_cli.types import Batch, Game
+from gan_cli.types import Batch, Game, Prior
 
 # Samples are always computed in blocks of this many, whatever is asked for: not even the rounding of a matrix
 # product, which may depend on the number of rows, then depends on how many samples were wanted.
@@ -24,6 +25,14 @@ def on_demand(generator: nn.Module) -> int:
 def in_turn(generator: nn.Module, classes: Sequence[int] = ()) -> Tensor:
     """The labels that samples take in turn: the classes asked for, all of them, or 0 where labels say nothing."""
     return torch.tensor(list(classes) or range(max(1, on_demand(generator))))
+
+
+@contextmanager
+def seeded(device: torch.device, *parts: int | str) -> Iterator[None]:
+    """Random numbers that depend on `parts` alone; global random state is kept."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(rng.mix(*parts))
+        yield
 
 
 def _labels(turn: Tensor, block: int, device: torch.device) -> Tensor:
@@ -45,8 +54,7 @@ def blocks(
     try:
         for block in range(-(-n // BLOCK)):
             label = _labels(turn, block, device)
-            with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-                torch.manual_seed(rng.mix(seed, "samples", block))
+            with seeded(device, seed, "samples", block):
                 samples = game.sample(generator, Batch(label))
             left = n - block * BLOCK
             yield samples[:left], label[:left]
@@ -93,6 +101,32 @@ def standing_statistics(game: Game, generator: nn.Module, seed: int, passes: int
 
 
 @torch.no_grad()
+def latents(prior: Prior, turn: Tensor, seed: int, n: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The latents `[n, Z]` and labels `[n]` from which `blocks` draws samples 0 ... n - 1, labels taken in `turn`."""
+    drawn, labels = [], []
+    for block in range(-(-n // BLOCK)):
+        labels.append(_labels(turn, block, device))
+        with seeded(device, seed, "samples", block):
+            drawn.append(prior.sample(Batch(labels[-1])))
+    return torch.cat(drawn)[:n], torch.cat(labels)[:n]
+
+
+@torch.no_grad()
+def in_blocks(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+    """`function` of inputs that have one row a sample, on the CPU, computed in blocks of exactly `BLOCK` rows.
+
+    What a network draws for itself is the same in every block.
+    """
+    n = len(inputs[0])
+    rows = torch.arange(n + -n % BLOCK, device=inputs[0].device) % n
+    outputs = []
+    for index in rows.split(BLOCK):
+        with seeded(index.device, "in blocks"):
+            outputs.append(function(*(values[index] for values in inputs)).cpu())
+    return torch.cat(outputs)[:n]
+
+
+@torch.no_grad()
 def steps_along_paths(
     game: Game, generator: nn.Module, seed: int, n: int, epsilon: float, device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor]]:
@@ -103,8 +137,7 @@ def steps_along_paths(
     prior: Callable[[Batch], Tensor] = game.prior  # type: ignore[attr-defined]
     turn = in_turn(generator)
     for block in range(-(-n // BLOCK)):
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(rng.mix(seed, "paths", block))
+        with seeded(device, seed, "paths", block):
             batch = Batch(_labels(turn, block, device))
             start, end = prior(batch), prior(batch)
             t = torch.rand(BLOCK, 1, device=device)

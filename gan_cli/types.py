@@ -220,6 +220,13 @@ class Prior(nn.Module, ABC):
         latent: Tensor = self(batch)
         return latent
 
+    def truncated(self, bound: float) -> Prior:
+        """This prior without its tails beyond `bound`. Raises Incompatible when it has none."""
+        raise Incompatible(
+            f"truncation={bound}: {type(self).__name__} latents have no tails to cut\n"
+            "  leave it out, or train with prior=normal"
+        )
+
 
 @runtime_checkable
 class Scheduled(Protocol):

@@ -37,7 +37,14 @@ SMALL_PROGRESSIVE = {
     "stylegan": ("model=stylegan", *SMALL_STYLED),
     "stylegan2": ("model=stylegan2", *SMALL_STYLED),
 }
-SMALL = {"mlp": SMALL_MLP, "dcgan": SMALL_DCGAN, **SMALL_RESIDUAL, **SMALL_PROGRESSIVE}  # by the name of the model
+SMALL_R3GAN = ("model=r3gan", "model.latent_dim=4", "model.width=8", "model.blocks=1")
+SMALL = {
+    "mlp": SMALL_MLP,
+    "r3gan": SMALL_R3GAN,
+    "dcgan": SMALL_DCGAN,
+    **SMALL_RESIDUAL,
+    **SMALL_PROGRESSIVE,
+}  # by the name of the model
 QUIET = ("callback=[history,checkpoints]", "trainer.log_every=2", "trainer.device=cpu")
 
 

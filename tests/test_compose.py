@@ -6,24 +6,27 @@ from pathlib import Path
 
 import pytest
 
-from conftest import CONF, QUIET, SMALL, SMALL_DCGAN, SMALL_MLP, SMALL_RESIDUAL, words
+from conftest import CONF, QUIET, SMALL, SMALL_DCGAN, SMALL_MLP, SMALL_R3GAN, SMALL_RESIDUAL, words
 from gan_cli import train
 from gan_cli.config import build, compose, trust
 from gan_cli.config.errors import ConfigError
 from gan_cli.files import read_json_lines
 
 GROUPS = compose.config_groups(CONF)
-MEASURING = ("detector", "metrics", "preset")  # tests/test_evaluation.py
+OTHERS = ("detector", "metrics", "preset", "mode")  # tests/test_evaluation.py, tests/test_latent.py
 EMBEDDED = ("digits", "ring", "grid", "swiss_roll")
 SEVERAL = ("penalty", "auxiliary", "augment")  # groups of which several may be chosen
 LOSSES = GROUPS["loss"]
 # Experiments that are made for other machines, on data that are here.
-SHRUNK = {"stylegan2_cifar10": ("dataset=digits", *SMALL["stylegan2"], "dataset.batch_size=4")}
+SHRUNK = {
+    "stylegan2_cifar10": ("dataset=digits", *SMALL["stylegan2"], "dataset.batch_size=4"),
+    "r3gan_cifar10": ("dataset=digits", *SMALL_R3GAN, "dataset.batch_size=4", "trainer.precision=float32"),
+}
 
 
 @pytest.mark.parametrize(
     ("group", "choice"),
-    [(g, c) for g, cs in GROUPS.items() for c in cs if g not in ("experiment", "dataset", "callback", *MEASURING)],
+    [(g, c) for g, cs in GROUPS.items() for c in cs if g not in ("experiment", "dataset", "callback", *OTHERS)],
 )
 def test_every_file_trains_two_steps(here: Path, group: str, choice: str) -> None:
     word = f"{group}=[{choice}]" if group in SEVERAL else f"{group}={choice}"
@@ -56,7 +59,7 @@ def test_every_experiment_trains_two_steps(here: Path, choice: str) -> None:
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("model", ["mlp", "dcgan"])
+@pytest.mark.parametrize("model", ["mlp", "dcgan", "r3gan"])
 def test_every_loss_with_every_model_on_images(here: Path, loss: str, model: str) -> None:
     result = train(*words(f"loss={loss}", model=SMALL[model]))
     (row,) = read_json_lines(result.folder / "metrics.jsonl")
@@ -85,6 +88,12 @@ def test_a_loss_brings_its_papers_companions_and_the_user_wins() -> None:
     assert config["optimizer"]["_target_"] == "torch.optim.SGD"
     assert (config["game"]["critic_steps"], list(config["penalty"])) == (2, ["r1"])
     assert config["model"]["discriminator"]["norm"] == "none"
+
+
+@pytest.mark.parametrize("conditioning", GROUPS["conditioning"])
+def test_every_conditioning_with_every_model(here: Path, conditioning: str) -> None:
+    for model in (SMALL_MLP, *SMALL.values()):
+        assert train(*words(f"conditioning={conditioning}", model=model)).step == 2
 
 
 def test_colour_and_odd_sides_need_no_preset(here: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "gan_cli"
 LEAVES = (
     *("losses", "penalties", "auxiliaries", "priors", "ramps", "warps", "augment", "networks"),
-    *("metrics", "games", "data", "training"),
+    *("metrics", "games", "data", "training", "latent"),
 )
 # The layers from the top: a module may import from its own layer and from those below it.
 LAYERS = (
@@ -20,7 +20,7 @@ LAYERS = (
     ("restore", "session"),
     ("config",),
     ("callbacks",),
-    ("training", "runs", "metrics", "sampling", "pictures"),
+    ("training", "runs", "metrics", "sampling", "pictures", "drawings", "latent"),
     ("games", "data"),
     ("losses", "penalties", "auxiliaries", "priors", "augment", "networks"),
     ("types", "ramps", "warps", "rng", "files", "console"),

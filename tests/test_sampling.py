@@ -69,7 +69,7 @@ def test_a_checkpoint_alone_is_enough(convolutional: Path, here: Path, gan: Shel
     (here / "model.pt").write_bytes((convolutional / "checkpoints" / "last.pt").read_bytes())
     done = gan("sample", "model.pt", "n=16", "seed=3")
     assert done.returncode == 0, done.stderr
-    assert (here / "model-seed3-n16.png").exists()
+    assert (here / "model-sample-seed3-n16.png").exists()
     assert torch.equal(sample(here / "model.pt", "n=5"), sample(convolutional, "n=5"))
 
 

@@ -1,10 +1,10 @@
-"""gan sample: a grid, a folder of images, or an array, from a run or a checkpoint alone."""
+"""gan sample: samples, and what a generator has learned, from a run or a checkpoint alone."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,11 +19,11 @@ from gan_cli.config.schema import validated
 if TYPE_CHECKING:
     from torch import Tensor
 
-Pieces = Iterable[tuple["Tensor", "Tensor"]]  # samples and their labels
+    from gan_cli.drawings import Drawing
+    from gan_cli.latent import Mode, Subject
+    from gan_cli.restore import Restored
 
 log = logging.getLogger(__name__)
-
-LARGEST_GRID = 4096
 
 
 class Request(BaseModel):
@@ -32,13 +32,15 @@ class Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     checkpoint: str
-    n: Annotated[int, Field(ge=1)]
+    n: Annotated[int, Field(ge=1)] | None
     seed: Annotated[int, Field(ge=0)]
     ema: bool
     out: str | None
     device: str
     classes: str | int | list[int] | None = None
     standing_statistics: Annotated[int, Field(ge=0)] = 0
+    truncation: Annotated[float, Field(gt=0)] | None = None
+    mode: dict[str, Any]
 
     @field_validator("classes")
     @classmethod
@@ -48,7 +50,7 @@ class Request(BaseModel):
 
 
 def chosen_classes(classes: str | int | list[int] | None) -> list[int]:
-    """`7`, `0..9`, `1,3,5` or a list as a list. Raises ValueError for anything else."""
+    """`7`, `0..9`, "1,3,5" or a list as a list. Raises ValueError for anything else."""
     if isinstance(classes, list):
         return classes
     chosen: list[int] = []
@@ -64,18 +66,19 @@ def sample(source: str | Path, *overrides: str) -> Tensor:
     """Samples of a run or checkpoint: `sample("outputs/train/<run>", "n=64", "seed=7")`.
 
     Returns:
-        Images float `[n, C, H, W]` in [-1, 1], or points `[n, 2]`. Nothing is written, unless `out=...` is given.
+        Images float `[n, C, H, W]` in [-1, 1], or points `[n, 2]`; `[rows, columns, ...]` of a mode that lays them out.
+        Nothing is written, unless `out=...` is given.
     """
-    import torch
-
     config = compose.compose("sample", [f"checkpoint={compose.quote(str(source))}", *overrides]).config
     request = validated(Request, config)
-    _, pieces = _blocks(request)
-    pairs = [(samples.cpu(), label.cpu()) for samples, label in pieces]
-    samples = torch.cat([samples for samples, _ in pairs])
-    if request.out:
-        _write(pairs, request.n, Path(request.out), points=samples.ndim == 2)
-    return samples
+    _, _, drawing = _drawing(request)
+    with _friendly(request.out):
+        if request.out is None:
+            return drawing.samples()
+        drawing.check(Path(request.out))
+        samples = drawing.samples()
+        drawing.write(Path(request.out))
+        return samples
 
 
 def main(words: Sequence[str]) -> None:
@@ -87,96 +90,91 @@ def main(words: Sequence[str]) -> None:
 def _job(config: DictConfig) -> None:
     console.set_up()
     request = validated(Request, compose.plain(config))
-    restored, pieces = _blocks(request)
-    points = not restored.config["dataset"]["resolution"]
+    restored, mode, drawing = _drawing(request)
+    draws = f"seed{request.seed}-n{mode.n}.png"
     if request.out is not None:
         out = Path(request.out)
     elif restored.run is not None:
-        out = restored.run.samples / f"sample-step{restored.step:09d}-seed{request.seed}-n{request.n}.png"
+        out = restored.run.samples / f"{mode.name}-step{restored.step:09d}-{draws}"
     else:
-        out = Path(f"{restored.path.stem}-seed{request.seed}-n{request.n}.png")
-    _write(pieces, request.n, out, points)
-    log.info("%d samples of step %d are in %s", request.n, restored.step, out)
+        out = Path(f"{restored.path.stem}-{mode.name}-{draws}")
+    with _friendly(str(out)):
+        written = drawing.write(out)
+    log.info("%s of step %d: %s", mode.title, restored.step, ", ".join(map(str, written)))
     log.info("  gan eval %s", request.checkpoint)
 
 
-def _blocks(request: Request) -> tuple[Any, Pieces]:
+def _drawing(request: Request) -> tuple[Restored, Mode, Drawing]:
     from gan_cli import sampling
+    from gan_cli.latent.styles import truncate
     from gan_cli.restore import restore
     from gan_cli.training.runtime import fix_algorithms, pick_device
 
+    mode = _mode(request)
     try:
         device = pick_device(request.device)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     fix_algorithms()
     restored = restore(request.checkpoint, request.ema, device)
+    classes = _known_classes(request, restored)
+    with _friendly():
+        generator = restored.generator
+        if request.truncation is not None:
+            generator = truncate(restored.game, generator, request.truncation)
+        if request.standing_statistics:
+            passes = request.standing_statistics
+            sampling.standing_statistics(restored.game, generator, request.seed, passes, device)
+        return restored, mode, mode.draw(_subject(request, restored, generator, classes, device))
+
+
+def _mode(request: Request) -> Mode:
+    """The object that conf/mode/ describes; `n` is its own unless the user says otherwise."""
+    from gan_cli.config import build, trust
+
+    node = request.mode if request.n is None else {**request.mode, "n": request.n}
+    problems = build.check_part("mode", node, trust.for_runs())
+    if problems:
+        raise ConfigError(*problems)
+    mode: Mode = build.make("mode", node)
+    return mode
+
+
+def _known_classes(request: Request, restored: Restored) -> tuple[int, ...]:
+    from gan_cli import sampling
+
     classes, known = chosen_classes(request.classes), sampling.on_demand(restored.generator)
     if classes and not known:
         remedy = "train with conditioning=concat, projection or acgan on labelled data"
         raise ConfigError(two_lines("classes=: this generator draws no classes on demand", remedy))
     if classes and max(classes) >= known:
         raise ConfigError(two_lines(f"classes={request.classes}: there is no such class", f"it knows 0..{known - 1}"))
-    if request.standing_statistics:
-        passes = request.standing_statistics
-        try:
-            sampling.standing_statistics(restored.game, restored.generator, request.seed, passes, device)
-        except ValueError as error:
-            raise ConfigError(two_lines(f"standing_statistics={passes}", str(error))) from error
-    return restored, sampling.blocks(restored.game, restored.generator, request.seed, request.n, device, classes)
+    return tuple(classes)
 
 
-def _write(pieces: Any, n: int, out: Path, points: bool) -> None:
-    writers: Mapping[str, Callable[..., None]] = {".png": _write_grid, ".npz": _write_arrays, "": _write_folder}
-    if out.suffix not in writers:
-        raise ConfigError(two_lines(f"out={out}: cannot write {out.suffix}", "use x.png, x.npz, or a folder's name"))
-    if out.suffix == ".png" and n > LARGEST_GRID and not points:
-        raise ConfigError(two_lines(f"a grid of {n} images is too large", "use out=FOLDER or out=x.npz"))
-    if out.suffix == "" and points:
-        raise ConfigError(
-            two_lines(f"out={out}: points are no image files", "use out=x.png (a scatter plot) or out=x.npz")
-        )
+def _subject(request: Request, restored: Restored, generator: Any, classes: tuple[int, ...], device: Any) -> Subject:
+    from gan_cli.config import build, trust
+    from gan_cli.latent import Subject
+
+    dataset = restored.config["dataset"]
+
+    def data() -> Any:
+        problems = build.check_part("dataset", dataset, trust.for_checkpoints())
+        if problems:
+            raise ConfigError(*problems)
+        return build.data(restored.config)
+
+    return Subject(restored.game, generator, request.seed, device, classes, not dataset["resolution"], data)
+
+
+@contextmanager
+def _friendly(out: str | None = None) -> Iterator[None]:
+    """Errors of a mode, of the data and of the disk as problems of the request."""
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        writers[out.suffix](pieces, n, out, points)
+        yield
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
     except OSError as error:
         raise ConfigError(two_lines(f"out={out} cannot be written", str(error))) from error
-
-
-def _write_grid(pieces: Pieces, n: int, out: Path, points: bool) -> None:
-    import torch
-
-    from gan_cli import pictures
-
-    samples, labels = zip(*((samples.cpu(), label.cpu()) for samples, label in pieces), strict=True)
-    pictures.save(pictures.draw(torch.cat(samples), torch.cat(labels)), out)
-
-
-def _write_arrays(pieces: Pieces, n: int, out: Path, points: bool) -> None:
-    """`arr_0`: uint8 [n, H, W, C] as other tools read it, or float32 points [n, 2]; `labels`: int64 [n]."""
-    import numpy as np
-
-    from gan_cli import pictures
-
-    values, labels = [], []
-    for samples, label in pieces:
-        values.append((samples.float() if points else pictures.to_uint8(samples).permute(0, 2, 3, 1)).cpu().numpy())
-        labels.append(label.cpu().numpy())
-    scratch = out.with_name(f".{out.name}.tmp.npz")
-    np.savez(scratch, arr_0=np.concatenate(values), labels=np.concatenate(labels))
-    scratch.replace(out)
-
-
-def _write_folder(pieces: Pieces, n: int, out: Path, points: bool) -> None:
-    """One PNG an image, named by its index."""
-    from gan_cli import pictures
-
-    out.mkdir(parents=True, exist_ok=True)
-    digits = max(5, len(str(n - 1)))
-    start = 0
-    with ThreadPoolExecutor() as pool:
-        for samples, _ in pieces:
-            pixels = pictures.to_uint8(samples).cpu()
-            paths = [out / f"{start + i:0{digits}d}.png" for i in range(len(pixels))]
-            list(pool.map(pictures.save, pixels, paths))
-            start += len(pixels)

@@ -16,8 +16,8 @@ from typing import Any
 
 # What a game is made of.
 MODEL = ("games", "losses", "penalties", "auxiliaries", "priors", "ramps", "augment", "networks")
-# What a run needs besides.
-RUN = (*MODEL, "data", "callbacks", "metrics", "training.schedules", "training.trainer")
+# What a run, its evaluation and its samples need besides.
+RUN = (*MODEL, "data", "callbacks", "metrics", "latent", "training.schedules", "training.trainer")
 
 ENVIRONMENT = "GAN_TRUST"  # modules of the user's own, comma-separated
 COMMAND_LINE = "_GAN_TRUST_COMMAND_LINE"  # the same, from `trust=...`; inherited by worker processes

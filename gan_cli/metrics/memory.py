@@ -13,10 +13,10 @@ from gan_cli.metrics.prdc import CHUNK, radii, squared_distances
 from gan_cli.types import PositiveInt
 
 
-def nearest(fake: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
-    """The squared distance `[m]` from each fake to its nearest real sample, and which one it is."""
+def nearest(fake: Tensor, real: Tensor, k: int = 1) -> tuple[Tensor, Tensor]:
+    """The squared distances `[m, k]` from each fake to its nearest real samples, and which ones they are."""
     square = real.square().sum(1)
-    found = [squared_distances(piece, real, square).min(1) for piece in fake.split(CHUNK)]
+    found = [squared_distances(piece, real, square).topk(k, largest=False) for piece in fake.split(CHUNK)]
     return torch.cat([f.values for f in found]), torch.cat([f.indices for f in found])
 
 
@@ -41,7 +41,7 @@ class Memorisation:
             raise NotMeasurable("authentic needs at least two training samples")
         centre = real.rows.mean(0)
         x, y = fake.rows - centre, real.rows - centre
-        distance, index = nearest(x, y)
+        distance, index = (found.squeeze(1) for found in nearest(x, y))
         authentic = (distance > radii(y, 1)[index]).double()
         if fake.row_images is not None and real.row_images is not None:
             closest = distance.argsort()[: self.pairs]

@@ -118,6 +118,20 @@ class ProjectionHead(Head):
         return Judgement(logits + (self.embedding(label) * features).sum(1))
 
 
+class BilinearHead(nn.Module):
+    """logit = <W φ, embedding(y)>: nothing is said without the label (R3GAN, arXiv 2501.05441, as published)."""
+
+    def __init__(self, features: int, wrap: Wrap, classes: int) -> None:
+        super().__init__()
+        self.linear = wrap(nn.Linear(features, features, bias=False))
+        embedding = nn.Embedding(classes, features)
+        nn.init.normal_(embedding.weight, 0.0, (features * classes) ** -0.5)
+        self.embedding = wrap(embedding)
+
+    def forward(self, features: Tensor, label: Tensor) -> Judgement:
+        return Judgement((self.linear(features) * self.embedding(label)).sum(1))
+
+
 class ClassHead(Head):
     """One logit, and beside it one for each class (AC-GAN, arXiv 1610.09585)."""
 
@@ -181,7 +195,7 @@ class DiscriminatorConditioning:
         """What stands between a sample of `shape` and the first layer."""
         return Input(Unread(nn.Identity()), shape[0])
 
-    def head(self, features: int, wrap: Wrap) -> Head:
+    def head(self, features: int, wrap: Wrap) -> nn.Module:
         """What turns the last features into a judgement; `wrap` goes around every layer with weights."""
         return Head(features, wrap)
 
@@ -211,6 +225,18 @@ class Projection(DiscriminatorConditioning):
 
     def head(self, features: int, wrap: Wrap) -> Head:
         return ProjectionHead(features, wrap, self.classes)
+
+
+class Bilinear(DiscriminatorConditioning):
+    """A head whose logit is a bilinear form of the features and an embedding of the label."""
+
+    reads_labels = True
+
+    def __init__(self, classes: NonNegativeInt) -> None:
+        self.classes = checked_classes(classes, "bilinear")
+
+    def head(self, features: int, wrap: Wrap) -> nn.Module:
+        return BilinearHead(features, wrap, self.classes)
 
 
 class AuxiliaryClassifier(DiscriminatorConditioning):

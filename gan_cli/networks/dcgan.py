@@ -15,20 +15,20 @@ from gan_cli.networks.minibatch import MINIBATCH
 from gan_cli.types import DiscriminatorOutput, Fraction, Incompatible, PositiveInt, sample_shape
 
 
-def halvings(resolution: int | Sequence[int]) -> tuple[int, tuple[int, int]]:
-    """How often the sides halve until the shorter one is 4, and the map that is left.
+def halvings(resolution: int | Sequence[int], model: str = "dcgan") -> tuple[int, tuple[int, int]]:
+    """How often the sides halve until the shorter one is 4, and the map that is left; `model` is who asks.
 
     Raises:
         Incompatible: The data are not images, or a side does not halve evenly down to 4.
     """
     shape = sample_shape(1, resolution)
     if len(shape) != 3:
-        raise Incompatible("model=dcgan draws images, and this data set has points: use model=mlp")
+        raise Incompatible(f"model={model} draws images, and this data set has points: use model=mlp")
     height, width = shape[1:]
     count = (min(height, width) // 4).bit_length() - 1
     if count < 2 or min(height, width) != 4 << count or max(height, width) % (1 << count):
         raise Incompatible(
-            f"model=dcgan halves images down to a side of 4, and {height} x {width} does not: "
+            f"model={model} halves images down to a side of 4, and {height} x {width} does not: "
             "use dataset.resolution=16, 32, 64, ... (the images are fitted to it), or model=mlp"
         )
     return count, (height >> count, width >> count)

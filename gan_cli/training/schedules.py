@@ -22,22 +22,25 @@ class Constant:
 
 
 class Linear:
-    """From 1 at `start` of the run in a straight line to `final` at its end."""
+    """From 1 at `start` of the run in a straight line to `final` at `end` of it; both are fractions of the run."""
 
-    def __init__(self, start: Fraction = 0.0, final: Fraction = 0.0) -> None:
+    def __init__(self, start: Fraction = 0.0, final: Fraction = 0.0, end: Fraction = 1.0) -> None:
+        if end < start:
+            raise ValueError(f"schedule.end={end} is before schedule.start={start}: set it to {start} or more")
         self.start = start
         self.final = final
+        self.end = end
 
     def __call__(self, progress: float) -> float:
-        done = max(0.0, progress - self.start) / max(1 - self.start, 1e-12)
+        done = max(0.0, progress - self.start) / max(self.end - self.start, 1e-12)
         return 1 + (self.final - 1) * min(done, 1.0)
 
 
 class Cosine:
-    """From 1 at `start` of the run along half a cosine to `final` at its end."""
+    """From 1 at `start` of the run along half a cosine to `final` at `end` of it; both are fractions of the run."""
 
-    def __init__(self, start: Fraction = 0.0, final: Fraction = 0.0) -> None:
-        self.line = Linear(start, 0.0)
+    def __init__(self, start: Fraction = 0.0, final: Fraction = 0.0, end: Fraction = 1.0) -> None:
+        self.line = Linear(start, 0.0, end)
         self.final = final
 
     def __call__(self, progress: float) -> float:

@@ -73,6 +73,7 @@ def test_ema_rampup_and_plain_copy() -> None:
         (Linear(), (1, 0.75, 0.5, 0)),
         (Linear(start=0.5, final=0.2), (1, 1, 1, 0.2)),
         (Cosine(), (1, (2 + 2**0.5) / 4, 0.5, 0)),
+        (Linear(end=0.5), (1, 0.5, 0, 0)),
         (Cosine(final=0.5), (1, 0.5 + 0.5 * (2 + 2**0.5) / 4, 0.75, 0.5)),
     ],
 )

@@ -1,0 +1,177 @@
+"""What `gan sample` draws, and the files that it can be written to."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gan_cli import pictures
+
+LARGEST_GRID = 4096
+Writer = Callable[[Path], list[Path]]
+
+
+def _stored(samples: Tensor, points: bool) -> np.ndarray:
+    """Images as uint8 `[..., H, W, C]`, as other tools read them; points as float32."""
+    stored = samples.float() if points else pictures.to_uint8(samples).movedim(-3, -1)
+    return stored.cpu().numpy()
+
+
+def _save_arrays(out: Path, arrays: Mapping[str, np.ndarray]) -> list[Path]:
+    scratch = out.with_name(f".{out.name}.tmp.npz")
+    np.savez(scratch, **arrays)  # type: ignore[arg-type]
+    scratch.replace(out)
+    return [out]
+
+
+class Drawing(ABC):
+    """Samples that are computed when they are written or asked for."""
+
+    @abstractmethod
+    def samples(self) -> Tensor:
+        """All samples as one tensor on the CPU."""
+
+    @abstractmethod
+    def writers(self) -> Mapping[str, Writer]:
+        """What writes a file, by its ending; the empty one is a folder."""
+
+    def check(self, out: Path) -> None:
+        """Raises ValueError, in two lines, when this cannot be written to `out`."""
+        if out.suffix not in self.writers():
+            endings = [f"x{ending}" if ending else "a folder's name" for ending in self.writers()]
+            raise ValueError(f"out={out}: cannot write {out.suffix or 'a folder'}\n  use {' or '.join(endings)}")
+
+    def write(self, out: Path) -> list[Path]:
+        """Writes what its ending says and returns the files. Raises ValueError as `check` does, and OSError."""
+        self.check(out)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        return self.writers()[out.suffix](out)
+
+
+class Stream(Drawing):
+    """Any number of single samples, in pieces: `(samples [<= 64, ...], label)`."""
+
+    def __init__(self, pieces: Iterable[tuple[Tensor, Tensor]], n: int, points: bool) -> None:
+        self.pieces: Iterable[tuple[Tensor, Tensor]] = pieces
+        self.n = n
+        self.points = points
+
+    def samples(self) -> Tensor:
+        """`[n, C, H, W]` or `[n, 2]`; they are kept, so that they can be written too."""
+        self.pieces = [(samples.cpu(), label.cpu()) for samples, label in self.pieces]
+        return torch.cat([samples for samples, _ in self.pieces])
+
+    def writers(self) -> Mapping[str, Writer]:
+        return {".png": self._grid, ".npz": self._arrays, "": self._folder}
+
+    def check(self, out: Path) -> None:
+        super().check(out)
+        if out.suffix == ".png" and self.n > LARGEST_GRID and not self.points:
+            raise ValueError(f"a grid of {self.n} images is too large\n  use out=FOLDER or out=x.npz")
+        if out.suffix == "" and self.points:
+            raise ValueError(f"out={out}: points are no image files\n  use out=x.png (a scatter plot) or out=x.npz")
+
+    def _grid(self, out: Path) -> list[Path]:
+        samples = self.samples()
+        return [pictures.save(pictures.draw(samples, torch.cat([label for _, label in self.pieces])), out)]
+
+    def _arrays(self, out: Path) -> list[Path]:
+        """`arr_0`: uint8 [n, H, W, C], or float32 points [n, 2]; `labels`: int64 [n]."""
+        values, labels = [], []
+        for samples, label in self.pieces:
+            values.append(_stored(samples, self.points))
+            labels.append(label.cpu().numpy())
+        return _save_arrays(out, {"arr_0": np.concatenate(values), "labels": np.concatenate(labels)})
+
+    def _folder(self, out: Path) -> list[Path]:
+        """One PNG an image, named by its index."""
+        out.mkdir(parents=True, exist_ok=True)
+        digits = max(5, len(str(self.n - 1)))
+        start = 0
+        with ThreadPoolExecutor() as pool:
+            for samples, _ in self.pieces:
+                pixels = pictures.to_uint8(samples).cpu()
+                paths = [out / f"{start + i:0{digits}d}.png" for i in range(len(pixels))]
+                list(pool.map(pictures.save, pixels, paths))
+                start += len(pixels)
+        return [out]
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Samples that belong side by side, `[rows, columns, C, H, W]` or `[rows, columns, 2]`, on the CPU."""
+
+    samples: Tensor
+    name: str = ""  # where there are several sheets
+    kept: Mapping[str, Tensor] = field(default_factory=dict)  # what else is known, written into an .npz
+
+    @property
+    def points(self) -> bool:
+        return self.samples.ndim == 3
+
+    def picture(self) -> Tensor:
+        """uint8 `[3, H', W']`."""
+        columns = self.samples.shape[1]
+        samples = self.samples.flatten(0, 1)
+        return pictures.scatter(samples) if self.points else pictures.grid(pictures.to_uint8(samples), columns)
+
+    def frames(self) -> list[Tensor]:
+        """One picture a column, of all rows. Raises ValueError for points."""
+        if self.points:
+            raise ValueError("a film needs images, and these are points\n  use out=x.png or out=x.npz")
+        return [pictures.grid(pictures.to_uint8(column)) for column in self.samples.unbind(1)]
+
+
+class Sheets(Drawing):
+    """A few sheets of samples; a file a sheet, or all in one .npz."""
+
+    def __init__(self, sheets: Iterable[Sheet]) -> None:
+        self._sheets: Iterable[Sheet] = sheets
+
+    def sheets(self) -> Sequence[Sheet]:
+        self._sheets = list(self._sheets)
+        return self._sheets
+
+    def samples(self) -> Tensor:
+        """`[rows, columns, C, H, W]`, the rows of all sheets below each other."""
+        return torch.cat([sheet.samples for sheet in self.sheets()])
+
+    def writers(self) -> Mapping[str, Writer]:
+        return {".png": self._pictures, ".npz": self._arrays}
+
+    def _named(self, out: Path) -> Iterator[tuple[Sheet, Path]]:
+        for sheet in self.sheets():
+            yield sheet, out.with_stem(f"{out.stem}-{sheet.name}") if sheet.name else out
+
+    def _kept(self) -> dict[str, np.ndarray]:
+        """What the sheets keep; where there are several sheets each array has a row a sheet."""
+        first, *others = self.sheets()
+        if not others:
+            return {name: values.numpy() for name, values in first.kept.items()}
+        return {name: torch.stack([sheet.kept[name] for sheet in self.sheets()]).numpy() for name in first.kept}
+
+    def _pictures(self, out: Path) -> list[Path]:
+        """A picture a sheet; what they keep lies beside it."""
+        written = [pictures.save(sheet.picture(), path) for sheet, path in self._named(out)]
+        return [*written, *(_save_arrays(out.with_suffix(".npz"), self._kept()) if self._kept() else [])]
+
+    def _arrays(self, out: Path) -> list[Path]:
+        """`arr_0`: uint8 [rows, columns, H, W, C] or float32 [rows, columns, 2], and what the sheets keep."""
+        return _save_arrays(out, {"arr_0": _stored(self.samples(), self.sheets()[0].points), **self._kept()})
+
+
+class Film(Sheets):
+    """Sheets whose columns follow each other in time."""
+
+    def writers(self) -> Mapping[str, Writer]:
+        return {**super().writers(), ".webp": self._film, ".gif": self._film}
+
+    def _film(self, out: Path) -> list[Path]:
+        return [pictures.save_film(sheet.frames(), path) for sheet, path in self._named(out)]

@@ -1,0 +1,62 @@
+"""What a generator has learned: each module one way through its latents, and the mode of `gan sample` for it.
+
+The functions are pure torch over generators, latents and labels; a mode adds the settings and lays the samples out.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from gan_cli import sampling
+from gan_cli.drawings import Drawing
+from gan_cli.types import Data, Prior
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A trained game, and which of its samples are meant: those of `seed`, with the labels `classes` in turn."""
+
+    game: Any  # with a prior
+    generator: nn.Module  # in evaluation mode
+    seed: int
+    device: torch.device
+    classes: tuple[int, ...]  # all of them when empty
+    points: bool
+    data: Callable[[], Data]  # reads what the run was trained on
+
+    @property
+    def prior(self) -> Prior:
+        prior: Prior = self.game.prior
+        return prior
+
+    def latents(self, n: int) -> tuple[Tensor, Tensor]:
+        """The latents `[n, Z]` and labels `[n]` of samples 0 ... n - 1 of a grid."""
+        turn = sampling.in_turn(self.generator, self.classes)
+        return sampling.latents(self.prior, turn, self.seed, n, self.device)
+
+    def draw(self, latent: Tensor, label: Tensor) -> Tensor:
+        """The samples of latents `[..., Z]` with labels `[...]`, `[..., C, H, W]` on the CPU."""
+        samples = sampling.in_blocks(self.generator, latent.flatten(0, -2), label.flatten())
+        return samples.unflatten(0, latent.shape[:-1])
+
+
+class Mode(ABC):
+    """What `gan sample` draws. `n` is how many: samples of a grid, rows of a sheet."""
+
+    name: ClassVar[str]  # first word of the file
+    n: int
+
+    @property
+    def title(self) -> str:
+        """What is told to have been drawn."""
+        return self.name
+
+    @abstractmethod
+    def draw(self, subject: Subject) -> Drawing:
+        """Computed when it is written. Raises Incompatible for a generator or data that it does not suit."""

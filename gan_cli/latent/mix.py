@@ -1,0 +1,54 @@
+"""Style mixing: the coarse styles of one sample, the fine ones of another (StyleGAN, arXiv 1812.04948, figure 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from gan_cli.drawings import Drawing, Sheet, Sheets
+from gan_cli.latent import Mode, Subject
+from gan_cli.latent.styles import is_styled, layered
+from gan_cli.sampling import in_blocks
+from gan_cli.types import Fraction, Incompatible, PositiveInt
+
+
+def crossed(coarse: Tensor, fine: Tensor, layers: int) -> Tensor:
+    """`[N, M, L, W]`: the first `layers` styles of each of `coarse` `[N, L, W]`, the others of each of `fine`."""
+    n, m, count = len(coarse), len(fine), coarse.shape[1]
+    first = torch.arange(count, device=coarse.device).view(1, 1, -1, 1) < layers
+    return torch.where(first, coarse.unsqueeze(1).expand(-1, m, -1, -1), fine.unsqueeze(0).expand(n, -1, -1, -1))
+
+
+@dataclass(frozen=True)
+class Mix(Mode):
+    """Above and on the left samples, in the crossings the coarse styles of the left one and the fine of the upper one.
+
+    Samples 0 ... n - 1 stand on the left, n ... 2n - 1 above; the first `coarse` of all layers are the left one's.
+    """
+
+    name: ClassVar[str] = "mix"
+    n: PositiveInt = 6
+    coarse: Fraction = 0.5
+
+    def draw(self, subject: Subject) -> Drawing:
+        if not is_styled(subject.generator):
+            raise Incompatible(
+                "mode=mix: this generator has no styles to mix\n  train a model that has: one of the StyleGAN family"
+            )
+        return Sheets(self.sheets(subject))
+
+    def sheets(self, subject: Subject) -> Iterator[Sheet]:
+        generator: Any = subject.generator
+        with torch.no_grad():
+            w = layered(generator, generator.mapping(*subject.latents(2 * self.n)))
+        left, above = w.split(self.n)
+        mixed = crossed(left, above, round(self.coarse * w.shape[1]))
+        inside = in_blocks(generator.synthesis, mixed.flatten(0, 1)).unflatten(0, (self.n, self.n))
+        edges = in_blocks(generator.synthesis, w)
+        corner = torch.ones_like(edges[:1])  # white
+        head = torch.cat([corner, edges[self.n :]])
+        yield Sheet(torch.cat([head[None], torch.cat([edges[: self.n, None], inside], 1)]))

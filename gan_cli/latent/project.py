@@ -1,0 +1,107 @@
+"""A real image's latent, found by gradient descent (Creswell 2016, arXiv 1611.05644)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from gan_cli.data.fit import FITS, fit_image, recolour
+from gan_cli.drawings import Drawing, Sheet, Sheets
+from gan_cli.latent import Mode, Subject
+from gan_cli.sampling import seeded
+from gan_cli.types import Incompatible, NonNegative, Positive, PositiveInt
+
+
+def read(path: str, shape: tuple[int, int, int], fit: str = "crop") -> Tensor:
+    """An image file as `shape` `[C, H, W]` in [-1, 1]. Raises ValueError when it is no image."""
+    if fit not in FITS:
+        raise ValueError(f"mode.fit={fit} is unknown\n  choose one of {', '.join(FITS)}")
+    try:
+        with Image.open(Path(path).expanduser()) as file:
+            image = fit_image(file.convert("RGB"), *shape[1:], FITS[fit])
+    except OSError as error:
+        raise ValueError(f"mode.image={path} cannot be read\n  {error}") from error
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)
+    return recolour(pixels[None], shape[0])[0].float() / 127.5 - 1
+
+
+def descend(
+    generator: nn.Module,
+    features: nn.Module | None,
+    target: Tensor,
+    latent: Tensor,
+    label: Tensor,
+    steps: int,
+    lr: float,
+    perceptual: float,
+) -> tuple[Tensor, Tensor]:
+    """Latents `[N, Z]` whose samples come near the `target` `[C, H, W]`, from each of `latent`, and their errors `[N]`.
+
+    Adam on mean |G(z) - x|² + `perceptual` · mean over D's layers of |φ(G(z)) - φ(x)|² / |φ(x)|²; the error is the
+    first part. Each start is optimised by itself.
+    """
+    z = latent.clone().requires_grad_()
+    wanted = target.expand(len(z), -1, -1, -1)
+    with torch.no_grad():
+        seen = features(wanted, label).features if features is not None else ()
+    optimizer = torch.optim.Adam([z], lr)
+    pixels = torch.zeros(len(z))
+    for _ in range(steps + 1):  # the last round only measures
+        samples = generator(z, label)
+        pixels = (samples - wanted).square().flatten(1).mean(1)
+        loss = pixels.sum()
+        if features is not None and seen:
+            layers = zip(features(samples, label).features, seen, strict=True)
+            errors = [((a - b).square().flatten(1).sum(1) / b.square().flatten(1).sum(1)).sum() for a, b in layers]
+            loss = loss + perceptual * torch.stack(errors).mean()
+        found, error = z.detach().clone(), pixels.detach()
+        (z.grad,) = torch.autograd.grad(loss, [z])
+        optimizer.step()
+    return found, error
+
+
+@dataclass(frozen=True)
+class Project(Mode):
+    """The image and the sample nearest to it, of `n` starts: the latents of samples 0 ... n - 1, with their labels."""
+
+    image: str
+    name: ClassVar[str] = "project"
+    n: PositiveInt = 8
+    steps: PositiveInt = 300
+    lr: Positive = 0.05
+    perceptual: NonNegative = 0.1
+    fit: str = "crop"
+
+    def draw(self, subject: Subject) -> Drawing:
+        if subject.points:
+            raise Incompatible("mode=project looks for images, and this generator draws points\n  use another mode")
+        latent, label = subject.latents(self.n)
+        _, *shape = subject.draw(latent[:1], label[:1]).shape
+        target = read(self.image, (shape[0], shape[1], shape[2]), self.fit)
+        return Sheets(self.sheets(subject, target, latent, label))
+
+    def sheets(self, subject: Subject, target: Tensor, latent: Tensor, label: Tensor) -> Iterator[Sheet]:
+        discriminator = subject.game.players()["discriminator"].eval().requires_grad_(False)
+        looks = self.perceptual > 0 and "features" in getattr(discriminator, "provides", ())
+        with seeded(subject.device, subject.seed, "project"):  # for networks that draw noise
+            found, error = descend(
+                subject.generator.requires_grad_(False),
+                discriminator if looks else None,
+                target.to(latent.device),
+                latent,
+                label,
+                self.steps,
+                self.lr,
+                self.perceptual,
+            )
+        best = int(error.argmin())
+        result = subject.draw(found[best : best + 1], label[best : best + 1])
+        kept = {"latent": found[best].cpu(), "label": label[best].cpu(), "error": error[best].cpu()}
+        yield Sheet(torch.stack([target, result[0]])[None], kept=kept)

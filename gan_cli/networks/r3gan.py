@@ -1,0 +1,209 @@
+"""R3GAN (Huang 2024, arXiv 2501.05441, section 4): residual stages without any normalisation, kept in scale by Fix-up.
+
+L residual blocks 1x1 - 3x3 grouped - 1x1; LeakyReLU 0.2 twice inside a block, and a bias only there; [1,2,1]
+resampling; a learned 4x4 basis between vectors and maps. No tanh.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gan_cli.networks.blocks import MAP_NORMS, provided
+from gan_cli.networks.conditioning import DiscriminatorConditioning, GeneratorConditioning
+from gan_cli.networks.dcgan import halvings
+from gan_cli.types import DiscriminatorOutput, PositiveInt, sample_shape
+
+GAIN = math.sqrt(2 / (1 + 0.2**2))  # what LeakyReLU 0.2 takes from the variance (He 2015, arXiv 1502.01852)
+
+
+def scaled(layer: nn.Module, gain: float = 1.0) -> nn.Module:
+    """Weights N(0, gain² / inputs), biases 0; modules other than linear maps and convolutions stay as they are."""
+    if isinstance(layer, nn.Linear | nn.Conv2d):
+        nn.init.normal_(layer.weight, 0.0, gain / math.sqrt(layer.weight[0].numel()))
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+    return layer
+
+
+class Block(nn.Module):
+    """x + 1x1(σ(3x3 grouped(σ(1x1(x))))), σ = LeakyReLU 0.2: the identity at first, for the last weights are zero.
+
+    The others are scaled by L^(-1 / (2m - 2)) with m = 3 layers a block (Fix-up, arXiv 1901.09321, section 4).
+    """
+
+    def __init__(self, width: int, inner: int, groups: int, depth: int) -> None:
+        super().__init__()
+        gain = GAIN * depth**-0.25
+        self.expand = scaled(nn.Conv2d(width, inner, 1), gain)
+        self.mix = scaled(nn.Conv2d(inner, inner, 3, padding=1, groups=groups), gain)
+        self.contract = scaled(nn.Conv2d(inner, width, 1, bias=False), 0.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = F.leaky_relu(self.expand(x), 0.2)
+        inner = F.leaky_relu(self.mix(inner), 0.2)
+        return x + self.contract(inner)
+
+
+class Resample(nn.Module):
+    """The [1,2,1] kernel on each channel of maps `[N, C, H, W]`, black outside; its weights add up to `total`."""
+
+    kernel: Tensor
+
+    def __init__(self, channels: int, total: float) -> None:
+        super().__init__()
+        line = torch.tensor([1.0, 2.0, 1.0])
+        kernel = total * torch.outer(line, line) / 16
+        self.channels = channels
+        self.register_buffer("kernel", kernel.expand(channels, 1, 3, 3).clone(), persistent=False)
+
+
+class Double(Resample):
+    """Both sides doubled: zeros put between the pixels, then the kernel, that is linear interpolation."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, 4.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv_transpose2d(x, self.kernel, stride=2, padding=1, output_padding=1, groups=self.channels)
+
+
+class Halve(Resample):
+    """Both sides halved: the kernel, then every second pixel."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, 1.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.kernel, stride=2, padding=1, groups=self.channels)
+
+
+class Basis(nn.Module):
+    """A vector `[N, F]` as the map of a learned basis: channel c is (W z)_c times basis image c."""
+
+    def __init__(self, features: int, width: int, side: tuple[int, int]) -> None:
+        super().__init__()
+        self.linear = scaled(nn.Linear(features, width, bias=False))
+        self.images = nn.Parameter(torch.randn(width, *side))
+
+    def forward(self, vector: Tensor) -> Tensor:
+        return self.linear(vector)[:, :, None, None] * self.images
+
+
+class Stage(nn.Module):
+    """What changes the side, what the label may change, then the blocks."""
+
+    def __init__(self, transition: nn.Module, norm: nn.Module, blocks: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.transition = transition
+        self.norm = norm
+        self.blocks = nn.Sequential(*blocks)
+
+    def forward(self, values: Tensor, label: Tensor) -> Tensor:
+        output: Tensor = self.blocks(self.norm(self.transition(values), label))
+        return output
+
+
+def block_maker(width: int, expansion: int, group_width: int, depth: int) -> Callable[[], Block]:
+    """Makes the blocks of a network of `depth` blocks. Raises ValueError when the groups do not come out even."""
+    inner = expansion * width
+    if inner % group_width:
+        raise ValueError(
+            f"model.width={width}: {inner} inner channels do not part into groups of {group_width}: "
+            f"use a multiple of {group_width // math.gcd(group_width, expansion)}, or another model.group_width"
+        )
+    return lambda: Block(width, inner, inner // group_width, depth)
+
+
+class Generator(nn.Module):
+    """Latent -> 4x4 basis -> stages of blocks, each twice as large as the one before -> 1x1 convolution, no tanh.
+
+    Args:
+        latent_dim: Z.
+        channels: C.
+        resolution: Side or [height, width]; the shorter a power of two from 16.
+        width: Channels of every map between blocks.
+        blocks: A stage; there is a stage a side, from 4 up.
+        expansion: Channels inside a block, as a multiple of `width`.
+        group_width: Channels of a group of the 3x3 convolution.
+        conditioning: How labels enter; not at all when not given.
+    """
+
+    def __init__(
+        self,
+        latent_dim: PositiveInt,
+        channels: PositiveInt,
+        resolution: PositiveInt | Sequence[PositiveInt],
+        width: PositiveInt = 768,
+        blocks: PositiveInt = 2,
+        expansion: PositiveInt = 2,
+        group_width: PositiveInt = 16,
+        conditioning: GeneratorConditioning | None = None,
+    ) -> None:
+        super().__init__()
+        conditioning = conditioning or GeneratorConditioning()
+        self.classes = conditioning.classes
+        count, base = halvings(resolution, "r3gan")
+        block = block_maker(width, expansion, group_width, blocks * (count + 1))
+        self.latent, first = conditioning.latent(latent_dim)
+        transitions = [Basis(first, width, base), *(Double(width) for _ in range(count))]
+        self.stages = nn.ModuleList(
+            Stage(transition, conditioning.norm(MAP_NORMS["none"], width), [block() for _ in range(blocks)])
+            for transition in transitions
+        )
+        self.output = scaled(nn.Conv2d(width, channels, 1, bias=False))
+
+    def forward(self, latent: Tensor, label: Tensor) -> Tensor:
+        values = self.latent(latent, label)
+        for stage in self.stages:
+            values = stage(values, label)
+        images: Tensor = self.output(values)
+        return images
+
+
+class Discriminator(nn.Module):
+    """The generator mirrored: image -> 1x1 convolution -> stages, each half as large -> 4x4 basis -> head.
+
+    Args:
+        channels, resolution, width, blocks, expansion, group_width: As for the generator.
+        conditioning: How labels enter; not at all when not given.
+    """
+
+    def __init__(
+        self,
+        channels: PositiveInt,
+        resolution: PositiveInt | Sequence[PositiveInt],
+        width: PositiveInt = 768,
+        blocks: PositiveInt = 2,
+        expansion: PositiveInt = 2,
+        group_width: PositiveInt = 16,
+        conditioning: DiscriminatorConditioning | None = None,
+    ) -> None:
+        super().__init__()
+        shape = sample_shape(channels, resolution)
+        conditioning = conditioning or DiscriminatorConditioning()
+        count, base = halvings(resolution, "r3gan")
+        block = block_maker(width, expansion, group_width, blocks * (count + 1))
+        self.provides = provided(shape, conditioning)
+        self.reads_labels = conditioning.reads_labels
+        self.sample, first = conditioning.sample(shape)
+        self.input = scaled(nn.Conv2d(first, width, 1, bias=False))
+        self.stages = nn.ModuleList(
+            nn.Sequential(*(Halve(width) for _ in range(i > 0)), *(block() for _ in range(blocks)))
+            for i in range(count + 1)
+        )
+        self.basis = scaled(nn.Conv2d(width, width, base, groups=width, bias=False))
+        self.head = conditioning.head(width, scaled)
+
+    def forward(self, images: Tensor, label: Tensor) -> DiscriminatorOutput:
+        values = self.input(self.sample(images, label))
+        features = []
+        for stage in self.stages:
+            values = stage(values)
+            features.append(values)
+        judgement = self.head(self.basis(values).flatten(1), label)
+        return DiscriminatorOutput(judgement.logits, judgement.class_logits, tuple(features))
