@@ -20,6 +20,10 @@ LOSSES = GROUPS["loss"]
 # Experiments that are made for other machines, on data that are here.
 SHRUNK = {
     "stylegan2_cifar10": ("dataset=digits", *SMALL["stylegan2"], "dataset.batch_size=4"),
+    "r3gan_stacked_mnist": (
+        *("dataset.source.of._target_=gan_cli.data.sources.digits", "dataset.source.n=20000", "dataset.resolution=16"),
+        *(*SMALL_R3GAN[1:], "dataset.batch_size=4", "trainer.precision=float32"),
+    ),
     "r3gan_cifar10": ("dataset=digits", *SMALL_R3GAN, "dataset.batch_size=4", "trainer.precision=float32"),
 }
 

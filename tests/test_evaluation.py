@@ -113,6 +113,17 @@ def test_a_run_is_measured_against_its_own_data_with_the_classifier(finished: Pa
         _ = found.fid
 
 
+def test_a_conditional_run_is_measured_class_by_class(here: Path) -> None:
+    run = train(*words("conditioning=concat", "hydra.run.dir=run")).folder
+    wanted = ["kid_per_class", "cas", "on_demand"]
+    found = evaluate(run, "detector=classifier", "metrics.cas.steps=20", metrics=wanted, n=300)
+    assert {f"kid_class_{k}_classifier" for k in range(10)} <= found.keys()
+    assert 0 <= found.cas_classifier.value <= 1
+    # a generator of two steps is asked for every class as often, and can be no better than chance by much
+    assert found.on_demand_classifier.value < 0.5
+    assert found.on_demand_classifier.n == 300
+
+
 def test_another_split_is_another_reference(finished: Path, here: Path) -> None:
     value = evaluate(finished, *PIXELS, reference="digits:test", n=100).fd_pixels
     assert (value.reference, value.n_real) == ("digits:test", 359)

@@ -1,0 +1,45 @@
+"""Mode collapse on the ring of 8 Gaussians, and its cures: modes and high-quality share of 2,500 samples.
+
+    python benchmarks/ring.py [--seeds 3] [EXPERIMENT ...] >> benchmarks/results/ring.jsonl
+
+Each line is one `gan train experiment=EXPERIMENT seed=SEED` and `gan eval RUN n=2500`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+
+from common import report
+
+from gan_cli import evaluate, train
+
+EXPERIMENTS = ("ring_collapse", "ring_packing", "ring_wgan_gp", "ring_unrolled")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("experiments", nargs="*", default=EXPERIMENTS)
+    parser.add_argument("--seeds", type=int, default=3)
+    arguments = parser.parse_args()
+    for experiment in arguments.experiments:
+        for seed in range(arguments.seeds):
+            with tempfile.TemporaryDirectory() as scratch:
+                began = time.perf_counter()
+                run = train(
+                    f"experiment={experiment}", f"seed={seed}", "callback=[history]", f"hydra.run.dir={scratch}/run"
+                )
+                seconds = time.perf_counter() - began
+                found = evaluate(run.folder, metrics=["point_modes"], n=2500)
+                report(
+                    experiment,
+                    seed=seed,
+                    steps=run.step,
+                    train_seconds=seconds,
+                    **{name: value.value for name, value in found.items()},
+                )
+
+
+if __name__ == "__main__":
+    main()
