@@ -111,6 +111,7 @@ def gan_here(here: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.Monk
     def run(*arguments: str) -> Told:
         monkeypatch.setattr(sys, "argv", ["gan"])
         monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+        monkeypatch.delenv("GAN_STAMP", raising=False)
         monkeypatch.setenv("_GAN_TRUST_COMMAND_LINE", "")
         monkeypatch.setattr(logging.getLogger("hydra"), "handlers", [])
         capsys.readouterr()

@@ -38,8 +38,8 @@ def test_help_does_not_wait_for_torch(arguments: list[str]) -> None:
     assert len(done.stdout.splitlines()) < 60
 
 
-def test_help_tells_groups_choices_and_defaults(gan: Shell) -> None:
-    text = gan("train", "--help").stdout
+def test_help_tells_groups_choices_and_defaults(gan_here: Inside) -> None:
+    text = gan_here("train", "--help").stdout
     for word in ("loss", "wgan_gp", "cifar10", "default: dcgan", "seed=0", "trainer.max_steps", "resume=RUN"):
         assert word in text
 
@@ -136,8 +136,8 @@ def test_a_sweep_makes_a_folder_a_job(gan: Shell, here: Path) -> None:
     assert all((j / "result.json").exists() for j in jobs)
 
 
-def test_a_sweep_goes_on_after_a_job_that_cannot_be(gan: Shell, here: Path) -> None:
-    done = gan("train", "-m", *words(), "model.generator.norm=none,bath,batch")
+def test_a_sweep_goes_on_after_a_job_that_cannot_be(gan_here: Inside, here: Path) -> None:
+    done = gan_here("train", "-m", *words(), "model.generator.norm=none,bath,batch")
     assert done.returncode == 2
     assert "model.generator.norm=bath" in done.stderr
     assert len(list(here.glob("outputs/sweeps/*/*/result.json"))) == 2

@@ -25,7 +25,7 @@ from gan_cli.config.errors import ConfigError
 from gan_cli.games.adversarial import Adversarial
 from gan_cli.types import Batch, Clock, Incompatible
 
-SAMPLE = os.environ.get("GAN_COMBINATIONS", "2400")
+SAMPLE = os.environ.get("GAN_COMBINATIONS", "2000")
 SHARDS = 8
 CLASSES = 3
 GROUPS = compose.config_groups(CONF)

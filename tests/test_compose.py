@@ -11,6 +11,7 @@ from gan_cli import train
 from gan_cli.config import build, compose, trust
 from gan_cli.config.errors import ConfigError
 from gan_cli.files import read_json_lines
+from gan_cli.training.runtime import StopRequest
 
 GROUPS = compose.config_groups(CONF)
 OTHERS = ("detector", "metrics", "preset", "mode")  # tests/test_evaluation.py, tests/test_latent.py
@@ -96,8 +97,10 @@ def test_a_loss_brings_its_papers_companions_and_the_user_wins() -> None:
 
 @pytest.mark.parametrize("conditioning", GROUPS["conditioning"])
 def test_every_conditioning_with_every_model(here: Path, conditioning: str) -> None:
-    for model in (SMALL_MLP, *SMALL.values()):
-        assert train(*words(f"conditioning={conditioning}", model=model)).step == 2
+    for model in SMALL.values():
+        trainer = build.trainer(compose.compose("train", words(f"conditioning={conditioning}", model=model)).config)
+        trainer.place()
+        assert trainer.fit(StopRequest()) == "finished"
 
 
 def test_colour_and_odd_sides_need_no_preset(here: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from conftest import Shell, same, weights, words
+from conftest import Inside, same, weights, words
 from gan_cli import evaluate, sample, train
 from gan_cli.config.errors import ConfigError
 from gan_cli.files import read_json_lines
@@ -135,8 +135,8 @@ def test_statistics_only_serve_what_needs_no_images(stored: dict[str, str]) -> N
     assert "statistics only" in found.refused["kid"]
 
 
-def test_the_file_says_everything(finished: Path, here: Path, gan: Shell) -> None:
-    done = gan("eval", str(finished), "metrics=[fid,kid]", "detector=pixels", "n=100", "json=scores.json")
+def test_the_file_says_everything(finished: Path, here: Path, gan_here: Inside) -> None:
+    done = gan_here("eval", str(finished), "metrics=[fid,kid]", "detector=pixels", "n=100", "json=scores.json")
     assert done.returncode == 0, done.stderr
     record = json.loads((here / "scores.json").read_text())
     assert {"source", "seed", "ema", "metrics"} <= record.keys()
@@ -147,7 +147,7 @@ def test_the_file_says_everything(finished: Path, here: Path, gan: Shell) -> Non
     assert "n=100/1797" in done.stdout
     (inside,) = (finished / "evals").glob("*.json")
     assert json.loads(inside.read_text())["metrics"] == record["metrics"]
-    assert "references in" in gan("eval", "cache").stdout
+    assert "references in" in gan_here("eval", "cache").stdout
 
 
 def test_points_have_their_own_metrics(here: Path) -> None:
@@ -231,8 +231,8 @@ def test_fid_while_training_and_its_plot(here: Path) -> None:
     assert (run / "plots" / "metrics.png").exists()
 
 
-def test_a_sweep_minimises_the_measurement(gan: Shell, here: Path) -> None:
-    done = gan("train", "-m", *words(*MEASURED, steps=4), "seed=0,1")
+def test_a_sweep_minimises_the_measurement(gan_here: Inside, here: Path) -> None:
+    done = gan_here("train", "-m", *words(*MEASURED, steps=4), "seed=0,1")
     assert done.returncode == 0, done.stderr
     assert len(list(here.glob("outputs/sweeps/*/*/checkpoints/best.pt"))) == 2
 
@@ -267,28 +267,28 @@ def scores(path: str, value: float, se: float | None = 0.1, **facts: object) -> 
     return path
 
 
-def test_compare_calls_a_difference_beyond_two_standard_errors(gan: Shell, here: Path) -> None:
+def test_compare_calls_a_difference_beyond_two_standard_errors(gan_here: Inside, here: Path) -> None:
     a, near, far = scores("a.json", 1.0), scores("near.json", 1.28), scores("far.json", 1.29)
     bare = scores("bare.json", 5.0, None)
-    lines = gan("compare", a, near, far, bare).stdout.splitlines()
+    lines = gan_here("compare", a, near, far, bare).stdout.splitlines()
     row = next(line for line in lines if line.startswith("kid"))
     assert row.index("1.28") < row.index("no difference shown") < row.index("1.29") < row.index("differs")
     assert row.endswith("no error bar")
 
 
 @pytest.mark.parametrize("fact", ["n_fake", "n_real", "convention", "reference", "detector", "weights_sha256"])
-def test_compare_refuses_what_was_measured_otherwise(gan: Shell, here: Path, fact: str) -> None:
-    done = gan("compare", scores("a.json", 1.0), scores("b.json", 1.0, **{fact: "other"}))
+def test_compare_refuses_what_was_measured_otherwise(gan_here: Inside, here: Path, fact: str) -> None:
+    done = gan_here("compare", scores("a.json", 1.0), scores("b.json", 1.0, **{fact: "other"}))
     assert done.returncode == 2
     assert "cannot be compared" in done.stderr
     assert fact in done.stderr
 
 
-def test_compare_gathers_the_seeds_of_a_sweep(gan: Shell, here: Path) -> None:
+def test_compare_gathers_the_seeds_of_a_sweep(gan_here: Inside, here: Path) -> None:
     train_words = words("loss=hinge,lsgan", "seed=0,1,2")
-    assert gan("train", "-m", *train_words).returncode == 0
+    assert gan_here("train", "-m", *train_words).returncode == 0
     (sweep,) = here.glob("outputs/sweeps/*")
-    assert "was not measured yet" in gan("compare", str(sweep)).stderr
+    assert "was not measured yet" in gan_here("compare", str(sweep)).stderr
     values = {"hinge": [1.0, 2.0, 3.0], "lsgan": [5.0, 5.0, 5.0]}
     for job in (p for p in sweep.iterdir() if p.is_dir()):
         overrides = json.loads((job / "manifest.json").read_text())["overrides"]
@@ -296,15 +296,15 @@ def test_compare_gathers_the_seeds_of_a_sweep(gan: Shell, here: Path) -> None:
         seed = int(next(w for w in overrides if w.startswith("seed=")).split("=")[1])
         (job / "evals").mkdir()
         scores(str(job / "evals" / "x.json"), values[loss][seed])
-    done = gan("compare", str(sweep))
+    done = gan_here("compare", str(sweep))
     assert done.returncode == 0, done.stderr
     assert "loss=hinge" in done.stdout
     assert "2 ± 0.58 (3 seeds)" in done.stdout
     assert "5 ± 0 (3 seeds)  differs" in done.stdout
 
 
-def test_compare_wants_two(gan: Shell, here: Path) -> None:
+def test_compare_wants_two(gan_here: Inside, here: Path) -> None:
     for arguments in ((), (scores("a.json", 1.0),), ("nowhere", "nowhere"), (scores("x.json", 1), "pyproject.toml")):
-        done = gan("compare", *arguments)
+        done = gan_here("compare", *arguments)
         assert done.returncode == 2
         assert len(done.stderr.strip().splitlines()) == 2

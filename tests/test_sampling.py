@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from conftest import SMALL, SMALL_DCGAN, Shell, words
+from conftest import SMALL, SMALL_DCGAN, Inside, Shell, words
 from gan_cli import pictures, sample, sampling, train
 from gan_cli.config.errors import ConfigError
 from gan_cli.restore import restore
@@ -73,10 +73,10 @@ def test_a_checkpoint_alone_is_enough(convolutional: Path, here: Path, gan: Shel
     assert torch.equal(sample(here / "model.pt", "n=5"), sample(convolutional, "n=5"))
 
 
-def test_a_folder_name_with_odd_characters(convolutional: Path, here: Path, gan: Shell) -> None:
+def test_a_folder_name_with_odd_characters(convolutional: Path, here: Path, gan_here: Inside) -> None:
     odd = here / "it's loss=a,b [1] ${x}\\"
     odd.symlink_to(convolutional)
-    assert gan("sample", odd.name, "n=2", "out=a.png").returncode == 0
+    assert gan_here("sample", odd.name, "n=2", "out=a.png").returncode == 0
 
 
 def test_points_are_drawn_and_stored(here: Path) -> None:
