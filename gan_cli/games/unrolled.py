@@ -49,7 +49,7 @@ class Unrolled(Adversarial):
         augments: Mapping[str, Augment] | None = None,
         critic_steps: PositiveInt | Ramp = 1,
         unroll_steps: NonNegativeInt = 5,
-        unroll_lr: Positive = 0.1,
+        unroll_lr: Positive = 0.01,
     ) -> None:
         super().__init__(generator, discriminator, loss, prior, penalties, auxiliaries, augments, critic_steps)
         self.unroll_steps = unroll_steps
