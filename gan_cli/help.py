@@ -50,7 +50,7 @@ def defaults(text: str) -> dict[str, str]:
 def settings(text: str) -> list[tuple[str, str, str]]:
     """Name, value and comment of the top-level settings of a command."""
     rows = [SETTING.match(line) for line in text.splitlines()]
-    hidden = ("defaults", "hydra", "recipe", "penalty")
+    hidden = ("defaults", "hydra", "recipe", "penalty", "auxiliary", "augment")
     return [(m[1], m[2], m[3] or "") for m in rows if m and m[1] not in hidden]
 
 
@@ -90,10 +90,10 @@ def show(command: str, words: Sequence[str]) -> None:
         lines.append("Choices (group=choice; several in brackets: 'penalty=[r1,gradient_penalty]'):")
     for group in shown:
         body = textwrap.wrap(", ".join(available[group]), 92)
-        lines.append(f"  {group:<10} {body[0]}")
-        lines += [f"  {'':<10} {more}" for more in body[1:]]
+        lines.append(f"  {group:<12} {body[0]}")
+        lines += [f"  {'':<12} {more}" for more in body[1:]]
         if chosen[group] not in ("", "null"):
-            lines.append(f"  {'':<10} default: {chosen[group]}")
+            lines.append(f"  {'':<12} default: {chosen[group]}")
     if "mode" in shown:
         lines += ["", "Modes, and their own settings:", *modes(folder)]
     lines += ["", "Settings (key=value):"]
