@@ -114,3 +114,8 @@ def test_packing_joins_neighbours_along_channels(shape: tuple[int, ...]) -> None
     packed = Packing(3)(x)
     assert packed.shape == (2, 3 * shape[0], *shape[1:])
     assert torch.equal(packed[1], torch.cat([x[3], x[4], x[5]]))
+
+
+def test_borders_are_mirrors() -> None:
+    assert warps.reflect(torch.arange(-3, 8), 5).tolist() == [3, 2, 1, 0, 1, 2, 3, 4, 3, 2, 1]
+    assert warps.reflect(torch.arange(-2, 3), 1).tolist() == [0, 0, 0, 0, 0]
