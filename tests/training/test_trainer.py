@@ -196,3 +196,42 @@ def test_a_stop_request_ends_after_the_step() -> None:
     t = trainer(max_steps=100)
     assert t.fit(StopRequest(asked=True)) == "stopped"
     assert t.clock.step == 0
+
+
+class Watched(NonSaturating):
+    """Remembers the logits of the fakes of each generator update."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fakes: list[Tensor] = []
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        self.fakes.append(fake.detach().clone())
+        return super().generator(fake, real)
+
+
+def test_every_step_draws_anew() -> None:
+    """With learning rates of 0 and one batch, only the latents can differ from step to step."""
+    t = trainer(loss=Watched(), max_steps=3)
+    for optimizer in t.optimizers.values():
+        optimizer.param_groups[0]["lr"] = 0.0
+    t.rates = {name: [0.0] for name in t.rates}
+    t.fit(StopRequest())
+    first, second, third = t.game.loss.fakes
+    assert not torch.equal(first, second)
+    assert not torch.equal(second, third)
+
+
+def test_only_the_player_whose_turn_it_is_can_learn() -> None:
+    t = trainer(max_steps=1)
+    seen = []
+    for phase in t.game.phases():
+        with t._only(phase.player):
+            seen.append({name: all(p.requires_grad for p in player.parameters()) for name, player in t.players.items()})
+    assert seen == [{"discriminator": True, "generator": False}, {"discriminator": False, "generator": True}]
+    t.step()
+    assert all(p.grad is not None for p in t.players["discriminator"].parameters())
+    before = [p.grad.clone() for p in t.players["discriminator"].parameters()]
+    t._update(t.game.phases()[1], t.data.batch(9))
+    after = [p.grad for p in t.players["discriminator"].parameters()]
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
