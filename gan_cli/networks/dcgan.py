@@ -12,26 +12,8 @@ from gan_cli.networks.attention import SelfAttention, check_attention
 from gan_cli.networks.blocks import MAP_NORMS, choose, constraint, dcgan_init, identity, provided
 from gan_cli.networks.conditioning import DiscriminatorConditioning, GeneratorConditioning
 from gan_cli.networks.minibatch import MINIBATCH
-from gan_cli.types import DiscriminatorOutput, Fraction, Incompatible, PositiveInt, sample_shape
-
-
-def halvings(resolution: int | Sequence[int], model: str = "dcgan") -> tuple[int, tuple[int, int]]:
-    """How often the sides halve until the shorter one is 4, and the map that is left; `model` is who asks.
-
-    Raises:
-        Incompatible: The data are not images, or a side does not halve evenly down to 4.
-    """
-    shape = sample_shape(1, resolution)
-    if len(shape) != 3:
-        raise Incompatible(f"model={model} draws images, and this data set has points: use model=mlp")
-    height, width = shape[1:]
-    count = (min(height, width) // 4).bit_length() - 1
-    if count < 2 or min(height, width) != 4 << count or max(height, width) % (1 << count):
-        raise Incompatible(
-            f"model={model} halves images down to a side of 4, and {height} x {width} does not: "
-            "use dataset.resolution=16, 32, 64, ... (the images are fitted to it), or model=mlp"
-        )
-    return count, (height >> count, width >> count)
+from gan_cli.networks.sides import halvings
+from gan_cli.types import DiscriminatorOutput, Fraction, PositiveInt, sample_shape
 
 
 def transposed(channels_in: int, channels_out: int) -> nn.Module:
@@ -91,7 +73,7 @@ class Generator(nn.Module):
         self.classes = conditioning.classes
         make_norm = choose(MAP_NORMS, "model.generator.norm", norm)
         make_upsample = choose(UPSAMPLES, "model.generator.upsample", upsample)
-        count, base = halvings(resolution)
+        count, base = halvings("dcgan", resolution)
         widths = [width << i for i in range(count, 0, -1)]
         sides = [4 << i for i in range(count)]
         check_attention(attention, sides, "model.generator.attention")
@@ -145,7 +127,7 @@ class Discriminator(nn.Module):
         shape = sample_shape(channels, resolution)
         conditioning = conditioning or DiscriminatorConditioning()
         make_norm = choose(MAP_NORMS, "model.discriminator.norm", norm)
-        count, base = halvings(resolution)
+        count, base = halvings("dcgan", resolution)
         self.provides = provided(shape, conditioning)
         self.reads_labels = conditioning.reads_labels
         self.sample, first = conditioning.sample(shape)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import register_parametrization
 
-from gan_cli.types import Incompatible, sample_shape
+from gan_cli.networks.sides import halvings
 
 L = TypeVar("L", bound=nn.Module)
 HE = math.sqrt(2)  # the gain that keeps the variance through a (leaky) ReLU: He 2015, arXiv 1502.01852
@@ -152,15 +152,6 @@ def pyramid(model: str, resolution: int | Sequence[int], channel_base: int, chan
     Raises:
         Incompatible: The data are not images, or a side does not halve evenly down to 4.
     """
-    shape = sample_shape(1, resolution)
-    if len(shape) != 3:
-        raise Incompatible(f"model={model} draws images, and this data set has points: use model=mlp")
-    height, width = shape[1:]
-    count = (min(height, width) // 4).bit_length() - 1
-    if count < 1 or min(height, width) != 4 << count or max(height, width) % (1 << count):
-        raise Incompatible(
-            f"model={model} halves images down to a side of 4, and {height} x {width} does not: "
-            "use dataset.resolution=16, 32, 64, ... (the images are fitted to it), or model=mlp"
-        )
+    count, base = halvings(model, resolution, least=1)
     widths = tuple(max(1, min(channel_max, channel_base // (4 << stage))) for stage in range(count + 1))
-    return Pyramid((height >> count, width >> count), widths)
+    return Pyramid(base, widths)

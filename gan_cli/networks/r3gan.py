@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from gan_cli.networks.blocks import MAP_NORMS, provided
 from gan_cli.networks.conditioning import DiscriminatorConditioning, GeneratorConditioning
-from gan_cli.networks.dcgan import halvings
+from gan_cli.networks.sides import halvings
 from gan_cli.types import DiscriminatorOutput, PositiveInt, sample_shape
 
 GAIN = math.sqrt(2 / (1 + 0.2**2))  # what LeakyReLU 0.2 takes from the variance (He 2015, arXiv 1502.01852)
@@ -147,7 +147,7 @@ class Generator(nn.Module):
         super().__init__()
         conditioning = conditioning or GeneratorConditioning()
         self.classes = conditioning.classes
-        count, base = halvings(resolution, "r3gan")
+        count, base = halvings("r3gan", resolution)
         block = block_maker(width, expansion, group_width, blocks * (count + 1))
         self.latent, first = conditioning.latent(latent_dim)
         transitions = [Basis(first, width, base), *(Double(width) for _ in range(count))]
@@ -186,7 +186,7 @@ class Discriminator(nn.Module):
         super().__init__()
         shape = sample_shape(channels, resolution)
         conditioning = conditioning or DiscriminatorConditioning()
-        count, base = halvings(resolution, "r3gan")
+        count, base = halvings("r3gan", resolution)
         block = block_maker(width, expansion, group_width, blocks * (count + 1))
         self.provides = provided(shape, conditioning)
         self.reads_labels = conditioning.reads_labels

@@ -1,0 +1,31 @@
+"""Which images a network of halvings can draw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gan_cli.types import Incompatible, sample_shape
+
+
+def halvings(model: str, resolution: int | Sequence[int], least: int = 2) -> tuple[int, tuple[int, int]]:
+    """How often the sides halve until the shorter one is 4, and the map that is left.
+
+    Args:
+        model: Who asks, for the message.
+        resolution: Side, or [height, width].
+        least: Fewest halvings that the network can be made of.
+
+    Raises:
+        Incompatible: The data are not images, or a side does not halve evenly down to 4.
+    """
+    shape = sample_shape(1, resolution)
+    if len(shape) != 3:
+        raise Incompatible(f"model={model} draws images, and this data set has points: use model=mlp")
+    height, width = shape[1:]
+    count = (min(height, width) // 4).bit_length() - 1
+    if count < least or min(height, width) != 4 << count or max(height, width) % (1 << count):
+        raise Incompatible(
+            f"model={model} halves images down to a side of 4, and {height} x {width} does not: "
+            "use dataset.resolution=16, 32, 64, ... (the images are fitted to it), or model=mlp"
+        )
+    return count, (height >> count, width >> count)
