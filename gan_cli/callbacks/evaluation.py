@@ -100,7 +100,7 @@ class Evaluation(Callback):
                 "collected": sorted(self.metric.needs),
                 "rows": self.n,
             }
-            self.real = self.cache.get(facts, lambda: self._collect(iter(images.split(BATCH))))
+            self.real = self.cache.get(facts, lambda _: self._collect(iter(images.split(BATCH))))
         return self.real
 
     def _samples(self, trainer: Trainer) -> Iterator[Tensor]:

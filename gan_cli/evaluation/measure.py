@@ -12,7 +12,7 @@ import torch
 
 from gan_cli.evaluation.sources import Source
 from gan_cli.metrics import Context, Metric, NotMeasurable
-from gan_cli.metrics.cache import Cache
+from gan_cli.metrics.cache import Bookmark, Cache
 from gan_cli.metrics.detectors import Detector
 from gan_cli.metrics.features import Collector, Features
 
@@ -75,8 +75,10 @@ class Plan:
     seed: int
 
 
-def collect(source: Source, detector: Detector, needs: frozenset[str], plan: Plan) -> Features:
-    """One pass of one detector over one source."""
+def collect(
+    source: Source, detector: Detector, needs: frozenset[str], plan: Plan, bookmark: Bookmark | None = None
+) -> Features:
+    """One pass of one detector over one source; from the bookmark on, where there is one."""
     collector = Collector(
         detector,
         rows=plan.rows if needs & {"rows", "labels", "images"} else 0,
@@ -84,12 +86,22 @@ def collect(source: Source, detector: Detector, needs: frozenset[str], plan: Pla
         groups="groups" in needs,
         images="images" in needs,
     )
+    found = bookmark.read() if bookmark is not None else None
+    if found is not None:
+        collector.load(found)
+        log.info("going on with %s after %d of %d images", source.name, collector.n, source.n)
+    seen = 0
     for images, labels in source.batches(plan.batch_size):
-        collector.add(images, labels)
+        new = max(collector.n - seen, 0)  # the rest of a batch whose start was seen before
+        seen += len(images)
+        if new < len(images):
+            collector.add(images[new:], None if labels is None else labels[new:])
+        if bookmark is not None:
+            bookmark.maybe_write(collector.state)
     return collector.finish()
 
 
-def _reference(source: Source, detector: Detector, needs: frozenset[str], plan: Plan) -> Features:
+def reference_features(source: Source, detector: Detector, needs: frozenset[str], plan: Plan) -> Features:
     """The reference's features, kept by content."""
     if source.statistics is not None:
         return Features(source.statistics.n, source.statistics)
@@ -107,7 +119,7 @@ def _reference(source: Source, detector: Detector, needs: frozenset[str], plan: 
         "collected": sorted(kept),
         "rows": plan.rows,
     }
-    return Cache(plan.cache).get(facts, lambda: collect(source, detector, kept, plan))
+    return Cache(plan.cache).get(facts, lambda bookmark: collect(source, detector, kept, plan, bookmark))
 
 
 def measure(source: Source, reference: Source, plan: Plan, evaluation: Evaluation) -> Evaluation:
@@ -118,7 +130,7 @@ def measure(source: Source, reference: Source, plan: Plan, evaluation: Evaluatio
         evaluation.refused |= {name: f"{reference.name} holds statistics only, {name} needs images" for name in blind}
     for detector in plan.detectors.values():
         ready = detector.prepare(reference.labelled)
-        real = _reference(reference, ready, needs, plan)
+        real = reference_features(reference, ready, needs, plan)
         fake = collect(source, ready, needs, plan)
         _check_widths(fake, real, reference)
         classes = reference.labelled.classes if reference.labelled is not None else 0

@@ -3,24 +3,61 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from filelock import FileLock
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from gan_cli.files import write_json
+from gan_cli.files import write_bytes, write_json
 from gan_cli.metrics.detectors import sha256
 from gan_cli.metrics.features import Features
 from gan_cli.metrics.moments import Gaussian
 
 SCHEMA = 1  # of the entries and of the code that fills them
+BOOKMARK_SECONDS = 60.0
+
+
+class Bookmark:
+    """Where a long pass is, kept on disk beside the entry that it will become: an interrupted pass goes on from it.
+
+    The file is the sha256 of what follows it, and a collector's state; what is damaged counts as absent.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._last = time.monotonic()
+
+    def read(self) -> dict[str, Any] | None:
+        try:
+            whole = self.path.read_bytes()
+            if hashlib.sha256(whole[32:]).digest() != whole[:32]:
+                return None
+            state: dict[str, Any] = torch.load(io.BytesIO(whole[32:]), weights_only=True)
+            return state
+        except OSError:
+            return None
+
+    def maybe_write(self, state: Callable[[], Mapping[str, Any]]) -> None:
+        """Keeps the state when the last one is a minute old."""
+        if time.monotonic() - self._last < BOOKMARK_SECONDS:
+            return
+        buffer = io.BytesIO()
+        torch.save(dict(state()), buffer)
+        write_bytes(self.path, hashlib.sha256(buffer.getvalue()).digest() + buffer.getvalue())
+        self._last = time.monotonic()
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -29,10 +66,10 @@ class Cache:
 
     folder: Path
 
-    def get(self, facts: Mapping[str, Any], compute: Callable[[], Features]) -> Features:
+    def get(self, facts: Mapping[str, Any], compute: Callable[[Bookmark], Features]) -> Features:
         """The features that `facts` describe: from the cache if they are there and undamaged, else computed and kept.
 
-        One process computes; others that want the same wait for it.
+        One process computes; others that want the same wait for it. `compute` may leave and find a bookmark.
         """
         facts = {**facts, "schema": SCHEMA}
         key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
@@ -40,8 +77,10 @@ class Cache:
         with FileLock(self.folder / f"{key}.lock"):
             found = self._read(key)
             if found is None:
-                found = compute()
+                bookmark = Bookmark(self.folder / f"{key}.part")
+                found = compute(bookmark)
                 self._write(key, facts, found)
+                bookmark.remove()
             return found
 
     def _read(self, key: str) -> Features | None:

@@ -8,9 +8,9 @@ batches or the shards in which they came.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -76,6 +76,13 @@ class _Smallest:
         self._merge()
         return self.kept
 
+    def state(self) -> dict[str, Any]:
+        self._merge()
+        return {"hashes": self.hashes, "kept": self.kept}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        self.hashes, self.kept = state["hashes"], state["kept"]
+
 
 class Collector:
     """Adds up what a detector sees.
@@ -117,6 +124,23 @@ class Collector:
             self.rows.add(hashes, [*values, images.cpu()] if self.images else values)
         if self.logits is not None and seen.logits is not None:
             self.logits.add(hashes, [seen.logits.float().cpu(), labels])
+
+    def state(self) -> dict[str, Any]:
+        """What was collected so far, in plain tensors and numbers; `load` in a new collector goes on from there."""
+        return {
+            "n": self.n,
+            "moments": [moments.state() for moments in self.moments],
+            "rows": None if self.rows is None else self.rows.state(),
+            "logits": None if self.logits is None else self.logits.state(),
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        self.n = state["n"]
+        for moments, saved in zip(self.moments, state["moments"], strict=True):
+            moments.load(saved)
+        for smallest, saved in ((self.rows, state["rows"]), (self.logits, state["logits"])):
+            if smallest is not None:
+                smallest.load(saved)
 
     def finish(self) -> Features:
         """Raises ValueError when fewer than two images came."""

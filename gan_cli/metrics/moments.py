@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -60,6 +61,16 @@ class Moments:
         offset = self._sum / self.n
         covariance = (self._outer - self.n * torch.outer(offset, offset)) / (self.n - 1)
         return Gaussian(self.n, self._shift + offset, covariance=covariance)
+
+    def state(self) -> dict[str, Any]:
+        """What was added so far; `load` of an empty one goes on from there bit for bit."""
+        rows = torch.cat(self._rows) if self._rows else None
+        return {"n": self.n, "rows": rows, "shift": self._shift, "sum": self._sum, "outer": self._outer}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        self.n, self._shift, self._sum, self._outer = (state[key] for key in ("n", "shift", "sum", "outer"))
+        self._rows = [] if state["rows"] is None else [state["rows"]]
+        self._waiting = sum(len(rows) for rows in self._rows)
 
     @property
     def raw_rows(self) -> Tensor | None:
