@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import SMALL, SMALL_DCGAN, same, weights, words
+from conftest import SMALL_DCGAN, same, weights, words
 from gan_cli import train
 from gan_cli.config.errors import ConfigError, RunFailed
 from gan_cli.files import read_json_lines
@@ -33,7 +33,6 @@ VARIANTS = {
     "mlp": words("loss=wgan_gp", "schedule=constant"),
     "dcgan": words("penalty=[r1]", "penalty.r1.interval=2", "dataset.flip=true", model=SMALL_DCGAN),
     "spectral": words("model.discriminator.spectral_norm=true", "optimizer=rmsprop", "model.discriminator.dropout=0.3"),
-    "biggan": words("conditioning=projection", model=SMALL["biggan"]),
 }
 
 
