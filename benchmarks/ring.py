@@ -1,6 +1,6 @@
 """Mode collapse on the ring of 8 Gaussians, and its cures: modes and high-quality share of 2,500 samples.
 
-    python benchmarks/ring.py [--seeds 3] [--pictures FOLDER] [EXPERIMENT ...] >> benchmarks/results/ring.jsonl
+    python benchmarks/ring.py [EXPERIMENT ...] [--seeds 0 1 2] [--pictures FOLDER] >> benchmarks/results/ring.jsonl
 
 Each line is one `gan train experiment=EXPERIMENT seed=SEED` and `gan eval RUN n=2500`.
 """
@@ -22,10 +22,10 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("experiments", nargs="*", default=EXPERIMENTS)
     parser.add_argument("--pictures", help="folder for a scatter plot of each run")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1, 2))
     arguments = parser.parse_args()
     for experiment in arguments.experiments:
-        for seed in range(arguments.seeds):
+        for seed in arguments.seeds:
             with tempfile.TemporaryDirectory() as scratch:
                 began = time.perf_counter()
                 run = train(
