@@ -3,7 +3,7 @@
     python benchmarks/stacked_mnist.py --root DIR [--methods NAME ...] [KEY=VALUE ...] >> results/stacked_mnist.jsonl
 
 Each line is one `gan train` with the words in `command` and one `gan eval RUN preset=stacked-mnist`: modes hit by
-25,600 samples and KL to the uniform distribution. All methods share the words of the setting; `KEY=VALUE` are more of them.
+25,600 samples, and KL to the uniform distribution. All share the words of the setting; `KEY=VALUE` are more of them.
 """
 
 from __future__ import annotations

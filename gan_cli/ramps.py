@@ -1,4 +1,5 @@
-"""Numbers that follow progress, in images shown: weights of terms, strengths of augmentations, critic steps.
+"""Numbers that follow progress, in images shown: weights of terms, strengths of augmentations, critic steps,
+settings of optimizers, the half-life of the averaged generator.
 
 On the command line `'penalty.r1.weight=${linear:1,0.1,1000000}'` is short for `Linear(1, 0.1, 1000000)`; `cosine` and
 `steps` alike.
@@ -8,8 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from gan_cli.types import PositiveInt, Ramp
+
+
+def settled(value: Any, images: int) -> Any:
+    """What a setting is once `images` were shown: ramps in it, also within a list, give way to their numbers."""
+    if isinstance(value, Ramp):
+        return value.at(images)
+    # torch's Adam takes no integers among its betas
+    return [float(settled(part, images)) for part in value] if isinstance(value, list) else value
 
 
 class Linear(Ramp):

@@ -9,7 +9,7 @@ import torch
 
 from conftest import same, weights, words
 from gan_cli import ramps, train
-from gan_cli.config import compose
+from gan_cli.config import build, compose
 from gan_cli.config.errors import ConfigError
 from gan_cli.games.adversarial import Adversarial
 from gan_cli.losses import NonSaturating
@@ -62,3 +62,22 @@ def test_ramps_on_the_command_line_and_in_a_resumed_run(here: Path) -> None:
         train(*words("penalty=[r1]", "penalty.r1.weight=heavy"))
     with pytest.raises(ConfigError, match=r"penalty\.r1\.weight=-1 is not valid"):
         train(*words("penalty=[r1]", "penalty.r1.weight=-1"))
+
+
+def test_settings_of_optimizers_may_be_ramps(here: Path) -> None:
+    moving = ("optimizer.discriminator.lr=${linear:1e-3,0,32}", "optimizer.betas=[0,'${cosine:0.9,0.99,32}']")
+    base = words(*moving, "schedule=linear", "trainer.ema_half_life=${linear:0,100,32}", "trainer.ema_rampup=0")
+    trainer = build.trainer(compose.compose("train", base).config)
+    trainer.place()
+    found = []
+    for _ in range(2):
+        trainer.step()
+        (theirs,), (mine,) = (trainer.optimizers[p].param_groups for p in ("discriminator", "generator"))
+        found.append((theirs["lr"], mine["lr"], *mine["betas"]))
+    # 0 and 8 of 32 images, 0 and a half of the run
+    assert found[0] == pytest.approx((1e-3, 2e-4, 0, 0.9))
+    assert found[1] == pytest.approx((0.75e-3 / 2, 1e-4, 0, 0.99 - 0.09 * (1 + 2**-0.5) / 2))
+    assert trainer.ema.decay(16, 8) == 0.5 ** (8 / 50)
+    assert trainer.ema.decay(0, 8) == 0
+    whole, half = (train(*base, f"trainer.max_steps={n}").folder for n in (4, 2))
+    assert not same(weights(whole), weights(half))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
@@ -14,6 +14,7 @@ from gan_cli.callbacks import Callback
 from gan_cli.config import schema
 from gan_cli.config.errors import ConfigError
 from gan_cli.config.trust import Trust
+from gan_cli.ramps import settled
 from gan_cli.training.schedules import Schedule
 from gan_cli.training.trainer import Trainer
 from gan_cli.types import Data, Incompatible
@@ -23,7 +24,7 @@ GROUPS = {"penalties": "penalty", "auxiliaries": "auxiliary", "augments": "augme
 # The arguments that the program adds to what the config says.
 GIVEN_GAME = frozenset({*PLAYERS, "loss", "prior", *GROUPS})
 SINGLE = {"_target_": "gan_cli.networks.panel.single"}
-GIVEN_TRAINER = frozenset({"game", "data", "optimizers", "seed", "schedule", "rank"})
+GIVEN_TRAINER = frozenset({"game", "data", "optimizers", "ramps", "seed", "schedule", "rank"})
 
 Node = tuple[str, Any, frozenset[str]]  # where a part stands, its config, and the arguments that the program adds
 
@@ -144,12 +145,22 @@ def data(config: Mapping[str, Any]) -> Data:
     return built
 
 
-def optimizers(config: Mapping[str, Any], players: Mapping[str, nn.Module]) -> dict[str, Optimizer]:
-    """One optimizer a player."""
-    return {
-        name: make("optimizer", optimizer_node(config["optimizer"], name))(player.parameters())
-        for name, player in players.items()
-    }
+class Optimizers(NamedTuple):
+    """One optimizer a player, and those of its settings that follow the images shown."""
+
+    by_player: dict[str, Optimizer]
+    ramps: dict[str, dict[str, Any]]
+
+
+def optimizers(config: Mapping[str, Any], players: Mapping[str, nn.Module]) -> Optimizers:
+    """One optimizer a player, with its settings as they are at the start."""
+    built = Optimizers({}, {})
+    for name, player in players.items():
+        factory = make("optimizer", optimizer_node(config["optimizer"], name))
+        first = {key: settled(value, 0) for key, value in factory.keywords.items()}
+        built.by_player[name] = factory(player.parameters(), **first)
+        built.ramps[name] = {key: value for key, value in factory.keywords.items() if value != first[key]}
+    return built
 
 
 def trainer(config: Mapping[str, Any], rank: int = 0) -> Trainer:
@@ -163,7 +174,13 @@ def trainer(config: Mapping[str, Any], rank: int = 0) -> Trainer:
     try:
         chosen = optimizers(config, played.players())
         built: Trainer = make("trainer", {**config["trainer"], "_partial_": True})(
-            game=played, data=dataset, optimizers=chosen, seed=config["seed"], schedule=schedule, rank=rank
+            game=played,
+            data=dataset,
+            optimizers=chosen.by_player,
+            ramps=chosen.ramps,
+            seed=config["seed"],
+            schedule=schedule,
+            rank=rank,
         )
     except ValueError as error:
         raise error if isinstance(error, ConfigError) else ConfigError(str(error)) from error

@@ -7,25 +7,30 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from gan_cli.ramps import settled
+from gan_cli.types import Ramp
+
 
 class Ema:
     """Exponential moving average of a network's weights and running statistics (arXiv 1806.04498).
 
     Args:
         network: What is averaged; the copy starts from its values.
-        half_life: Images after which an old value counts half; 0 keeps a plain copy.
+        half_life: Images after which an old value counts half, or a ramp of them; 0 keeps a plain copy.
         rampup: The half-life is at most this fraction of the images shown so far, so that the first, poor weights
             are soon forgotten (StyleGAN2-ADA's rule).
     """
 
-    def __init__(self, network: nn.Module, half_life: float, rampup: float) -> None:
+    def __init__(self, network: nn.Module, half_life: float | Ramp, rampup: float) -> None:
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
         self.half_life = half_life
         self.rampup = rampup
 
     def decay(self, images: int, shown: int) -> float:
         """β of a step that showed `shown` images, `images` in all: ½^(shown / half-life)."""
-        half_life = min(self.half_life, self.rampup * images) if self.rampup > 0 else self.half_life
+        half_life = settled(self.half_life, images)
+        if self.rampup > 0:
+            half_life = min(half_life, self.rampup * images)
         return 0.5 ** (shown / half_life) if half_life > 0 else 0.0
 
     @torch.no_grad()

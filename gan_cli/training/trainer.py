@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,11 +15,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gan_cli import rng
+from gan_cli.ramps import settled
 from gan_cli.training.ema import Ema
 from gan_cli.training.meter import Meter, NonFinite
 from gan_cli.training.runtime import PRECISIONS, Runtime, StopRequest, fix_algorithms, pick_device
 from gan_cli.training.schedules import Schedule
-from gan_cli.types import Batch, Clock, Data, NonNegative, Phase, Positive, PositiveInt, Scheduled
+from gan_cli.types import Batch, Clock, Data, NonNegative, Phase, Positive, PositiveInt, Ramp, Scheduled
 
 if TYPE_CHECKING:
     from gan_cli.callbacks import Callback
@@ -60,9 +62,11 @@ class Trainer:
         devices: Processes that share each batch, one a device.
         precision: float32 | bfloat16 (autocast).
         micro_batches: Parts that a batch is computed in, to save memory; gradients add up.
-        ema_half_life: Images after which an old weight counts half in the averaged generator; 0 for no averaging.
+        ema_half_life: Images after which an old weight counts half in the averaged generator, or a ramp; 0 for
+            no averaging.
         ema_rampup: The half-life is at most this fraction of the images so far; 0 for no ramp.
         log_every: Steps between readings of losses and scores.
+        ramps: Settings of a player's optimizer that are ramps, or hold ramps.
     """
 
     def __init__(
@@ -79,9 +83,10 @@ class Trainer:
         devices: PositiveInt = 1,
         precision: str = "float32",
         micro_batches: PositiveInt = 1,
-        ema_half_life: NonNegative = 10_000,
+        ema_half_life: NonNegative | Ramp = 10_000,
         ema_rampup: NonNegative = 0.05,
         log_every: PositiveInt = 50,
+        ramps: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
         rank: int = 0,
     ) -> None:
         if precision not in PRECISIONS:
@@ -102,6 +107,7 @@ class Trainer:
         self.game = game
         self.players: Mapping[str, nn.Module] = game.players()
         self.optimizers = optimizers
+        self.ramps = ramps
         self.rates = {name: [group["lr"] for group in o.param_groups] for name, o in optimizers.items()}
         self.scheduled = [m for m in (*game.modules(), data) if isinstance(m, Scheduled)]
         self.ema = Ema(self.players["generator"], ema_half_life, ema_rampup)
@@ -153,8 +159,10 @@ class Trainer:
             module.advance(self.clock)
         factor = self.schedule(self.limits.progress(self.clock))
         for name, optimizer in self.optimizers.items():
+            moved = {key: settled(value, self.clock.images) for key, value in self.ramps.get(name, {}).items()}
             for group, rate in zip(optimizer.param_groups, self.rates[name], strict=True):
-                group["lr"] = rate * factor
+                group.update({"lr": rate, **moved})
+                group["lr"] *= factor
         shown = 0
         for phase in self.game.phases():
             for _ in range(phase.runs):
