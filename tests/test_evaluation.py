@@ -135,13 +135,22 @@ def test_statistics_only_serve_what_needs_no_images(stored: dict[str, str]) -> N
     assert "statistics only" in found.refused["kid"]
 
 
+def test_how_samples_are_drawn_is_part_of_the_number(finished: Path) -> None:
+    plain, cut = (evaluate(finished, *PIXELS, *more, n=50).fd_pixels for more in ((), ("truncation=0.2", "ema=false")))
+    assert cut.drawn == "raw generator, truncation 0.2"
+    assert cut.value != plain.value
+    with pytest.raises(ConfigError, match="no batch norm"):
+        evaluate(finished, *PIXELS, "standing_statistics=2", n=50)
+
+
 def test_the_file_says_everything(finished: Path, here: Path, gan_here: Inside) -> None:
     done = gan_here("eval", str(finished), "metrics=[fid,kid]", "detector=pixels", "n=100", "json=scores.json")
     assert done.returncode == 0, done.stderr
     record = json.loads((here / "scores.json").read_text())
-    assert {"source", "seed", "ema", "metrics"} <= record.keys()
+    assert {"source", "seed", "metrics"} <= record.keys()
+    assert record["metrics"]["kid_pixels"]["drawn"] == "averaged generator"
     assert record["metrics"]["kid_pixels"].keys() == {
-        "value", "se", "n_fake", "n_real", "convention", "reference", "detector", "weights_sha256"
+        "value", "se", "n_fake", "n_real", "convention", "reference", "detector", "weights_sha256", "drawn"
     }  # fmt: skip
     assert "fd_pixels" in done.stdout
     assert "n=100/1797" in done.stdout
@@ -276,7 +285,7 @@ def test_compare_calls_a_difference_beyond_two_standard_errors(gan_here: Inside,
     assert row.endswith("no error bar")
 
 
-@pytest.mark.parametrize("fact", ["n_fake", "n_real", "convention", "reference", "detector", "weights_sha256"])
+@pytest.mark.parametrize("fact", ["n_fake", "n_real", "convention", "reference", "detector", "weights_sha256", "drawn"])
 def test_compare_refuses_what_was_measured_otherwise(gan_here: Inside, here: Path, fact: str) -> None:
     done = gan_here("compare", scores("a.json", 1.0), scores("b.json", 1.0, **{fact: "other"}))
     assert done.returncode == 2

@@ -17,9 +17,10 @@ from gan_cli import pictures, sample, sampling, train
 from gan_cli.config import compose
 from gan_cli.config.errors import ConfigError
 from gan_cli.latent import Subject, directions, interpolate, mix, neighbours, project, styles, walk
+from gan_cli.latent.classes import ways, with_mixtures
 from gan_cli.networks import mlp
 from gan_cli.priors import Normal, Spherical, Truncated, Uniform
-from gan_cli.restore import restore
+from gan_cli.restore import Manner, restore
 from gan_cli.types import Batch, Incompatible
 
 CPU = torch.device("cpu")
@@ -84,7 +85,7 @@ def subject(generator: nn.Module, latent_dim: int = 3) -> Subject:
 
 
 def test_latents_are_those_of_the_grid(conditional: Path) -> None:
-    restored = restore(str(conditional), True, CPU)
+    restored = restore(str(conditional), Manner(), CPU)
     turn = sampling.in_turn(restored.generator)
     latent, label = sampling.latents(restored.game.prior, turn, 5, 130, CPU)  # type: ignore[attr-defined]
     drawn = sampling.in_blocks(restored.generator, latent, label)
@@ -298,6 +299,9 @@ def test_one_latent_in_every_class(conditional: Path, plain: Path) -> None:
     for i in range(11):
         torch.testing.assert_close(samples[i, i % 10], grid[i])
     assert sample(conditional, "mode=classes", "n=2", "classes=[3,7]").shape[1] == 2
+    mixed = sample(conditional, "mode=classes", "n=11", "mode.between=2")
+    assert mixed.shape[1] == 28
+    assert torch.equal(mixed[:, ::3], samples)
     with pytest.raises(ConfigError, match=r"no classes on demand\n"):
         sample(plain, "mode=classes")
 
@@ -359,3 +363,25 @@ def test_the_command_names_its_file_and_the_help_its_modes(plain: Path, gan_here
     told = gan_here("sample", "--help").stdout
     assert all(mode in told for mode in MODES)
     assert "mode.spherical=true" in told
+
+
+def test_between_the_classes_lie_mixtures_of_their_embeddings() -> None:
+    class Linear(nn.Module):
+        """A plane for each class: what is drawn is linear in the embedding."""
+
+        classes = 3
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding = nn.Embedding(3, 4)
+
+        def forward(self, latent: Tensor, label: Tensor) -> Tensor:
+            return latent[:, :1] * self.embedding(label)
+
+    generator = Linear()
+    shares = ways(torch.tensor([2, 0]), 3, 3)
+    assert shares.tolist() == [[0, 0, 1], [0.25, 0, 0.75], [0.5, 0, 0.5], [0.75, 0, 0.25], [1, 0, 0]]
+    drawn = with_mixtures(generator, shares)(torch.ones(5, 1), torch.arange(5))
+    first, last = generator(torch.ones(2, 1), torch.tensor([2, 0]))
+    torch.testing.assert_close(drawn, torch.stack([first.lerp(last, t / 4) for t in range(5)]))
+    assert generator.embedding.num_embeddings == 3

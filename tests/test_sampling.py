@@ -13,7 +13,7 @@ from PIL import Image
 from conftest import SMALL, SMALL_DCGAN, Inside, Shell, words
 from gan_cli import pictures, sample, sampling, train
 from gan_cli.config.errors import ConfigError
-from gan_cli.restore import restore
+from gan_cli.restore import Manner, restore
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def test_seeds_differ_and_repeat(convolutional: Path) -> None:
 
 
 def test_global_randomness_is_left_alone(convolutional: Path) -> None:
-    restored = restore(str(convolutional), True, torch.device("cpu"))
+    restored = restore(str(convolutional), Manner(), torch.device("cpu"))
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)
@@ -109,14 +109,16 @@ def test_the_newest_whole_checkpoint_is_used(convolutional: Path, here: Path) ->
     run = train(*words("callback.checkpoints.every_steps=1")).folder
     (run / "checkpoints" / "last.pt").unlink()
     (run / "checkpoints" / "last.pt").write_bytes(b"cut short")
-    assert json.loads((run / "result.json").read_text())["step"] == restore(str(run), True, torch.device("cpu")).step
+    assert (
+        json.loads((run / "result.json").read_text())["step"] == restore(str(run), Manner(), torch.device("cpu")).step
+    )
 
 
 @pytest.mark.parametrize("model", ["dcgan", "biggan"])
 def test_standing_statistics_are_those_of_the_samples(here: Path, model: str) -> None:
     """They are the mean over passes of each layer's mean and unbiased variance, whatever was there before."""
     folder = train(*words("conditioning=projection", model=SMALL[model])).folder
-    restored = restore(str(folder), True, torch.device("cpu"))
+    restored = restore(str(folder), Manner(), torch.device("cpu"))
     game, generator = restored.game, restored.generator
     norm = next(m for m in generator.modules() if isinstance(m, torch.nn.BatchNorm2d))
     seen: list[torch.Tensor] = []

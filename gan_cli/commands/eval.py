@@ -36,6 +36,8 @@ class Request(BaseModel):
     n: Annotated[int, Field(ge=2)] | None
     seed: Annotated[int, Field(ge=0)]
     ema: bool
+    truncation: Annotated[float, Field(gt=0)] | None
+    standing_statistics: Annotated[int, Field(ge=0)]
     json_file: str | None = Field(alias="json")
     weights: str | None
     rows: Annotated[int, Field(ge=2)]
@@ -109,6 +111,7 @@ def _job(config: DictConfig) -> None:
 def _evaluate(request: Request) -> tuple[Evaluation, Source]:
     from gan_cli.evaluation import measure, sources
     from gan_cli.metrics import NotMeasurable
+    from gan_cli.restore import Manner
     from gan_cli.training.runtime import fix_algorithms, pick_device
 
     try:
@@ -116,12 +119,13 @@ def _evaluate(request: Request) -> tuple[Evaluation, Source]:
     except ValueError as error:
         raise ConfigError(str(error)) from error
     fix_algorithms()
-    source = sources.open_source(request.checkpoint, request.n, request.seed, request.ema, device)
+    manner = Manner(request.seed, request.ema, request.truncation, request.standing_statistics)
+    source = sources.open_source(request.checkpoint, request.n, manner, device)
     reference = sources.open_reference(request.reference, request.root, source)
     if source.points != reference.points:
         raise ConfigError(f"{request.checkpoint} and {reference.name} cannot be compared: one holds points, one images")
     plan = _plan(request, source, reference, device)
-    evaluation = measure.Evaluation(source.name, source.step, request.seed, request.ema)
+    evaluation = measure.Evaluation(source.name, source.step, request.seed)
     try:
         return measure.measure(source, reference, plan, evaluation), source
     except (NotMeasurable, ValueError) as error:
@@ -192,9 +196,9 @@ def _report(evaluation: Evaluation) -> None:
     references = {value.reference for value in evaluation.values()}
     digests = {f"{v.detector} {v.weights_sha256[:12]}" for v in evaluation.values() if v.weights_sha256}
     weights = f"; weights {', '.join(sorted(digests))}" if digests else ""
-    who = "averaged" if evaluation.ema else "raw"
+    manners = {f", {value.drawn}, seed {evaluation.seed}" for value in evaluation.values() if value.drawn}
     where = ", ".join(sorted(references))
-    log.info("of %s against %s, seed %d, %s generator%s", evaluation.source, where, evaluation.seed, who, weights)
+    log.info("of %s against %s%s%s", evaluation.source, where, "".join(manners), weights)
 
 
 def _write(request: Request, evaluation: Evaluation, source: Source | None) -> None:

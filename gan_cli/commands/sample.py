@@ -105,9 +105,7 @@ def _job(config: DictConfig) -> None:
 
 
 def _drawing(request: Request) -> tuple[Restored, Mode, Drawing]:
-    from gan_cli import sampling
-    from gan_cli.latent.styles import truncate
-    from gan_cli.restore import restore
+    from gan_cli.restore import Manner, restore
     from gan_cli.training.runtime import fix_algorithms, pick_device
 
     mode = _mode(request)
@@ -116,16 +114,11 @@ def _drawing(request: Request) -> tuple[Restored, Mode, Drawing]:
     except ValueError as error:
         raise ConfigError(str(error)) from error
     fix_algorithms()
-    restored = restore(request.checkpoint, request.ema, device)
+    manner = Manner(request.seed, request.ema, request.truncation, request.standing_statistics)
+    restored = restore(request.checkpoint, manner, device)
     classes = _known_classes(request, restored)
     with _friendly():
-        generator = restored.generator
-        if request.truncation is not None:
-            generator = truncate(restored.game, generator, request.truncation)
-        if request.standing_statistics:
-            passes = request.standing_statistics
-            sampling.standing_statistics(restored.game, generator, request.seed, passes, device)
-        return restored, mode, mode.draw(_subject(request, restored, generator, classes, device))
+        return restored, mode, mode.draw(_subject(request, restored, classes, device))
 
 
 def _mode(request: Request) -> Mode:
@@ -152,7 +145,7 @@ def _known_classes(request: Request, restored: Restored) -> tuple[int, ...]:
     return tuple(classes)
 
 
-def _subject(request: Request, restored: Restored, generator: Any, classes: tuple[int, ...], device: Any) -> Subject:
+def _subject(request: Request, restored: Restored, classes: tuple[int, ...], device: Any) -> Subject:
     from gan_cli.config import build, trust
     from gan_cli.latent import Subject
 
@@ -164,7 +157,7 @@ def _subject(request: Request, restored: Restored, generator: Any, classes: tupl
             raise ConfigError(*problems)
         return build.data(restored.config)
 
-    return Subject(restored.game, generator, request.seed, device, classes, not dataset["resolution"], data)
+    return Subject(restored.game, restored.generator, request.seed, device, classes, not dataset["resolution"], data)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from gan_cli.runs import Run
 
 SURE = 2.0  # standard errors beyond which a difference is called one
 # What must agree for two numbers to be comparable.
-SAME = ("n_fake", "n_real", "convention", "reference", "detector", "weights_sha256")
+SAME = ("n_fake", "n_real", "convention", "reference", "detector", "weights_sha256", "drawn")
 
 
 @dataclass(frozen=True)

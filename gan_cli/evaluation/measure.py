@@ -31,6 +31,7 @@ class Value:
     reference: str
     detector: str
     weights_sha256: str | None
+    drawn: str | None  # how a generator drew the samples; None for files
 
     @property
     def n(self) -> int:
@@ -42,17 +43,16 @@ class Evaluation(dict[str, Value]):
     """Values by name; each is also an attribute: `evaluation.fid.value`.
 
     Attributes:
-        source, step, seed, ema: What was measured.
+        source, step, seed: What was measured.
         refused: Metrics that mean nothing here, and why.
         pictures: Pictures that metrics drew, uint8 by name.
     """
 
-    def __init__(self, source: str, step: int | None, seed: int, ema: bool) -> None:
+    def __init__(self, source: str, step: int | None, seed: int) -> None:
         super().__init__()
         self.source = source
         self.step = step
         self.seed = seed
-        self.ema = ema
         self.refused: dict[str, str] = {}
         self.pictures: dict[str, torch.Tensor] = {}
 
@@ -154,6 +154,7 @@ def measure(source: Source, reference: Source, plan: Plan, evaluation: Evaluatio
                     reference.name,
                     ready.name or "inception",
                     ready.digest,
+                    source.drawn,
                 )
         evaluation.pictures |= context.scratch
     return evaluation
@@ -180,7 +181,6 @@ def as_record(evaluation: Evaluation) -> dict[str, Any]:
         "source": evaluation.source,
         "step": evaluation.step,
         "seed": evaluation.seed,
-        "ema": evaluation.ema,
         "metrics": {name: vars(value) for name, value in evaluation.items()},
         "refused": evaluation.refused,
     }

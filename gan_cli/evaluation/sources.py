@@ -19,7 +19,7 @@ from gan_cli.evaluation import files
 from gan_cli.evaluation.files import Batches
 from gan_cli.metrics.detectors import Labelled
 from gan_cli.metrics.moments import Gaussian
-from gan_cli.restore import Restored, restore
+from gan_cli.restore import Manner, Restored, restore
 from gan_cli.runs import Run
 
 DEFAULT_N = 10_000  # samples of a generator, unless n says otherwise
@@ -33,6 +33,7 @@ class Source:
     name: str
     n: int
     batches: Batches
+    drawn: str | None = None  # how a generator drew them
     fingerprint: str | None = None  # of the content; None for a generator's samples
     statistics: Gaussian | None = None  # where only these are known
     labelled: Labelled | None = None  # a data set with its labels
@@ -70,7 +71,7 @@ def _tensor_in(path: Path) -> Tensor | None:
 def _exactly(stored: files.Stored, n: int | None, word: str) -> Source:
     """The first n images of files, or all."""
     if stored.statistics is not None:
-        return Source(word, stored.n, stored.batches, stored.fingerprint, stored.statistics)
+        return Source(word, stored.n, stored.batches, fingerprint=stored.fingerprint, statistics=stored.statistics)
     wanted = stored.n if n is None else n
     if stored.n < max(wanted, 2):
         raise ConfigError(
@@ -85,32 +86,33 @@ def _exactly(stored: files.Stored, n: int | None, word: str) -> Source:
             yield images[:left], None if labels is None else labels[:left]
             left -= len(images)
 
-    return Source(word, wanted, batches, f"{stored.fingerprint}:{wanted}")
+    return Source(word, wanted, batches, fingerprint=f"{stored.fingerprint}:{wanted}")
 
 
-def open_source(word: str, n: int | None, seed: int, ema: bool, device: torch.device) -> Source:
-    """What is to be measured: `n` samples of a run or checkpoint, or images in files."""
+def open_source(word: str, n: int | None, manner: Manner, device: torch.device) -> Source:
+    """What is to be measured: `n` samples of a run or checkpoint, drawn in this manner, or images in files."""
     is_run = (Path(word) / "config.yaml").is_file()
     stored = None if is_run else _files(word)
     if stored is not None:
         return _exactly(stored, n, word)
-    restored = restore(word, ema, device)
+    restored = restore(word, manner, device)
     wanted = n or DEFAULT_N
     points = not restored.config["dataset"]["resolution"]
 
     def batches(size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
-        for block, label in sampling.blocks(restored.game, restored.generator, seed, wanted, device):
+        for block, label in sampling.blocks(restored.game, restored.generator, manner.seed, wanted, device):
             quantised = block.cpu() if points else pictures.to_uint8(block).cpu()
             yield from zip(quantised.split(size), label.cpu().split(size), strict=True)
 
     def paths(count: int, epsilon: float) -> Iterator[tuple[Tensor, Tensor]]:
-        for a, b in sampling.steps_along_paths(restored.game, restored.generator, seed, count, epsilon, device):
+        for a, b in sampling.steps_along_paths(restored.game, restored.generator, manner.seed, count, epsilon, device):
             yield (a + 1) * 127.5, (b + 1) * 127.5
 
     return Source(
         str(restored.path),
         wanted,
         batches,
+        drawn=str(manner),
         points=points,
         restored=restored,
         step=restored.step,
@@ -172,11 +174,11 @@ def _dataset(data: Any, name: str) -> Source:
                 yield piece, None
 
         mixture = data.density if isinstance(data.density, Mixture) else None
-        return Source(name, len(points), drawn, data.fingerprint(), mixture=mixture, points=True)
+        return Source(name, len(points), drawn, fingerprint=data.fingerprint(), mixture=mixture, points=True)
 
     def batches(size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
         yield from zip(data.images.split(size), data.labels.split(size), strict=True)
 
     fingerprint = data.fingerprint()
     labelled = Labelled(data.images, data.labels, data.classes, fingerprint)
-    return Source(name, len(data), batches, fingerprint, labelled=labelled)
+    return Source(name, len(data), batches, fingerprint=fingerprint, labelled=labelled)

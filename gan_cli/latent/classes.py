@@ -1,23 +1,56 @@
-"""One latent, every class."""
+"""One latent, every class, and what lies between the classes."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
 
 from gan_cli import sampling
 from gan_cli.drawings import Drawing, Film, Sheet
 from gan_cli.latent import Mode, Subject
-from gan_cli.types import Incompatible, PositiveInt
+from gan_cli.types import Incompatible, NonNegativeInt, PositiveInt
+
+
+def with_mixtures(generator: nn.Module, mixtures: Tensor) -> nn.Module:
+    """A copy whose label j draws the mixture `mixtures[j]` of the classes, a row of shares that sum to 1: `[J, K]`.
+
+    Labels reach a network by embeddings; a mixture of classes is that of their rows (BigGAN, arXiv 1809.11096, fig. 8).
+    """
+    mixed = copy.deepcopy(generator)
+    for module in mixed.modules():
+        if isinstance(module, nn.Embedding):
+            module.weight = nn.Parameter(mixtures @ module.weight, requires_grad=False)
+            module.num_embeddings = len(mixtures)
+    return mixed
+
+
+def ways(turn: Tensor, between: int, classes: int) -> Tensor:
+    """Shares of the classes on the straight ways from each class of `turn` `[T]` to the next.
+
+    Returns:
+        `[T + (T - 1) between, classes]`, the classes of `turn` themselves at every `between + 1`-th row.
+    """
+    pure = torch.eye(classes, device=turn.device)[turn]
+    steps = torch.arange(between + 1, device=turn.device).div(between + 1).view(1, -1, 1)
+    return torch.cat([pure[:-1, None].lerp(pure[1:, None], steps).flatten(0, 1), pure[-1:]])
 
 
 @dataclass(frozen=True)
 class Classes(Mode):
-    """Row i is the latent of sample i with each class: what the latent means apart from the class."""
+    """Row i is the latent of sample i with each class: what the latent means apart from the class.
+
+    Args:
+        between: Mixtures that are drawn between each class and the next.
+    """
 
     name: ClassVar[str] = "classes"
     n: PositiveInt = 8
+    between: NonNegativeInt = 0
 
     def draw(self, subject: Subject) -> Drawing:
         if not sampling.on_demand(subject.generator):
@@ -30,5 +63,8 @@ class Classes(Mode):
     def sheets(self, subject: Subject) -> Iterator[Sheet]:
         latent, _ = subject.latents(self.n)
         turn = sampling.in_turn(subject.generator, subject.classes).to(latent.device)
-        rows = latent.unsqueeze(1).expand(-1, len(turn), -1)
-        yield Sheet(subject.draw(rows, turn.expand(self.n, -1)))
+        shares = ways(turn, self.between, sampling.on_demand(subject.generator))
+        mixed = replace(subject, generator=with_mixtures(subject.generator, shares))
+        columns = torch.arange(len(shares), device=latent.device)
+        rows = latent.unsqueeze(1).expand(-1, len(columns), -1)
+        yield Sheet(mixed.draw(rows, columns.expand(self.n, -1)))
