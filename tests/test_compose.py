@@ -19,8 +19,11 @@ OTHERS = ("model", "detector", "metrics", "preset", "mode")
 EMBEDDED = ("digits", "ring", "grid", "swiss_roll")
 SEVERAL = ("penalty", "auxiliary", "augment")  # groups of which several may be chosen
 LOSSES = GROUPS["loss"]
-# Experiments that are made for other machines, on data that are here.
+# Experiments that are made for other data and machines, on data that are here.
 SHRUNK = {
+    **dict.fromkeys(("dcgan_cifar10", "dcgan_mnist"), ("dataset=digits", "model.width=2")),
+    **dict.fromkeys(("sngan_cifar10", "sngan_mnist"), ("dataset=digits", "model.width=1")),
+    **dict.fromkeys(("stylegan2_cifar10_small", "stylegan2_mnist"), ("dataset=digits", *SMALL["stylegan2"])),
     "stylegan2_cifar10": ("dataset=digits", *SMALL["stylegan2"], "dataset.batch_size=4"),
     "r3gan_stacked_mnist": (
         *("dataset.source.of._target_=gan_cli.data.sources.digits", "dataset.source.n=20000", "dataset.resolution=16"),

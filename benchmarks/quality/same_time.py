@@ -1,0 +1,49 @@
+"""Experiments side by side after the same wall time.
+
+    python benchmarks/quality/same_time.py --root DIR [--minutes 10] [--pictures FOLDER] [--eval KEY=VALUE ...] EXPERIMENT ...
+
+Each line is one `gan train experiment=EXPERIMENT trainer.max_minutes=MINUTES` and one `gan eval` of 10,000 samples.
+One core each, nothing else on the machine: only then are minutes worth comparing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from common import report
+
+from gan_cli import evaluate, sample, train
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("experiments", nargs="+")
+    parser.add_argument("--root", required=True)
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--pictures", help="folder for a grid of each")
+    parser.add_argument("--eval", nargs="+", default=("metrics=[fid,kid,prdc]",), help="words for gan eval")
+    arguments = parser.parse_args()
+    for experiment in arguments.experiments:
+        with tempfile.TemporaryDirectory() as scratch:
+            words = (f"experiment={experiment}", "trainer.max_steps=null", f"trainer.max_minutes={arguments.minutes}")
+            place = (f"dataset.root={arguments.root}", f"hydra.run.dir={scratch}/run")
+            run = train(*words, *place, "callback=[history,checkpoints]")
+            if arguments.pictures:
+                sample(run.folder, "n=64", f"out={arguments.pictures}/{experiment}.png")
+            found = evaluate(run.folder, *arguments.eval, f"root={arguments.root}")
+            report(
+                experiment,
+                command=f"gan train {' '.join(words)}",
+                steps=run.step,
+                images=run.images,
+                n=next(iter(found.values())).n,
+                **{name: value.value for name, value in found.items()},
+            )
+
+
+if __name__ == "__main__":
+    main()
