@@ -132,6 +132,7 @@ def test_another_split_is_another_reference(finished: Path, here: Path) -> None:
 def test_statistics_only_serve_what_needs_no_images(stored: dict[str, str]) -> None:
     found = evaluate("a.npz", "detector=pixels", "metrics=[fid,kid]", reference="stats.npz")
     assert set(found) == {"fd_pixels"}
+    assert found.fd_pixels.n_real is None  # the file does not say
     assert "statistics only" in found.refused["kid"]
 
 

@@ -120,7 +120,7 @@ def arrays(path: Path) -> Stored:
         covariance = torch.from_numpy(found["sigma"].astype(np.float64))
         if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
             raise ConfigError(f"{path}: mu {list(mean.shape)} and sigma {list(covariance.shape)} do not fit together")
-        n = int(found["n"]) if "n" in found else 0
+        n = int(found["n"]) if "n" in found else 0  # nothing says of how many
         digest = hashlib.sha256(mean.numpy().tobytes() + covariance.numpy().tobytes()).hexdigest()
         return Stored(n, lambda size: iter(()), digest, Gaussian(n, mean, covariance=covariance))
     if "arr_0" not in found:

@@ -26,7 +26,7 @@ class Value:
     value: float
     se: float | None  # standard error, where one is known
     n_fake: int
-    n_real: int
+    n_real: int | None  # None where statistics do not say of how many
     convention: str
     reference: str
     detector: str
@@ -149,7 +149,7 @@ def measure(source: Source, reference: Source, plan: Plan, evaluation: Evaluatio
                     estimate.value,
                     estimate.se,
                     fake.n if estimate.n_fake is None else estimate.n_fake,
-                    real.n if estimate.n_real is None else estimate.n_real,
+                    (real.n or None) if estimate.n_real is None else estimate.n_real,
                     f"{ready.convention}; {estimate.convention}" if estimate.convention else ready.convention,
                     reference.name,
                     ready.name or "inception",
