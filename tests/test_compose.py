@@ -14,8 +14,8 @@ from gan_cli.files import read_json_lines
 from gan_cli.training.runtime import StopRequest
 
 GROUPS = compose.config_groups(CONF)
-# tests/test_architectures.py, tests/test_evaluation.py, tests/test_latent.py
-OTHERS = ("model", "detector", "metrics", "preset", "mode")
+# below; tests/test_architectures.py, tests/test_evaluation.py, tests/test_latent.py
+OTHERS = ("loss", "conditioning", "model", "detector", "metrics", "preset", "mode")
 EMBEDDED = ("digits", "ring", "grid", "swiss_roll")
 SEVERAL = ("penalty", "auxiliary", "augment")  # groups of which several may be chosen
 LOSSES = GROUPS["loss"]
