@@ -1,6 +1,6 @@
 """Experiments side by side after the same wall time.
 
-    python benchmarks/quality/same_time.py EXPERIMENT ... --root DIR [--minutes 10] [--pictures FOLDER] [--eval WORD ...]
+    python benchmarks/quality/same_time.py EXPERIMENT ... --root DIR [--minutes 10] [--pictures DIR] [--eval WORD ...]
 
 Each line is one `gan train experiment=EXPERIMENT trainer.max_minutes=MINUTES` and one `gan eval` of 10,000 samples.
 One core each, nothing else on the machine: only then are minutes worth comparing.
