@@ -21,7 +21,10 @@ from gan_cli import Result, train
 from gan_cli.cli import main
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
-CACHE = Path(tempfile.gettempdir()) / f"gan-tests-{os.getuid()}-{os.getpid()}"  # not the user's own
+# Not the user's own; shared by the processes of one run of the tests.
+CACHE = (
+    Path(tempfile.gettempdir()) / f"gan-tests-{os.getuid()}-{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid())}"
+)
 os.environ["GAN_CACHE"] = str(CACHE)
 # A run of seconds that still has every part of a run but the slow pictures.
 SMALL_MLP = ("model=mlp", "model.latent_dim=4", "model.generator.hidden=[8]", "model.discriminator.hidden=[8]")

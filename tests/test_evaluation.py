@@ -16,6 +16,7 @@ from conftest import Inside, same, weights, words
 from gan_cli import evaluate, sample, train
 from gan_cli.config.errors import ConfigError
 from gan_cli.files import read_json_lines
+from gan_cli.metrics import classifier
 
 PIXELS = ("detector=pixels", "metrics=[fid]")
 
@@ -101,8 +102,15 @@ def test_refusals_are_two_lines(stored: dict[str, str], here: Path) -> None:
         evaluate("a.npz", *PIXELS, reference="grey.npz")
 
 
-def test_a_run_is_measured_against_its_own_data_with_the_classifier(finished: Path, here: Path) -> None:
-    found = evaluate(finished, n=300)
+@pytest.fixture
+def quickly_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A classifier that has hardly learned: enough where the test is not about what it says."""
+    monkeypatch.setattr(classifier, "STEPS", 30)
+
+
+@pytest.mark.usefixtures("quickly_trained")
+def test_a_run_is_measured_against_its_own_data_with_the_classifier(here: Path) -> None:
+    found = evaluate(train(*words("dataset.resolution=16")).folder, n=300)
     assert {"fd_classifier", "kid_classifier", "precision_classifier", "modes_classifier"} <= found.keys()
     value = found.fd_classifier
     assert (value.n, value.n_real, value.reference, value.detector) == (300, 1797, "digits:all", "classifier")
@@ -113,8 +121,9 @@ def test_a_run_is_measured_against_its_own_data_with_the_classifier(finished: Pa
         _ = found.fid
 
 
+@pytest.mark.usefixtures("quickly_trained")
 def test_a_conditional_run_is_measured_class_by_class(here: Path) -> None:
-    run = train(*words("conditioning=concat", "hydra.run.dir=run")).folder
+    run = train(*words("conditioning=concat", "dataset.resolution=16", "hydra.run.dir=run")).folder
     wanted = ["kid_per_class", "cas", "on_demand"]
     found = evaluate(run, "detector=classifier", "metrics.cas.steps=20", metrics=wanted, n=300)
     assert {f"kid_class_{k}_classifier" for k in range(10)} <= found.keys()
