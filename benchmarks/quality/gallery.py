@@ -48,6 +48,29 @@ def command(model: str) -> str:
     return " ".join(f"'{word}'" if "[" in word else word for word in (f"model={model}", *COMMON, *MODELS[model]))
 
 
+def index() -> None:
+    """docs/gallery/README.md: what was drawn, and by which command."""
+    lines = [
+        "# Gallery",
+        "",
+        "Architectures on the built-in digits, a row a class: a few minutes each on one core, by",
+    ]
+    lines += [
+        "the command below it and `gan sample RUN n=80`. `python benchmarks/quality/gallery.py` draws them all anew.",
+        "",
+    ]
+    for model in MODELS:
+        lines += [
+            f"## {model}",
+            "",
+            f"![a grid of digits, a row a class]({model}.png)",
+            "",
+            f"    gan train {command(model)}",
+            "",
+        ]
+    (FOLDER / "README.md").write_text("\n".join(lines))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="*", default=tuple(MODELS))
@@ -69,25 +92,7 @@ def main() -> None:
                 train_seconds=seconds,
                 **{name: value.value for name, value in found.items()},
             )
-    lines = [
-        "# Gallery",
-        "",
-        "Architectures on the built-in digits, a row a class: a few minutes each on one core, by",
-    ]
-    lines += [
-        "the command below it and `gan sample RUN n=80`. `python benchmarks/quality/gallery.py` draws them all anew.",
-        "",
-    ]
-    for model in MODELS:
-        lines += [
-            f"## {model}",
-            "",
-            f"![a grid of digits, a row a class]({model}.png)",
-            "",
-            f"    gan train {command(model)}",
-            "",
-        ]
-    (FOLDER / "README.md").write_text("\n".join(lines))
+    index()
 
 
 if __name__ == "__main__":
