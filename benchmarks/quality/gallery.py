@@ -59,7 +59,7 @@ def index() -> None:
         "the command below it and `gan sample RUN n=80`. `python benchmarks/quality/gallery.py` draws them all anew.",
         "",
     ]
-    for model in MODELS:
+    for model in (model for model in MODELS if (FOLDER / f"{model}.png").exists()):
         lines += [
             f"## {model}",
             "",
