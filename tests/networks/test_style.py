@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_cli.auxiliaries import PathLength, StylePathLength
-from gan_cli.networks import conditioning, stylegan, stylegan2
+from gan_cli.networks import conditioning, pggan, stylegan, stylegan2
 from gan_cli.networks.equalised import SameConvolution, UpConvolution
 from gan_cli.networks.styles import crossed
 from gan_cli.sampling import steps_along_paths
@@ -22,6 +22,10 @@ def generator(mixing: float = 0.0, resolution: int = 16) -> stylegan2.Generator:
     return stylegan2.Generator(
         5, 3, resolution, style_dim=6, mapping_layers=2, channel_base=64, channel_max=8, mixing=mixing
     )
+
+
+def size(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
 
 
 def per_sample(layer: stylegan2.Modulated, values: Tensor, w: Tensor) -> Tensor:
@@ -66,12 +70,41 @@ def test_parameter_counts() -> None:
     stages = 4  # sides 4, 8, 16, 32
     synthesis = 16 * c + layer + (stages - 1) * 2 * layer + stages * paint
     built = stylegan2.Generator(512, image, 32, channel_base=32768)
-    assert sum(p.numel() for p in built.parameters()) == mapping + synthesis
+    assert size(built) == mapping + synthesis
     convolution = 9 * c * c + c
     halving = 2 * convolution + c * c
     head = 9 * (c + 1) * c + c + 16 * c * c + c + c + 1
     judge = stylegan2.Discriminator(image, 32, channel_base=32768)
-    assert sum(p.numel() for p in judge.parameters()) == (image * c + c) + 3 * halving + head
+    assert size(judge) == (image * c + c) + 3 * halving + head
+
+
+def test_published_sizes_at_1024_pixels() -> None:
+    """StyleGAN2 F as the authors' code prints it; StyleGAN and its baseline as in arXiv 1812.04948, section 2."""
+    with torch.device("meta"):
+        assert size(stylegan2.Generator(512, 3, 1024, channel_base=32768)) == 30_370_060
+        assert size(stylegan2.Discriminator(3, 1024, channel_base=32768)) == 29_012_513
+        assert size(stylegan.Generator(512, 3, 1024)) / 1e6 == pytest.approx(26.2, abs=0.05)
+        assert size(pggan.Generator(512, 3, 1024)) / 1e6 == pytest.approx(23.1, abs=0.05)
+
+
+def test_published_sizes_of_the_layers_at_32_pixels() -> None:
+    """Each layer of 512 channels as in the tables that the authors' code prints (NVlabs/stylegan2-ada-pytorch, issues
+    181 and 182), where small sides have as many channels as CIFAR-10's preset has at all of them.
+    """
+    with torch.device("meta"):
+        built = stylegan2.Generator(512, 3, 32, mapping_layers=2, channel_base=32768)
+        judge = stylegan2.Discriminator(3, 32, channel_base=32768)
+    assert [size(layer) for layer in built.mapping.layers] == [262_656] * 2
+    synthesis = built.synthesis
+    assert isinstance(synthesis, stylegan2.SkipSynthesis)
+    assert synthesis.constant.numel() == 8_192
+    layers = (synthesis.first, *synthesis.doubling, *synthesis.following)
+    assert [size(layer) for layer in layers] == [2_622_465] * 7
+    assert [size(layer) for layer in synthesis.to_image] == [264_195] * 4
+    assert size(built) == 2 * 262_656 + 8_192 + 7 * 2_622_465 + 4 * 264_195
+    for stage in judge.stages:
+        assert isinstance(stage, stylegan2.ResidualBlock)
+        assert [size(layer) for layer in (stage.shortcut, *stage.residual)] == [262_144, 2_359_808, 2_359_808]
 
 
 @pytest.mark.parametrize("resolution", [20, 28, (), (16, 18), 4])
