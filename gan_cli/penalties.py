@@ -182,18 +182,28 @@ class Drift(Term):
         return round.real_output.logits.square()
 
 
-class Orthogonal(Term):
-    """‖WᵀW ⊙ (1 - I)‖²_F over the player's matrices (BigGAN, arXiv 1809.11096, equation 3; weight 1e-4).
+def matrix(layer: nn.Module) -> Tensor | None:
+    """The weight of a linear layer or a convolution, one row an output channel; None for other modules."""
+    match layer:
+        case nn.ConvTranspose2d():
+            return layer.weight.transpose(0, 1).flatten(1)
+        case nn.Linear() | nn.Conv2d():
+            return layer.weight.flatten(1)
+    return None
 
-    A convolution's matrix has one row an output channel; scales stay free, for the diagonal does not count.
+
+class Orthogonal(Term):
+    """‖WᵀW ⊙ (1 - I)‖²_F over the player's layers (BigGAN, arXiv 1809.11096, equation 3; weight 1e-4).
+
+    A layer's matrix has one row an output channel; scales stay free, for the diagonal does not count. W is what the
+    layer computes with: behind the scale of an equalised learning rate, or spectral normalisation.
     """
 
     def __init__(self, weight: Weight = 1e-4, interval: PositiveInt = 1) -> None:
         super().__init__(weight, interval)
 
     def forward(self, round: Round) -> Tensor:
-        matrices = [p.flatten(1) for p in round.player.parameters() if p.ndim > 1]
-        grams = [matrix @ matrix.T for matrix in matrices]
+        grams = [rows @ rows.T for rows in map(matrix, round.player.modules()) if rows is not None]
         return torch.stack([(gram - gram.diag().diag()).square().sum() for gram in grams]).sum()
 
 

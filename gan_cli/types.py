@@ -116,7 +116,8 @@ class Term(nn.Module, ABC):
     Args:
         weight: Factor of the mean over the batch; a number, or a ramp over the images shown.
         interval: Lazy regularisation (StyleGAN2, arXiv 1912.04958, appendix B): the term is applied at every
-            `interval`-th update and scaled by `interval`, so that its mean strength does not change.
+            `interval`-th update and scaled by `interval`, so that its mean strength does not change. It shares that
+            update's step: there are no further ones that Adam would have to be corrected for.
     """
 
     # What the round must hold ("real_grad", "fake_grad", "real_output", "latents") and what the other parts must
@@ -200,6 +201,15 @@ class Game(Protocol):
     def players(self) -> Mapping[str, nn.Module]: ...
     def phases(self) -> Sequence[Phase]: ...
     def sample(self, generator: nn.Module, batch: Batch) -> Tensor: ...
+
+
+@runtime_checkable
+class Growing(Protocol):
+    """A generator whose images gain detail while it is trained."""
+
+    def matched(self, real: Tensor) -> Tensor:
+        """Real images with as much detail as those that it draws now."""
+        ...
 
 
 class Prior(nn.Module, ABC):

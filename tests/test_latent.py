@@ -18,7 +18,7 @@ from gan_cli.config import compose
 from gan_cli.config.errors import ConfigError
 from gan_cli.latent import Subject, directions, interpolate, mix, neighbours, project, styles, walk
 from gan_cli.latent.classes import ways, with_mixtures
-from gan_cli.networks import mlp
+from gan_cli.networks import mlp, stylegan
 from gan_cli.priors import Normal, Spherical, Truncated, Uniform
 from gan_cli.restore import Manner, restore
 from gan_cli.types import Batch, Incompatible
@@ -201,6 +201,16 @@ def test_style_mixing_takes_coarse_layers_from_the_left_and_fine_ones_from_above
         torch.testing.assert_close(sheet.samples[1:, 1:, 0, layer, 0], above[None].expand(3, -1))
 
 
+def test_style_tools_use_the_layers_that_have_grown() -> None:
+    """At the first side of a StyleGAN only its first two layers read styles."""
+    generator = stylegan.Generator(3, 1, 16, 3, 1, 64, 4).eval()
+    assert len(directions.latent_layers(generator)) == generator.synthesis.active() == 2
+    assert all(layer.weight.shape[1] == 3 for layer in directions.latent_layers(generator))
+    (sheet,) = mix.Mix(n=2, coarse=0.5).sheets(subject(generator))
+    inside = sheet.samples[1:, 1:]
+    assert (inside[:, 0] - inside[:, 1]).abs().max() > 1e-4  # the upper ones' styles count
+
+
 def test_truncation_by_bound_by_psi_and_not_at_all() -> None:
     game = Game(Normal(50))
     generator = mlp.Generator(50, 1, 4, hidden=(4,))
@@ -225,8 +235,10 @@ def test_truncation_by_bound_by_psi_and_not_at_all() -> None:
 
 def test_truncation_on_the_command_line(plain: Path) -> None:
     assert not torch.equal(sample(plain, "n=4", "truncation=0.5"), sample(plain, "n=4"))
-    with pytest.raises(ConfigError, match="truncation=0 is not valid"):
-        sample(plain, "truncation=0")
+    first, second = sample(plain, "n=2", "truncation=0")  # the sample at the prior's middle
+    assert torch.equal(first, second)
+    with pytest.raises(ConfigError, match="truncation=-1 is not valid"):
+        sample(plain, "truncation=-1")
 
 
 def test_a_sample_is_projected_back_onto_its_own_latent() -> None:
@@ -262,6 +274,12 @@ def test_an_image_file_is_projected(plain: Path, here: Path) -> None:
             sample(plain, "mode=project", f"mode.image={name}")
     with pytest.raises(ConfigError, match=r"mode\.image is not set"):
         sample(plain, "mode=project")
+
+
+def test_a_discriminator_of_several_samples_at_once_has_no_say_in_a_projection(here: Path) -> None:
+    Image.new("L", (8, 8)).save("photo.png")
+    run = train(*words("augment=[packing]", "trainer.max_steps=1"))
+    assert sample(run.folder, "mode=project", "mode.image=photo.png", "mode.steps=1", "n=1").shape[:2] == (1, 2)
 
 
 def test_nearest_images_by_brute_force(monkeypatch: pytest.MonkeyPatch) -> None:

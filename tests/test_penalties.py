@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gan_cli.networks.equalised import equalised
 from gan_cli.penalties import (
     R1,
     R2,
@@ -141,6 +142,17 @@ def test_orthogonal_rows_cost_nothing_whatever_their_length() -> None:
     with torch.no_grad():
         player[0].weight[1, 0] = 0.5  # rows 0 and 1 now have the inner product 0.5, which counts twice
     assert Orthogonal()(round).item() == pytest.approx(2 * 0.5**2)
+
+
+def test_orthogonal_rows_are_those_of_what_a_layer_computes_with() -> None:
+    """Output channels of a transposed convolution; the equalised weight; and no biases or tables."""
+    player = nn.Sequential(nn.ConvTranspose2d(1, 2, 2), equalised(nn.Linear(4, 2)), nn.Embedding(3, 3))
+    player[0].register_parameter("map", nn.Parameter(torch.ones(5, 1, 1)))
+    round = replace(play(Linear(torch.zeros(2)), (2,)), player=player)
+    with torch.no_grad():
+        player[0].weight.copy_(torch.tensor([1.0, 2.0]).view(1, 2, 1, 1).expand(1, 2, 2, 2))  # inner product 4 · 1 · 2
+        player[1].parametrizations.weight.original.copy_(torch.tensor([[2.0, 0, 0, 0], [2.0, 0, 0, 0]]))  # halved
+    assert Orthogonal()(round).item() == pytest.approx(2 * 8**2 + 2 * 1**2)
 
 
 def test_classification_is_cross_entropy_on_real_and_fake() -> None:

@@ -36,7 +36,7 @@ class Request(BaseModel):
     n: Annotated[int, Field(ge=2)] | None
     seed: Annotated[int, Field(ge=0)]
     ema: bool
-    truncation: Annotated[float, Field(gt=0)] | None
+    truncation: Annotated[float, Field(ge=0)] | None
     standing_statistics: Annotated[int, Field(ge=0)]
     json_file: str | None = Field(alias="json")
     weights: str | None

@@ -39,7 +39,7 @@ class Request(BaseModel):
     device: str
     classes: str | int | list[int] | None = None
     standing_statistics: Annotated[int, Field(ge=0)] = 0
-    truncation: Annotated[float, Field(gt=0)] | None = None
+    truncation: Annotated[float, Field(ge=0)] | None = None
     mode: dict[str, Any]
 
     @field_validator("classes")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from gan_cli.types import (
     Augment,
     Batch,
     DiscriminatorOutput,
+    Growing,
     Outcome,
     Phase,
     PositiveInt,
@@ -103,6 +105,12 @@ class Adversarial(nn.Module):
         samples: Tensor = generator(self.prior.sample(batch), batch.label)
         return samples
 
+    def matched(self, batch: Batch) -> Batch:
+        """The batch with real samples as detailed as the fakes are by now, where the generator grows."""
+        return (
+            replace(batch, images=self.generator.matched(batch.real)) if isinstance(self.generator, Growing) else batch
+        )
+
     def augmented(self, samples: Tensor) -> Tensor:
         """What the discriminator sees of samples."""
         for augment in self.augments.values():
@@ -115,6 +123,7 @@ class Adversarial(nn.Module):
         return output
 
     def discriminator_objective(self, batch: Batch, update: int) -> Outcome:
+        batch = self.matched(batch)
         penalties, needs = due(self.penalties, update)
         latent = self.prior(batch)
         real = batch.real.detach().requires_grad_("real_grad" in needs)
@@ -138,6 +147,7 @@ class Adversarial(nn.Module):
 
     def generator_outcome(self, batch: Batch, update: int, judge: Judge) -> Outcome:
         """The generator's objective before a discriminator."""
+        batch = self.matched(batch)
         auxiliaries, needs = due(self.auxiliaries, update)
         latent = self.prior(batch).requires_grad_("latents" in needs)
         fake = self.generator(latent, batch.label)

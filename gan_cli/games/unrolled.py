@@ -78,4 +78,4 @@ class Unrolled(Adversarial):
         return weights
 
     def generator_objective(self, batch: Batch, update: int) -> Outcome:
-        return self.generator_outcome(batch, update, partial(self.judge_with, self.looked_ahead(batch)))
+        return self.generator_outcome(batch, update, partial(self.judge_with, self.looked_ahead(self.matched(batch))))

@@ -21,12 +21,15 @@ MANY = 1024  # latents that tell how far apart they lie along a direction
 
 def latent_layers(generator: Any) -> Sequence[nn.Module]:
     """The layers that meet the latent first, or w: those that `generator.latent_layers` names, or else the first
-    linear one; all linear ones of the synthesis of a generator with styles."""
+    linear one; with styles, those that the synthesis names in `style_layers()`, or else all of its linear ones."""
     if hasattr(generator, "latent_layers"):
         named: Sequence[nn.Module] = generator.latent_layers
         return named
     styled = is_styled(generator)
     inside = generator.synthesis if styled else generator
+    if styled and hasattr(inside, "style_layers"):
+        used: Sequence[nn.Module] = inside.style_layers()
+        return used
     linear = [layer for layer in inside.modules() if isinstance(layer, nn.Linear)]
     if not linear:
         raise Incompatible(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gan_cli.drawings import Drawing, Sheet, Sheets
 from gan_cli.latent import Mode, Subject
-from gan_cli.latent.styles import is_styled, layered
+from gan_cli.latent.styles import in_use, is_styled, layered
 from gan_cli.sampling import in_blocks
 from gan_cli.types import Fraction, Incompatible, PositiveInt
 
@@ -27,7 +27,8 @@ def crossed(coarse: Tensor, fine: Tensor, layers: int) -> Tensor:
 class Mix(Mode):
     """Above and on the left samples, in the crossings the coarse styles of the left one and the fine of the upper one.
 
-    Samples 0 ... n - 1 stand on the left, n ... 2n - 1 above; the first `coarse` of all layers are the left one's.
+    Samples 0 ... n - 1 stand on the left, n ... 2n - 1 above; the first `coarse` of the layers in use are the left
+    one's.
     """
 
     name: ClassVar[str] = "mix"
@@ -46,7 +47,7 @@ class Mix(Mode):
         with torch.no_grad():
             w = layered(generator, generator.mapping(*subject.latents(2 * self.n)))
         left, above = w.split(self.n)
-        mixed = crossed(left, above, round(self.coarse * w.shape[1]))
+        mixed = crossed(left, above, round(self.coarse * in_use(generator)))
         inside = in_blocks(generator.synthesis, mixed.flatten(0, 1)).unflatten(0, (self.n, self.n))
         edges = in_blocks(generator.synthesis, w)
         corner = torch.ones_like(edges[:1])  # white

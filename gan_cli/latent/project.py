@@ -89,7 +89,9 @@ class Project(Mode):
 
     def sheets(self, subject: Subject, target: Tensor, latent: Tensor, label: Tensor) -> Iterator[Sheet]:
         discriminator = subject.game.players()["discriminator"].eval().requires_grad_(False)
-        looks = self.perceptual > 0 and "features" in getattr(discriminator, "provides", ())
+        augments = getattr(subject.game, "augments", {}).values()
+        single = not any(augment.merges_samples for augment in augments)  # else D has no features of one sample
+        looks = self.perceptual > 0 and single and "features" in getattr(discriminator, "provides", ())
         with seeded(subject.device, subject.seed, "project"):  # for networks that draw noise
             found, error = descend(
                 subject.generator.requires_grad_(False),

@@ -63,6 +63,12 @@ def truncate(game: Any, generator: nn.Module, amount: float) -> nn.Module:
     return generator
 
 
+def in_use(generator: Any) -> int:
+    """Layers of the synthesis that read their style; fewer than L while a network grows."""
+    active = getattr(generator.synthesis, "active", None)
+    return int(active() if active else generator.synthesis.layers)
+
+
 def layered(generator: Any, w: Tensor) -> Tensor:
     """One w a layer of the synthesis, `[N, L, W]`."""
     return w if w.ndim == 3 else w.unsqueeze(1).expand(-1, generator.synthesis.layers, -1)

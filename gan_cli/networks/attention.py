@@ -14,8 +14,8 @@ from gan_cli.networks.conditioning import Wrap
 class SelfAttention(nn.Module):
     """y = x + γ·attention(x), γ = 0 at first (SAGAN, arXiv 1805.08318, section 3).
 
-    Queries and keys have an eighth of the channels, values a half; keys and values are pooled to half the side where
-    the map is even, as the authors' code does.
+    Queries and keys have an eighth of the channels, values a half; keys and values are max-pooled to half the side, as
+    in the authors' code.
     """
 
     def __init__(self, channels: int, wrap: Wrap) -> None:
@@ -29,9 +29,10 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
-        seen = F.max_pool2d(x, 2) if min(height, width) > 1 else x
-        query = self.query(x).flatten(2)  # [N, inner, places]
-        key, value = self.key(seen).flatten(2), self.value(seen).flatten(2)
+        query, key, value = self.query(x), self.key(x), self.value(x)
+        if min(height, width) > 1:
+            key, value = F.max_pool2d(key, 2), F.max_pool2d(value, 2)
+        query, key, value = query.flatten(2), key.flatten(2), value.flatten(2)  # [N, inner or middle, places]
         attention = (query.transpose(1, 2) @ key).softmax(2)  # [N, places, seen places]
         mixed = (value @ attention.transpose(1, 2)).unflatten(2, (height, width))
         return x + self.gamma * self.output(mixed)

@@ -110,7 +110,7 @@ class ProjectionHead(Head):
     def __init__(self, features: int, wrap: Wrap, classes: int) -> None:
         super().__init__(features, wrap)
         embedding = nn.Embedding(classes, features)
-        nn.init.normal_(embedding.weight, 0.0, 0.02)  # at first the label says little
+        nn.init.normal_(embedding.weight, 0.0, 0.02)
         self.embedding = wrap(embedding)
 
     def forward(self, features: Tensor, label: Tensor) -> Judgement:

@@ -34,7 +34,7 @@ class Growth(nn.Module):
 
     Args:
         start: Side of the first images.
-        fade_images, stable_images: 600,000 each in the paper.
+        fade_images, stable_images: 800,000 each in the paper, 600,000 in the authors' code.
     """
 
     images: Tensor
@@ -90,6 +90,15 @@ class GrowingImage(nn.Module):
 
     def stage(self) -> Stage:
         return self.growth.stage(self.last)
+
+    def matched(self, real: Tensor) -> Tensor:
+        """Real images with the detail that drawn ones have by now, faded in like theirs (figure 2 of the paper)."""
+        level, alpha = self.stage()
+        halvings = self.last - level
+        sharp = enlarged(reduced(real, halvings), halvings)
+        if alpha == 1:
+            return sharp
+        return torch.lerp(enlarged(reduced(real, halvings + 1), halvings + 1), sharp, alpha)
 
     def forward(self, lower: Tensor, higher: Tensor, stage: Stage) -> Tensor:
         """Images of the map of `stage` and of the one before it (which is not read at the first or when α = 1)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from gan_cli.networks.blocks import choose, provided
 from gan_cli.networks.conditioning import DiscriminatorConditioning, GeneratorConditioning
-from gan_cli.networks.equalised import HE, PixelNorm, equalised, pyramid
+from gan_cli.networks.equalised import HE, Downsample, PixelNorm, equalised, pyramid
 from gan_cli.networks.growth import GrowingImage, Growth, enlarged, reduced
 from gan_cli.networks.minibatch import MAP_MINIBATCH
 from gan_cli.types import DiscriminatorOutput, PositiveInt, sample_shape
@@ -80,18 +80,27 @@ class Generator(nn.Module):
         images: Tensor = self.image(lower, higher, stage)
         return images
 
+    def matched(self, real: Tensor) -> Tensor:
+        return self.image.matched(real)
+
+
+# Average: the mean of each 2x2. Filtered: with StyleGAN's low-pass filter before it (arXiv 1812.04948, section 2).
+DOWNSAMPLES: Mapping[str, Callable[[], nn.Module]] = {"average": lambda: nn.AvgPool2d(2), "filtered": Downsample}
+
 
 class Halving(nn.Module):
-    """Two layers, then means over 2x2."""
+    """Two layers, then half the sides."""
 
-    def __init__(self, channels_in: int, channels_out: int) -> None:
+    def __init__(self, channels_in: int, channels_out: int, downsample: nn.Module) -> None:
         super().__init__()
         self.first = convolution(channels_in, channels_in)
         self.second = convolution(channels_in, channels_out)
+        self.downsample = downsample
 
     def forward(self, values: Tensor) -> Tensor:
         values = F.leaky_relu(self.first(values), 0.2)
-        return reduced(F.leaky_relu(self.second(values), 0.2), 1)
+        halved: Tensor = self.downsample(F.leaky_relu(self.second(values), 0.2))
+        return halved
 
 
 class Discriminator(nn.Module):
@@ -99,6 +108,7 @@ class Discriminator(nn.Module):
 
     Args:
         channels, resolution, channel_base, channel_max, growth: As for the generator, mirrored.
+        downsample: average | filtered (StyleGAN).
         minibatch: none | stddev, at the 4x4 map.
         minibatch_group: Samples that one standard deviation is taken of.
         conditioning: How labels enter; not at all when not given.
@@ -110,6 +120,7 @@ class Discriminator(nn.Module):
         resolution: PositiveInt | Sequence[PositiveInt],
         channel_base: PositiveInt = 16384,
         channel_max: PositiveInt = 512,
+        downsample: str = "average",
         minibatch: str = "stddev",
         minibatch_group: PositiveInt = 4,
         growth: Growth | None = None,
@@ -124,7 +135,10 @@ class Discriminator(nn.Module):
         self.growth = growth or Growth()
         self.sample, first = conditioning.sample(shape)
         self.from_image = nn.ModuleList(equalised(nn.Conv2d(first, wide, 1), gain=HE) for wide in widths)
-        self.halvings = nn.ModuleList(Halving(wide_in, wide_out) for wide_out, wide_in in itertools.pairwise(widths))
+        make_downsample = choose(DOWNSAMPLES, "model.discriminator.downsample", downsample)
+        self.halvings = nn.ModuleList(
+            Halving(wide_in, wide_out, make_downsample()) for wide_out, wide_in in itertools.pairwise(widths)
+        )
         wide = widths[0]
         self.minibatch = choose(MAP_MINIBATCH, "model.discriminator.minibatch", minibatch)(wide, minibatch_group)
         self.last = nn.Sequential(

@@ -1,6 +1,6 @@
 """StyleGAN (Karras 2019, arXiv 1812.04948): a mapping network whose styles scale and shift every map, and noise.
 
-Its discriminator is that of `gan_cli.networks.pggan`.
+Its discriminator is that of `gan_cli.networks.pggan`, with filtered downsampling.
 """
 
 from __future__ import annotations
@@ -81,6 +81,12 @@ class GrowingSynthesis(Synthesis):
     def active(self) -> int:
         return 2 * (self.image.stage().level + 1)
 
+    def style_layers(self) -> Sequence[nn.Module]:
+        """The affine layers A of the stage that growth has reached."""
+        grown = self.image.stage().level
+        layers = (*self.doubling[:grown], *self.following[: grown + 1])
+        return [epilogue.adain.style for epilogue in (self.first, *(layer.epilogue for layer in layers))]
+
     def draw(self, styles: Tensor) -> Tensor:
         stage = self.image.stage()
         w = styles.unbind(1)
@@ -107,6 +113,8 @@ class Generator(StyleGenerator):
         conditioning: How labels enter; here always beside the latent.
     """
 
+    synthesis: GrowingSynthesis
+
     def __init__(
         self,
         latent_dim: PositiveInt,
@@ -125,3 +133,6 @@ class Generator(StyleGenerator):
         mapping = Mapping(latent_dim, style_dim, mapping_layers, conditioning)
         synthesis = GrowingSynthesis(plan, channels, style_dim, growth or Growth())
         super().__init__(mapping, synthesis, style_dim, mixing, conditioning.classes)
+
+    def matched(self, real: Tensor) -> Tensor:
+        return self.synthesis.image.matched(real)

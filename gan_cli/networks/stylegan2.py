@@ -167,15 +167,20 @@ class Activated(nn.Module):
         return leaky(self.layers(values))
 
 
+def halving(channels_in: int, channels_out: int) -> nn.Sequential:
+    """Halves the sides in two 3x3 convolutions, the second behind the filter (figure 7a)."""
+    return nn.Sequential(
+        Activated(equalised(nn.Conv2d(channels_in, channels_in, 3, padding=1))),
+        Activated(Filter(padding=2), equalised(nn.Conv2d(channels_in, channels_out, 3, stride=2))),
+    )
+
+
 class ResidualBlock(nn.Module):
     """Halves the sides: (two 3x3 convolutions + filtered shortcut) / √2 (figure 7c)."""
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__()
-        self.residual = nn.Sequential(
-            Activated(equalised(nn.Conv2d(channels_in, channels_in, 3, padding=1))),
-            Activated(Filter(padding=2), equalised(nn.Conv2d(channels_in, channels_out, 3, stride=2))),
-        )
+        self.residual = halving(channels_in, channels_out)
         self.shortcut = nn.Sequential(Downsample(), equalised(nn.Conv2d(channels_in, channels_out, 1, bias=False)))
 
     def forward(self, values: Tensor) -> Tensor:
@@ -184,10 +189,11 @@ class ResidualBlock(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Image -> residual halvings -> 4x4 map, statistics of the batch -> one logit.
+    """Image -> halvings -> 4x4 map, statistics of the batch -> one logit.
 
     Args:
         channels, resolution, channel_base, channel_max: As for the generator, mirrored.
+        residual: Shortcuts around the halvings; without them, plain layers.
         minibatch: none | stddev, at the 4x4 map.
         minibatch_group: Samples that one standard deviation is taken of.
         conditioning: How labels enter; not at all when not given.
@@ -199,6 +205,7 @@ class Discriminator(nn.Module):
         resolution: PositiveInt | Sequence[PositiveInt],
         channel_base: PositiveInt = 16384,
         channel_max: PositiveInt = 512,
+        residual: bool = True,
         minibatch: str = "stddev",
         minibatch_group: PositiveInt = 4,
         conditioning: DiscriminatorConditioning | None = None,
@@ -211,9 +218,8 @@ class Discriminator(nn.Module):
         self.reads_labels = conditioning.reads_labels
         self.sample, first = conditioning.sample(shape)
         self.from_image = Activated(equalised(nn.Conv2d(first, widths[-1], 1)))
-        self.stages = nn.ModuleList(
-            ResidualBlock(wide_in, wide_out) for wide_in, wide_out in itertools.pairwise(widths[::-1])
-        )
+        stage = ResidualBlock if residual else halving
+        self.stages = nn.ModuleList(stage(wide_in, wide_out) for wide_in, wide_out in itertools.pairwise(widths[::-1]))
         wide = widths[0]
         self.minibatch = choose(MAP_MINIBATCH, "model.discriminator.minibatch", minibatch)(wide, minibatch_group)
         self.last = nn.Sequential(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from gan_cli.networks import conditioning as c
@@ -110,6 +111,18 @@ def test_attention_is_the_identity_at_first_and_mixes_all_places() -> None:
     moved = x.clone()
     moved[:, :, 0, 0] += 5
     assert ((layer(moved) - layer(x))[:, :, 5, 5].abs() > 0).any()
+
+
+def test_attention_is_a_mean_of_the_values_by_the_softmax_of_the_products() -> None:
+    """Keys and values are pooled after their convolutions, which is not the same as before them."""
+    layer, x = SelfAttention(8, identity).double(), torch.randn(2, 8, 4, 6).double()
+    with torch.no_grad():
+        layer.gamma.fill_(0.5)
+    query = layer.query(x).flatten(2)
+    key, value = (F.max_pool2d(part(x), 2).flatten(2) for part in (layer.key, layer.value))
+    shares = torch.einsum("ncp,ncs->nps", query, key).softmax(2)
+    mixed = torch.einsum("nps,ncs->ncp", shares, value).unflatten(2, (4, 6))
+    torch.testing.assert_close(layer(x), x + 0.5 * layer.output(mixed))
 
 
 def test_standard_deviation_of_equal_and_of_known_samples() -> None:

@@ -12,10 +12,13 @@ from torch import Tensor, nn
 
 from conftest import same, weights, words
 from gan_cli import sample, train
+from gan_cli.games.adversarial import Adversarial
+from gan_cli.losses import Hinge
 from gan_cli.networks import conditioning, pggan, stylegan
 from gan_cli.networks.growth import GrowingImage, Growth, Stage, enlarged, reduced
+from gan_cli.priors import Normal
 from gan_cli.training.ema import Ema
-from gan_cli.types import Clock, Incompatible, Scheduled
+from gan_cli.types import Batch, Clock, Incompatible, Scheduled
 
 LABEL = torch.zeros(4, dtype=torch.int64)
 SMALL = ("model.latent_dim=4", "model.channel_base=64", "model.channel_max=4")
@@ -97,6 +100,28 @@ def test_the_generator_fades_from_the_lower_path_to_the_higher(name: str) -> Non
     torch.testing.assert_close(at(15), 0.5 * at(10) + 0.5 * at(20))
     torch.testing.assert_close(at(33), 0.7 * at(30) + 0.3 * at(40))
     assert (at(20) - at(10)).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("name", ["pggan", "stylegan"])
+def test_real_images_fade_as_drawn_ones_do(name: str) -> None:
+    """Figure 2: the means over squares of the lower side, then more and more of the higher one."""
+    generator, judge = pair(name)
+    real = torch.randn(4, 1, 16, 16)
+    coarse, middle = enlarged(reduced(real, 2), 2), enlarged(reduced(real, 1), 1)
+    for images, expected in (
+        (0, coarse),
+        (10, coarse),
+        (14, 0.6 * coarse + 0.4 * middle),
+        (25, middle),
+        (33, 0.7 * middle + 0.3 * real),
+        (40, real),
+    ):
+        torch.testing.assert_close(grown(generator, images).matched(real), expected)
+    seen: list[Tensor] = []
+    judge.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].detach()))
+    game = Adversarial(grown(generator, 14), judge, Hinge(), Normal(5))
+    game.discriminator_objective(Batch(LABEL, real), 0)
+    torch.testing.assert_close(seen[0], 0.6 * coarse + 0.4 * middle)
 
 
 def test_the_discriminator_fades_from_the_lower_path_to_the_higher() -> None:

@@ -94,6 +94,7 @@ def test_published_sizes_of_the_layers_at_32_pixels() -> None:
     with torch.device("meta"):
         built = stylegan2.Generator(512, 3, 32, mapping_layers=2, channel_base=32768)
         judge = stylegan2.Discriminator(3, 32, channel_base=32768)
+        plain = stylegan2.Discriminator(3, 32, channel_base=32768, residual=False)
     assert [size(layer) for layer in built.mapping.layers] == [262_656] * 2
     synthesis = built.synthesis
     assert isinstance(synthesis, stylegan2.SkipSynthesis)
@@ -105,6 +106,7 @@ def test_published_sizes_of_the_layers_at_32_pixels() -> None:
     for stage in judge.stages:
         assert isinstance(stage, stylegan2.ResidualBlock)
         assert [size(layer) for layer in (stage.shortcut, *stage.residual)] == [262_144, 2_359_808, 2_359_808]
+    assert size(judge) - size(plain) == 3 * 262_144
 
 
 @pytest.mark.parametrize("resolution", [20, 28, (), (16, 18), 4])
