@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import ParametrizationList
 
 from gan_cli import warps
 from gan_cli.types import (
@@ -231,8 +234,17 @@ class Classification(Term):
         return on_real + self.fakes * on_fake
 
 
+def scale(module: nn.Module) -> float:
+    """What the raw values that `module` holds are multiplied by when they are read; 1 but where they are equalised."""
+    readers = module if isinstance(module, ParametrizationList) else ()
+    return math.prod(float(getattr(reader, "factor", 1.0)) for reader in readers)
+
+
 class WeightClipping(Projection):
-    """Keeps every weight of the critic in [-bound, bound] (WGAN, arXiv 1701.07875, algorithm 1, line 7)."""
+    """Keeps every weight of the critic in [-bound, bound] (WGAN, arXiv 1701.07875, algorithm 1, line 7).
+
+    With an equalised learning rate these are the scaled weights, with which the critic computes.
+    """
 
     lipschitz = True
 
@@ -242,5 +254,7 @@ class WeightClipping(Projection):
 
     @torch.no_grad()
     def project(self, player: nn.Module) -> None:
-        for parameter in player.parameters():
-            parameter.clamp_(-self.bound, self.bound)
+        for module in player.modules():
+            bound = self.bound / scale(module)
+            for parameter in module.parameters(recurse=False):
+                parameter.clamp_(-bound, bound)

@@ -207,3 +207,11 @@ def test_clipping_clips_every_weight() -> None:
     WeightClipping(bound=0.1).project(network)
     for old, new in zip(before, network.parameters(), strict=True):
         torch.testing.assert_close(new.detach(), old.clamp(-0.1, 0.1))
+
+
+def test_clipping_an_equalised_layer_clips_what_it_computes_with() -> None:
+    layer = equalised(nn.Linear(16, 8), gain=2.0, lr_multiplier=0.1)
+    before = layer.weight.detach().clone()
+    assert before.abs().max() > 0.2
+    WeightClipping(bound=0.2).project(layer)
+    torch.testing.assert_close(layer.weight.detach(), before.clamp(-0.2, 0.2))
