@@ -112,13 +112,13 @@ def _evaluate(request: Request) -> tuple[Evaluation, Source]:
     from gan_cli.evaluation import measure, sources
     from gan_cli.metrics import NotMeasurable
     from gan_cli.restore import Manner
-    from gan_cli.training.runtime import fix_algorithms, pick_device
+    from gan_cli.training.runtime import pick_device, prepare_process
 
     try:
         device = pick_device(request.device)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    fix_algorithms()
+    prepare_process()
     manner = Manner(request.seed, request.ema, request.truncation, request.standing_statistics)
     source = sources.open_source(request.checkpoint, request.n, manner, device)
     reference = sources.open_reference(request.reference, request.root, source)

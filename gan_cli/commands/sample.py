@@ -106,14 +106,14 @@ def _job(config: DictConfig) -> None:
 
 def _drawing(request: Request) -> tuple[Restored, Mode, Drawing]:
     from gan_cli.restore import Manner, restore
-    from gan_cli.training.runtime import fix_algorithms, pick_device
+    from gan_cli.training.runtime import pick_device, prepare_process
 
     mode = _mode(request)
     try:
         device = pick_device(request.device)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    fix_algorithms()
+    prepare_process()
     manner = Manner(request.seed, request.ema, request.truncation, request.standing_statistics)
     restored = restore(request.checkpoint, manner, device)
     classes = _known_classes(request, restored)

@@ -18,7 +18,7 @@ from gan_cli import rng
 from gan_cli.ramps import settled
 from gan_cli.training.ema import Ema
 from gan_cli.training.meter import Meter, NonFinite
-from gan_cli.training.runtime import PRECISIONS, Runtime, StopRequest, fix_algorithms, pick_device
+from gan_cli.training.runtime import PRECISIONS, Runtime, StopRequest, pick_device, prepare_process
 from gan_cli.training.schedules import Schedule
 from gan_cli.types import Batch, Clock, Data, NonNegative, Phase, Positive, PositiveInt, Ramp, Scheduled
 
@@ -96,7 +96,7 @@ class Trainer:
                 f"dataset.batch_size={data.batch_size} does not divide into trainer.devices={devices} x "
                 f"trainer.micro_batches={micro_batches} equal parts"
             )
-        fix_algorithms()
+        prepare_process()
         self.runtime = Runtime(pick_device(device), PRECISIONS[precision], rank, devices)
         self.limits = Limits(max_steps, max_images, max_minutes)
         self.seed = seed
