@@ -22,25 +22,31 @@ FOLDER = Path(__file__).resolve().parents[2] / "docs" / "gallery"
 COMMON = ("dataset=digits", "dataset.resolution=16", "conditioning=projection", "schedule=linear", "schedule.start=0.5")
 SMALL_MAPS = ("model.channel_base=256", "model.channel_max=32", "model.latent_dim=64")
 STYLES = ("model.generator.style_dim=64", "model.generator.mapping_layers=2")
-GROWTH = ("model.growth.fade_images=20000", "model.growth.stable_images=20000")
+GROWTH = ("model.growth.fade_images=10000", "model.growth.stable_images=10000")
 R1 = ("penalty=[r1]", "penalty.r1.weight=0.5", "penalty.r1.interval=4")
-# A generator as fast as its discriminator soon draws every class in one way only.
-SLOW_G = ("optimizer.generator.lr=4e-4", "optimizer.discriminator.lr=1e-3")
-ADAM = ("optimizer.betas=[0,0.99]", *SLOW_G)
-HINGE = ("model.width=8", "loss=hinge", *SLOW_G)
+# Within minutes, many updates on few samples are worth more than few updates on many.
+FEW = "dataset.batch_size=16"
+RESIDUAL = ("model.width=8", FEW, *R1, "optimizer.lr=3e-4")
+GROWING = (*SMALL_MAPS, *GROWTH, FEW, *R1, "optimizer.lr=5e-4")
 MODELS = {
     "mlp": ("model.generator.norm=batch", *R1, "trainer.max_steps=4000"),
     "dcgan": ("model.width=16", *R1, "trainer.max_steps=4000"),
-    "sngan": (*HINGE, "trainer.max_steps=1200"),
-    "sagan": (*HINGE, "trainer.max_steps=1000"),
-    "biggan": (*HINGE, "trainer.max_steps=1000"),
+    "sngan": (*RESIDUAL, "trainer.max_steps=5000"),
+    "sagan": (*RESIDUAL, "trainer.max_steps=3500"),
+    "biggan": (
+        *("model.width=8", "loss=hinge", "optimizer.generator.lr=4e-4", "optimizer.discriminator.lr=1e-3"),
+        "trainer.max_steps=1000",
+    ),
     "wgan_gp_resnet": (
         *("model.width=8", "loss=wgan_gp", "game.critic_steps=2", "optimizer.lr=1e-3", "trainer.max_steps=800"),
     ),
-    "pggan": (*SMALL_MAPS, *GROWTH, *R1, *ADAM, "trainer.max_steps=3000"),
-    "stylegan": (*SMALL_MAPS, *STYLES, *GROWTH, *R1, *ADAM, "trainer.max_steps=2000"),
+    "pggan": (
+        *(*SMALL_MAPS, *GROWTH, FEW, "loss=wgan_gp", "game.critic_steps=1", "penalty=[gradient_penalty,drift]"),
+        *("optimizer.lr=1e-3", "trainer.max_steps=5000"),
+    ),
+    "stylegan": (*GROWING, *STYLES, "trainer.max_steps=5000"),
     "stylegan2": (*SMALL_MAPS, *STYLES, *R1, "optimizer.lr=1e-3", "trainer.max_steps=1500"),
-    "r3gan": ("model.width=32", "model.blocks=1", "loss=r3gan", "optimizer.lr=1e-3", "trainer.max_steps=700"),
+    "r3gan": ("model.width=32", "model.blocks=1", "loss=r3gan", FEW, "optimizer.lr=5e-4", "trainer.max_steps=2500"),
 }
 
 

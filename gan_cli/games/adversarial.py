@@ -107,9 +107,9 @@ class Adversarial(nn.Module):
 
     def matched(self, batch: Batch) -> Batch:
         """The batch with real samples as detailed as the fakes are by now, where the generator grows."""
-        return (
-            replace(batch, images=self.generator.matched(batch.real)) if isinstance(self.generator, Growing) else batch
-        )
+        if not isinstance(self.generator, Growing):
+            return batch
+        return replace(batch, images=self.generator.matched(batch.real))
 
     def augmented(self, samples: Tensor) -> Tensor:
         """What the discriminator sees of samples."""
