@@ -2,12 +2,14 @@
 
     python benchmarks/quality/gallery.py [MODEL ...]
 
-Writes docs/gallery/MODEL.png, and docs/gallery/README.md with the commands; a line of JSON for each to the screen.
+Writes docs/gallery/MODEL.png, and docs/gallery/README.md with the commands and the scores in results/gallery.jsonl; a
+line of JSON for each to the screen, to be kept there.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 import time
@@ -19,6 +21,7 @@ from common import report
 from gan_cli import evaluate, sample, train
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "gallery"
+RESULTS = Path(__file__).resolve().parent / "results" / "gallery.jsonl"
 COMMON = ("dataset=digits", "dataset.resolution=16", "conditioning=projection", "schedule=linear", "schedule.start=0.5")
 SMALL_MAPS = ("model.channel_base=256", "model.channel_max=32", "model.latent_dim=64")
 STYLES = ("model.generator.style_dim=64", "model.generator.mapping_layers=2")
@@ -55,23 +58,26 @@ def command(model: str) -> str:
 
 
 def index() -> None:
-    """docs/gallery/README.md: what was drawn, and by which command."""
+    """docs/gallery/README.md: each picture with the command and the scores that the newest line of the results has."""
+    found = {line["model"]: line for line in map(json.loads, RESULTS.read_text().splitlines())}
     lines = [
         "# Gallery",
         "",
-        "Architectures on the built-in digits, a row a class: a few minutes each on one core, by",
-    ]
-    lines += [
-        "the command below it and `gan sample RUN n=80`. `python benchmarks/quality/gallery.py` draws them all anew.",
+        "Architectures on the built-in digits, a row a class: a few minutes each on one core, by the command below it",
+        "and `gan sample RUN n=80`. `python benchmarks/quality/gallery.py` draws them all anew.",
         "",
     ]
     for model in (model for model in MODELS if (FOLDER / f"{model}.png").exists()):
+        result = found[model]
         lines += [
             f"## {model}",
             "",
             f"![a grid of digits, a row a class]({model}.png)",
             "",
-            f"    gan train {command(model)}",
+            f"    {result['command']}",
+            "",
+            f"{result['train_seconds'] / 60:.0f} minutes, fd_classifier {result['fd_classifier']:.2g}, "
+            f"{result['on_demand_classifier']:.0%} drawn as asked for.",
             "",
         ]
     (FOLDER / "README.md").write_text("\n".join(lines))
