@@ -36,10 +36,7 @@ MODELS = {
     "dcgan": ("model.width=16", *R1, "trainer.max_steps=4000"),
     "sngan": (*RESIDUAL, "trainer.max_steps=5000"),
     "sagan": (*RESIDUAL, "trainer.max_steps=3500"),
-    "biggan": (
-        *("model.width=8", "loss=hinge", "optimizer.generator.lr=4e-4", "optimizer.discriminator.lr=1e-3"),
-        "trainer.max_steps=1000",
-    ),
+    "biggan": (*RESIDUAL, "trainer.max_steps=3000"),
     "wgan_gp_resnet": (
         *("model.width=8", "loss=wgan_gp", "game.critic_steps=2", "optimizer.lr=1e-3", "trainer.max_steps=800"),
     ),
