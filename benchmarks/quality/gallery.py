@@ -64,7 +64,7 @@ def index() -> None:
         "and `gan sample RUN n=80`. `python benchmarks/quality/gallery.py` draws them all anew.",
         "",
     ]
-    for model in (model for model in MODELS if (FOLDER / f"{model}.png").exists()):
+    for model in (model for model in MODELS if model in found and (FOLDER / f"{model}.png").exists()):
         result = found[model]
         lines += [
             f"## {model}",
