@@ -202,6 +202,8 @@ class Orthogonal(Term):
     layer computes with: behind the scale of an equalised learning rate, or spectral normalisation.
     """
 
+    of_weights = True
+
     def __init__(self, weight: Weight = 1e-4, interval: PositiveInt = 1) -> None:
         super().__init__(weight, interval)
 

@@ -125,6 +125,7 @@ class Term(nn.Module, ABC):
     needs: frozenset[str] = frozenset()
     per_sample = False  # a penalty on single samples, which layers that mix samples would falsify
     lipschitz = False  # bounds the discriminator's slope
+    of_weights = False  # reads weights and no samples: no objective by itself
 
     def __init__(self, weight: Weight = 1.0, interval: PositiveInt = 1) -> None:
         super().__init__()

@@ -43,7 +43,8 @@ def check(
     """
     _needs_are_provided((generator, discriminator, loss, prior), penalties, auxiliaries, augments)
     _single_samples_stay_single(discriminator, penalties, augments)
-    if loss.needs_auxiliary and not any(isinstance(a, Term) and a.interval == 1 for a in auxiliaries.values()):
+    aims = [a for a in auxiliaries.values() if isinstance(a, Term) and a.interval == 1 and not a.of_weights]
+    if loss.needs_auxiliary and not aims:
         raise Incompatible(
             f"loss {type(loss).__name__} leaves the generator without an objective at some updates: "
             "add 'auxiliary=[feature_matching]', with interval=1"
