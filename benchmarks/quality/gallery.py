@@ -30,6 +30,11 @@ R1 = ("penalty=[r1]", "penalty.r1.weight=0.5", "penalty.r1.interval=4")
 # Within minutes, many updates on few samples are worth more than few updates on many.
 FEW = "dataset.batch_size=16"
 RESIDUAL = ("model.width=8", FEW, *R1, "optimizer.lr=3e-4")
+# Without a normalisation over the batch, pairing with both penalties keeps the generator from drawing one picture.
+PAIRED = (
+    *("loss=r3gan", "penalty.r1.weight=2", "penalty.r2.weight=2", "penalty.r1.interval=4", "penalty.r2.interval=4"),
+    *("optimizer.lr=2e-3",),
+)
 GROWING = (*SMALL_MAPS, *GROWTH, FEW, *R1, "optimizer.lr=5e-4")
 MODELS = {
     "mlp": ("model.generator.norm=batch", *R1, "trainer.max_steps=4000"),
@@ -40,10 +45,7 @@ MODELS = {
     "wgan_gp_resnet": (
         *("model.width=8", "loss=wgan_gp", "game.critic_steps=2", "optimizer.lr=1e-3", "trainer.max_steps=800"),
     ),
-    "pggan": (
-        *(*SMALL_MAPS, *GROWTH, FEW, "loss=wgan_gp", "game.critic_steps=1", "penalty=[gradient_penalty,drift]"),
-        *("optimizer.lr=1e-3", "trainer.max_steps=5000"),
-    ),
+    "pggan": (*SMALL_MAPS, *GROWTH, FEW, *PAIRED, "trainer.max_steps=4000"),
     "stylegan": (*GROWING, *STYLES, "trainer.max_steps=5000"),
     "stylegan2": (*SMALL_MAPS, *STYLES, *R1, "optimizer.lr=1e-3", "trainer.max_steps=1500"),
     "r3gan": ("model.width=32", "model.blocks=1", "loss=r3gan", FEW, "optimizer.lr=5e-4", "trainer.max_steps=2500"),

@@ -84,7 +84,10 @@ ALWAYS = (
         (DIVERSITY,),
         lambda diversity: CONSTANT < diversity[-1] < COLLAPSED,
         "the generator has collapsed, or never opened: its samples differ {0:.2g} times as much as the data's",
-        ("loss=wgan_gp", "auxiliary=[mode_seeking]", "augment=[packing]", "model.discriminator.minibatch=stddev"),
+        (
+            *("loss=wgan_gp", "loss=r3gan", "auxiliary=[mode_seeking]", "augment=[packing]"),
+            "model.discriminator.minibatch=stddev",
+        ),
     ),
     Alarm(
         "constant_generator",
