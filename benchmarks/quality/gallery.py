@@ -35,7 +35,6 @@ PAIRED = (
     *("loss=r3gan", "penalty.r1.weight=2", "penalty.r2.weight=2", "penalty.r1.interval=4", "penalty.r2.interval=4"),
     *("optimizer.lr=2e-3",),
 )
-GROWING = (*SMALL_MAPS, *GROWTH, FEW, *R1, "optimizer.lr=5e-4")
 MODELS = {
     "mlp": ("model.generator.norm=batch", *R1, "trainer.max_steps=4000"),
     "dcgan": ("model.width=16", *R1, "trainer.max_steps=4000"),
@@ -46,8 +45,8 @@ MODELS = {
         *("model.width=8", "loss=wgan_gp", "game.critic_steps=2", "optimizer.lr=1e-3", "trainer.max_steps=800"),
     ),
     "pggan": (*SMALL_MAPS, *GROWTH, FEW, *PAIRED, "trainer.max_steps=4000"),
-    "stylegan": (*GROWING, *STYLES, "trainer.max_steps=5000"),
-    "stylegan2": (*SMALL_MAPS, *STYLES, *R1, "optimizer.lr=1e-3", "trainer.max_steps=1500"),
+    "stylegan": (*SMALL_MAPS, *GROWTH, *STYLES, FEW, *PAIRED, "trainer.max_steps=4000"),
+    "stylegan2": (*SMALL_MAPS, *STYLES, FEW, *PAIRED, "trainer.max_steps=2500"),
     "r3gan": ("model.width=32", "model.blocks=1", "loss=r3gan", FEW, "optimizer.lr=5e-4", "trainer.max_steps=2500"),
 }
 
