@@ -38,8 +38,7 @@ def play(job: Job, rank: int) -> dict[str, Any]:
     run = Run(job.folder)
     said = _restore(trainer, run, job)
     if rank != 0:
-        trainer.fit(StopRequest())
-        return {}
+        return {"status": trainer.fit(StopRequest())}
     trainer.callbacks = build.callbacks(job.config)
     facts = {**job.facts, "seed": trainer.seed, "data": _describe(trainer), "parameters": _sizes(trainer)}
     run.begin(trainer.config, facts)

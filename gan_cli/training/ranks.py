@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
 
+GRACE = 1.0  # seconds in which the launcher fetches the result of a stopped process
 
-def _enter(work: Callable[[Any, int], Any], job: Any, logs: bool) -> None:
+
+def _enter(work: Callable[[Any, int], Mapping[str, Any]], job: Any, logs: bool) -> None:
     from gan_cli import console
 
     if logs:
@@ -28,13 +31,20 @@ def _enter(work: Callable[[Any, int], Any], job: Any, logs: bool) -> None:
     # Rank 0 draws grids and evaluates while the others wait.
     dist.init_process_group(backend, timeout=timedelta(hours=6))
     try:
-        work(job, rank)
+        result = work(job, rank)
     finally:
         dist.destroy_process_group()
+    if result["status"] == "stopped":
+        # A launcher that has heard the same signal no longer fetches the result, for which a process would wait.
+        leave = threading.Timer(GRACE, os._exit, (0,))
+        leave.daemon = True
+        leave.start()
 
 
-def launch(work: Callable[[Any, int], Any], job: Any, processes: int) -> None:
+def launch(work: Callable[[Any, int], Mapping[str, Any]], job: Any, processes: int) -> None:
     """Runs `work(job, rank)` in `processes` new processes and waits for them, or until a signal stops them.
+
+    `work` returns how it ended under `status`: "stopped" when a signal has ended it.
 
     Raises:
         RuntimeError: One of them failed; its own message is in the text.
