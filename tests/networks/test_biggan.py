@@ -34,6 +34,23 @@ def test_size_at_32_pixels() -> None:
     assert sum(p.numel() for p in critic.parameters()) == expected == 2_415_170
 
 
+def test_the_published_size_of_cifar10() -> None:
+    """The authors' code counts 4.3M at its CIFAR-10 defaults (ajbrock/BigGAN-PyTorch, issue 78): width 64, 10 classes.
+
+    There the latent is whole and every normalisation has an embedding of its own, which is the residual generator here;
+    chunks and the shared embedding change the first layer and the normalisations, and no convolution.
+    """
+    whole = resnet.Generator(128, 3, 32, conditioning=ConditionalNorm(10))
+    assert sum(p.numel() for p in whole.parameters()) / 1e6 == pytest.approx(4.3, abs=0.05)
+    chunked = biggan.Generator(128, 3, 32, width=64, attention=[], conditioning=ConditionalNorm(10))
+
+    def convolutions(generator: nn.Module) -> list[int]:
+        return [sum(p.numel() for p in m.parameters()) for m in generator.modules() if isinstance(m, nn.Conv2d)]
+
+    assert convolutions(chunked) == convolutions(whole)
+    assert sum(convolutions(whole)) == 3 * (2 * conv(256, 256) + conv(256, 256, 1)) + conv(256, 3)
+
+
 def test_chunks() -> None:
     assert biggan.chunks(80, 4) == [20, 20, 20, 20]
     assert biggan.chunks(80, 6) == [15, 13, 13, 13, 13, 13]
