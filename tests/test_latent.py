@@ -47,6 +47,9 @@ class Game(nn.Module):
         super().__init__()
         self.prior = prior
 
+    def players(self) -> dict[str, nn.Module]:
+        return {"discriminator": nn.Identity()}  # sees no features
+
 
 class Rows(nn.Module):
     """A sample shows the mean of each layer's w in a row of its image; what the linear layers make of w is not used."""
@@ -258,6 +261,34 @@ def test_a_sample_is_projected_back_onto_its_own_latent() -> None:
     alone, _ = project.descend(generator, None, target, starts[:1], label[:1], 20, 0.05, 0.0)
     together, _ = project.descend(generator, None, target, starts, label, 20, 0.05, 0.0)
     torch.testing.assert_close(alone, together[:1])
+
+
+class Scaled(nn.Module):
+    """w = scale · tanh z; the image is w / scale, so that values beyond ±1 have a w and no z."""
+
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def mapping(self, latent: Tensor, label: Tensor) -> Tensor:
+        return self.scale * latent.tanh()
+
+    def synthesis(self, w: Tensor) -> Tensor:
+        return (w / self.scale).view(-1, 1, 2, 2)
+
+    def forward(self, latent: Tensor, label: Tensor) -> Tensor:
+        return self.synthesis(self.mapping(latent, label))
+
+
+def test_with_styles_a_projection_finds_w_whatever_its_scale(here: Path) -> None:
+    Image.fromarray(np.array([[255, 0], [0, 255]], np.uint8)).save("corners.png")  # ±1, which no z reaches
+    found = []
+    for scale in (1.0, 1000.0):
+        asked = project.Project("corners.png", n=2, steps=100, perceptual=0)
+        asked.draw(subject(Scaled(scale), 4)).write(Path("pair.png"))
+        found.append(np.load("pair.npz")["w"] / scale)
+        np.testing.assert_allclose(found[-1], [1, -1, -1, 1], atol=0.02)
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-4)
 
 
 def test_an_image_file_is_projected(plain: Path, here: Path) -> None:

@@ -12,11 +12,9 @@ from torch import Tensor, nn
 
 from gan_cli.drawings import Drawing, Film, Sheet
 from gan_cli.latent import Mode, Subject
-from gan_cli.latent.styles import is_styled, space
+from gan_cli.latent.styles import MANY, is_styled, space
 from gan_cli.sampling import in_blocks
 from gan_cli.types import Incompatible, Positive, PositiveInt
-
-MANY = 1024  # latents that tell how far apart they lie along a direction
 
 
 def latent_layers(generator: Any) -> Sequence[nn.Module]:
@@ -74,7 +72,7 @@ class Directions(Mode):
         return Film(self.sheets(subject))
 
     def sheets(self, subject: Subject) -> Iterator[Sheet]:
-        encode, decode = space(subject.generator)
+        _, encode, decode = space(subject.generator)
         with torch.no_grad():
             w = encode(*subject.latents(max(self.n, MANY)))
         label = subject.latents(self.n)[1].repeat_interleave(self.steps)

@@ -1,8 +1,9 @@
-"""A real image's latent, found by gradient descent (Creswell 2016, arXiv 1611.05644)."""
+"""A real image's latent, found by gradient descent (Creswell 2016, arXiv 1611.05644); with styles, its w (Karras 2020,
+arXiv 1912.04958, appendix D)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -15,7 +16,8 @@ from torch import Tensor, nn
 from gan_cli.data.fit import FITS, fit_image, recolour
 from gan_cli.drawings import Drawing, Sheet, Sheets
 from gan_cli.latent import Mode, Subject
-from gan_cli.sampling import seeded
+from gan_cli.latent.styles import MANY, space
+from gan_cli.sampling import in_blocks, seeded
 from gan_cli.types import Incompatible, NonNegative, Positive, PositiveInt
 
 
@@ -33,28 +35,28 @@ def read(path: str, shape: tuple[int, int, int], fit: str = "crop") -> Tensor:
 
 
 def descend(
-    generator: nn.Module,
+    decode: Callable[[Tensor, Tensor], Tensor],
     features: nn.Module | None,
     target: Tensor,
-    latent: Tensor,
+    start: Tensor,
     label: Tensor,
     steps: int,
     lr: float,
     perceptual: float,
 ) -> tuple[Tensor, Tensor]:
-    """Latents `[N, Z]` whose samples come near the `target` `[C, H, W]`, from each of `latent`, and their errors `[N]`.
+    """Latents (or w) whose samples come near the `target` `[C, H, W]`, from each `start` `[N, ...]`; errors `[N]`.
 
     Adam on mean |G(z) - x|² + `perceptual` · mean over D's layers of |φ(G(z)) - φ(x)|² / |φ(x)|²; the error is the
     first part. Each start is optimised by itself.
     """
-    z = latent.clone().requires_grad_()
+    z = start.clone().requires_grad_()
     wanted = target.expand(len(z), -1, -1, -1)
     with torch.no_grad():
         seen = features(wanted, label).features if features is not None else ()
     optimizer = torch.optim.Adam([z], lr)
     pixels = torch.zeros(len(z))
     for _ in range(steps + 1):  # the last round only measures
-        samples = generator(z, label)
+        samples = decode(z, label)
         pixels = (samples - wanted).square().flatten(1).mean(1)
         loss = pixels.sum()
         if features is not None and seen:
@@ -69,7 +71,14 @@ def descend(
 
 @dataclass(frozen=True)
 class Project(Mode):
-    """The image and the sample nearest to it, of `n` starts: the latents of samples 0 ... n - 1, with their labels."""
+    """The image and the sample nearest to it, of `n` starts: the latents (or w) and labels of samples 0 ... n - 1.
+
+    Args:
+        image: A file.
+        steps, lr: Of Adam; the rate is in standard deviations of the latents (or w).
+        perceptual: Weight of the difference in D's features.
+        fit: crop | pad | stretch.
+    """
 
     image: str
     name: ClassVar[str] = "project"
@@ -82,28 +91,32 @@ class Project(Mode):
     def draw(self, subject: Subject) -> Drawing:
         if subject.points:
             raise Incompatible("mode=project looks for images, and this generator draws points\n  use another mode")
-        latent, label = subject.latents(self.n)
-        _, *shape = subject.draw(latent[:1], label[:1]).shape
+        latent, label = subject.latents(1)
+        _, *shape = subject.draw(latent, label).shape
         target = read(self.image, (shape[0], shape[1], shape[2]), self.fit)
-        return Sheets(self.sheets(subject, target, latent, label))
+        return Sheets(self.sheets(subject, target))
 
-    def sheets(self, subject: Subject, target: Tensor, latent: Tensor, label: Tensor) -> Iterator[Sheet]:
+    def sheets(self, subject: Subject, target: Tensor) -> Iterator[Sheet]:
         discriminator = subject.game.players()["discriminator"].eval().requires_grad_(False)
         augments = getattr(subject.game, "augments", {}).values()
         single = not any(augment.merges_samples for augment in augments)  # else D has no features of one sample
         looks = self.perceptual > 0 and single and "features" in getattr(discriminator, "provides", ())
+        name, encode, decode = space(subject.generator.requires_grad_(False))
+        with torch.no_grad():
+            points = encode(*subject.latents(max(self.n, MANY)))
+        label = subject.latents(self.n)[1]
         with seeded(subject.device, subject.seed, "project"):  # for networks that draw noise
             found, error = descend(
-                subject.generator.requires_grad_(False),
+                decode,
                 discriminator if looks else None,
-                target.to(latent.device),
-                latent,
+                target.to(points.device),
+                points[: self.n],
                 label,
                 self.steps,
-                self.lr,
+                self.lr * float(points.std(0).mean()),
                 self.perceptual,
             )
         best = int(error.argmin())
-        result = subject.draw(found[best : best + 1], label[best : best + 1])
-        kept = {"latent": found[best].cpu(), "label": label[best].cpu(), "error": error[best].cpu()}
+        result = in_blocks(decode, found[best : best + 1], label[best : best + 1])
+        kept = {name: found[best].cpu(), "label": label[best].cpu(), "error": error[best].cpu()}
         yield Sheet(torch.stack([target, result[0]])[None], kept=kept)

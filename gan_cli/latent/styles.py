@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+MANY = 1024  # latents that tell how far apart they lie
+
 
 def is_styled(generator: nn.Module) -> bool:
     return hasattr(generator, "mapping") and hasattr(generator, "synthesis")
@@ -18,6 +20,7 @@ def is_styled(generator: nn.Module) -> bool:
 class Space(NamedTuple):
     """Where a generator's directions are straight: `w` where it has styles, else the latents themselves."""
 
+    name: str
     encode: Callable[[Tensor, Tensor], Tensor]  # (latent, label) -> w
     decode: Callable[[Tensor, Tensor], Tensor]  # (w, label) -> samples
 
@@ -25,8 +28,8 @@ class Space(NamedTuple):
 def space(generator: Any) -> Space:
     """The space in which to move."""
     if is_styled(generator):
-        return Space(generator.mapping, lambda w, label: generator.synthesis(w))
-    return Space(lambda latent, label: latent, generator)
+        return Space("w", generator.mapping, lambda w, label: generator.synthesis(w))
+    return Space("latent", lambda latent, label: latent, generator)
 
 
 class TruncatedStyles(nn.Module):
