@@ -1,7 +1,7 @@
 """R3GAN (Huang 2024, arXiv 2501.05441, section 4): residual stages without any normalisation, kept in scale by Fix-up.
 
-L residual blocks 1x1 - 3x3 grouped - 1x1; LeakyReLU 0.2 twice inside a block, and a bias only there; [1,2,1]
-resampling; a learned 4x4 basis between vectors and maps. No tanh.
+L residual blocks 1x1 - 3x3 grouped - 1x1; LeakyReLU 0.2 twice inside a block, and a bias only there; bilinear
+resampling, [1,2,1] over repeated or averaged pixels; a learned 4x4 basis between vectors and maps. No tanh.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from gan_cli.networks.blocks import MAP_NORMS, provided
 from gan_cli.networks.conditioning import DiscriminatorConditioning, GeneratorConditioning
+from gan_cli.networks.equalised import Downsample, Upsample
 from gan_cli.networks.sides import halvings
 from gan_cli.types import DiscriminatorOutput, PositiveInt, sample_shape
 
@@ -47,39 +48,6 @@ class Block(nn.Module):
         inner = F.leaky_relu(self.expand(x), 0.2)
         inner = F.leaky_relu(self.mix(inner), 0.2)
         return x + self.contract(inner)
-
-
-class Resample(nn.Module):
-    """The [1,2,1] kernel on each channel of maps `[N, C, H, W]`, black outside; its weights add up to `total`."""
-
-    kernel: Tensor
-
-    def __init__(self, channels: int, total: float) -> None:
-        super().__init__()
-        line = torch.tensor([1.0, 2.0, 1.0])
-        kernel = total * torch.outer(line, line) / 16
-        self.channels = channels
-        self.register_buffer("kernel", kernel.expand(channels, 1, 3, 3).clone(), persistent=False)
-
-
-class Double(Resample):
-    """Both sides doubled: zeros put between the pixels, then the kernel, that is linear interpolation."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, 4.0)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.conv_transpose2d(x, self.kernel, stride=2, padding=1, output_padding=1, groups=self.channels)
-
-
-class Halve(Resample):
-    """Both sides halved: the kernel, then every second pixel."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, 1.0)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.kernel, stride=2, padding=1, groups=self.channels)
 
 
 class Basis(nn.Module):
@@ -150,7 +118,7 @@ class Generator(nn.Module):
         count, base = halvings("r3gan", resolution)
         block = block_maker(width, expansion, group_width, blocks * (count + 1))
         self.latent, first = conditioning.latent(latent_dim)
-        transitions = [Basis(first, width, base), *(Double(width) for _ in range(count))]
+        transitions = [Basis(first, width, base), *(Upsample() for _ in range(count))]
         self.stages = nn.ModuleList(
             Stage(transition, conditioning.norm(MAP_NORMS["none"], width), [block() for _ in range(blocks)])
             for transition in transitions
@@ -193,7 +161,7 @@ class Discriminator(nn.Module):
         self.sample, first = conditioning.sample(shape)
         self.input = scaled(nn.Conv2d(first, width, 1, bias=False))
         self.stages = nn.ModuleList(
-            nn.Sequential(*(Halve(width) for _ in range(i > 0)), *(block() for _ in range(blocks)))
+            nn.Sequential(*(Downsample() for _ in range(i > 0)), *(block() for _ in range(blocks)))
             for i in range(count + 1)
         )
         self.basis = scaled(nn.Conv2d(width, width, base, groups=width, bias=False))
