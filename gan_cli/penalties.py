@@ -208,7 +208,9 @@ class Orthogonal(Term):
         super().__init__(weight, interval)
 
     def forward(self, round: Round) -> Tensor:
-        grams = [rows @ rows.T for rows in map(matrix, round.player.modules()) if rows is not None]
+        matrices = [rows for rows in map(matrix, round.player.modules()) if rows is not None]
+        with torch.autocast(matrices[0].device.type, enabled=False):
+            grams = [rows @ rows.T for rows in matrices]
         return torch.stack([(gram - gram.diag().diag()).square().sum() for gram in grams]).sum()
 
 

@@ -56,7 +56,8 @@ def warped(images: Tensor, inverse: Tensor) -> Tensor:
         indexing="ij",
     )
     places = torch.stack([x.flatten(), y.flatten(), torch.ones(height * width, device=images.device)])
-    source = inverse @ places  # [N, 2, H W]
+    with torch.autocast(images.device.type, enabled=False):  # places need all their digits
+        source = inverse @ places  # [N, 2, H W]
     x, y = source[:, 0] + (width - 1) / 2, source[:, 1] + (height - 1) / 2
     left, top = x.floor(), y.floor()
     flat = images.flatten(2)

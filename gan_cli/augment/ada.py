@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from gan_cli.types import Augment, Fraction, PositiveInt, Weight
+from gan_cli.types import Augment, Clock, Fraction, PositiveInt, Weight
 from gan_cli.warps import warped
 
 
@@ -55,15 +55,16 @@ def geometry(images: Tensor, p: float) -> Tensor:
     size = 2 ** (0.2 * normal() * on())
     stretch = 2 ** (0.2 * normal() * on())
     shift = on()
-    matrix = scaling(1 - 2 * on() * torch.randint(2, (n,), device=device), one)
-    matrix = matrix @ rotation(math.pi / 2 * turns * on())
-    whole = on()
-    matrix = matrix @ translation(whole_x * whole, whole_y * whole)
-    matrix = matrix @ scaling(size, size)
-    matrix = matrix @ rotation(math.pi * uniform() * happens(n, p_rotation, device))
-    matrix = matrix @ scaling(stretch, 1 / stretch)
-    matrix = matrix @ rotation(math.pi * uniform() * happens(n, p_rotation, device))
-    matrix = matrix @ translation(0.125 * width * normal() * shift, 0.125 * height * normal() * shift)
+    with torch.autocast(device.type, enabled=False):  # places need all their digits
+        matrix = scaling(1 - 2 * on() * torch.randint(2, (n,), device=device), one)
+        matrix = matrix @ rotation(math.pi / 2 * turns * on())
+        whole = on()
+        matrix = matrix @ translation(whole_x * whole, whole_y * whole)
+        matrix = matrix @ scaling(size, size)
+        matrix = matrix @ rotation(math.pi * uniform() * happens(n, p_rotation, device))
+        matrix = matrix @ scaling(stretch, 1 / stretch)
+        matrix = matrix @ rotation(math.pi * uniform() * happens(n, p_rotation, device))
+        matrix = matrix @ translation(0.125 * width * normal() * shift, 0.125 * height * normal() * shift)
     return warped(images, matrix[:, :2])
 
 
@@ -128,6 +129,7 @@ class Ada(Augment):
     signs: Tensor
     count: Tensor
     seen: Tensor
+    adjusted: Tensor
 
     def __init__(self, target: Fraction = 0.6, images: PositiveInt = 500_000, interval: PositiveInt = 4) -> None:
         super().__init__()
@@ -136,6 +138,7 @@ class Ada(Augment):
         self.interval = interval
         for name in ("p", "signs", "count", "seen"):
             self.register_buffer(name, torch.zeros(()))
+        self.register_buffer("adjusted", torch.zeros((), dtype=torch.int64))  # images shown when p was moved last
 
     def forward(self, samples: Tensor) -> Tensor:
         p = float(self.p)
@@ -144,10 +147,17 @@ class Ada(Augment):
     @torch.no_grad()
     def observe(self, real_logits: Tensor) -> None:
         self.signs += real_logits.sign().sum()
-        self.count += real_logits.numel()
+        self.count += real_logits.numel()  # not of images: several judge one, or one several
         self.seen += 1
-        if self.seen == self.interval:
-            step = self.count / self.images
-            self.p.add_(step * (self.signs / self.count - self.target).sign()).clamp_(0, 1)
-            for tensor in (self.signs, self.count, self.seen):
-                tensor.zero_()
+
+    @torch.no_grad()
+    def advance(self, clock: Clock) -> None:
+        if clock.images < self.adjusted:  # weights of a run that was longer
+            self.adjusted.fill_(clock.images)
+        if self.seen < self.interval:
+            return
+        step = (clock.images - int(self.adjusted)) / self.images
+        self.p.add_(step * (self.signs / self.count - self.target).sign()).clamp_(0, 1)
+        self.adjusted.fill_(clock.images)
+        for tensor in (self.signs, self.count, self.seen):
+            tensor.zero_()

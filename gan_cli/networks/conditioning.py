@@ -6,6 +6,7 @@ head. Here, every module is called with `(tensor, label [N])`, whether it reads 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -93,18 +94,30 @@ class Judgement(NamedTuple):
     class_logits: Tensor | None = None  # [N, classes]
 
 
-class Head(nn.Module):
-    """Features `[N, F]` to one logit."""
+class Head(nn.Module, ABC):
+    """Features `[N, F]` to a judgement, computed outside autocast: bfloat16 keeps three digits of a logit, and losses
+    read differences of logits."""
+
+    def forward(self, features: Tensor, label: Tensor) -> Judgement:
+        with torch.autocast(features.device.type, enabled=False):
+            return self.judge(features.to(next(self.parameters()).dtype), label)
+
+    @abstractmethod
+    def judge(self, features: Tensor, label: Tensor) -> Judgement: ...
+
+
+class LinearHead(Head):
+    """One logit, whatever the label."""
 
     def __init__(self, features: int, wrap: Wrap) -> None:
         super().__init__()
         self.linear = wrap(nn.Linear(features, 1))
 
-    def forward(self, features: Tensor, label: Tensor) -> Judgement:
+    def judge(self, features: Tensor, label: Tensor) -> Judgement:
         return Judgement(self.linear(features).squeeze(1))
 
 
-class ProjectionHead(Head):
+class ProjectionHead(LinearHead):
     """logit = linear(φ) + <embedding(y), φ> (Miyato 2018, arXiv 1802.05637, equation 3)."""
 
     def __init__(self, features: int, wrap: Wrap, classes: int) -> None:
@@ -113,12 +126,12 @@ class ProjectionHead(Head):
         nn.init.normal_(embedding.weight, 0.0, 0.02)
         self.embedding = wrap(embedding)
 
-    def forward(self, features: Tensor, label: Tensor) -> Judgement:
-        logits = super().forward(features, label).logits
+    def judge(self, features: Tensor, label: Tensor) -> Judgement:
+        logits = super().judge(features, label).logits
         return Judgement(logits + (self.embedding(label) * features).sum(1))
 
 
-class BilinearHead(nn.Module):
+class BilinearHead(Head):
     """logit = <W φ, embedding(y)>: nothing is said without the label (R3GAN, arXiv 2501.05441, as published)."""
 
     def __init__(self, features: int, wrap: Wrap, classes: int) -> None:
@@ -128,19 +141,19 @@ class BilinearHead(nn.Module):
         nn.init.normal_(embedding.weight, 0.0, (features * classes) ** -0.5)
         self.embedding = wrap(embedding)
 
-    def forward(self, features: Tensor, label: Tensor) -> Judgement:
+    def judge(self, features: Tensor, label: Tensor) -> Judgement:
         return Judgement((self.linear(features) * self.embedding(label)).sum(1))
 
 
-class ClassHead(Head):
+class ClassHead(LinearHead):
     """One logit, and beside it one for each class (AC-GAN, arXiv 1610.09585)."""
 
     def __init__(self, features: int, wrap: Wrap, classes: int) -> None:
         super().__init__(features, wrap)
         self.classifier = wrap(nn.Linear(features, classes))
 
-    def forward(self, features: Tensor, label: Tensor) -> Judgement:
-        return Judgement(super().forward(features, label).logits, self.classifier(features))
+    def judge(self, features: Tensor, label: Tensor) -> Judgement:
+        return Judgement(super().judge(features, label).logits, self.classifier(features))
 
 
 class GeneratorConditioning:
@@ -195,9 +208,9 @@ class DiscriminatorConditioning:
         """What stands between a sample of `shape` and the first layer."""
         return Input(Unread(nn.Identity()), shape[0])
 
-    def head(self, features: int, wrap: Wrap) -> nn.Module:
+    def head(self, features: int, wrap: Wrap) -> Head:
         """What turns the last features into a judgement; `wrap` goes around every layer with weights."""
-        return Head(features, wrap)
+        return LinearHead(features, wrap)
 
 
 class ConcatSample(DiscriminatorConditioning):
@@ -235,7 +248,7 @@ class Bilinear(DiscriminatorConditioning):
     def __init__(self, classes: NonNegativeInt) -> None:
         self.classes = checked_classes(classes, "bilinear")
 
-    def head(self, features: int, wrap: Wrap) -> nn.Module:
+    def head(self, features: int, wrap: Wrap) -> Head:
         return BilinearHead(features, wrap, self.classes)
 
 

@@ -85,19 +85,41 @@ def test_hue_turns_keep_grey_and_saturation() -> None:
     torch.testing.assert_close(changed[:, 1], changed[:, 2], atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize(("logits", "direction"), [(torch.ones(32), 1), (torch.zeros(32) + 1e-9 - 1, -1)])
-def test_p_follows_how_surely_real_samples_are_known(logits: Tensor, direction: int) -> None:
+def shown(augment: ada.Ada, logits: torch.Tensor, start: int, steps: int, batch: int = 32) -> None:
+    """What a run does: p is moved at the start of a step, then D sees a batch."""
+    for step in range(start, start + steps):
+        augment.advance(Clock(step, batch * step))
+        augment.observe(logits)
+    augment.advance(Clock(start + steps, batch * (start + steps)))
+
+
+# D's logits of 32 images: one each, of a jury of three, of packs of two, below the target
+JUDGED = [torch.ones(32), torch.ones(32, 3), torch.ones(16), torch.full((32,), -0.5)]
+
+
+@pytest.mark.parametrize("logits", JUDGED)
+def test_p_follows_how_surely_real_samples_are_known(logits: torch.Tensor) -> None:
+    direction = float(logits.flatten()[0].sign())
     augment = ada.Ada(target=0.6, images=1000, interval=2)
     augment.p.fill_(0.5)
-    for _ in range(4):
-        augment.observe(logits)
-    assert float(augment.p) == pytest.approx(0.5 + direction * 2 * 64 / 1000)
-    for _ in range(200):
-        augment.observe(logits)
+    shown(augment, logits, 0, 4)
+    assert float(augment.p) == pytest.approx(0.5 + direction * 4 * 32 / 1000)
+    shown(augment, logits, 4, 200)
     assert float(augment.p) == (1.0 if direction > 0 else 0.0)
     again = ada.Ada(target=0.6, images=1000, interval=2)
     again.load_state_dict(augment.state_dict())
     assert float(again.p) == float(augment.p)
+    shown(again, -logits, 0, 2)  # as the start of another run, whose clock begins anew
+    assert float(again.p) == pytest.approx(float(augment.p) - direction * 2 * 32 / 1000)
+
+
+def test_places_keep_their_digits_in_bfloat16() -> None:
+    x = torch.linspace(-1, 1, 64).expand(8, 1, 64, 64)
+    torch.manual_seed(1)
+    expected = ada.geometry(x, 1.0)
+    torch.manual_seed(1)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(ada.geometry(x, 1.0), expected)
 
 
 def test_instance_noise_has_its_strength_and_decays() -> None:

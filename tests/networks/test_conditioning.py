@@ -76,10 +76,21 @@ def test_a_discriminator_judges_the_label_if_it_reads_it(name: str, spectral: bo
             assert spectrally_normalised(discriminator)
 
 
+@pytest.mark.parametrize(
+    "kind", [c.DiscriminatorConditioning(), c.Projection(5), c.Bilinear(5), c.AuxiliaryClassifier(5)]
+)
+def test_logits_keep_their_digits_in_bfloat16(kind: c.DiscriminatorConditioning) -> None:
+    head = kind.head(3, identity)
+    features, label = torch.randn(4, 3).bfloat16(), torch.tensor([0, 1, 2, 4])
+    expected = head(features.float(), label).logits
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(head(features, label).logits, expected)
+
+
 def test_projection_adds_the_inner_product_of_features_and_embedding() -> None:
     head = c.ProjectionHead(3, identity, 5)
     features, label = torch.randn(4, 3), torch.tensor([0, 1, 2, 4])
-    plain = c.Head(3, identity)
+    plain = c.LinearHead(3, identity)
     plain.linear.load_state_dict(head.linear.state_dict())
     added = head(features, label).logits - plain(features, label).logits
     torch.testing.assert_close(added, (features * head.embedding.weight[label]).sum(1))
