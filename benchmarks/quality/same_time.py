@@ -2,8 +2,9 @@
 
     python benchmarks/quality/same_time.py EXPERIMENT ... --root DIR [--minutes 10] [--pictures DIR] [--eval WORD ...]
 
-Each line is one `gan train experiment=EXPERIMENT trainer.max_minutes=MINUTES` and one `gan eval` of 10,000 samples.
-One core each, nothing else on the machine: only then are minutes worth comparing.
+A short run tells how many steps fit; then each line is one `gan train experiment=EXPERIMENT trainer.max_steps=STEPS`,
+whose learning rates fall by its schedule, and one `gan eval` of 10,000 samples. One core each, nothing else on the
+machine: only then are minutes worth comparing.
 """
 
 from __future__ import annotations
@@ -17,6 +18,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from common import report
 
 from gan_cli import evaluate, sample, train
+from gan_cli.runs import Run
+
+TRIAL = 0.5  # minutes
+
+
+def steps_within(minutes: float, *words: str) -> int:
+    """How many steps of a run fit into `minutes`, by the pace of its first half minute."""
+    trial = train(*words, f"trainer.max_minutes={TRIAL}")
+    return round(minutes * 60 * trial.step / Run(trial.folder).read_result()["seconds"])
 
 
 def main() -> None:
@@ -29,9 +39,10 @@ def main() -> None:
     arguments = parser.parse_args()
     for experiment in arguments.experiments:
         with tempfile.TemporaryDirectory() as scratch:
-            words = (f"experiment={experiment}", "trainer.max_steps=null", f"trainer.max_minutes={arguments.minutes}")
-            place = (f"dataset.root={arguments.root}", f"hydra.run.dir={scratch}/run")
-            run = train(*words, *place, "callback=[history,checkpoints]")
+            place = (f"dataset.root={arguments.root}", "callback=[history,checkpoints]")
+            fits = steps_within(arguments.minutes, f"experiment={experiment}", *place, f"hydra.run.dir={scratch}/trial")
+            words = (f"experiment={experiment}", f"trainer.max_steps={fits}")
+            run = train(*words, *place, f"hydra.run.dir={scratch}/run")
             if arguments.pictures:
                 sample(run.folder, "n=64", f"out={arguments.pictures}/{experiment}.png")
             found = evaluate(run.folder, *arguments.eval, f"root={arguments.root}")
@@ -39,6 +50,7 @@ def main() -> None:
                 experiment,
                 command=f"gan train {' '.join(words)}",
                 steps=run.step,
+                minutes=Run(run.folder).read_result()["seconds"] / 60,
                 images=run.images,
                 n=next(iter(found.values())).n,
                 **{name: value.value for name, value in found.items()},

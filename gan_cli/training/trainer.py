@@ -36,6 +36,11 @@ class Limits:
         self.max_images = max_images or float("inf")
         self.max_seconds = (max_minutes or float("inf")) * 60
 
+    @property
+    def foreseeable(self) -> bool:
+        """Whether steps or images end the run, so that there is progress."""
+        return min(self.max_steps, self.max_images) < float("inf")
+
     def progress(self, clock: Clock) -> float:
         """The fraction of the run that is done, by steps or images; time does not count, for it cannot be repeated."""
         return min(1.0, max(clock.step / self.max_steps, clock.images / self.max_images))
@@ -99,6 +104,11 @@ class Trainer:
         prepare_process()
         self.runtime = Runtime(pick_device(device), PRECISIONS[precision], rank, devices)
         self.limits = Limits(max_steps, max_images, max_minutes)
+        if not self.limits.foreseeable and schedule(0.0) != schedule(1.0):
+            raise ValueError(
+                f"schedule={type(schedule).__name__.lower()} follows steps or images, and only trainer.max_minutes="
+                f"{max_minutes} ends this run\n  set trainer.max_steps or trainer.max_images too, or use schedule=constant"
+            )
         self.seed = seed
         self.schedule = schedule
         self.micro_batches = micro_batches

@@ -128,6 +128,12 @@ def test_projection_holds_after_every_step() -> None:
         assert max(p.abs().max().item() for p in t.players["discriminator"].parameters()) <= 0.010001
 
 
+def test_a_schedule_needs_an_end_in_steps_or_images() -> None:
+    with pytest.raises(ValueError, match=r"schedule=linear follows steps .* trainer\.max_minutes=1"):
+        trainer(schedule=Linear(), max_steps=None, max_minutes=1)
+    assert trainer(schedule=Linear(), max_steps=None, max_images=80).limits.foreseeable
+
+
 def test_learning_rates_follow_the_schedule() -> None:
     t = trainer(schedule=Linear(), max_steps=4, lr=0.4)
     seen = []
