@@ -24,9 +24,18 @@ from gan_cli.types import (
 
 
 def input_gradient(output: DiscriminatorOutput, samples: Tensor) -> Tensor:
-    """∇D at each sample, flattened to `[N, D]`, differentiable once more. Logits of several heads or patches add up."""
-    (gradient,) = torch.autograd.grad(output.logits.sum(), samples, create_graph=True)
-    return gradient.flatten(1)
+    """∇D at each input that was judged, flattened, `[J, D]`, differentiable once more.
+
+    An input is a sample, or a pack of samples with one judgement. Patches of one discriminator add up; of several
+    discriminators, `[N, K]`, each has its own gradients, J = N·K.
+    """
+    logits = output.logits
+    packed = len(samples) // len(logits)
+    gradients = []
+    for column in logits.unbind(1) if logits.ndim == 2 else [logits]:
+        (gradient,) = torch.autograd.grad(column.sum(), samples, create_graph=True)
+        gradients.append(gradient[: packed * len(logits)].reshape(len(logits), -1))
+    return torch.cat(gradients)
 
 
 class GradientPenalty(Term):

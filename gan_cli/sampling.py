@@ -149,8 +149,12 @@ def steps_along_paths(
 
 
 def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    """Spherical interpolation of latents `[N, Z]` at `t` `[N, 1]`: along the great circle, lengths interpolated too."""
+    """Spherical interpolation of latents `[N, Z]` at `t` `[N, 1]`: along the great circle, lengths interpolated too.
+
+    Latents in one line through 0 have no one great circle between them: there the way is straight.
+    """
     length_a, length_b = a.norm(dim=1, keepdim=True), b.norm(dim=1, keepdim=True)
     angle = ((a * b).sum(1, keepdim=True) / (length_a * length_b)).clamp(-1, 1).acos()
     direction = ((1 - t) * angle).sin() * a / length_a + (t * angle).sin() * b / length_b
-    return direction / angle.sin().clamp_min(1e-8) * ((1 - t) * length_a + t * length_b)
+    circle = direction / angle.sin().clamp_min(1e-8) * ((1 - t) * length_a + t * length_b)
+    return torch.where(angle.sin() < 1e-3, torch.lerp(a, b, t), circle)

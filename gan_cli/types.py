@@ -134,7 +134,7 @@ class Term(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, round: Round) -> Tensor:
-        """The unweighted term of each sample, `[N]`, or one value `[]`."""
+        """The unweighted term of each sample or judgement, `[N]`, or one value `[]`."""
 
 
 class Weighting(nn.Module, ABC):
@@ -154,6 +154,7 @@ class Augment(nn.Module, ABC):
     hides: frozenset[str] = frozenset()  # what the discriminator provides no longer behind it
     mixes_samples = False  # one sample of a batch reaches the judgement of another
     merges_samples = False  # several samples get one judgement, which can have no label
+    least = 1  # samples that it needs at once
 
     @abstractmethod
     def forward(self, samples: Tensor) -> Tensor:

@@ -14,12 +14,14 @@ import os
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from conftest import CONF
+from gan_cli import train
 from gan_cli.config import build, compose
 from gan_cli.config.errors import ConfigError
 from gan_cli.games.adversarial import Adversarial
@@ -220,3 +222,10 @@ def test_what_cannot_work_is_refused_in_one_line_with_the_remedy(words: list[str
     with pytest.raises(ConfigError, match=remedy) as caught:
         build.game(compose.compose("train", ["model.latent_dim=3", *words]).config)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_part_of_a_batch_holds_at_least_one_pack(here: Path) -> None:
+    words = ["model=mlp", "augment=[packing]", "recipe.pack=3", "dataset.batch_size=4", "trainer.micro_batches=2"]
+    with pytest.raises(ConfigError, match=r"augment\.packing needs 3 samples .*\n.*raise dataset\.batch_size"):
+        train(*words)
+    assert not any(here.iterdir())

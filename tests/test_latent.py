@@ -125,6 +125,13 @@ def test_straight_lines_and_great_circles() -> None:
     torch.testing.assert_close(angles, angles[:, :1].expand(-1, 4), rtol=1e-3, atol=1e-4)
 
 
+def test_a_way_within_one_line_is_straight() -> None:
+    a = torch.tensor([[1.0, 2.0], [1.0, 2.0], [0.5, 0.0]])
+    b = torch.tensor([[2.0, 4.0], [1.0001, 2.0], [-1.5, 0.0]])
+    way = interpolate.between(a, b, torch.linspace(0, 1, 5), True)
+    torch.testing.assert_close(way, interpolate.between(a, b, torch.linspace(0, 1, 5), False), atol=1e-3, rtol=0)
+
+
 @pytest.mark.parametrize("spherical", [False, True])
 def test_a_walk_visits_its_stops_and_closes(spherical: bool) -> None:
     stops = torch.randn(2, 3, 5)

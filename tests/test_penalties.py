@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gan_cli.augment.packing import Packing
 from gan_cli.networks.equalised import equalised
 from gan_cli.penalties import (
     R1,
@@ -69,6 +70,37 @@ def test_gradient_penalty_of_a_linear_discriminator(shape: tuple[int, ...]) -> N
 def test_r2_is_r1_on_fakes(shape: tuple[int, ...]) -> None:
     w = torch.randn(numel(shape))
     torch.testing.assert_close(R2()(play(Linear(w), shape)), (0.5 * w.square().sum()).expand(6))
+
+
+class Columns(nn.Module):
+    """Two linear discriminators of slopes w and 2 w."""
+
+    def __init__(self, w: Tensor) -> None:
+        super().__init__()
+        self.w = nn.Parameter(w)
+
+    def forward(self, samples: Tensor, label: Tensor) -> DiscriminatorOutput:
+        logits = samples.flatten(1) @ self.w
+        return DiscriminatorOutput(torch.stack([logits, 2 * logits], 1))
+
+
+def test_each_of_several_discriminators_pays_for_its_own_slope() -> None:
+    w = nn.functional.normalize(torch.randn(2), dim=0)
+    round = play(Columns(w), (2,))
+    costs = torch.tensor([0.0, 1.0]).repeat_interleave(6)  # (1 - 1)² and (2 - 1)²
+    torch.testing.assert_close(GradientPenalty()(round), costs, atol=1e-5, rtol=0)
+    torch.testing.assert_close(R1()(round), torch.tensor([0.5, 2.0]).repeat_interleave(6))
+    torch.testing.assert_close(R2()(round), R1()(round))
+
+
+@pytest.mark.parametrize("samples", [6, 7])
+def test_the_slope_of_a_pack_runs_over_all_of_its_samples(samples: int) -> None:
+    """D of two samples joined has the gradient (w, w'), whose squared length is that of both."""
+    w = torch.randn(4)
+    real = torch.randn(samples, 2).requires_grad_()
+    packs = Packing(2)(real)
+    round = replace(play(Linear(w), (4,)), real=real, real_output=Linear(w)(packs, torch.zeros(3)))
+    torch.testing.assert_close(R1()(round), (0.5 * w.square().sum()).expand(3))
 
 
 @pytest.mark.parametrize("slope", [0.3, 1.0, 2.5])

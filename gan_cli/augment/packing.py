@@ -20,6 +20,7 @@ class Packing(Augment):
     def __init__(self, size: PositiveInt = 2) -> None:
         super().__init__()
         self.size = size
+        self.least = size
 
     def forward(self, samples: Tensor) -> Tensor:
         packs = len(samples) // self.size

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from gan_cli.callbacks import Callback
 from gan_cli.config import schema
-from gan_cli.config.errors import ConfigError
+from gan_cli.config.errors import ConfigError, two_lines
 from gan_cli.config.trust import Trust
 from gan_cli.ramps import settled
 from gan_cli.training.schedules import Schedule
@@ -163,6 +163,23 @@ def optimizers(config: Mapping[str, Any], players: Mapping[str, nn.Module]) -> O
     return built
 
 
+def _check_parts(config: Mapping[str, Any], played: Any) -> None:
+    """Raises ConfigError when a batch comes in parts too small for an augmentation."""
+    batch, devices, parts = (
+        config["dataset"]["batch_size"],
+        *(config["trainer"][k] for k in ("devices", "micro_batches")),
+    )
+    for name, augment in getattr(played, "augments", {}).items():
+        if batch // (devices * parts) < augment.least:
+            raise ConfigError(
+                two_lines(
+                    f"augment.{name} needs {augment.least} samples at once, and dataset.batch_size={batch} in "
+                    f"trainer.devices={devices} x trainer.micro_batches={parts} parts gives fewer",
+                    "raise dataset.batch_size, or lower trainer.micro_batches or trainer.devices",
+                )
+            )
+
+
 def trainer(config: Mapping[str, Any], rank: int = 0) -> Trainer:
     """Everything that a run is made of, from a checked config. The seed decides the first weights."""
     from gan_cli import rng
@@ -171,6 +188,7 @@ def trainer(config: Mapping[str, Any], rank: int = 0) -> Trainer:
     played: Any = game(config)
     dataset = data(config)
     schedule: Schedule = make("schedule", config["schedule"])
+    _check_parts(config, played)
     try:
         chosen = optimizers(config, played.players())
         built: Trainer = make("trainer", {**config["trainer"], "_partial_": True})(

@@ -181,19 +181,24 @@ class DownBlock(nn.Module):
 
     The first block of a network convolves the image as it is, without norm and ReLU before. The shortcut is a 1x1
     convolution, or nothing where the shape stays.
+
+    Args:
+        wide: Channels between the convolutions: those that leave the block, or else those that enter it. Of the first
+            block always those that leave, for an image has few.
     """
 
     def __init__(
-        self, channels_in: int, step: Step, first: bool, norm: Callable[[int], nn.Module], wraps: Wraps
+        self, channels_in: int, step: Step, first: bool, wide: bool, norm: Callable[[int], nn.Module], wraps: Wraps
     ) -> None:
         super().__init__()
+        inner = step.width if first or wide else channels_in
         pool = nn.AvgPool2d(2) if step.halves else nn.Identity()
         self.residual = nn.Sequential(
             *([] if first else [norm(channels_in), nn.ReLU()]),
-            wraps.residual(nn.Conv2d(channels_in, step.width, 3, padding=1)),
-            norm(step.width),
+            wraps.residual(nn.Conv2d(channels_in, inner, 3, padding=1)),
+            norm(inner),
             nn.ReLU(),
-            wraps.residual(nn.Conv2d(step.width, step.width, 3, padding=1)),
+            wraps.residual(nn.Conv2d(inner, step.width, 3, padding=1)),
             pool,
         )
         stays = not step.halves and channels_in == step.width

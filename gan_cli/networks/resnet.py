@@ -159,6 +159,8 @@ class Discriminator(nn.Module):
             twice as many a halving, up to 16 x `width`.
         norm: batch | instance | layer | none.
         spectral_norm: Spectral normalisation of every layer.
+        wide: Where a block has more channels after than before, the many between its convolutions (SAGAN, BigGAN), or
+            else the few (SNGAN, WGAN-GP). Up to 32 px there is no difference.
         pool: sum | mean, over all places.
         attention: Shorter sides of the maps that attend to themselves; half the images' side when None.
         init: xavier (gain √2 beside shortcuts) | orthogonal.
@@ -173,6 +175,7 @@ class Discriminator(nn.Module):
         width: PositiveInt = 64,
         norm: str = "none",
         spectral_norm: bool = True,
+        wide: bool = False,
         pool: str = "sum",
         attention: Sequence[PositiveInt] | None = (),
         init: str = "xavier",
@@ -187,19 +190,19 @@ class Discriminator(nn.Module):
         wrapped = wraps(spectral_norm, choose(INITIALISATIONS, "model.discriminator.init", init))
         self.provides = provided(shape, conditioning)
         self.reads_labels = conditioning.reads_labels
-        self.sample, wide = conditioning.sample(shape)
+        self.sample, entering = conditioning.sample(shape)
         self.pool = choose(POOLS, "model.discriminator.pool", pool)
         sides = list(itertools.accumulate(steps, lambda side, step: side >> step.halves, initial=min(shape[1:])))[1:]
         attention = attended(attention, resolution)
         check_attention(attention, sorted(set(sides), reverse=True), "model.discriminator.attention")
         self.stages = nn.ModuleList()
         for i, (step, side) in enumerate(zip(steps, sides, strict=True)):
-            layers: list[nn.Module] = [DownBlock(wide, step, i == 0, make_norm, wrapped)]
+            layers: list[nn.Module] = [DownBlock(entering, step, i == 0, wide, make_norm, wrapped)]
             if step.halves and side in attention:
                 layers.append(SelfAttention(step.width, wrapped.other))
             self.stages.append(nn.Sequential(*layers))
-            wide = step.width
-        self.minibatch = choose(MINIBATCH, "model.discriminator.minibatch", minibatch)(wide)
+            entering = step.width
+        self.minibatch = choose(MINIBATCH, "model.discriminator.minibatch", minibatch)(entering)
         self.head = conditioning.head(self.minibatch.features, wrapped.other)
 
     def forward(self, images: Tensor, label: Tensor) -> DiscriminatorOutput:

@@ -107,7 +107,8 @@ class Trainer:
         if not self.limits.foreseeable and schedule(0.0) != schedule(1.0):
             raise ValueError(
                 f"schedule={type(schedule).__name__.lower()} follows steps or images, and only trainer.max_minutes="
-                f"{max_minutes} ends this run\n  set trainer.max_steps or trainer.max_images too, or use schedule=constant"
+                f"{max_minutes} ends this run\n  set trainer.max_steps or trainer.max_images too, or use "
+                "schedule=constant"
             )
         self.seed = seed
         self.schedule = schedule

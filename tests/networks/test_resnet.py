@@ -72,10 +72,11 @@ def test_sizes_follow_from_the_tables() -> None:
         blocks = sum(conv(a, b) + conv(b, b) + conv(a, b, 1) + 2 * a + 2 * b for a, b in itertools.pairwise(widths))
         return (z + 1) * widths[0] * base**2 + blocks + 2 * widths[-1] + conv(widths[-1], 3)
 
-    def discriminator(widths: Sequence[int], shortcuts: int) -> int:
+    def discriminator(widths: Sequence[int], shortcuts: int, wide: bool = False) -> int:
         plan = list(itertools.pairwise((3, *widths)))
-        blocks = sum(conv(a, b) + conv(b, b) for a, b in plan) + sum(conv(a, b, 1) for a, b in plan[:shortcuts])
-        return blocks + widths[-1] + 1
+        inner = widths if wide else (widths[0], *widths[:-1])
+        blocks = sum(conv(a, i) + conv(i, b) for (a, b), i in zip(plan, inner, strict=True))
+        return blocks + sum(conv(a, b, 1) for a, b in plan[:shortcuts]) + widths[-1] + 1
 
     assert size(resnet.Generator(128, 3, 32)) == generator([256] * 4, 4)
     assert size(resnet.Discriminator(3, 32)) == discriminator([128] * 4, shortcuts=2)
@@ -87,6 +88,10 @@ def test_sizes_follow_from_the_tables() -> None:
     assert size(resnet.Discriminator(3, 48, width=8)) == discriminator([8, 16, 32, 64, 128], shortcuts=5)
     assert size(resnet.Generator(128, 3, 128, width=8)) == generator([128, 128, 64, 32, 16, 8], 4)
     assert size(resnet.Discriminator(3, 128, width=8)) == discriminator([8, 16, 32, 64, 128, 128], shortcuts=5)
+    # SAGAN and BigGAN
+    many = resnet.Discriminator(3, 128, width=8, wide=True)
+    assert size(many) == discriminator([8, 16, 32, 64, 128, 128], shortcuts=5, wide=True)
+    assert size(resnet.Discriminator(3, 32, wide=True)) == size(resnet.Discriminator(3, 32))
 
 
 def test_sides_of_the_papers() -> None:
