@@ -15,6 +15,7 @@ from gan_cli.training.checkpoint import CheckpointError, load_newest, newest_fir
 from gan_cli.training.meter import NonFinite
 from gan_cli.training.runtime import StopRequest, stop_on_signals
 from gan_cli.training.trainer import Trainer
+from gan_cli.types import Growing
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ def play(job: Job, rank: int) -> dict[str, Any]:
     trainer.config = compose.to_yaml(job.config)
     trainer.place()
     run = Run(job.folder)
-    said = _restore(trainer, run, job)
+    said = [*_restore(trainer, run, job), *_foresee(trainer)]
     if rank != 0:
         return {"status": trainer.fit(StopRequest())}
     trainer.callbacks = build.callbacks(job.config)
@@ -82,6 +83,23 @@ def _guarded(trainer: Trainer, run: Run) -> dict[str, Any]:
             }
         )
     return result
+
+
+def _foresee(trainer: Trainer) -> list[tuple[int, str]]:
+    """A warning where the run will end before a growing generator has grown up."""
+    generator = trainer.players["generator"]
+    if not isinstance(generator, Growing) or not trainer.limits.foreseeable:
+        return []
+    shown = trainer.data.batch_size * sum(phase.runs for phase in trainer.game.phases() if phase.shown)
+    end, complete = min(trainer.limits.max_images, shown * trainer.limits.max_steps), generator.complete()
+    if end >= complete:
+        return []
+    remedy = (
+        f"trainer.max_steps={-(-complete // shown)} or lower model.growth.stable_images and model.growth.fade_images"
+    )
+    return [
+        (logging.WARNING, f"the run ends after {end:.0f} images, the model is fully grown after {complete}: {remedy}")
+    ]
 
 
 def _last(run: Run) -> dict[str, float]:

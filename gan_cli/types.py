@@ -213,6 +213,10 @@ class Growing(Protocol):
         """Real images with as much detail as those that it draws now."""
         ...
 
+    def complete(self) -> int:
+        """Images shown when it draws with all its detail."""
+        ...
+
 
 class Prior(nn.Module, ABC):
     """What feeds the generator: latents `[N, latent_dim]`, drawn where the batch lives."""

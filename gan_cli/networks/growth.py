@@ -62,6 +62,11 @@ class Growth(nn.Module):
         level = self.first + 1 + doublings
         return Stage(level, min(1.0, images / self.fade_images)) if level <= last else Stage(last, 1.0)
 
+    def complete(self, last: int) -> int:
+        """Images shown when the stage `last` has faded in."""
+        doublings = last - self.first
+        return doublings * (self.stable_images + self.fade_images) if doublings > 0 else 0
+
 
 def enlarged(images: Tensor, doublings: int) -> Tensor:
     """Each pixel repeated to a square of side 2^doublings."""
@@ -90,6 +95,10 @@ class GrowingImage(nn.Module):
 
     def stage(self) -> Stage:
         return self.growth.stage(self.last)
+
+    def complete(self) -> int:
+        """Images shown when the full size has faded in."""
+        return self.growth.complete(self.last)
 
     def matched(self, real: Tensor) -> Tensor:
         """Real images with the detail that drawn ones have by now, faded in like theirs (figure 2 of the paper)."""

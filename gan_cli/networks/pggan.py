@@ -83,6 +83,9 @@ class Generator(nn.Module):
     def matched(self, real: Tensor) -> Tensor:
         return self.image.matched(real)
 
+    def complete(self) -> int:
+        return self.image.complete()
+
 
 # Average: the mean of each 2x2. Filtered: with StyleGAN's low-pass filter before it (arXiv 1812.04948, section 2).
 DOWNSAMPLES: Mapping[str, Callable[[], nn.Module]] = {"average": lambda: nn.AvgPool2d(2), "filtered": Downsample}

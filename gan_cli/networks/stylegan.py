@@ -136,3 +136,6 @@ class Generator(StyleGenerator):
 
     def matched(self, real: Tensor) -> Tensor:
         return self.synthesis.image.matched(real)
+
+    def complete(self) -> int:
+        return self.synthesis.image.complete()

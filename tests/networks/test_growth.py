@@ -67,6 +67,27 @@ def test_the_stage_follows_the_images_shown(images: int, stage: tuple[int, float
     assert growth.stage(2) == stage
 
 
+@pytest.mark.parametrize("start", [4, 8, 16, 32])
+def test_growth_is_complete_when_the_last_stage_has_faded_in(start: int) -> None:
+    growth = Growth(start, fade_images=10, stable_images=7)
+    complete = growth.complete(2)
+    growth.advance(Clock(images=complete))
+    assert growth.stage(2) == (2, 1.0)
+    growth.advance(Clock(images=complete - 1))
+    assert complete == 0 or growth.stage(2) == (2, 0.9)
+
+
+def test_a_run_that_is_too_short_to_grow_up_says_so(here: Path) -> None:
+    """16 px grow up after two doublings of 24 + 8 images each; a step shows 8 images."""
+
+    def told(steps: int) -> str:
+        run = train(*words("dataset.resolution=16", *GROWING, model=("model=pggan",), steps=steps))
+        return (run.folder / "train.log").read_text()
+
+    assert "ends after 16 images, the model is fully grown after 64: trainer.max_steps=8 or" in told(2)
+    assert "grown" not in told(8)
+
+
 def test_the_first_side_is_chosen_and_at_most_the_last() -> None:
     assert Growth(8).stage(3) == (1, 1.0)
     assert Growth(64).stage(3) == (3, 1.0)
