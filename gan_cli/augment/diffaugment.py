@@ -10,8 +10,6 @@ from torch import Tensor
 from gan_cli.types import Augment
 from gan_cli.warps import per_sample, shifted
 
-BLACK = -1.0
-
 
 def color(images: Tensor) -> Tensor:
     """Brightness ± ½, then saturation x [0, 2] and contrast x [½, 1½], in the units of [-1, 1] images."""
@@ -23,8 +21,8 @@ def color(images: Tensor) -> Tensor:
 
 
 def translation(images: Tensor) -> Tensor:
-    """Moved by up to an eighth of each side, black coming in."""
-    return shifted(images, 0.125, BLACK)
+    """Moved by up to an eighth of each side; what comes in is grey (0), as in the authors' code."""
+    return shifted(images, 0.125, 0.0)
 
 
 def cutout(images: Tensor) -> Tensor:

@@ -47,7 +47,7 @@ def test_cutout_clears_a_rectangle_of_half_the_side() -> None:
     assert hidden.mean((0, 1))[8, 8] > hidden.mean((0, 1))[0, 0]
 
 
-def test_shifts_are_whole_pixels_and_fill_with_black() -> None:
+def test_shifts_are_whole_pixels_and_fill_what_comes_in() -> None:
     x = torch.zeros(500, 1, 16, 16)
     x[:, :, 8, 8] = 1
     moved = warps.shifted(x, 0.125, -1.0)
@@ -56,6 +56,7 @@ def test_shifts_are_whole_pixels_and_fill_with_black() -> None:
     assert set(rows.tolist()) == set(columns.tolist()) == {6, 7, 8, 9, 10}
     edge = warps.shifted(torch.zeros(500, 1, 16, 16), 0.125, -1.0)
     assert set(edge.unique().tolist()) == {-1.0, 0.0}
+    assert set(diffaugment.translation(torch.ones(500, 1, 16, 16)).unique().tolist()) == {0.0, 1.0}
 
 
 def test_an_unknown_change_is_named() -> None:
