@@ -75,7 +75,8 @@ class OneSidedGradientPenalty(GradientPenalty):
 class Dragan(GradientPenalty):
     """DRAGAN (Kodali 2017, arXiv 1705.07215, section 2.3): the gradient's norm is kept at 1 around the data.
 
-    x̂ = x + c·σ·u with σ the standard deviation of the batch and u ~ U[0, 1] in every value.
+    x̂ = x + ε·c·σ·u as in the authors' code: σ is the standard deviation of the batch, u ~ U[0, 1] in every value, and
+    ε ~ U[0, 1] one number a sample.
 
     Args:
         spread: c, ½ in the authors' code.
@@ -89,7 +90,7 @@ class Dragan(GradientPenalty):
 
     def places(self, round: Round) -> Tensor:
         real = round.batch.real
-        return real + self.spread * real.std(correction=0) * torch.rand_like(real)
+        return real + warps.per_sample(real) * self.spread * real.std(correction=0) * torch.rand_like(real)
 
 
 class R1(Term):
