@@ -154,3 +154,16 @@ def test_sagan_learns_four_times_as_fast_in_d() -> None:
     assert rates("optimizer.discriminator.lr=5e-4") == (1e-4, 5e-4)
     assert rates("optimizer.discriminator.lr=null") == (1e-4, 1e-4)
     assert rates("loss=wgan") == (5e-5, 2e-4)
+
+
+@pytest.mark.parametrize(
+    ("words", "steps"),
+    [
+        ((), 5000),
+        (("trainer.max_images=1000000",), None),
+        (("trainer.max_minutes=5",), None),
+        (("trainer.max_minutes=5", "trainer.max_steps=300"), 300),
+    ],
+)
+def test_the_default_end_gives_way_to_one_that_is_asked_for(words: tuple[str, ...], steps: int | None) -> None:
+    assert compose.compose("train", list(words)).config["trainer"]["max_steps"] == steps

@@ -53,6 +53,9 @@ OmegaConf.register_new_resolver(
     replace=True,
 )
 OmegaConf.register_new_resolver("gan.times", lambda a, b: a * b, replace=True)
+OmegaConf.register_new_resolver(
+    "gan.unless", lambda value, *others: value if all(other is None for other in others) else None, replace=True
+)
 
 
 def _ramp(kind: str, start: float, end: float, images: int) -> dict[str, Any]:
