@@ -43,7 +43,7 @@ def groups(folder: Path) -> dict[str, list[str]]:
 
 def defaults(text: str) -> dict[str, str]:
     """Group -> its default choice, from a command's defaults list."""
-    pairs = re.findall(r"^  - (?:optional )?([a-z_]+): (.+?)(?: *#.*)?$", text, flags=re.MULTILINE)
+    pairs = re.findall(r"^  - ([a-z_]+): (.+?)(?: *#.*)?$", text, flags=re.MULTILINE)
     return {group: choice.strip("[]") for group, choice in pairs}
 
 
