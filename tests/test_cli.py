@@ -49,6 +49,12 @@ def test_help_tells_groups_choices_and_defaults(gan_here: Inside) -> None:
     [
         (["trian"], "did you mean train?"),
         (["train", "model=dcgn"], "did you mean dcgan?"),
+        (["train", "dataset=ring", "model=mlp", "experiment=ring_colapse"], "did you mean ring_collapse"),
+        (["eval", "nowhere", "preset=nvidai"], "did you mean nvidia?"),
+        (["train", "penalty=[r1,gradient_penaltie]"], "did you mean gradient_penalty"),
+        (["train", "callback=[progres]"], "did you mean progress?"),
+        (["eval", "nowhere", "metrics=[fdi]"], "did you mean fid"),
+        (["eval", "nowhere", "detector=[clasifier]"], "did you mean classifier?"),
         (["train", "losss=hinge"], "did you mean loss?"),
         (["train", "lr=1e-3"], "did you mean optimizer.lr"),
         (["train", "trainer.max_step=5"], "did you mean trainer.max_steps?"),
@@ -212,6 +218,12 @@ def test_python_use(finished: Path, here: Path) -> None:
     assert (found.fd_pixels.n, found["fd_pixels"].se) == (50, None)
     with pytest.raises(ConfigError, match="did you mean"):
         train("model=mlpp")
+    with pytest.raises(ConfigError, match="did you mean ring_collapse"):
+        train("experiment=ring_colapse")
+    with pytest.raises(ConfigError, match="did you mean nvidia"):
+        evaluate(finished, "preset=nvidai")
+    with pytest.raises(ConfigError, match="did you mean kid"):
+        evaluate(finished, metrics=["kdi"])
     assert list(here.iterdir()) == []
 
 

@@ -115,19 +115,26 @@ def inside_hydra(config: DictConfig) -> Composed:
 
 
 @contextmanager
-def friendly(command: str, overrides: Sequence[str], searchpath: Sequence[str] = ()) -> Any:
+def friendly(command: str, overrides: Sequence[str]) -> Any:
     """Turns Hydra's errors into two lines: what is wrong, what was probably meant."""
     try:
         yield
     except MissingConfigException as error:
         group, _, choice = (error.missing_cfg_file or "").rpartition("/")
-        if error.options is None:
+        options = error.options or _choices(group, str(error))
+        if not options:
             raise ConfigError(str(error).splitlines()[0]) from error
-        raise ConfigError(unknown_choice(group, choice, error.options)) from error
+        raise ConfigError(unknown_choice(group, choice, options)) from error
     except OverrideParseException as error:
         raise ConfigError(two_lines(f"cannot read '{error.override}'", "write settings as key=value")) from error
     except (ConfigCompositionException, OmegaConfBaseException, HydraException) as error:
         raise ConfigError(_explain(command, error, overrides)) from error
+
+
+def _choices(group: str, message: str) -> list[str]:
+    """The choices of a group in the folders that Hydra says it has searched: of a list it tells no choices itself."""
+    folders = re.findall(r"path=file://(.+)$", message, flags=re.MULTILINE)
+    return sorted({choice for folder in folders for choice in config_groups(Path(folder)).get(group, ())})
 
 
 def _explain(command: str, error: Exception, overrides: Sequence[str]) -> str:
