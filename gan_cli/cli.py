@@ -80,7 +80,7 @@ def run(command: str, words: list[str]) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra hands its errors to us
     try:
         words = _prepare(command, words)
-        sys.argv = ["gan", *words]
+        sys.argv = ["gan", command, *words]
         importlib.import_module(f"gan_cli.commands.{command}").main(words)
         return DONE
     except Interrupted as error:
@@ -105,45 +105,39 @@ def run(command: str, words: list[str]) -> int:
 
 
 def _prepare(command: str, words: Sequence[str]) -> list[str]:
-    """Takes `trust=...` out, and turns a plain run folder or checkpoint into `checkpoint=...`."""
-    from gan_cli.config.errors import ConfigError, two_lines
-    from gan_cli.config.trust import trust_on_command_line
-
+    """Takes `trust=...` out, turns a plain run folder or checkpoint into `checkpoint=...`, and puts flags last."""
     if command in WORDS:
         return list(words)
+    from gan_cli.config.errors import ConfigError, two_lines
+    from gan_cli.config.trust import trust_on_command_line
+    from gan_cli.config.words import divide, quote
+
+    others, flags = divide(words)
     kept: list[str] = []
-    expects_value = False
-    for word in words:
-        plain = not word.startswith("-") and not expects_value and ("=" not in word or Path(word).exists())
-        expects_value = word in (
-            "--config-dir",
-            "-cd",
-            "--config-name",
-            "-cn",
-            "--cfg",
-            "-c",
-            "--package",
-            "-p",
-            "--info",
-            "-i",
-        )
+    for word in others:
+        plain = "=" not in word or Path(word).exists()
         if word.startswith("trust="):
             trust_on_command_line(word.partition("=")[2])
         elif plain and command in POSITIONAL:
-            from gan_cli.config.compose import quote
-
             kept.append(f"checkpoint={quote(word)}")
         elif plain and not word.startswith("~"):
             raise ConfigError(two_lines(f"cannot read '{word}'", "write settings as key=value"))
         else:
             kept.append(word)
-    if (
-        command in POSITIONAL
-        and not any(w.startswith("checkpoint=") for w in kept)
-        and not {"--cfg", "-c", "--info", "-i", "-sc"} & set(kept)
-    ):
+    if command in POSITIONAL:
+        _check_one_run(command, kept, flags)
+    return [*kept, *flags]
+
+
+def _check_one_run(command: str, settings: Sequence[str], flags: Sequence[str]) -> None:
+    """Raises ConfigError when there is no run, or more than one, of which Hydra would take the last."""
+    from gan_cli.config.errors import ConfigError, two_lines
+
+    runs = [word.partition("=")[2].strip("'") for word in settings if word.startswith("checkpoint=")]
+    if len(runs) > 1:
+        raise ConfigError(two_lines(f"more than one run: {', '.join(runs)}", f"start gan {command} once for each"))
+    if not runs and not {"--cfg", "-c", "--info", "-i", "-sc"} & {flag.partition("=")[0] for flag in flags}:
         raise ConfigError(two_lines("which run?", f"gan {command} outputs/train/<run>, or a checkpoint (.pt)"))
-    return kept
 
 
 if __name__ == "__main__":

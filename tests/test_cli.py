@@ -14,7 +14,10 @@ from PIL import Image
 
 from conftest import Inside, Shell, same, weights, words
 from gan_cli import evaluate, sample, train
+from gan_cli.config.compose import compose
 from gan_cli.config.errors import ConfigError
+from gan_cli.config.saved import change
+from gan_cli.config.words import readable
 
 LIGHT = """
 import sys
@@ -76,6 +79,13 @@ def test_help_tells_groups_choices_and_defaults(gan_here: Inside) -> None:
         (["sample"], "which run?"),
         (["sample", "nowhere"], "nowhere does not exist"),
         (["eval", "nowhere"], "nowhere does not exist"),
+        (["sample", "one", "two"], "more than one run: one, two"),
+        (["eval", "one", "checkpoint=two"], "more than one run: one, two"),
+        (["train", "seed=0,1"], "gan train -m seed=0,1 sweeps"),
+        (["train", "model=mlp", "--mulitrun"], "did you mean --multirun"),
+        (["train", "--seed=1"], "settings have no dashes: seed=1"),
+        (["train", "--cfg", "jobs"], "choices: job, hydra, all"),
+        (["train", "name={x} y"], "quote it: \"name='{x} y'\""),
     ],
     ids=lambda v: " ".join(v) if isinstance(v, list) else "",
 )
@@ -140,6 +150,35 @@ def test_a_sweep_makes_a_folder_a_job(gan: Shell, here: Path) -> None:
     chosen = {tuple(json.loads((j / "manifest.json").read_text())["choices"][g] for g in ("loss",)) for j in jobs}
     assert chosen == {("hinge",), ("lsgan",)}
     assert all((j / "result.json").exists() for j in jobs)
+
+
+def test_the_flag_of_a_sweep_may_stand_anywhere(gan_here: Inside, here: Path) -> None:
+    done = gan_here("train", *words(), "-m", "seed=0,-1")
+    assert done.returncode == 2
+    assert "seed=-1 is not valid" in done.stderr
+    (job,) = (path.parent for path in here.glob("outputs/sweeps/*/*/result.json"))
+    manifest = json.loads((job / "manifest.json").read_text())
+    assert manifest["command"].startswith("gan train model=mlp ")
+    assert manifest["choices"]["experiment"] is None
+
+
+@pytest.mark.parametrize("name", ["é ü.y", "a=b", "a[1]", "a{b}", "don't", "no #1", "C:\\x\\", "(x", "a\tb", "~x"])
+def test_a_value_that_hydra_cannot_read_is_meant_as_it_stands(name: str) -> None:
+    assert compose("train", [f"name={name}"]).config["name"] == name
+    assert change({"name": None}, [f"name={name}"]) == {"name": name}
+
+
+@pytest.mark.parametrize("value", ["[a, b]", "{a: 1}", "'a b'", "${seed}", "a,b", "null", "3", "1e-3"])
+def test_a_value_that_means_something_to_hydra_keeps_its_meaning(value: str) -> None:
+    assert readable(f"name={value}") == f"name={value}"
+
+
+def test_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    assert (
+        compose("train", ["dataset=folder", "dataset.root=~/my photos"]).config["dataset"]["root"]
+        == "/home/me/my photos"
+    )
 
 
 def test_a_sweep_goes_on_after_a_job_that_cannot_be(gan_here: Inside, here: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +59,7 @@ def main(words: Sequence[str]) -> None:
                 raise ConfigError(f"{key}= stands for one run: leave -m out")
             train(*words)
             return
-    overrides = [word for word in words if not word.startswith("-")]
+    overrides = list(takewhile(lambda word: not word.startswith("-"), words))  # flags and their values come last
     with compose.friendly("train", overrides):
         compose.hydra_main("train", lambda config: _job(config, overrides))
 

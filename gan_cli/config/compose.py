@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gan_cli.config.errors import ConfigError, did_you_mean, two_lines, unknown_choice
+from gan_cli.config.words import in_shell, readable, unreadable
+from gan_cli.config.words import quote as quote
 
 HYDRA_1_4 = tuple(int(part) for part in hydra.__version__.split(".")[:2]) >= (1, 4)
 STAMP = "GAN_STAMP"
@@ -30,7 +33,7 @@ class Composed(NamedTuple):
     """A config and where it came from."""
 
     config: dict[str, Any]  # plain values, every interpolation resolved
-    choices: dict[str, str]  # group -> choice
+    choices: dict[str, str | None]  # group -> choice
     folder: Path  # the run folder
 
 
@@ -74,6 +77,8 @@ def _version() -> dict[str, Any]:
 def hydra_main(command: str, task: Callable[[DictConfig], Any]) -> None:
     """Runs `task` as Hydra's main function of `conf/<command>.yaml`: single runs, sweeps, --cfg, completion.
 
+    Its words are those of `sys.argv` after the command.
+
     Errors of the task are kept until Hydra is done, for it would talk about them itself; a sweep goes on after one.
     """
     os.environ.get(STAMP) or new_stamp()
@@ -81,14 +86,17 @@ def hydra_main(command: str, task: Callable[[DictConfig], Any]) -> None:
     if HYDRA_1_4:
         settings["execution_whitelist"] = ("gan_cli.*", "torch.nn.*", "torch.optim.*")
     failures: list[Exception] = []
+    typed = sys.argv
 
     def quiet(config: DictConfig) -> Any:
+        sys.argv = typed  # Hydra has read it; the manifest tells what the user wrote
         try:
             return task(config)
         except Exception as error:
             failures.append(error)
             return float("nan")  # the worst score, to whatever sweeps
 
+    sys.argv = [typed[0], *map(readable, typed[2:])]
     hydra.main(config_path=conf_dir(), config_name=command, **settings)(quiet)()
     if failures:
         raise failures[0]
@@ -107,11 +115,14 @@ def plain(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in values.items()}
 
 
+def _chosen(choices: Mapping[Any, Any]) -> dict[str, str | None]:
+    return {k: None if v is None else str(v) for k, v in choices.items() if not k.startswith("hydra/")}
+
+
 def inside_hydra(config: DictConfig) -> Composed:
     """What Hydra's main function was given, and the folder that it chose."""
     meta = HydraConfig.get()
-    choices = {k: str(v) for k, v in meta.runtime.choices.items() if not k.startswith("hydra/")}
-    return Composed(plain(config), choices, Path(meta.runtime.output_dir))
+    return Composed(plain(config), _chosen(meta.runtime.choices), Path(meta.runtime.output_dir))
 
 
 @contextmanager
@@ -126,7 +137,7 @@ def friendly(command: str, overrides: Sequence[str]) -> Any:
             raise ConfigError(str(error).splitlines()[0]) from error
         raise ConfigError(unknown_choice(group, choice, options)) from error
     except OverrideParseException as error:
-        raise ConfigError(two_lines(f"cannot read '{error.override}'", "write settings as key=value")) from error
+        raise ConfigError(unreadable(str(error.override))) from error
     except (ConfigCompositionException, OmegaConfBaseException, HydraException) as error:
         raise ConfigError(_explain(command, error, overrides)) from error
 
@@ -142,6 +153,9 @@ def _explain(command: str, error: Exception, overrides: Sequence[str]) -> str:
         error = error.__cause__
     first = (str(error).splitlines() or [type(error).__name__])[0]
     found = re.match(r"Could not (?:override|append to config|delete from config)[^']*'([^']*)'", first)
+    swept = re.match(r"(?:Ambiguous value for argument|Sweep parameters) '([^']*)'", first)
+    if swept is not None:
+        return _one_value(command, swept.group(1))
     if found is None:
         return first
     key = found.group(1).split("@")[0]
@@ -150,6 +164,13 @@ def _explain(command: str, error: Exception, overrides: Sequence[str]) -> str:
         detail = [*str(error).splitlines(), ""][1].strip()
         return two_lines(f"{key} cannot be set so", detail)
     return two_lines(f"unknown setting '{key}'", did_you_mean(key, known))
+
+
+def _one_value(command: str, word: str) -> str:
+    key, _, value = word.partition("=")
+    quoted = in_shell(f"{key}={quote(value)}")
+    remedy = f"gan {command} -m {word} sweeps over them; {key}=[{value}] is a list, {quoted} a word with a comma"
+    return two_lines(f"{word}: several values for one run", remedy)
 
 
 def _known_keys(command: str, overrides: Sequence[str]) -> list[str]:
@@ -200,8 +221,8 @@ def compose(command: str, overrides: Sequence[str]) -> Composed:
     """
     new_stamp()
     with friendly(command, overrides), _initialised():
-        config = hydra.compose(command, list(overrides), return_hydra_config=True)
-        choices = {k: str(v) for k, v in config.hydra.runtime.choices.items() if not k.startswith("hydra/")}
+        config = hydra.compose(command, [readable(word) for word in overrides], return_hydra_config=True)
+        choices = _chosen(config.hydra.runtime.choices)
         folder = Path(config.hydra.run.dir)
         OmegaConf.set_struct(config, False)
         del config["hydra"]
@@ -211,10 +232,3 @@ def compose(command: str, overrides: Sequence[str]) -> Composed:
 def to_yaml(config: Mapping[str, Any]) -> str:
     """The config as text, keys in their order."""
     return OmegaConf.to_yaml(OmegaConf.create(dict(config)))
-
-
-def quote(value: str) -> str:
-    """A string as a value that Hydra's grammar takes literally, whatever is in it."""
-    # In its quotes only a quote is escaped, and backslashes before one; OmegaConf would evaluate ${...}.
-    escaped = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value)
-    return "'" + escaped.replace("${", "\\${") + "'"

@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 
 from gan_cli.config.compose import conf_dir, config_groups, dotted, friendly, plain
 from gan_cli.config.errors import ConfigError, did_you_mean, two_lines
+from gan_cli.config.words import readable
 
 INTERPOLATION = re.compile(r"\$\{")
 # What a run keeps for life; a resumed run that changed these would not be the same run.
@@ -61,7 +62,7 @@ def _leaves(node: Any, prefix: str = "") -> list[tuple[str, Any]]:
 def parse(words: Sequence[str]) -> list[Override]:
     """`key=value` words by Hydra's grammar. Raises ConfigError for a word that is none."""
     with friendly("", words):
-        return list(OverridesParser.create().parse_overrides(list(words)))
+        return list(OverridesParser.create().parse_overrides([readable(word) for word in words]))
 
 
 def change(config: dict[str, Any], words: Sequence[str], kept: Sequence[str] = ()) -> dict[str, Any]:
