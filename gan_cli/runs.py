@@ -120,7 +120,9 @@ def checkpoints_of(source: Path | str) -> tuple[list[Path], Run | None]:
     run = Run.open(path)
     found = newest_first(run.checkpoints)
     if not found:
-        raise NotARun(f"{source} has no checkpoint yet")
+        raise NotARun(
+            f"{source} has no checkpoint yet\n  gan train repeat={source} starts it anew, in a folder of its own"
+        )
     return found, run
 
 
