@@ -85,6 +85,11 @@ def test_help_tells_groups_choices_and_defaults(gan_here: Inside) -> None:
         (["train", "model=mlp", "--mulitrun"], "did you mean --multirun"),
         (["train", "--seed=1"], "settings have no dashes: seed=1"),
         (["train", "--cfg", "jobs"], "choices: job, hydra, all"),
+        (["train", "penalty.r1.weight=3"], "choose one that has it: penalty=[r1]"),
+        (["train", "loss=hinge", "loss.real_label=0.9"], "loss=lsgan"),
+        (["train", "model=mlp", "optimizer.lr=-1"], "optimizer.lr=-1"),
+        (["train", "optimizer.lr=${linear:1,0.1}"], "optimizer.lr: "),
+        (["train", "penalty=[r1]", "penalty.r1.weight=${liner:1,0.1,9}"], "penalty.r1.weight: "),
         (["train", "name={x} y"], "quote it: \"name='{x} y'\""),
     ],
     ids=lambda v: " ".join(v) if isinstance(v, list) else "",
@@ -307,6 +312,16 @@ def test_a_repeated_run_takes_changes_and_stands_in_a_folder_of_its_own(finished
         train(f"repeat={finished}", "optimizer.lrr=1")
     with pytest.raises(ConfigError, match=r"no config\.yaml"):
         train("repeat=nowhere")
+
+
+def test_a_run_killed_before_its_first_checkpoint_has_a_way_on(gan_here: Inside, finished: Path, here: Path) -> None:
+    (here / "killed").mkdir()
+    (here / "killed" / "config.yaml").write_text((finished / "config.yaml").read_text())
+    done = gan_here("train", "resume=killed")
+    assert done.returncode == 2
+    remedy = done.stderr.splitlines()[1].split()
+    assert remedy[:3] == ["gan", "train", "repeat=killed"]
+    assert gan_here(*remedy[1:3]).returncode == 0
 
 
 def test_environment_variables_do_not_leak_between_tests() -> None:

@@ -158,7 +158,11 @@ def optimizers(config: Mapping[str, Any], players: Mapping[str, nn.Module]) -> O
     for name, player in players.items():
         factory = make("optimizer", optimizer_node(config["optimizer"], name))
         first = {key: settled(value, 0) for key, value in factory.keywords.items()}
-        built.by_player[name] = factory(player.parameters(), **first)
+        try:
+            built.by_player[name] = factory(player.parameters(), **first)
+        except ValueError as error:  # torch names no key
+            shown = ", ".join(f"optimizer.{key}={value}" for key, value in first.items())
+            raise ConfigError(two_lines(f"the optimizer of the {name}: {error}", f"it is set so: {shown}")) from error
         built.ramps[name] = {key: value for key, value in factory.keywords.items() if value != first[key]}
     return built
 

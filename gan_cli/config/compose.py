@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import hydra
+import yaml
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
@@ -104,15 +105,22 @@ def hydra_main(command: str, task: Callable[[DictConfig], Any]) -> None:
 
 def plain(config: DictConfig) -> dict[str, Any]:
     """The config as plain values. Raises ConfigError for missing values and broken interpolations."""
-    missing = OmegaConf.missing_keys(config)
-    if missing:
-        raise ConfigError(*(two_lines(f"{key} is not set", f"add {key}=...") for key in sorted(missing)))
     try:
+        missing = OmegaConf.missing_keys(config)
+        if missing:
+            raise ConfigError(*(two_lines(f"{key} is not set", f"add {key}=...") for key in sorted(missing)))
         values = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
-        raise ConfigError(str(error).splitlines()[0]) from error
+        raise ConfigError(_broken(error)) from error
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}
+
+
+def _broken(error: OmegaConfBaseException) -> str:
+    """An interpolation that cannot be resolved, with its key."""
+    ramp = "what follows progress is written '${linear:START,END,IMAGES}' or '${cosine:START,END,IMAGES}'"
+    first = str(error).splitlines()[0]
+    return two_lines(f"{error.full_key}: {first}", ramp if "interpolation" in first else "")
 
 
 def _chosen(choices: Mapping[Any, Any]) -> dict[str, str | None]:
@@ -163,7 +171,24 @@ def _explain(command: str, error: Exception, overrides: Sequence[str]) -> str:
     if key in known:  # the key is there, the value is not of its kind
         detail = [*str(error).splitlines(), ""][1].strip()
         return two_lines(f"{key} cannot be set so", detail)
-    return two_lines(f"unknown setting '{key}'", did_you_mean(key, known))
+    owners = _owners(key)
+    remedy = f"choose one that has it: {', '.join(owners)}" if owners else did_you_mean(key, known)
+    return two_lines(f"unknown setting '{key}'", remedy)
+
+
+def _owners(key: str) -> list[str]:
+    """The choices, as they are written, whose files have the setting: add `penalty=[r1]` for penalty.r1.weight."""
+    group, _, inner = key.partition(".")
+    folder = Path(conf_dir())
+    has = [
+        choice
+        for choice in config_groups(folder).get(group, ())
+        if inner in dotted(yaml.safe_load((folder / group / f"{choice}.yaml").read_text()))
+    ]
+    listed = any(
+        re.search(rf"^  - {group}: \[", path.read_text(), flags=re.MULTILINE) for path in folder.glob("*.yaml")
+    )
+    return [f"{group}=[{choice}]" if listed else f"{group}={choice}" for choice in has]
 
 
 def _one_value(command: str, word: str) -> str:
