@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 
 
@@ -12,7 +13,11 @@ class Console(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         warning = record.levelno >= logging.WARNING
         text = f"warning: {record.getMessage()}" if warning else record.getMessage()
-        print(text, file=sys.stderr if warning else sys.stdout, flush=True)
+        stream = sys.stderr if warning else sys.stdout
+        try:
+            print(text, file=stream, flush=True)
+        except BrokenPipeError:  # of `gan train | head` the reader goes early, and the work goes on
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def set_up() -> None:

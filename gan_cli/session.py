@@ -41,7 +41,9 @@ def play(job: Job, rank: int) -> dict[str, Any]:
     if rank != 0:
         return {"status": trainer.fit(StopRequest())}
     trainer.callbacks = build.callbacks(job.config)
-    facts = {**job.facts, "seed": trainer.seed, "data": _describe(trainer), "parameters": _sizes(trainer)}
+    described = _describe(trainer)
+    said += _other_data(run, described)
+    facts = {**job.facts, "seed": trainer.seed, "data": described, "parameters": _sizes(trainer)}
     run.begin(trainer.config, facts)
     with run.logging():
         for level, line in said:
@@ -116,6 +118,14 @@ def _saved(run: Run) -> str:
 def _describe(trainer: Trainer) -> dict[str, Any]:
     data = trainer.data
     return {"samples": len(data), "shape": list(data.shape), "sha256": data.fingerprint()}
+
+
+def _other_data(run: Run, described: dict[str, Any]) -> list[tuple[int, str]]:
+    """A warning where a resumed run no longer finds the data that it began with."""
+    began = run.read_manifest().get("data", described)
+    if began == described:
+        return []
+    return [(logging.WARNING, f"the data have changed since this run began: {began} then, {described} now")]
 
 
 def _sizes(trainer: Trainer) -> dict[str, int]:

@@ -10,8 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from conftest import SMALL_DCGAN, same, weights, words
+from conftest import SMALL_DCGAN, Inside, same, weights, words
 from gan_cli import train
 from gan_cli.config.errors import ConfigError, RunFailed
 from gan_cli.files import read_json_lines
@@ -53,7 +54,11 @@ def test_three_and_three_steps_are_six(here: Path, variant: str) -> None:
 
 def start(here: Path, *arguments: str) -> subprocess.Popen:
     command = [sys.executable, "-m", "gan_cli", "train", *arguments]
-    return subprocess.Popen(command, cwd=here, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    # A terminal of its own that may be closed, also where the tests themselves were started by `nohup`.
+    hears = lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL)  # noqa: E731
+    return subprocess.Popen(
+        command, cwd=here, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=hears
+    )
 
 
 def wait_for(check: object, process: subprocess.Popen, seconds: float = 60) -> None:
@@ -200,3 +205,56 @@ def test_a_folder_with_a_run_is_not_overwritten(here: Path) -> None:
     with pytest.raises(ConfigError, match="holds a run already"):
         train(*words(f"hydra.run.dir={folder}"))
     assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
+
+
+def test_a_reader_that_goes_early_stops_no_training(here: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "gan_cli",
+        "train",
+        *words("callback=[progress,checkpoints]", "callback.progress.every_steps=1", steps=40),
+        "hydra.run.dir=run",
+    ]
+    process = subprocess.Popen(command, cwd=here, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(120) == 0
+    assert json.loads((here / "run" / "result.json").read_text())["status"] == "finished"
+
+
+def test_a_closed_terminal_saves_the_run(here: Path) -> None:
+    process = start(here, *words("hydra.run.dir=run", "callback.checkpoints.every_steps=2", steps=100_000))
+    wait_for(lambda: (here / "run" / "checkpoints" / "last.pt").exists(), process)
+    process.send_signal(signal.SIGHUP)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert json.loads((here / "run" / "result.json").read_text())["status"] == "stopped"
+
+
+def test_a_run_finds_its_data_from_any_folder_and_tells_when_they_changed(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, first in (("here", 0), ("elsewhere", 100)):
+        (here / name / "photos").mkdir(parents=True)
+        for i in range(3):
+            Image.new("L", (8, 8), first + i).save(here / name / "photos" / f"{i}.png")
+    data = ("dataset=folder", "dataset.root=photos", "dataset.resolution=8", "dataset.channels=1")
+    monkeypatch.chdir(here / "here")
+    folder = train(*words(*data)).folder.resolve()
+    monkeypatch.chdir(here / "elsewhere")
+    train(f"resume={folder}", "trainer.max_steps=4")
+    assert "the data have changed" not in (folder / "train.log").read_text()
+    train(f"resume={folder}", "trainer.max_steps=6", f"dataset.root={here / 'elsewhere' / 'photos'}")
+    assert "the data have changed since this run began" in (folder / "train.log").read_text()
+
+
+def test_the_end_that_a_run_came_to_is_the_one_to_move(gan_here: Inside) -> None:
+    told = gan_here("train", *words("hydra.run.dir=run", "trainer.max_images=16", steps=100))
+    command = told.stdout.splitlines()[-1].split()
+    assert command[-1] == "trainer.max_images=32"
+    assert gan_here(*command[1:]).returncode == 0
+    again = gan_here("train", "resume=run")
+    assert again.returncode == 2
+    assert "trainer.max_images=64" in again.stderr

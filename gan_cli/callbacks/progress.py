@@ -52,7 +52,7 @@ class ProgressLine(Callback):
     def on_start(self, trainer: Trainer) -> None:
         self.begun = self.last = trainer.clock
         self.text = ""
-        if sys.stdout.isatty():
+        if sys.stdout is not None and sys.stdout.isatty():
             self.bar = Bar(
                 TextColumn("step {task.fields[step]}"),
                 BarColumn(bar_width=16),

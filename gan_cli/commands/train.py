@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -133,7 +133,23 @@ def _begin(composed: Composed, overrides: Sequence[str], trusted: Trust) -> Resu
         remedy = f"gan train resume={composed.folder} continues it"
         raise ConfigError(two_lines(f"{composed.folder} holds a run already", remedy))
     facts = {"overrides": list(overrides), "choices": composed.choices}
-    return _play(Job(composed.config, composed.folder, facts, resume=False))
+    return _play(Job(_anchored(composed.config), composed.folder, facts, resume=False))
+
+
+def _anchored(config: dict[str, Any]) -> dict[str, Any]:
+    """With an absolute dataset.root, so that the run finds its data from any folder."""
+    dataset = config["dataset"]
+    root = dataset.get("root")
+    if not root or str(root).startswith("~"):
+        return config
+    return {**config, "dataset": {**dataset, "root": str(Path(root).absolute())}}
+
+
+def _more(limits: Mapping[str, Any], result: Mapping[str, Any]) -> str:
+    """The settings that let a run go on for as long again as it was allowed to."""
+    done = {"max_steps": result["step"], "max_images": result["images"], "max_minutes": result["seconds"] / 60}
+    reached = [f"trainer.{key}={2 * limits[key]}" for key in done if limits.get(key) and done[key] >= limits[key]]
+    return " ".join(reached) or f"trainer.max_steps={2 * result['step']}"
 
 
 def _resume(overrides: Sequence[str], source: str) -> Result:
@@ -156,13 +172,14 @@ def _resume(overrides: Sequence[str], source: str) -> Result:
             raise ConfigError(
                 two_lines(
                     f"{run.folder} is finished: step {result['step']}, {result['images']} images",
-                    f"give it more to do: trainer.max_steps={2 * result['step']}",
+                    f"give it more to do: {_more(config['trainer'], result)}",
                 )
             )
     return _play(Job(config, run.folder, {"overrides": list(overrides)}, resume=True))
 
 
 def _play(job: Job) -> Result:
+    from gan_cli.config import build
     from gan_cli.runs import Run
     from gan_cli.session import play
     from gan_cli.training.ranks import launch
@@ -170,6 +187,7 @@ def _play(job: Job) -> Result:
     processes = job.config["trainer"]["devices"]
     if processes == 1:
         return _conclude(job, play(job, 0))
+    build.trainer(job.config)  # what is wrong with the config is told once, before the processes start
     launch(play, job, processes)
     result = Run(job.folder).read_result()
     if not result:
@@ -179,6 +197,9 @@ def _play(job: Job) -> Result:
 
 def _conclude(job: Job, result: dict[str, Any]) -> Result:
     """Says where everything is, and raises what the run's end calls for."""
+    from gan_cli.runs import Run
+    from gan_cli.training.checkpoint import newest_first
+
     folder, step = job.folder, result["step"]
     if result["status"] == "failed":
         raise RunFailed(result["error"])
@@ -186,9 +207,12 @@ def _conclude(job: Job, result: dict[str, Any]) -> Result:
     if result["status"] == "stopped":
         raise Interrupted(two_lines(f"stopped at step {step}; everything is saved in {folder}", resume))
     log.info("finished at step %d; everything is in %s", step, folder)
-    log.info("  gan sample %s n=64", folder)
-    log.info("  gan eval %s", folder)
-    log.info("  %s trainer.max_steps=%d", resume, 2 * step)
+    if newest_first(Run(folder).checkpoints):
+        log.info("  gan sample %s n=64", folder)
+        log.info("  gan eval %s", folder)
+        log.info("  %s %s", resume, _more(job.config["trainer"], result))
+    else:
+        log.warning("no weights were kept: callback=[checkpoints] keeps them")
     best = result["best"]
     score = None if best is None else float(best["value"])
     return Result(folder, result["status"], step, result["images"], result["last"], score)

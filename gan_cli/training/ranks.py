@@ -12,6 +12,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from gan_cli.training.runtime import STOPS
+
 GRACE = 1.0  # seconds in which the launcher fetches the result of a stopped process
 
 
@@ -23,8 +25,8 @@ def _enter(work: Callable[[Any, int], Mapping[str, Any]], job: Any, logs: bool) 
     rank = int(os.environ["RANK"])
     if rank != 0:
         # Rank 0 hears of a stop and tells the others at the end of the step; they must live until then.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for number in STOPS:
+            signal.signal(number, signal.SIG_IGN)
     backend = "nccl" if torch.cuda.is_available() else "gloo"
     if backend == "nccl":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))

@@ -18,6 +18,8 @@ import torch.distributed as dist
 from torch import Tensor
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # names of mallopt(3)
+HANGUP = getattr(signal, "SIGHUP", signal.SIGTERM)  # the terminal was closed; Windows has no such signal
+STOPS = (signal.SIGINT, signal.SIGTERM, HANGUP)
 PATIENCE = 1.0  # seconds within which a second signal is the first one again
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -107,7 +109,7 @@ class Runtime:
 
 @dataclass
 class StopRequest:
-    """Whether somebody asked the run to stop (Ctrl-C, SIGTERM); the trainer looks between steps."""
+    """Whether somebody asked the run to stop (Ctrl-C, SIGTERM, a closed terminal); the trainer looks between steps."""
 
     asked: bool = False
     since: float = 0.0
@@ -130,7 +132,9 @@ def stop_on_signals() -> Iterator[StopRequest]:
         if not request.asked:
             request.asked, request.since = True, time.monotonic()
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    # A program that `nohup` started ignores that its terminal closes, and goes on doing so.
+    kept = {HANGUP} if signal.getsignal(HANGUP) == signal.SIG_IGN else set()
+    before = {number: signal.signal(number, ask) for number in STOPS if number not in kept}
     try:
         yield request
     finally:
