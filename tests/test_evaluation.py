@@ -161,7 +161,8 @@ def test_the_file_says_everything(finished: Path, here: Path, gan_here: Inside) 
     assert {"source", "seed", "metrics"} <= record.keys()
     assert record["metrics"]["kid_pixels"]["drawn"] == "averaged generator"
     assert record["metrics"]["kid_pixels"].keys() == {
-        "value", "se", "n_fake", "n_real", "convention", "reference", "detector", "weights_sha256", "drawn"
+        "value", "se", "n_fake", "n_real", "convention", "reference", "detector", "weights_sha256", "drawn",
+        "reference_content",
     }  # fmt: skip
     assert "fd_pixels" in done.stdout
     assert "n=100/1797" in done.stdout
@@ -302,6 +303,30 @@ def test_compare_refuses_what_was_measured_otherwise(gan_here: Inside, here: Pat
     assert done.returncode == 2
     assert "cannot be compared" in done.stderr
     assert fact in done.stderr
+
+
+def test_compare_knows_other_data_of_the_same_name(gan_here: Inside, here: Path) -> None:
+    """One word, `folder:train`, for two folders and for two sizes of one folder."""
+    rng = np.random.default_rng(0)
+    for root in ("one", "two"):
+        Path(root).mkdir()
+        for i in range(9):
+            Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).save(f"{root}/{i}.png")
+    seen = {"a": ("one", 8), "b": ("two", 8), "c": ("one", 4), "d": ("one", 8)}
+    for name, (root, side) in seen.items():
+        train(*words("dataset=folder", f"dataset.root={root}", f"dataset.resolution={side}", f"hydra.run.dir={name}"))
+        evaluate(name, *PIXELS, f"json={name}.json", n=20)
+    for other in ("b", "c"):
+        done = gan_here("compare", "a.json", f"{other}.json")
+        assert (done.returncode, len(done.stderr.splitlines())) == (2, 2)
+        assert f"fd_pixels of a and {other} cannot be compared: folder:train had other images" in done.stderr
+    assert gan_here("compare", "a.json", "d.json").returncode == 0
+
+
+def test_compare_takes_older_files_at_their_word(gan_here: Inside, here: Path) -> None:
+    old, one, two = scores("old.json", 1.0), scores("1.json", 1.0, reference_content="x"), "2.json"
+    assert gan_here("compare", old, one).returncode == 0
+    assert gan_here("compare", old, one, scores(two, 1.0, reference_content="y")).returncode == 2
 
 
 def test_compare_gathers_the_seeds_of_a_sweep(gan_here: Inside, here: Path) -> None:

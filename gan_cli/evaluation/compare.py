@@ -103,7 +103,23 @@ def check_comparable(sides: Sequence[Side]) -> list[str]:
                 if a != b:
                     what = f"{name} of {first_name} and {other_name} cannot be compared: {fact} {a} against {b}"
                     raise ConfigError(two_lines(what, "measure them alike"))
+        _check_one_reference(name, records)
     return shared
+
+
+def _check_one_reference(name: str, records: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+    """Raises ConfigError where one name of a reference stands for several contents: another root, size or version.
+
+    Files of before the content was kept are taken at their word.
+    """
+    known = [(side, record[name]) for side, record in records if record[name].get("reference_content")]
+    for side, value in known[1:]:
+        first_side, first = known[0]
+        if value["reference_content"] != first["reference_content"]:
+            word, a, b = value["reference"], first["reference_content"][:12], value["reference_content"][:12]
+            what = f"{name} of {first_side} and {side} cannot be compared: {word} had other images or sizes ({a}, {b})"
+            remedy = "measure both against the same data: gan eval RUN reference=FOLDER, or NAME:SPLIT with root="
+            raise ConfigError(two_lines(what, remedy))
 
 
 def mean_of(side: Side, name: str) -> Mean:

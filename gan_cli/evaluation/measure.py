@@ -32,6 +32,7 @@ class Value:
     detector: str
     weights_sha256: str | None
     drawn: str | None  # how a generator drew the samples; None for files
+    reference_content: str | None  # fingerprint of what the reference's name stands for
 
     @property
     def n(self) -> int:
@@ -155,6 +156,7 @@ def measure(source: Source, reference: Source, plan: Plan, evaluation: Evaluatio
                     ready.name or "inception",
                     ready.digest,
                     source.drawn,
+                    reference.fingerprint,
                 )
         evaluation.pictures |= context.scratch
     return evaluation
