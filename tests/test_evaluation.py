@@ -15,8 +15,10 @@ from PIL import Image
 from conftest import Inside, same, weights, words
 from gan_cli import evaluate, sample, train
 from gan_cli.config.errors import ConfigError
+from gan_cli.evaluation import files
 from gan_cli.files import read_json_lines
 from gan_cli.metrics import classifier
+from gan_cli.metrics.resize import RESIZES, resize
 
 PIXELS = ("detector=pixels", "metrics=[fid]")
 
@@ -263,6 +265,23 @@ def test_samples_saved_as_arrays_measure_like_the_run(finished: Path, here: Path
     a = evaluate(finished, *PIXELS, reference="digits:all", n=200).fd_pixels.value
     b = evaluate("x.npz", *PIXELS, "n=200", reference=_stored_digits(here)).fd_pixels.value
     assert a == pytest.approx(b, rel=1e-6)
+
+
+def test_a_folder_of_grey_samples_measures_like_the_run(finished: Path, here: Path) -> None:
+    """One channel where all images are grey, three where one is not."""
+    sample(finished, "n=200", "out=grey")
+    a = evaluate(finished, *PIXELS, reference="digits:all", n=200).fd_pixels.value
+    assert evaluate("grey", *PIXELS, reference="digits:all").fd_pixels.value == pytest.approx(a, rel=1e-6)
+    first = next(files.folder(here / "grey").batches(200))[0]
+    Image.open("grey/00000.png").convert("RGB").save("grey/00000.png")
+    assert torch.equal(next(files.folder(here / "grey").batches(200))[0], first.expand(-1, 3, -1, -1))
+
+
+def test_inception_sees_one_grey_channel_as_three_equal_ones() -> None:
+    grey = torch.randint(256, (4, 1, 28, 28)).float()
+    for matrix in RESIZES.values():
+        three = resize(grey.expand(-1, 3, -1, -1), matrix, 299)
+        torch.testing.assert_close(resize(grey, matrix, 299).expand(-1, 3, -1, -1), three, rtol=0, atol=1e-4)
 
 
 def _stored_digits(here: Path) -> str:

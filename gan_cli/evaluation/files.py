@@ -18,6 +18,7 @@ from gan_cli.config.errors import ConfigError, two_lines
 from gan_cli.data.folder import EXTENSIONS
 from gan_cli.metrics.moments import Gaussian
 
+GREY = frozenset({"1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "I;16N", "F"})  # Pillow's modes without colour
 Batches = Callable[[int], Iterator[tuple[Tensor, Tensor | None]]]  # size -> images uint8 [n, C, H, W], labels [n]
 
 
@@ -30,8 +31,17 @@ class Stored(NamedTuple):
     statistics: Gaussian | None = None
 
 
-def _decode(name: str, data: bytes) -> np.ndarray:
-    """uint8 [C, H, W]. Raises ConfigError for what is no 8-bit image."""
+def _is_grey(data: bytes) -> bool:
+    """Whether an image is stored without colour; its header says so, and what cannot be read is found out later."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return image.mode in GREY
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return False
+
+
+def _decode(name: str, data: bytes, mode: str) -> np.ndarray:
+    """uint8 [C, H, W] in the mode L or RGB. Raises ConfigError for what is no 8-bit image."""
     try:
         with Image.open(io.BytesIO(data)) as image:
             image.load()
@@ -39,7 +49,7 @@ def _decode(name: str, data: bytes) -> np.ndarray:
                 raise ConfigError(
                     two_lines(f"{name} has more than 8 bits a value", "convert it: rounding it here would be a guess")
                 )
-            pixels = np.asarray(image if image.mode in ("L", "RGB") else image.convert("RGB"))
+            pixels = np.asarray(image if image.mode == mode else image.convert(mode))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         if isinstance(error, ConfigError):
             raise
@@ -48,28 +58,34 @@ def _decode(name: str, data: bytes) -> np.ndarray:
 
 
 def _from_images(place: str, names: Sequence[str], read: Callable[[str], bytes]) -> Stored:
-    """Named image files, in the order of their names."""
+    """Named image files, in the order of their names: with one channel where all of them are grey, else with three."""
     if not names:
         kinds = ", ".join(sorted(e[1:] for e in EXTENSIONS))
         raise ConfigError(two_lines(f"{place} holds no images", f"give one with {kinds} files, nested or flat"))
     names = sorted(names)
     digest = hashlib.sha256()
+    grey = True
     for name in names:
-        digest.update(hashlib.sha256(read(name)).digest())
+        data = read(name)
+        digest.update(hashlib.sha256(data).digest())
+        grey = grey and _is_grey(data)
+    mode = "L" if grey else "RGB"
+    if grey:  # features that were kept of three equal channels are not those of one
+        digest.update(b"one channel")
 
     def batches(size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
         shape = None
         for start in range(0, len(names), size):
             pixels = []
             for name in names[start : start + size]:
-                image = _decode(name, read(name))
+                image = _decode(name, read(name), mode)
                 shape = shape or image.shape
                 if image.shape[1:] != shape[1:]:
                     sizes = f"{shape[2]} x {shape[1]} and {image.shape[2]} x {image.shape[1]}"
                     raise ConfigError(
                         two_lines(f"{place} mixes sizes: {sizes} ({name})", "bring them to one size first")
                     )
-                pixels.append(image if len(image) == 3 else np.repeat(image, 3, 0))
+                pixels.append(image)
             stack = torch.from_numpy(np.stack(pixels))
             yield stack, None
 
