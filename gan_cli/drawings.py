@@ -77,6 +77,23 @@ class Stream(Drawing):
             raise ValueError(f"a grid of {self.n} images is too large\n  use out=FOLDER or out=x.npz")
         if out.suffix == "" and self.points:
             raise ValueError(f"out={out}: points are no image files\n  use out=x.png (a scatter plot) or out=x.npz")
+        if out.suffix == "" and out.is_dir():
+            self._check_unmixed(out)
+
+    def _check_unmixed(self, out: Path) -> None:
+        """Raises ValueError where files would stay that are not of these samples: a folder is measured as a whole."""
+        written = set(self._names())
+        others = sorted(p.name for p in out.iterdir() if not p.name.startswith(".") and p.name not in written)
+        if others:
+            more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+            raise ValueError(
+                f"out={out} holds {others[0]}{more}, which would lie among these {self.n} samples\n"
+                "  give another folder, or empty this one"
+            )
+
+    def _names(self) -> list[str]:
+        digits = max(5, len(str(self.n - 1)))
+        return [f"{i:0{digits}d}.png" for i in range(self.n)]
 
     def _grid(self, out: Path) -> list[Path]:
         samples = self.samples()
@@ -93,14 +110,12 @@ class Stream(Drawing):
     def _folder(self, out: Path) -> list[Path]:
         """One PNG an image, named by its index."""
         out.mkdir(parents=True, exist_ok=True)
-        digits = max(5, len(str(self.n - 1)))
-        start = 0
+        names = iter(self._names())
         with ThreadPoolExecutor() as pool:
             for samples, _ in self.pieces:
                 pixels = pictures.to_uint8(samples).cpu()
-                paths = [out / f"{start + i:0{digits}d}.png" for i in range(len(pixels))]
+                paths = [out / next(names) for _ in pixels]
                 list(pool.map(pictures.save, pixels, paths))
-                start += len(pixels)
         return [out]
 
 

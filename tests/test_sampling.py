@@ -64,6 +64,17 @@ def test_every_output_holds_the_same_images(convolutional: Path, here: Path) -> 
     assert np.array_equal(grid[2:50:3, 2:50:3, 0], images[0, ..., 0])
 
 
+def test_a_folder_never_mixes_two_draws(convolutional: Path, here: Path, gan_here: Inside) -> None:
+    sample(convolutional, "n=4", "out=folder")
+    kept = (here / "folder" / "00000.png").read_bytes()
+    done = gan_here("sample", str(convolutional), "n=2", "seed=5", "out=folder")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 2)
+    assert "folder holds 00002.png and 1 more" in done.stderr
+    assert (here / "folder" / "00000.png").read_bytes() == kept
+    sample(convolutional, "n=4", "seed=5", "out=folder")
+    assert (here / "folder" / "00000.png").read_bytes() != kept
+
+
 def test_a_checkpoint_alone_is_enough(convolutional: Path, here: Path, gan: Shell) -> None:
     """Somewhere else, without the run folder, without the data set."""
     (here / "model.pt").write_bytes((convolutional / "checkpoints" / "last.pt").read_bytes())
