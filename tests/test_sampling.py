@@ -116,6 +116,31 @@ def test_wrong_requests(convolutional: Path, here: Path, setting: str, message: 
     assert list(here.iterdir()) == []
 
 
+def test_every_way_to_draw_has_its_own_picture(here: Path, gan_here: Inside) -> None:
+    train(*words("conditioning=concat", "hydra.run.dir=run", model=SMALL_DCGAN))
+    ways = {
+        "": [],
+        "-raw": ["ema=false"],
+        "-truncation0.7": ["truncation=0.7"],
+        "-statistics2": ["standing_statistics=2"],
+        "-classes7": ["classes=7"],
+        "-classes0..3": ["classes=0..3"],
+        "-classes1,5": ["classes=[1,5]"],
+        "-raw-classes7": ["ema=false", "classes=7"],
+    }
+    for more in ways.values():
+        assert gan_here("sample", "run", "n=2", *more).returncode == 0
+    stem = "sample-step000000002-seed0-n2"
+    assert {p.name for p in (here / "run" / "samples").glob("sample-*")} == {f"{stem}{way}.png" for way in ways}
+
+
+@pytest.mark.parametrize("setting", ["classes=3..1", "classes='4,3..1'", "classes=[-1]", "classes=x"])
+def test_classes_that_are_none(convolutional: Path, setting: str) -> None:
+    with pytest.raises(ConfigError, match=r"is not valid: (write a class|3\.\.1 is no range)") as caught:
+        sample(convolutional, "n=2", setting)
+    assert len(str(caught.value).splitlines()) <= 2
+
+
 def test_the_newest_whole_checkpoint_is_used(convolutional: Path, here: Path) -> None:
     run = train(*words("callback.checkpoints.every_steps=1")).folder
     (run / "checkpoints" / "last.pt").unlink()

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+HOW = "write a class, a range such as 0..9, or several with commas"
+
 
 class Request(BaseModel):
     """The settings of conf/sample.yaml."""
@@ -52,12 +54,16 @@ class Request(BaseModel):
 def chosen_classes(classes: str | int | list[int] | None) -> list[int]:
     """`7`, `0..9`, "1,3,5" or a list as a list. Raises ValueError for anything else."""
     if isinstance(classes, list):
+        if any(k < 0 for k in classes):
+            raise ValueError(HOW)
         return classes
     chosen: list[int] = []
     for word in str(classes).split(",") if classes is not None else []:
         first, dots, last = word.strip(" []").partition("..")
         if not first.isdigit() or (dots and not last.isdigit()):
-            raise ValueError("write a class, a range such as 0..9, or several with commas")
+            raise ValueError(HOW)
+        if dots and int(last) < int(first):
+            raise ValueError(f"{first}..{last} is no range\n  write {last}..{first}")
         chosen += range(int(first), int(last or first) + 1)
     return chosen
 
@@ -91,7 +97,7 @@ def _job(config: DictConfig) -> None:
     console.set_up()
     request = validated(Request, compose.plain(config))
     restored, mode, drawing = _drawing(request)
-    draws = f"seed{request.seed}-n{mode.n}.png"
+    draws = "-".join([f"seed{request.seed}", f"n{mode.n}", *_unusual(request)]) + ".png"
     if request.out is not None:
         out = Path(request.out)
     elif restored.run is not None:
@@ -102,6 +108,15 @@ def _job(config: DictConfig) -> None:
         written = drawing.write(out)
     log.info("%s of step %d: %s", mode.title, restored.step, ", ".join(map(str, written)))
     log.info("  gan eval %s", request.checkpoint)
+
+
+def _unusual(request: Request) -> list[str]:
+    """Words for a picture's name of what is not as usual, so that it does not take the place of the usual one."""
+    words = [] if request.ema else ["raw"]
+    words += [f"truncation{request.truncation!r}"] if request.truncation is not None else []
+    words += [f"statistics{request.standing_statistics}"] if request.standing_statistics else []
+    classes = ",".join(map(str, request.classes)) if isinstance(request.classes, list) else request.classes
+    return words if classes in (None, "") else [*words, "classes" + str(classes).replace(" ", "").strip("[]")]
 
 
 def _drawing(request: Request) -> tuple[Restored, Mode, Drawing]:

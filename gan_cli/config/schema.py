@@ -32,7 +32,7 @@ class Settings(BaseModel):
 
 
 def _message(error: Mapping[str, Any]) -> str:
-    return str(error["msg"]).replace("Input", "it").replace("input", "it")
+    return str(error["msg"]).removeprefix("Value error, ").replace("Input", "it").replace("input", "it")
 
 
 def _complaint(key: str, value: Any, error: ValidationError) -> str:
