@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from conftest import Inside, same, weights, words
 from gan_cli import evaluate, sample, train
 from gan_cli.config.errors import ConfigError
 from gan_cli.evaluation import files
+from gan_cli.evaluation.measure import as_record
 from gan_cli.files import read_json_lines
 from gan_cli.metrics import classifier
 from gan_cli.metrics.resize import RESIZES, resize
@@ -179,6 +181,30 @@ def test_points_have_their_own_metrics(here: Path) -> None:
     assert {"modes_points", "high_quality_points", "mode_kl_points", "w2_points"} <= found.keys()
     with pytest.raises(ConfigError, match="one holds points"):
         evaluate(run, reference="digits:all")
+
+
+def test_what_cannot_be_measured_is_refused(finished: Path, here: Path, gan_here: Inside) -> None:
+    for more, message in (
+        ([f"reference={finished}"], "is a run, whose pictures"),
+        (["detector=points"], "these are images"),
+        (["detector=pixels", "metrics=[modes]"], "modes was not measured"),
+    ):
+        done = gan_here("eval", str(finished), "n=20", *more)
+        assert done.returncode == 2, done
+        assert message in done.stderr
+
+
+def test_points_have_no_picture_of_copies_and_infinity_is_valid_json(here: Path, gan_here: Inside) -> None:
+    train(*words("dataset=ring", "hydra.run.dir=run"))
+    found = evaluate("run", "metrics=[authentic,point_modes]", "json=x.json", n=20)
+    assert 0 <= found.authentic_points.value <= 1
+    value = replace(found.mode_kl_points, value=math.inf)
+    found["mode_kl_points"] = value
+    text = json.dumps(as_record(found), allow_nan=False)
+    Path("y.json").write_text(text)
+    done = gan_here("compare", "y.json", "y.json")
+    assert done.returncode == 0, done.stderr
+    assert "inf" in done.stdout
 
 
 def test_memorisation_leaves_a_picture(finished: Path, here: Path) -> None:

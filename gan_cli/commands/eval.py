@@ -104,6 +104,8 @@ def _job(config: DictConfig) -> None:
     console.set_up()
     request = validated(Request, compose.plain(config))
     evaluation, source = _evaluate(request)
+    if not evaluation:
+        raise ConfigError(*(f"{name} was not measured: {reason}" for name, reason in evaluation.refused.items()))
     _report(evaluation)
     _write(request, evaluation, source)
 
@@ -125,6 +127,8 @@ def _evaluate(request: Request) -> tuple[Evaluation, Source]:
     if source.points != reference.points:
         raise ConfigError(f"{request.checkpoint} and {reference.name} cannot be compared: one holds points, one images")
     plan = _plan(request, source, reference, device)
+    if not source.points and "points" in plan.detectors:
+        raise ConfigError(two_lines("detector=points: these are images", "use detector=pixels or inception"))
     evaluation = measure.Evaluation(source.name, source.step, request.seed)
     try:
         return measure.measure(source, reference, plan, evaluation), source

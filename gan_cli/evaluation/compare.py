@@ -124,9 +124,12 @@ def _check_one_reference(name: str, records: Sequence[tuple[str, Mapping[str, An
 
 def mean_of(side: Side, name: str) -> Mean:
     values = [float(record[name]["value"]) for record in side.records]
+    if len(values) > 1 and not all(map(math.isfinite, values)):
+        return Mean(sum(values), None, len(values))
     if len(values) > 1:
         return Mean(fmean(values), stdev(values) / math.sqrt(len(values)), len(values))
-    return Mean(values[0], side.records[0][name]["se"], 1)
+    se = side.records[0][name]["se"]
+    return Mean(values[0], None if se is None else float(se), 1)
 
 
 def verdict(a: Mean, b: Mean) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,12 +178,17 @@ def _check_widths(fake: Features, real: Features, reference: Source) -> None:
         )
 
 
+def _plain(fact: Any) -> Any:
+    """JSON has no infinity and no nan: they are written as words, which float() reads."""
+    return str(fact) if isinstance(fact, float) and not math.isfinite(fact) else fact
+
+
 def as_record(evaluation: Evaluation) -> dict[str, Any]:
     """What evals/<stamp>.json holds."""
     return {
         "source": evaluation.source,
         "step": evaluation.step,
         "seed": evaluation.seed,
-        "metrics": {name: vars(value) for name, value in evaluation.items()},
+        "metrics": {name: {k: _plain(v) for k, v in vars(value).items()} for name, value in evaluation.items()},
         "refused": evaluation.refused,
     }

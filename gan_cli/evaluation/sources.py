@@ -123,6 +123,9 @@ def open_source(word: str, n: int | None, manner: Manner, device: torch.device) 
 
 def open_reference(word: str | None, root: str | None, source: Source) -> Source:
     """What is compared with: NAME:SPLIT of a data set, files, statistics; the run's own data when nothing is said."""
+    if word is not None and (Path(word) / "config.yaml").is_file():
+        what = f"reference={word} is a run, whose pictures are plots and grids"
+        raise ConfigError(two_lines(what, "give digits:all, say, a folder of images, or nothing: a run's own data"))
     if word is not None and (Path(word).exists() or ":" not in word):
         stored = _files(word)
         if stored is None:

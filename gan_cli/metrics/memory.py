@@ -43,7 +43,7 @@ class Memorisation:
         x, y = fake.rows - centre, real.rows - centre
         distance, index = (found.squeeze(1) for found in nearest(x, y))
         authentic = (distance > radii(y, 1)[index]).double()
-        if fake.row_images is not None and real.row_images is not None:
+        if fake.row_images is not None and real.row_images is not None and fake.row_images.ndim == 4:  # no points
             closest = distance.argsort()[: self.pairs]
             context.scratch["nearest"] = torch.cat([fake.row_images[closest], real.row_images[index[closest]]])
         share = authentic.mean()
