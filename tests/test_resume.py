@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -251,10 +252,10 @@ def test_a_run_finds_its_data_from_any_folder_and_tells_when_they_changed(
 
 
 def test_the_end_that_a_run_came_to_is_the_one_to_move(gan_here: Inside) -> None:
-    told = gan_here("train", *words("hydra.run.dir=run", "trainer.max_images=16", steps=100))
-    command = told.stdout.splitlines()[-1].split()
+    told = gan_here("train", *words("hydra.run.dir=a run", "trainer.max_images=16", steps=100))
+    command = shlex.split(told.stdout.splitlines()[-1])
     assert command[-1] == "trainer.max_images=32"
     assert gan_here(*command[1:]).returncode == 0
-    again = gan_here("train", "resume=run")
+    again = gan_here("train", "resume=a run")
     assert again.returncode == 2
     assert "trainer.max_images=64" in again.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -107,7 +108,7 @@ def _job(config: DictConfig) -> None:
     with _friendly(str(out)):
         written = drawing.write(out)
     log.info("%s of step %d: %s", mode.title, restored.step, ", ".join(map(str, written)))
-    log.info("  gan eval %s", request.checkpoint)
+    log.info("  gan eval %s", shlex.quote(request.checkpoint))
 
 
 def _unusual(request: Request) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -203,13 +204,14 @@ def _conclude(job: Job, result: dict[str, Any]) -> Result:
     folder, step = job.folder, result["step"]
     if result["status"] == "failed":
         raise RunFailed(result["error"])
-    resume = f"gan train resume={folder}"
+    typed = shlex.quote(str(folder))
+    resume = f"gan train resume={typed}"
     if result["status"] == "stopped":
         raise Interrupted(two_lines(f"stopped at step {step}; everything is saved in {folder}", resume))
     log.info("finished at step %d; everything is in %s", step, folder)
     if newest_first(Run(folder).checkpoints):
-        log.info("  gan sample %s n=64", folder)
-        log.info("  gan eval %s", folder)
+        log.info("  gan sample %s n=64", typed)
+        log.info("  gan eval %s", typed)
         log.info("  %s %s", resume, _more(job.config["trainer"], result))
     else:
         log.warning("no weights were kept: callback=[checkpoints] keeps them")
