@@ -77,11 +77,8 @@ def run(command: str, words: list[str]) -> int:
     from gan_cli.config.errors import ConfigError, Interrupted, RunFailed
 
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra hands its errors to us
     try:
-        words = _prepare(command, words)
-        sys.argv = ["gan", command, *words]
-        importlib.import_module(f"gan_cli.commands.{command}").main(words)
+        importlib.import_module(f"gan_cli.commands.{command}").main(_prepare(command, words))
         return DONE
     except Interrupted as error:
         print(f"\ngan {command}: {error}", file=sys.stderr)
@@ -105,20 +102,17 @@ def run(command: str, words: list[str]) -> int:
 
 
 def _prepare(command: str, words: Sequence[str]) -> list[str]:
-    """Takes `trust=...` out, turns a plain run folder or checkpoint into `checkpoint=...`, and puts flags last."""
+    """Turns a plain run folder or checkpoint into `checkpoint=...`, and puts flags last."""
     if command in WORDS:
         return list(words)
     from gan_cli.config.errors import ConfigError, two_lines
-    from gan_cli.config.trust import trust_on_command_line
     from gan_cli.config.words import divide, quote
 
     others, flags = divide(words)
     kept: list[str] = []
     for word in others:
         plain = "=" not in word or Path(word).exists()
-        if word.startswith("trust="):
-            trust_on_command_line(word.partition("=")[2])
-        elif plain and command in POSITIONAL:
+        if plain and command in POSITIONAL:
             kept.append(f"checkpoint={quote(word)}")
         elif plain and not word.startswith("~"):
             raise ConfigError(two_lines(f"cannot read '{word}'", "write settings as key=value"))

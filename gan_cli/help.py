@@ -7,6 +7,8 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
+from gan_cli.config.listed import conf_folder
+
 SETTING = re.compile(r"^([a-z_]+): *(.*?)(?: +# *(.*))?$")
 COMPARE = """\
 gan compare: runs, sweeps and evaluation files side by side
@@ -23,12 +25,6 @@ TYPED = (
     ("optimizer.lr=1e-4", "or .generator.lr, .discriminator.lr, .betas"),
     ("penalty.gradient_penalty.weight=5", "any value of a part that is chosen"),
 )
-
-
-def conf_folder() -> Path:
-    """As `compose.conf_dir`, without Hydra's import time."""
-    here = Path(__file__).resolve().parent
-    return here / "conf" if (here / "conf").is_dir() else here.parent / "conf"
 
 
 def groups(folder: Path) -> dict[str, list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +14,10 @@ from torch import nn
 
 from gan_cli import sampling
 from gan_cli.config import build, saved, trust
+from gan_cli.config.build import Checked
 from gan_cli.config.errors import ConfigError
+from gan_cli.config.schema import Part
+from gan_cli.config.trust import Trust
 from gan_cli.latent.styles import truncate
 from gan_cli.runs import NotARun, Run, checkpoints_of
 from gan_cli.training.checkpoint import CheckpointError, load_newest
@@ -28,10 +32,27 @@ class Restored:
 
     game: Game
     generator: nn.Module  # draws as it was asked to
-    config: dict[str, Any]
+    checked: Checked
+    content: bytes  # the config as it stands in the file
+    trust: Trust
     path: Path  # the checkpoint
     run: Run | None  # the run folder that it lies in
     step: int
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """As it stands in the file, with the model's part of it checked."""
+        return self.checked.config
+
+    @property
+    def points(self) -> bool:
+        """Whether its samples are points, not images."""
+        return not self.config["dataset"]["resolution"]
+
+    def dataset(self, **other: Any) -> Part:
+        """What the run was trained on, with other settings where they are given; checked, not built."""
+        node = saved.at_home(self.config, self.content)["dataset"]
+        return build.check_part("dataset", {**node, **other}, self.trust)
 
 
 class Manner(NamedTuple):
@@ -49,8 +70,11 @@ class Manner(NamedTuple):
         return ", ".join(words)
 
 
-def restore(source: str, manner: Manner, device: torch.device) -> Restored:
+def restore(source: str, manner: Manner, device: torch.device, vouched: Sequence[str] = ()) -> Restored:
     """The game of `source` (a run folder or a .pt file) on `device`, with a generator that draws as asked.
+
+    Of the config that lies in the file the game is built and nothing else; `vouched` names modules of the user's own
+    that it may name.
 
     Raises:
         ConfigError: There is no checkpoint, it is damaged, its config names what it may not, or it cannot draw so.
@@ -62,8 +86,10 @@ def restore(source: str, manner: Manner, device: torch.device) -> Restored:
         raise ConfigError(str(error)) from error
     for problem in problems:
         log.warning("%s; using %s, the one before it", problem, path.name)
-    config = saved.read(state["config"], path)
-    game: Any = build.checked_game(config, trust.for_checkpoints())
+    content = state["config"].encode(errors="surrogatepass")
+    trusted = trust.for_files(vouched)
+    checked = build.check_model(saved.read(content, path), trusted)
+    game: Any = build.game(checked)
     try:
         game.load_state_dict(state["game"])
         generator = copy.deepcopy(game.players()["generator"])
@@ -80,4 +106,4 @@ def restore(source: str, manner: Manner, device: torch.device) -> Restored:
             sampling.standing_statistics(game, generator, manner.seed, manner.standing_statistics, device)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    return Restored(game, generator, config, path, run, int(state["clock"]["step"]))
+    return Restored(game, generator, checked, content, trusted, path, run, int(state["clock"]["step"]))

@@ -7,9 +7,7 @@ import logging
 import os
 import platform
 import re
-import shlex
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -52,7 +50,16 @@ class Run:
             raise NotARun(f"{folder} is no folder: give a run folder, such as outputs/train/<run>")
         if not run.config.is_file():
             raise NotARun(f"{folder} is no run folder: it has no config.yaml")
+        run.check_contained()
         return run
+
+    def check_contained(self) -> None:
+        """Raises NotARun where a link leads out of the folder: what is written into a run stays in it."""
+        home = self.folder.resolve()
+        own = [path for path in vars(self).values() if path != self.folder]
+        for path in [*own, *self.checkpoints.glob("*"), *self.evals.glob("*")]:
+            if path.is_symlink() and not path.resolve().is_relative_to(home):
+                raise NotARun(f"{path} is a link that leads out of the run's folder\n  put the file itself there")
 
     def read_result(self) -> dict[str, Any]:
         """result.json, empty when the run has not ended in an orderly way."""
@@ -69,9 +76,9 @@ class Run:
             return {}
         return manifest if isinstance(manifest, dict) else {}
 
-    def begin(self, config: str, facts: Mapping[str, Any]) -> None:
+    def begin(self, config: str, command: str, facts: Mapping[str, Any]) -> None:
         """Writes config and manifest, or adds a session to the manifest of a resumed run."""
-        session = {"command": command_line(), "start": now(), "end": None, **environment()}
+        session = {"command": command, "start": now(), "end": None, **environment()}
         manifest = self.read_manifest()
         if manifest:
             manifest.setdefault("resumed", []).append(session)
@@ -113,8 +120,11 @@ def checkpoints_of(source: Path | str) -> tuple[list[Path], Run | None]:
     """
     path = Path(source)
     if path.is_file():
-        home = path.resolve().parent.parent
-        return [path], Run(home) if (home / "config.yaml").is_file() else None
+        home = Run(path.resolve().parent.parent)
+        if not home.config.is_file():
+            return [path], None
+        home.check_contained()
+        return [path], home
     if not path.exists():
         raise NotARun(f"{source} does not exist: give a run folder (outputs/train/<run>) or a checkpoint (.pt)")
     run = Run.open(path)
@@ -128,10 +138,6 @@ def checkpoints_of(source: Path | str) -> tuple[list[Path], Run | None]:
 
 def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def command_line() -> str:
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 def environment() -> dict[str, Any]:

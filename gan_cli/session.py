@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gan_cli.config import build, compose
+from gan_cli.config import build, compose, own
 from gan_cli.config.errors import ConfigError, two_lines
+from gan_cli.config.trust import Trust
 from gan_cli.files import read_json_lines
 from gan_cli.runs import NotARun, Run, checkpoints_of
 from gan_cli.training.checkpoint import CheckpointError, load_newest, newest_first
@@ -26,13 +27,16 @@ class Job:
 
     config: dict[str, Any]
     folder: Path
+    command: str  # as it was typed
     facts: dict[str, Any]
+    trust: Trust
     resume: bool
 
 
 def play(job: Job, rank: int) -> dict[str, Any]:
     """Trains as one of the run's processes. Rank 0 writes; what it wrote as result is returned."""
-    trainer = build.trainer(job.config, rank)
+    checked = build.check(job.config, job.trust)
+    trainer = build.trainer(checked, rank)
     trainer.folder = job.folder
     trainer.config = compose.to_yaml(job.config)
     trainer.place()
@@ -40,11 +44,12 @@ def play(job: Job, rank: int) -> dict[str, Any]:
     said = [*_restore(trainer, run, job), *_foresee(trainer)]
     if rank != 0:
         return {"status": trainer.fit(StopRequest())}
-    trainer.callbacks = build.callbacks(job.config)
+    trainer.callbacks = build.callbacks(checked)
     described = _describe(trainer)
     said += _other_data(run, described)
     facts = {**job.facts, "seed": trainer.seed, "data": described, "parameters": _sizes(trainer)}
-    run.begin(trainer.config, facts)
+    run.begin(trainer.config, job.command, facts)
+    own.remember(trainer.config)
     with run.logging():
         for level, line in said:
             log.log(level, "%s", line)

@@ -136,7 +136,7 @@ def test_a_run_from_the_shell_says_where_everything_is(gan: Shell, gan_here: Ins
     assert done.returncode == 0, done.stderr
     (folder,) = (here / "outputs" / "train").iterdir()
     last = done.stdout.strip().splitlines()[-4:]
-    assert str(folder) in last[0]
+    assert str(folder.relative_to(here)) in last[0]
     assert [line.split()[:2] for line in last[1:]] == [["gan", "sample"], ["gan", "eval"], ["gan", "train"]]
     assert folder.name.endswith("mlp-nonsaturating-digits")
     # each of these commands works as it is printed

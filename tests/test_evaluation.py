@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from conftest import Inside, same, weights, words
+from conftest import Inside, checked, same, weights, words
 from gan_cli import evaluate, sample, train
 from gan_cli.config.errors import ConfigError
 from gan_cli.evaluation import files
@@ -311,9 +311,9 @@ def test_inception_sees_one_grey_channel_as_three_equal_ones() -> None:
 
 
 def _stored_digits(here: Path) -> str:
-    from gan_cli.config import build, compose
+    from gan_cli.config import build
 
-    data = build.data(compose.compose("train", words()).config)
+    data = build.data(checked(words()).parts["dataset"])
     np.savez(here / "digits.npz", arr_0=data.quantised(1797).permute(0, 2, 3, 1).numpy())
     return "digits.npz"
 

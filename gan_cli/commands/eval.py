@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from omegaconf import DictConfig
 from pydantic import BaseModel, ConfigDict, Field
 
 from gan_cli import console
-from gan_cli.config import compose
+from gan_cli.config import compose, trust
 from gan_cli.config.errors import ConfigError, two_lines
 from gan_cli.config.schema import validated
+from gan_cli.config.words import divide
 
 if TYPE_CHECKING:
     from gan_cli.evaluation.measure import Evaluation, Plan
@@ -66,12 +65,13 @@ def evaluate(
         Values by name, each with `.value`, `.se`, `.n`, `.convention`: `found.fid.value`. Writes nothing, unless
         `json=...` is given.
     """
-    words = [f"checkpoint={compose.quote(str(source))}", *overrides]
+    vouched, settings = trust.taken(overrides)
+    words = [f"checkpoint={compose.quote(str(source))}", *settings]
     words += [f"reference={compose.quote(str(reference))}"] if reference is not None else []
     words += [f"metrics=[{','.join(metrics)}]"] if metrics is not None else []
     words += [f"n={n}"] if n is not None else []
     request = validated(Request, compose.compose("eval", words).config)
-    evaluation, _ = _evaluate(request)
+    evaluation, _ = _evaluate(request, vouched)
     _write(request, evaluation, None)
     return evaluation
 
@@ -81,8 +81,12 @@ def main(words: Sequence[str]) -> None:
     if "checkpoint='cache'" in words and not Path("cache").exists():
         show_cache([word for word in words if word != "checkpoint='cache'"])
         return
-    with compose.friendly("eval", words):
-        compose.hydra_main("eval", _job)
+    vouched, settings = trust.taken(words)
+    if compose.shown_by_hydra(divide(settings)[1]):
+        with compose.friendly("eval", settings):
+            compose.hydra_main("eval", lambda config: _run(compose.plain(config), vouched), settings)
+    else:
+        _run(compose.compose("eval", settings).config, vouched)
 
 
 def show_cache(words: Sequence[str]) -> None:
@@ -100,17 +104,17 @@ def show_cache(words: Sequence[str]) -> None:
         )
 
 
-def _job(config: DictConfig) -> None:
+def _run(config: Mapping[str, Any], vouched: Sequence[str]) -> None:
     console.set_up()
-    request = validated(Request, compose.plain(config))
-    evaluation, source = _evaluate(request)
+    request = validated(Request, config)
+    evaluation, source = _evaluate(request, vouched)
     if not evaluation:
         raise ConfigError(*(f"{name} was not measured: {reason}" for name, reason in evaluation.refused.items()))
     _report(evaluation)
     _write(request, evaluation, source)
 
 
-def _evaluate(request: Request) -> tuple[Evaluation, Source]:
+def _evaluate(request: Request, vouched: Sequence[str]) -> tuple[Evaluation, Source]:
     from gan_cli.evaluation import measure, sources
     from gan_cli.metrics import NotMeasurable
     from gan_cli.restore import Manner
@@ -122,11 +126,11 @@ def _evaluate(request: Request) -> tuple[Evaluation, Source]:
         raise ConfigError(str(error)) from error
     prepare_process()
     manner = Manner(request.seed, request.ema, request.truncation, request.standing_statistics)
-    source = sources.open_source(request.checkpoint, request.n, manner, device)
+    source = sources.open_source(request.checkpoint, request.n, manner, device, vouched)
     reference = sources.open_reference(request.reference, request.root, source)
     if source.points != reference.points:
         raise ConfigError(f"{request.checkpoint} and {reference.name} cannot be compared: one holds points, one images")
-    plan = _plan(request, source, reference, device)
+    plan = _plan(request, source, reference, device, vouched)
     if not source.points and "points" in plan.detectors:
         raise ConfigError(two_lines("detector=points: these are images", "use detector=pixels or inception"))
     evaluation = measure.Evaluation(source.name, source.step, request.seed)
@@ -149,7 +153,7 @@ def _suiting(source: Source, reference: Source) -> str:
 SUITING = {"points": ("point_modes",), "classifier": (*COMMON, "modes"), "inception": (*COMMON, "inception_score")}
 
 
-def _plan(request: Request, source: Source, reference: Source, device: Any) -> Plan:
+def _plan(request: Request, source: Source, reference: Source, device: Any, vouched: Sequence[str]) -> Plan:
     from gan_cli.evaluation.measure import Plan
 
     detectors, metrics = request.detector, request.metrics
@@ -168,10 +172,10 @@ def _plan(request: Request, source: Source, reference: Source, device: Any) -> P
         ).config
         detectors, metrics = detectors or chosen["detector"], metrics or chosen["metrics"]
     cache = Path(request.cache).expanduser() / "references"
-    built = _built("detector", detectors)
+    built = _built("detector", detectors, vouched)
     return Plan(
         {name: detector.to(device) for name, detector in built.items()},
-        _built("metrics", metrics),
+        _built("metrics", metrics, vouched),
         request.rows,
         request.batch_size,
         cache,
@@ -179,13 +183,12 @@ def _plan(request: Request, source: Source, reference: Source, device: Any) -> P
     )
 
 
-def _built(group: str, nodes: Mapping[str, Any]) -> dict[str, Any]:
-    from gan_cli.config import build, trust
+def _built(group: str, nodes: Mapping[str, Any], vouched: Sequence[str]) -> dict[str, Any]:
+    from gan_cli.config import build
 
-    problems = [p for name, node in nodes.items() for p in build.check_part(f"{group}.{name}", node, trust.for_runs())]
-    if problems:
-        raise ConfigError(*problems)
-    return {name: build.make(f"{group}.{name}", node) for name, node in nodes.items()}
+    trusted = trust.for_composed(vouched)
+    parts = {name: build.check_part(f"{group}.{name}", node, trusted) for name, node in nodes.items()}
+    return {name: build.make(part) for name, part in parts.items()}
 
 
 def _report(evaluation: Evaluation) -> None:
@@ -213,7 +216,7 @@ def _write(request: Request, evaluation: Evaluation, source: Source | None) -> N
 
     targets = [Path(request.json_file)] if request.json_file else []
     if source is not None and source.run is not None:
-        targets.append(source.run.evals / f"{os.environ[compose.STAMP]}.json")
+        targets.append(source.run.evals / f"{compose.new_stamp()}.json")
     for target in targets:
         try:
             write_json(target, as_record(evaluation))

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from omegaconf import DictConfig
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from gan_cli import console
-from gan_cli.config import compose
+from gan_cli.config import compose, trust
 from gan_cli.config.errors import ConfigError, two_lines
 from gan_cli.config.schema import validated
+from gan_cli.config.words import divide
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,6 +40,7 @@ class Request(BaseModel):
     ema: bool
     out: str | None
     device: str
+    root: str | None = None
     classes: str | int | list[int] | None = None
     standing_statistics: Annotated[int, Field(ge=0)] = 0
     truncation: Annotated[float, Field(ge=0)] | None = None
@@ -76,9 +77,10 @@ def sample(source: str | Path, *overrides: str) -> Tensor:
         Images float `[n, C, H, W]` in [-1, 1], or points `[n, 2]`; `[rows, columns, ...]` of a mode that lays them out.
         Nothing is written, unless `out=...` is given.
     """
-    config = compose.compose("sample", [f"checkpoint={compose.quote(str(source))}", *overrides]).config
+    vouched, settings = trust.taken(overrides)
+    config = compose.compose("sample", [f"checkpoint={compose.quote(str(source))}", *settings]).config
     request = validated(Request, config)
-    _, _, drawing = _drawing(request)
+    _, _, drawing = _drawing(request, vouched)
     with _friendly(request.out):
         if request.out is None:
             return drawing.samples()
@@ -90,14 +92,18 @@ def sample(source: str | Path, *overrides: str) -> Tensor:
 
 def main(words: Sequence[str]) -> None:
     """The command line: `words` after `gan sample`."""
-    with compose.friendly("sample", words):
-        compose.hydra_main("sample", _job)
+    vouched, settings = trust.taken(words)
+    if compose.shown_by_hydra(divide(settings)[1]):
+        with compose.friendly("sample", settings):
+            compose.hydra_main("sample", lambda config: _run(compose.plain(config), vouched), settings)
+    else:
+        _run(compose.compose("sample", settings).config, vouched)
 
 
-def _job(config: DictConfig) -> None:
+def _run(config: Mapping[str, Any], vouched: Sequence[str]) -> None:
     console.set_up()
-    request = validated(Request, compose.plain(config))
-    restored, mode, drawing = _drawing(request)
+    request = validated(Request, config)
+    restored, mode, drawing = _drawing(request, vouched)
     draws = "-".join([f"seed{request.seed}", f"n{mode.n}", *_unusual(request)]) + ".png"
     if request.out is not None:
         out = Path(request.out)
@@ -108,7 +114,7 @@ def _job(config: DictConfig) -> None:
     with _friendly(str(out)):
         written = drawing.write(out)
     log.info("%s of step %d: %s", mode.title, restored.step, ", ".join(map(str, written)))
-    log.info("  gan eval %s", shlex.quote(request.checkpoint))
+    log.info("  gan eval %s%s", shlex.quote(request.checkpoint), trust.asked_for(restored.checked.targets()))
 
 
 def _unusual(request: Request) -> list[str]:
@@ -120,32 +126,29 @@ def _unusual(request: Request) -> list[str]:
     return words if classes in (None, "") else [*words, "classes" + str(classes).replace(" ", "").strip("[]")]
 
 
-def _drawing(request: Request) -> tuple[Restored, Mode, Drawing]:
+def _drawing(request: Request, vouched: Sequence[str]) -> tuple[Restored, Mode, Drawing]:
     from gan_cli.restore import Manner, restore
     from gan_cli.training.runtime import pick_device, prepare_process
 
-    mode = _mode(request)
+    mode = _mode(request, vouched)
     try:
         device = pick_device(request.device)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     prepare_process()
     manner = Manner(request.seed, request.ema, request.truncation, request.standing_statistics)
-    restored = restore(request.checkpoint, manner, device)
+    restored = restore(request.checkpoint, manner, device, vouched)
     classes = _known_classes(request, restored)
     with _friendly():
         return restored, mode, mode.draw(_subject(request, restored, classes, device))
 
 
-def _mode(request: Request) -> Mode:
+def _mode(request: Request, vouched: Sequence[str]) -> Mode:
     """The object that conf/mode/ describes; `n` is its own unless the user says otherwise."""
-    from gan_cli.config import build, trust
+    from gan_cli.config import build
 
     node = request.mode if request.n is None else {**request.mode, "n": request.n}
-    problems = build.check_part("mode", node, trust.for_runs())
-    if problems:
-        raise ConfigError(*problems)
-    mode: Mode = build.make("mode", node)
+    mode: Mode = build.make(build.check_part("mode", node, trust.for_composed(vouched)))
     return mode
 
 
@@ -162,18 +165,13 @@ def _known_classes(request: Request, restored: Restored) -> tuple[int, ...]:
 
 
 def _subject(request: Request, restored: Restored, classes: tuple[int, ...], device: Any) -> Subject:
-    from gan_cli.config import build, trust
+    from gan_cli.config import build
     from gan_cli.latent import Subject
 
-    dataset = restored.config["dataset"]
-
     def data() -> Any:
-        problems = build.check_part("dataset", dataset, trust.for_checkpoints())
-        if problems:
-            raise ConfigError(*problems)
-        return build.data(restored.config)
+        return build.data(restored.dataset(**({} if request.root is None else {"root": request.root})))
 
-    return Subject(restored.game, restored.generator, request.seed, device, classes, not dataset["resolution"], data)
+    return Subject(restored.game, restored.generator, request.seed, device, classes, restored.points, data)
 
 
 @contextmanager

@@ -7,10 +7,9 @@ import re
 import secrets
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,13 +20,16 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from pydantic import ValidationError
 
 from gan_cli.config.errors import ConfigError, did_you_mean, two_lines, unknown_choice
-from gan_cli.config.words import in_shell, readable, unreadable
+from gan_cli.config.listed import conf_folder
+from gan_cli.config.schema import NUMBER, converted
+from gan_cli.config.words import CONFIG_DIR, divide, in_shell, readable, unreadable
 from gan_cli.config.words import quote as quote
 
 HYDRA_1_4 = tuple(int(part) for part in hydra.__version__.split(".")[:2]) >= (1, 4)
-STAMP = "GAN_STAMP"
+FULL_ERROR = "HYDRA_FULL_ERROR"  # with it, Hydra's main function hands errors on
 
 
 class Composed(NamedTuple):
@@ -39,24 +41,29 @@ class Composed(NamedTuple):
 
 
 def conf_dir() -> str:
-    """The packaged configs of an installed gan, or those of the source checkout."""
-    packaged = Path(str(resources.files("gan_cli"))) / "conf"
-    folder = packaged if packaged.is_dir() else Path(__file__).resolve().parents[2] / "conf"
-    return str(folder)
+    """The packaged configs."""
+    return str(conf_folder())
 
 
 def new_stamp() -> str:
-    """The time and a random word: two runs never share a folder. Inherited by worker processes."""
-    os.environ[STAMP] = time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(2)
-    return os.environ[STAMP]
+    """The time and a random word: two runs never share a folder."""
+    return time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(2)
 
 
+def _times(a: Any, b: Any) -> Any:
+    """A product of two settings, also of numbers in quotes. Raises ValueError where one is no number."""
+    try:
+        return converted(a, NUMBER) * converted(b, NUMBER)
+    except ValidationError:
+        raise ValueError(f"{a} and {b} have no product: give numbers") from None
+
+
+# One config has one stamp, however often it is asked for.
+OmegaConf.register_new_resolver("gan.stamp", new_stamp, use_cache=True, replace=True)
 OmegaConf.register_new_resolver(
-    "gan.label",
-    lambda name, model, loss, dataset: name or f"{model}-{loss}-{dataset}",
-    replace=True,
+    "gan.label", lambda name, model, loss, dataset: name or f"{model}-{loss}-{dataset}", replace=True
 )
-OmegaConf.register_new_resolver("gan.times", lambda a, b: a * b, replace=True)
+OmegaConf.register_new_resolver("gan.times", _times, replace=True)
 OmegaConf.register_new_resolver(
     "gan.unless", lambda value, *others: value if all(other is None for other in others) else None, replace=True
 )
@@ -75,32 +82,32 @@ def _version() -> dict[str, Any]:
     return {} if HYDRA_1_4 else {"version_base": "1.3"}
 
 
-def hydra_main(command: str, task: Callable[[DictConfig], Any]) -> None:
-    """Runs `task` as Hydra's main function of `conf/<command>.yaml`: single runs, sweeps, --cfg, completion.
-
-    Its words are those of `sys.argv` after the command.
-
-    Errors of the task are kept until Hydra is done, for it would talk about them itself; a sweep goes on after one.
-    """
-    os.environ.get(STAMP) or new_stamp()
+def hydra_main(command: str, task: Callable[[DictConfig], Any], words: Sequence[str]) -> None:
+    """Runs `task` as Hydra's main function of `conf/<command>.yaml` does with these words: sweeps, --cfg, --info."""
     settings: dict[str, Any] = _version()
     if HYDRA_1_4:
         settings["execution_whitelist"] = ("gan_cli.*", "torch.nn.*", "torch.optim.*")
-    failures: list[Exception] = []
-    typed = sys.argv
+    with _lent([command, *map(readable, words)]):
+        hydra.main(config_path=conf_dir(), config_name=command, **settings)(task)()
 
-    def quiet(config: DictConfig) -> Any:
-        sys.argv = typed  # Hydra has read it; the manifest tells what the user wrote
-        try:
-            return task(config)
-        except Exception as error:
-            failures.append(error)
-            return float("nan")  # the worst score, to whatever sweeps
 
-    sys.argv = [typed[0], *map(readable, typed[2:])]
-    hydra.main(config_path=conf_dir(), config_name=command, **settings)(quiet)()
-    if failures:
-        raise failures[0]
+@contextmanager
+def _lent(words: list[str]) -> Iterator[None]:
+    """What Hydra's main function reads of the process, for as long as it runs."""
+    argv, full = sys.argv, os.environ.get(FULL_ERROR)
+    sys.argv, os.environ[FULL_ERROR] = words, "1"
+    try:
+        yield
+    finally:
+        sys.argv = argv
+        del os.environ[FULL_ERROR]
+        if full is not None:
+            os.environ[FULL_ERROR] = full
+
+
+def shown_by_hydra(flags: Sequence[str]) -> bool:
+    """Whether flags ask for what only Hydra's main function does; those that name a folder of configs do not."""
+    return any(flag.startswith("-") and flag.partition("=")[0] not in CONFIG_DIR for flag in flags)
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -238,20 +245,49 @@ def _initialised() -> Any:
     return hydra.initialize_config_dir(conf_dir(), **_version())
 
 
-def compose(command: str, overrides: Sequence[str]) -> Composed:
-    """A command's config from override strings, outside of Hydra's main function (Python use).
+def compose(command: str, words: Sequence[str]) -> Composed:
+    """A command's config from its words: settings, choices, and `--config-dir` with folders of configs.
 
     Raises:
-        ConfigError: An override is wrong.
+        ConfigError: A word is wrong.
     """
-    new_stamp()
-    with friendly(command, overrides), _initialised():
-        config = hydra.compose(command, [readable(word) for word in overrides], return_hydra_config=True)
+    with _with_hydras_part(command, words) as config:
         choices = _chosen(config.hydra.runtime.choices)
         folder = Path(config.hydra.run.dir)
-        OmegaConf.set_struct(config, False)
-        del config["hydra"]
-        return Composed(plain(config), choices, folder)
+        return Composed(_without_hydras_part(config), choices, folder)
+
+
+def compose_sweep(words: Sequence[str]) -> tuple[dict[str, Any], Mapping[str, Any], Path]:
+    """The config of a sweep's job, the node of its sweeper and the sweep's folder."""
+    with _with_hydras_part("train", words) as config:
+        sweeper, folder = OmegaConf.to_container(config.hydra.sweeper, resolve=False), Path(config.hydra.sweep.dir)
+        assert isinstance(sweeper, dict)
+        return _without_hydras_part(config), {str(key): value for key, value in sweeper.items()}, folder
+
+
+@contextmanager
+def _with_hydras_part(command: str, words: Sequence[str]) -> Iterator[DictConfig]:
+    overrides, flags = divide(words)
+    with friendly(command, overrides), _initialised():
+        asked = [*map(readable, overrides), *_search_path(flags)]
+        yield hydra.compose(command, asked, return_hydra_config=True)
+
+
+def _without_hydras_part(config: DictConfig) -> dict[str, Any]:
+    OmegaConf.set_struct(config, False)
+    del config["hydra"]
+    return plain(config)
+
+
+def _search_path(flags: Sequence[str]) -> list[str]:
+    """`--config-dir FOLDER` as the setting that Hydra composes with."""
+    named = [flags[i + 1] for i, flag in enumerate(flags) if flag in CONFIG_DIR]
+    named += [flag.partition("=")[2] for flag in flags if "=" in flag and flag.partition("=")[0] in CONFIG_DIR]
+    missing = [folder for folder in named if not Path(folder).is_dir()]
+    if missing:
+        raise ConfigError(two_lines(f"--config-dir {missing[0]} is no folder", "name the folder of your configs"))
+    urls = ",".join(quote(f"file://{Path(folder).absolute()}") for folder in named)
+    return [f"hydra.searchpath=[{urls}]"] if named else []
 
 
 def to_yaml(config: Mapping[str, Any]) -> str:

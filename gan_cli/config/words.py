@@ -21,6 +21,7 @@ VALUED: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("--cfg", "-c"), CONFIGS),
     **dict.fromkeys(("--package", "-p", "--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp"), ()),
 }
+CONFIG_DIR = ("--config-dir", "-cd")
 INFO = ("--info", "-i")  # its value may be left out
 SHOWN = "-m, --cfg job, --resolve, --package NAME, --info, --config-dir DIR, --config-name NAME"
 # What begins so has a meaning in Hydra's grammar: it is not silently made a string.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,15 +89,15 @@ def _exactly(stored: files.Stored, n: int | None, word: str) -> Source:
     return Source(word, wanted, batches, fingerprint=f"{stored.fingerprint}:{wanted}")
 
 
-def open_source(word: str, n: int | None, manner: Manner, device: torch.device) -> Source:
+def open_source(word: str, n: int | None, manner: Manner, device: torch.device, vouched: Sequence[str] = ()) -> Source:
     """What is to be measured: `n` samples of a run or checkpoint, drawn in this manner, or images in files."""
     is_run = (Path(word) / "config.yaml").is_file()
     stored = None if is_run else _files(word)
     if stored is not None:
         return _exactly(stored, n, word)
-    restored = restore(word, manner, device)
+    restored = restore(word, manner, device, vouched)
     wanted = n or DEFAULT_N
-    points = not restored.config["dataset"]["resolution"]
+    points = restored.points
 
     def batches(size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
         for block, label in sampling.blocks(restored.game, restored.generator, manner.seed, wanted, device):
@@ -134,14 +134,14 @@ def open_reference(word: str | None, root: str | None, source: Source) -> Source
     own = source.restored.config["dataset"] if source.restored is not None else None
     if word is None and own is None:
         raise ConfigError(two_lines("against what?", _remedy()))
-    config = own if word is None else _named(word, own)
-    assert config is not None
-    if root is not None:
-        config = {**config, "root": root}
-    problems = build.check_part("dataset", config, trust.for_checkpoints())
-    if problems:
-        raise ConfigError(*problems)
-    return _dataset(build.data({"dataset": config}), _name(config))
+    moved = {} if root is None else {"root": root}
+    if source.restored is not None and own is not None and (word is None or _is_own(word, own)):
+        split = {} if word is None else {"split": word.partition(":")[2]}
+        part = source.restored.dataset(**split, **moved)
+    else:
+        assert word is not None
+        part = build.check_part("dataset", {**_named(word, own), **moved}, trust.for_composed(()))
+    return _dataset(build.data(part), _name(part.plain()))
 
 
 def _remedy() -> str:
@@ -154,11 +154,14 @@ def _name(config: Mapping[str, Any]) -> str:
     return f"{name}:{config['split']}" if "split" in config else name
 
 
+def _is_own(word: str, own: Mapping[str, Any]) -> bool:
+    """Whether NAME:SPLIT is the run's own data set."""
+    return "split" in own and _name(own).split(":")[0] == word.partition(":")[0]
+
+
 def _named(word: str, own: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """The config of NAME:SPLIT: the run's own data set's when it is that one, else the packaged one."""
+    """The config of NAME:SPLIT, a packaged data set."""
     name, _, split = word.partition(":")
-    if own is not None and _name(own).split(":")[0] == name and "split" in own:
-        return {**own, "split": split}
     composed = compose.compose("train", [f"dataset={name}", "model=mlp"]).config["dataset"]
     # The same images must meet the same frame; points have none to share.
     fitted = {
