@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from gan_cli import sampling
 from gan_cli.config import build, saved, trust
 from gan_cli.config.build import Checked
-from gan_cli.config.errors import ConfigError
+from gan_cli.config.errors import ConfigError, two_lines
 from gan_cli.config.schema import Part
 from gan_cli.config.trust import Trust
 from gan_cli.latent.styles import truncate
@@ -24,6 +25,8 @@ from gan_cli.training.checkpoint import CheckpointError, load_newest
 from gan_cli.types import Game
 
 log = logging.getLogger(__name__)
+
+SPARE = 10  # parameters that networks may register on their way besides those that they keep
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,10 @@ class Restored:
     def dataset(self, **other: Any) -> Part:
         """What the run was trained on, with other settings where they are given; checked, not built."""
         node = saved.at_home(self.config, self.content)["dataset"]
+        drawn = self.config["model"]["generator"].get("resolution", node["resolution"])
+        if node["resolution"] != drawn:  # what fills the memory is bounded by the network's own size
+            what = f"the config of {self.path} has data of {node['resolution']} for a generator of {drawn}"
+            raise ConfigError(two_lines(what, "it was put together by hand"))
         return build.check_part("dataset", {**node, **other}, self.trust)
 
 
@@ -68,6 +75,34 @@ class Manner(NamedTuple):
         words += [f"truncation {self.truncation:g}"] if self.truncation is not None else []
         words += [f"statistics of {self.standing_statistics} batches"] if self.standing_statistics else []
         return ", ".join(words)
+
+
+def _check_size(checked: Checked, weights: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Raises ConfigError where a config describes other networks than its weights are of; nothing large is made.
+
+    The game is built without memory, and no further than there are weights for.
+    """
+    foreign = ConfigError(two_lines(f"{path}: its weights do not fit its own config", "it was put together by hand"))
+    left = SPARE + 2 * len(weights)  # a parametrized weight is registered twice
+
+    def count(*_: Any) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise foreign
+
+    watching = register_module_parameter_registration_hook(count)
+    try:
+        with torch.device("meta"):
+            sketch: Any = build.game(checked)
+    finally:
+        watching.remove()
+    shapes = {name: tensor.shape for name, tensor in sketch.state_dict().items()}
+    latent = sketch.prior.latent_dim
+    if shapes != {name: tensor.shape for name, tensor in weights.items()} or latent > sum(
+        parameter.numel() for parameter in sketch.players()["generator"].parameters()
+    ):
+        raise foreign
 
 
 def restore(source: str, manner: Manner, device: torch.device, vouched: Sequence[str] = ()) -> Restored:
@@ -89,6 +124,8 @@ def restore(source: str, manner: Manner, device: torch.device, vouched: Sequence
     content = state["config"].encode(errors="surrogatepass")
     trusted = trust.for_files(vouched)
     checked = build.check_model(saved.read(content, path), trusted)
+    if not trust.asked_for(checked.targets()):
+        _check_size(checked, state["game"], path)
     game: Any = build.game(checked)
     try:
         game.load_state_dict(state["game"])
