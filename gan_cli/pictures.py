@@ -5,11 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+
+from gan_cli.files import naming, replacing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MIN_TILE = 48  # pixels; smaller images are enlarged by whole factors, so that a person sees them
 
@@ -84,17 +90,40 @@ def draw(samples: Tensor, label: Tensor | None = None, real: Tensor | None = Non
     return grid(*rows_of_classes(to_uint8(samples), one if label is None else label.cpu()))
 
 
+def _kind(path: Path) -> str:
+    """The format that the path's ending names. Raises ValueError for an ending that names none."""
+    Image.init()
+    if path.suffix.lower() not in Image.EXTENSION:
+        raise ValueError(f"unknown file extension: {path.suffix}")
+    return Image.EXTENSION[path.suffix.lower()]
+
+
+def _write(picture: Image.Image, path: Path, **settings: Any) -> Path:
+    """Whole or not at all; waits for no disk, for a sample may be thousands of files. Raises NotWritten."""
+    kind = _kind(path)
+    with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path, durable=False) as file:
+        picture.save(file, kind, **settings)
+    return path
+
+
 def save(pixels: Tensor, path: Path) -> Path:
-    """Writes uint8 `[3 or 1, H, W]` as the format of the path's ending; exact for PNG."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Writes uint8 `[3 or 1, H, W]` as the format of the path's ending; exact for PNG. Raises NotWritten."""
     array = pixels.permute(1, 2, 0).contiguous().numpy()
-    Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array).save(path)
+    return _write(Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array), path)
+
+
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Writes a matplotlib figure as PNG. Raises NotWritten."""
+    with naming(path):
+        path.parent.mkdir(exist_ok=True)
+    with replacing(path, durable=False) as file:
+        figure.savefig(file, format="png")
     return path
 
 
 def save_film(frames: Sequence[Tensor], path: Path, milliseconds: int = 80) -> Path:
     """Writes uint8 pictures `[3, H, W]` of one size as an animated WebP (without loss) or GIF that repeats for ever."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     first, *rest = (Image.fromarray(frame.permute(1, 2, 0).contiguous().numpy()) for frame in frames)
-    first.save(path, save_all=True, append_images=rest, duration=milliseconds, loop=0, lossless=True)
-    return path
+    return _write(first, path, save_all=True, append_images=rest, duration=milliseconds, loop=0, lossless=True)

@@ -12,7 +12,7 @@ import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from gan_cli import sampling
+from gan_cli import pictures, sampling
 from gan_cli.callbacks import Callback
 from gan_cli.callbacks.alarms import (
     COLLAPSED,
@@ -25,6 +25,7 @@ from gan_cli.callbacks.alarms import (
     alarms,
 )
 from gan_cli.callbacks.monitor import Finding, Monitor
+from gan_cli.callbacks.plots import DRAWN, line
 from gan_cli.files import read_json_lines
 from gan_cli.runs import Run
 from gan_cli.training.trainer import Trainer
@@ -71,19 +72,18 @@ def plot(monitor: Monitor, path: Path) -> None:
     *above, below = figure.subplots(4, 1, sharex=True, height_ratios=[3, 3, 3, 2])
     for axes, (title, names) in zip(above, panels.items(), strict=True):
         for name in names:
-            steps, values = monitor.steps[name], monitor.series[name]
-            axes.plot(steps, values, label=name, linewidth=1.2, marker="." if len(steps) < 30 else None)
+            line(axes, name, monitor.steps[name], monitor.series[name])
         axes.set_ylabel(title)
         axes.grid(alpha=0.3)
         axes.legend(fontsize="small", loc="best")
     if all(0 <= score <= 1 for name in (REAL, FAKE) for score in monitor.series[name]):
         above[0].set_ylim(-0.02, 1.02)
-    above[1].set_yscale("log", nonpositive="clip")
+    if any(0 < norm <= DRAWN for name in panels["gradient norm"] for norm in monitor.series[name]):
+        above[1].set_yscale("log", nonpositive="clip")
     above[2].axhline(COLLAPSED, color="tab:red", linewidth=0.8, linestyle="--")
     above[2].set_ylim(bottom=0)
     _plot_alarms(below, above, monitor)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    pictures.save_figure(figure, path)
 
 
 def _plot_alarms(axes: Any, above: Iterable[Any], monitor: Monitor) -> None:

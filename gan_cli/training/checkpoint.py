@@ -7,10 +7,13 @@ import pickle
 import shutil
 import zipfile
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from gan_cli.files import naming, replacing
 
 FORMAT = 1
 KEYS = frozenset({"format", "config", "game", "ema", "optimizers", "updates", "clock", "meter"})
@@ -20,41 +23,28 @@ class CheckpointError(ValueError):
     """The file is not a whole checkpoint of ours; the message says what is wrong with it."""
 
 
-def _publish(scratch: Path, path: Path) -> None:
-    """Makes the finished file visible under its name, and the rename durable."""
-    os.replace(scratch, path)
-    if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
 def save(state: dict[str, Any], path: Path) -> None:
-    """Writes beside the target, flushes to the disk, then renames: the target is always whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with scratch.open("wb") as file:
-            torch.save({"format": FORMAT, **state}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        _publish(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)
+    """Writes the whole state or nothing: the target is always whole. Raises NotWritten."""
+    with naming(path):
+        path.parent.mkdir(exist_ok=True)  # of a run that is there: one that somebody removed does not come back
+    with replacing(path) as file:
+        torch.save({"format": FORMAT, **state}, file)
 
 
 def alias(path: Path, name: str) -> Path:
     """A second name for a checkpoint in the same folder, without a second copy where the file system can."""
     target = path.with_name(name)
     scratch = path.with_name(f".{name}.{os.getpid()}.tmp")
-    scratch.unlink(missing_ok=True)
-    try:
-        os.link(path, scratch)
-    except OSError:
-        shutil.copyfile(path, scratch)
-    _publish(scratch, target)
+    with naming(target):
+        try:
+            scratch.unlink(missing_ok=True)
+            os.link(path, scratch)
+            os.replace(scratch, target)
+        except OSError:
+            with suppress(OSError):
+                scratch.unlink()
+            with path.open("rb") as source, replacing(target) as file:
+                shutil.copyfileobj(source, file)
     return target
 
 
