@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,11 +30,11 @@ class Result:
     """How a run ended; what result.json says."""
 
     folder: Path
-    status: str  # finished, stopped or failed
+    status: str  # finished, or diverged: it came to its end, with losses or weights beyond any use
     step: int
     images: int
     metrics: dict[str, float]
-    score: float | None = None  # the best measurement, which a sweep minimises
+    score: float | None = None  # the best measurement, which a sweep minimises; infinite where the run diverged
 
 
 def train(*overrides: str) -> Result:
@@ -158,7 +159,6 @@ def _resume(overrides: Sequence[str], source: str) -> Result:
     from gan_cli.runs import NotARun, Run
     from gan_cli.session import Job
     from gan_cli.training.trainer import Limits
-    from gan_cli.types import Clock
 
     try:
         run = Run.open(source)
@@ -166,31 +166,41 @@ def _resume(overrides: Sequence[str], source: str) -> Result:
         raise ConfigError(two_lines(str(error), "resume=outputs/train/<run> continues a run")) from error
     config = saved.change(saved.read(run.config.read_text(), run.config), overrides, saved.KEPT)
     build.check(config, trust.for_checkpoints())
-    result = run.read_result()
-    if result.get("status") == "finished":
-        limits = Limits(*(config["trainer"].get(k) for k in ("max_steps", "max_images", "max_minutes")))
-        if limits.reached(Clock(result["step"], result["images"], result["seconds"])):
-            raise ConfigError(
-                two_lines(
-                    f"{run.folder} is finished: step {result['step']}, {result['images']} images",
-                    f"give it more to do: {_more(config['trainer'], result)}",
-                )
+    done = run.finished()
+    limits = Limits(*(config["trainer"].get(k) for k in ("max_steps", "max_images", "max_minutes")))
+    if done is not None and limits.reached(done):
+        raise ConfigError(
+            two_lines(
+                f"{run.folder} is finished: step {done.step}, {done.images} images",
+                f"give it more to do: {_more(config['trainer'], asdict(done))}",
             )
+        )
     return _play(Job(config, run.folder, {"overrides": list(overrides)}, resume=True))
 
 
 def _play(job: Job) -> Result:
     from gan_cli.config import build
-    from gan_cli.runs import Run
-    from gan_cli.session import play
+    from gan_cli.runs import NotARun, Run
+    from gan_cli.session import consider, play
     from gan_cli.training.ranks import launch
 
     processes = job.config["trainer"]["devices"]
     if processes == 1:
         return _conclude(job, play(job, 0))
-    build.trainer(job.config)  # what is wrong with the config is told once, before the processes start
-    launch(play, job, processes)
-    result = Run(job.folder).read_result()
+    run = Run(job.folder)
+    try:
+        # What is wrong is told once, before the processes start.
+        consider(build.trainer(job.config), job.config)
+        with run.alone():
+            pass
+    except NotARun as error:
+        raise ConfigError(str(error)) from error
+    try:
+        launch(play, job, processes)
+    except RuntimeError:
+        if run.read_result().get("status") != "failed":  # else it says what went wrong
+            raise
+    result = run.read_result()
     if not result:
         raise RunFailed(f"no process of the run reported a result; see {job.folder}")
     return _conclude(job, result)
@@ -208,7 +218,10 @@ def _conclude(job: Job, result: dict[str, Any]) -> Result:
     resume = f"gan train resume={typed}"
     if result["status"] == "stopped":
         raise Interrupted(two_lines(f"stopped at step {step}; everything is saved in {folder}", resume))
-    log.info("finished at step %d; everything is in %s", step, folder)
+    diverged = result["status"] == "diverged"
+    if diverged:
+        log.warning("the run diverged: at step %d losses or weights are beyond any use", step)
+    log.info("%s at step %d; everything is in %s", result["status"], step, folder)
     if newest_first(Run(folder).checkpoints):
         log.info("  gan sample %s n=64", typed)
         log.info("  gan eval %s", typed)
@@ -216,5 +229,5 @@ def _conclude(job: Job, result: dict[str, Any]) -> Result:
     else:
         log.warning("no weights were kept: callback=[checkpoints] keeps them")
     best = result["best"]
-    score = None if best is None else float(best["value"])
+    score = math.inf if diverged else None if best is None else float(best["value"])
     return Result(folder, result["status"], step, result["images"], result["last"], score)

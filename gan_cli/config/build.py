@@ -15,6 +15,7 @@ from gan_cli.config import schema
 from gan_cli.config.errors import ConfigError, two_lines
 from gan_cli.config.trust import Trust
 from gan_cli.ramps import settled
+from gan_cli.training.runtime import out_of_memory
 from gan_cli.training.schedules import Schedule
 from gan_cli.training.trainer import Trainer
 from gan_cli.types import Data, Incompatible
@@ -90,6 +91,9 @@ def make(path: str, node: Mapping[str, Any], **given: Any) -> Any:
         return instantiate(dict(node), **given, _convert_="all")
     except InstantiationException as error:
         cause = error.__cause__ or error
+        if out_of_memory(cause):
+            remedy = "lower dataset.batch_size, dataset.resolution or the size of the model (model.width)"
+            raise ConfigError(two_lines(f"{path} needs more memory than there is", remedy)) from error
         text = str(cause)
         raise ConfigError(text if isinstance(cause, ValueError) else f"{path} cannot be built: {text}") from error
 
