@@ -57,6 +57,16 @@ def gradient_norms(players: Mapping[str, nn.Module]) -> dict[str, float]:
     return dict(zip(norms, torch.stack(list(norms.values())).tolist(), strict=True)) if norms else {}
 
 
+def weight_sizes(players: Mapping[str, nn.Module]) -> dict[str, float]:
+    """The root mean square of each player's weights."""
+    weights = {name: [p.detach().float() for p in player.parameters()] for name, player in players.items()}
+    sizes = [
+        torch.stack(torch._foreach_norm(tensors)).norm() / sum(t.numel() for t in tensors) ** 0.5
+        for tensors in weights.values()
+    ]
+    return {f"health/{name}_weights": size for name, size in zip(weights, torch.stack(sizes).tolist(), strict=True)}
+
+
 def plot(monitor: Monitor, path: Path) -> None:
     """Scores, gradient norms and diversity over steps; below them, when which alarm rang."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -143,6 +153,7 @@ class Health(Callback):
         measured: dict[str, float] = {}
         if step % trainer.log_every == 0:
             measured |= {f"health/{name}_gradient": norm for name, norm in gradient_norms(trainer.players).items()}
+            measured |= weight_sizes(trainer.players)
         if step % self.every_steps == 0:
             measured |= compare(self._samples(trainer), self.real)
         if measured:
@@ -155,18 +166,31 @@ class Health(Callback):
         blocks = sampling.blocks(trainer.game, trainer.ema.network, trainer.seed, self.n, device)
         return torch.cat([samples for samples, _ in blocks])
 
+    def on_end(self, trainer: Trainer, status: str) -> None:
+        """The last steps are judged too, where the run ends between two readings; they make no row, for a run that
+        goes on has none there."""
+        left = trainer.meter.means()
+        if left:
+            row = {**left, **weight_sizes(trainer.players), "step": float(trainer.clock.step)}
+            for change in self.monitor.observe(row):
+                self._say(change)
+        trainer.diverged = self.monitor.rings("diverged")
+
     def _announce(self, trainer: Trainer, changes: Iterable[Finding]) -> None:
         for change in changes:
-            rings = change.cleared is None
-            name = change.name.replace("_", " ")
-            if rings:
-                text = f"step {change.step}: {change.message}; try {change.remedy}"
-                log.warning("%s", text)
-            else:
-                text = f"step {change.cleared}: no longer so: {name} (since step {change.step})"
-                log.info("%s", text)
-            trainer.publish({f"alarm/{change.name}": float(rings)})
+            text = self._say(change)
+            trainer.publish({f"alarm/{change.name}": float(change.cleared is None)})
             trainer.publish_text("alarms", text)
+
+    def _say(self, change: Finding) -> str:
+        name = change.name.replace("_", " ")
+        if change.cleared is None:
+            text = f"step {change.step}: {change.message}; try {change.remedy}"
+            log.warning("%s", text)
+        else:
+            text = f"step {change.cleared}: no longer so: {name} (since step {change.step})"
+            log.info("%s", text)
+        return text
 
     def findings(self) -> Mapping[str, Any]:
         return {"alarms": [asdict(finding) for finding in self.monitor.findings]}
