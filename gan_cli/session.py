@@ -17,6 +17,7 @@ from gan_cli.files import NotWritten, cause, read_json_lines
 from gan_cli.games.rehearsal import TooFew
 from gan_cli.runs import NotARun, Run, checkpoints_of
 from gan_cli.training.checkpoint import CheckpointError, load_newest, newest_first
+from gan_cli.training.contents import Unsound
 from gan_cli.training.meter import NonFinite
 from gan_cli.training.runtime import StopRequest, out_of_memory, stop_on_signals
 from gan_cli.training.trainer import Trainer
@@ -270,6 +271,8 @@ def _restore(trainer: Trainer, run: Run, job: Job) -> list[Said]:
             trainer.load_weights(state)
     except (NotARun, CheckpointError) as error:
         raise ConfigError(str(error)) from error
+    except Unsound as error:
+        raise ConfigError(two_lines(f"{path} cannot be used: {error}", "name another checkpoint")) from error
     except RuntimeError as error:
         first = str(error).splitlines()[-1].strip()
         raise ConfigError(two_lines(f"the weights of {source} do not fit this model", first)) from error

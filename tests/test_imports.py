@@ -23,7 +23,7 @@ LAYERS = (
     ("training", "runs", "metrics", "sampling", "pictures", "drawings", "latent"),
     ("games", "data"),
     ("losses", "penalties", "auxiliaries", "priors", "augment", "networks"),
-    ("types", "ramps", "warps", "rng", "files", "console"),
+    ("types", "ramps", "warps", "rng", "files", "console", "tensorfiles"),
 )
 ONLY_TYPES = ("losses", "penalties", "auxiliaries", "priors", "augment", "networks")
 

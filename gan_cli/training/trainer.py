@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 
 from gan_cli import rng
 from gan_cli.ramps import settled
+from gan_cli.training import contents
 from gan_cli.training.ema import Ema
 from gan_cli.training.meter import Meter, NonFinite
 from gan_cli.training.runtime import PRECISIONS, Runtime, StopRequest, pick_device, prepare_process
@@ -287,7 +288,12 @@ class Trainer:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes up where `state_dict` was made; learning rates and the like stay those of the config."""
+        """Takes up where `state_dict` was made; learning rates and the like stay those of the config.
+
+        Raises:
+            RuntimeError, Unsound: The state is of other networks, or not as training writes it.
+        """
+        contents.check_players(state, self.optimizers)
         self.load_weights(state)
         for name, optimizer in self.optimizers.items():
             settings = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
@@ -300,6 +306,9 @@ class Trainer:
         self.meter.load_state_dict(state["meter"])
 
     def load_weights(self, state: Mapping[str, Any]) -> None:
-        """The players' weights and the averaged generator only. Raises RuntimeError when the shapes differ."""
+        """The players' weights and the averaged generator only. Raises RuntimeError when the shapes differ, Unsound
+        when the types do."""
+        contents.check_types(state["game"], self.game, "game")
+        contents.check_types(state["ema"], self.ema.network, "ema")
         self.game.load_state_dict(state["game"])
         self.ema.network.load_state_dict(state["ema"])
