@@ -71,7 +71,7 @@ class Evaluation(Callback):
         self.name = f"{'fd' if metric == 'fid' and suffix else metric}{suffix}_{n}"
         self.detector = detector
         self.patience = patience
-        self.cache = Cache(Path(cache).expanduser())
+        self.cache = Cache(Path(cache))
         self.real: Features | None = None
 
     def foresee(self, trainer: Trainer) -> Sequence[str]:
@@ -123,6 +123,7 @@ class Evaluation(Callback):
                 "dtype": "float32 features, float64 moments",
                 "collected": sorted(self.metric.needs),
                 "rows": self.n,
+                "passes": f"{BATCH} images on {self.detector.device.type}",
             }
             self.real = self.cache.get(facts, lambda _: self._collect(iter(images.split(BATCH))))
         return self.real

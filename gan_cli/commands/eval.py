@@ -87,17 +87,20 @@ def main(words: Sequence[str]) -> None:
 
 def show_cache(words: Sequence[str]) -> None:
     """Lists the kept features of references."""
-    from gan_cli.metrics.cache import Cache
+    from gan_cli.metrics.store import Store
 
     console.set_up()
     folder = Path(compose.compose("eval", ["checkpoint=none", *words]).config["cache"]).expanduser() / "references"
-    entries = Cache(folder).entries()
-    log.info("%d references in %s", len(entries), folder)
-    for row in entries:
-        size = f"{row['bytes'] / 2**20:.1f} MiB"
-        log.info(
-            "  %s  %9s  n=%-6s %s  data %s", row["key"][:12], size, row["n"], row["preprocessing"], row["data"][:12]
+    entries = Store(folder).entries()
+    log.info("%d references in %s, %.1f MiB", len(entries), folder, sum(e.size for e in entries) / 2**20)
+    for entry in entries:
+        facts = entry.facts
+        said = (
+            "damaged, or of another version: not used"
+            if facts is None
+            else (f"n={facts.get('n')!s:<6} {facts.get('preprocessing')}  data {str(facts.get('data'))[:12]}")
         )
+        log.info("  %s  %9s  %s", entry.key[:12], f"{entry.size / 2**20:.1f} MiB", said)
 
 
 def _job(config: DictConfig) -> None:
@@ -167,7 +170,7 @@ def _plan(request: Request, source: Source, reference: Source, device: Any) -> P
             ],
         ).config
         detectors, metrics = detectors or chosen["detector"], metrics or chosen["metrics"]
-    cache = Path(request.cache).expanduser() / "references"
+    cache = Path(request.cache) / "references"
     built = _built("detector", detectors)
     return Plan(
         {name: detector.to(device) for name, detector in built.items()},

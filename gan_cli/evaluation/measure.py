@@ -13,9 +13,10 @@ import torch
 
 from gan_cli.evaluation.sources import Source
 from gan_cli.metrics import Context, Metric, NotMeasurable
-from gan_cli.metrics.cache import Bookmark, Cache
+from gan_cli.metrics.cache import Cache, as_kept
 from gan_cli.metrics.detectors import Detector
 from gan_cli.metrics.features import Collector, Features
+from gan_cli.metrics.store import Bookmark
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +110,7 @@ def reference_features(source: Source, detector: Detector, needs: frozenset[str]
         return Features(source.statistics.n, source.statistics)
     kept = needs - {"groups"}  # nobody jackknifes the reference
     if "images" in kept:
-        return collect(source, detector, kept, plan)
+        return as_kept(collect(source, detector, kept, plan))
     facts = {
         "data": source.fingerprint,
         "n": source.n,
@@ -120,6 +121,7 @@ def reference_features(source: Source, detector: Detector, needs: frozenset[str]
         "dtype": "float32 features, float64 moments",
         "collected": sorted(kept),
         "rows": plan.rows,
+        "passes": f"{plan.batch_size} images on {detector.device.type}",  # a network's last digits follow from them
     }
     return Cache(plan.cache).get(facts, lambda bookmark: collect(source, detector, kept, plan, bookmark))
 
