@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ class Evaluation(dict[str, Value]):
 
     Attributes:
         source, step, seed: What was measured.
+        time: When, in ISO 8601, UTC.
         refused: Metrics that mean nothing here, and why.
         pictures: Pictures that metrics drew, uint8 by name.
     """
@@ -56,6 +58,7 @@ class Evaluation(dict[str, Value]):
         self.source = source
         self.step = step
         self.seed = seed
+        self.time = datetime.now(UTC).isoformat()
         self.refused: dict[str, str] = {}
         self.pictures: dict[str, torch.Tensor] = {}
 
@@ -190,6 +193,7 @@ def as_record(evaluation: Evaluation) -> dict[str, Any]:
     return {
         "source": evaluation.source,
         "step": evaluation.step,
+        "time": evaluation.time,
         "seed": evaluation.seed,
         "metrics": {name: {k: _plain(v) for k, v in vars(value).items()} for name, value in evaluation.items()},
         "refused": evaluation.refused,
