@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 import torch
@@ -90,28 +90,38 @@ def draw(samples: Tensor, label: Tensor | None = None, real: Tensor | None = Non
     return grid(*rows_of_classes(to_uint8(samples), one if label is None else label.cpu()))
 
 
-def _kind(path: Path) -> str:
-    """The format that the path's ending names. Raises ValueError for an ending that names none."""
+def _kind(ending: str) -> str:
+    """The format of files with that ending. Raises ValueError for an ending that names none."""
     Image.init()
-    if path.suffix.lower() not in Image.EXTENSION:
-        raise ValueError(f"unknown file extension: {path.suffix}")
-    return Image.EXTENSION[path.suffix.lower()]
+    if ending.lower() not in Image.EXTENSION:
+        raise ValueError(f"unknown file extension: {ending}")
+    return Image.EXTENSION[ending.lower()]
 
 
-def _write(picture: Image.Image, path: Path, **settings: Any) -> Path:
-    """Whole or not at all; waits for no disk, for a sample may be thousands of files. Raises NotWritten."""
-    kind = _kind(path)
-    with naming(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path, durable=False) as file:
-        picture.save(file, kind, **settings)
-    return path
+def _image(pixels: Tensor) -> Image.Image:
+    array = pixels.permute(1, 2, 0).contiguous().numpy()
+    return Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array)
+
+
+def write(pixels: Tensor, file: BinaryIO, ending: str) -> None:
+    """uint8 `[3 or 1, H, W]` into an open file, in the format that the ending names; exact for PNG."""
+    _image(pixels).save(file, _kind(ending))
+
+
+def write_film(frames: Sequence[Tensor], file: BinaryIO, ending: str, milliseconds: int = 80) -> None:
+    """uint8 pictures `[3, H, W]` of one size as an animated WebP (without loss) or GIF that repeats for ever."""
+    first, *rest = map(_image, frames)
+    first.save(file, _kind(ending), save_all=True, append_images=rest, duration=milliseconds, loop=0, lossless=True)
 
 
 def save(pixels: Tensor, path: Path) -> Path:
-    """Writes uint8 `[3 or 1, H, W]` as the format of the path's ending; exact for PNG. Raises NotWritten."""
-    array = pixels.permute(1, 2, 0).contiguous().numpy()
-    return _write(Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array), path)
+    """Writes uint8 `[3 or 1, H, W]` as the format of the path's ending, whole or not at all. It waits for no disk, for
+    a sample may be thousands of files. Raises NotWritten."""
+    with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path, durable=False) as file:
+        write(pixels, file, path.suffix)
+    return path
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
@@ -121,9 +131,3 @@ def save_figure(figure: Figure, path: Path) -> Path:
     with replacing(path, durable=False) as file:
         figure.savefig(file, format="png")
     return path
-
-
-def save_film(frames: Sequence[Tensor], path: Path, milliseconds: int = 80) -> Path:
-    """Writes uint8 pictures `[3, H, W]` of one size as an animated WebP (without loss) or GIF that repeats for ever."""
-    first, *rest = (Image.fromarray(frame.permute(1, 2, 0).contiguous().numpy()) for frame in frames)
-    return _write(first, path, save_all=True, append_images=rest, duration=milliseconds, loop=0, lossless=True)

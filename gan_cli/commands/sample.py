@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from omegaconf import DictConfig
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from gan_cli import console
+from gan_cli import console, outputs
 from gan_cli.config import compose
 from gan_cli.config.errors import ConfigError, two_lines
 from gan_cli.config.schema import validated
+from gan_cli.files import cause
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -78,6 +79,8 @@ def sample(source: str | Path, *overrides: str) -> Tensor:
     """
     config = compose.compose("sample", [f"checkpoint={compose.quote(str(source))}", *overrides]).config
     request = validated(Request, config)
+    if request.out is not None:
+        _spare_inputs(request, Path(request.out))
     _, _, drawing = _drawing(request)
     with _friendly(request.out):
         if request.out is None:
@@ -97,6 +100,9 @@ def main(words: Sequence[str]) -> None:
 def _job(config: DictConfig) -> None:
     console.set_up()
     request = validated(Request, compose.plain(config))
+    console.set_up(aside=request.out is not None and outputs.is_standard(Path(request.out)))
+    if request.out is not None:
+        _spare_inputs(request, Path(request.out))
     restored, mode, drawing = _drawing(request)
     draws = "-".join([f"seed{request.seed}", f"n{mode.n}", *_unusual(request)]) + ".png"
     if request.out is not None:
@@ -105,10 +111,26 @@ def _job(config: DictConfig) -> None:
         out = restored.run.samples / f"{mode.name}-step{restored.step:09d}-{draws}"
     else:
         out = Path(f"{restored.path.stem}-{mode.name}-{draws}")
+    _spare_inputs(request, out)
     with _friendly(str(out)):
         written = drawing.write(out)
     log.info("%s of step %d: %s", mode.title, restored.step, ", ".join(map(str, written)))
     log.info("  gan eval %s", shlex.quote(request.checkpoint))
+
+
+def _spare_inputs(request: Request, out: Path) -> None:
+    """Raises ConfigError where `out`, or a file beside it, is what the samples are drawn from."""
+    from gan_cli.inputs import WouldOverwrite, parts, refuse_overwriting
+
+    if outputs.is_stream(out):
+        return
+    words = (request.checkpoint, *(value for value in request.mode.values() if isinstance(value, str)))
+    try:
+        refuse_overwriting(
+            "out", [out, out.with_suffix(".npz"), *(parts(out, out.suffix) if out.suffix else [])], words
+        )
+    except WouldOverwrite as error:
+        raise ConfigError(str(error)) from error
 
 
 def _unusual(request: Request) -> list[str]:
@@ -186,4 +208,5 @@ def _friendly(out: str | None = None) -> Iterator[None]:
     except ValueError as error:
         raise ConfigError(str(error)) from error
     except OSError as error:
-        raise ConfigError(two_lines(f"out={out} cannot be written", str(error))) from error
+        reason = cause(error.__cause__) if isinstance(error.__cause__, OSError) else cause(error)
+        raise ConfigError(two_lines(f"out={out} cannot be written", reason)) from error
