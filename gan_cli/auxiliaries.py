@@ -113,6 +113,8 @@ class L1(Term):
     Meant for priors that are pairs with the real samples; else it draws each sample to the middle of its class.
     """
 
+    needs = frozenset({"real"})
+
     def __init__(self, weight: Weight = 100.0, interval: PositiveInt = 1) -> None:
         super().__init__(weight, interval)
 

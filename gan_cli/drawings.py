@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gan_cli import pictures
+from gan_cli import outputs, pictures
+from gan_cli.files import remove_leftovers
 
 LARGEST_GRID = 4096
 Writer = Callable[[Path], list[Path]]
@@ -25,10 +26,20 @@ def _stored(samples: Tensor, points: bool) -> np.ndarray:
 
 
 def _save_arrays(out: Path, arrays: Mapping[str, np.ndarray]) -> list[Path]:
-    scratch = out.with_name(f".{out.name}.tmp.npz")
-    np.savez(scratch, **arrays)  # type: ignore[arg-type]
-    scratch.replace(out)
+    with outputs.writing(out) as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
     return [out]
+
+
+def _ending(out: Path) -> str:
+    """What `out` says that it wants; a pipe or a device without an ending takes a picture."""
+    return out.suffix or (".png" if outputs.is_stream(out) else "")
+
+
+def _save_picture(pixels: Tensor, out: Path) -> Path:
+    with outputs.writing(out) as file:
+        pictures.write(pixels, file, _ending(out))
+    return out
 
 
 class Drawing(ABC):
@@ -44,15 +55,14 @@ class Drawing(ABC):
 
     def check(self, out: Path) -> None:
         """Raises ValueError, in two lines, when this cannot be written to `out`."""
-        if out.suffix not in self.writers():
+        if _ending(out) not in self.writers():
             endings = [f"x{ending}" if ending else "a folder's name" for ending in self.writers()]
             raise ValueError(f"out={out}: cannot write {out.suffix or 'a folder'}\n  use {' or '.join(endings)}")
 
     def write(self, out: Path) -> list[Path]:
         """Writes what its ending says and returns the files. Raises ValueError as `check` does, and OSError."""
         self.check(out)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        return self.writers()[out.suffix](out)
+        return self.writers()[_ending(out)](out)
 
 
 class Stream(Drawing):
@@ -73,11 +83,11 @@ class Stream(Drawing):
 
     def check(self, out: Path) -> None:
         super().check(out)
-        if out.suffix == ".png" and self.n > LARGEST_GRID and not self.points:
+        if _ending(out) == ".png" and self.n > LARGEST_GRID and not self.points:
             raise ValueError(f"a grid of {self.n} images is too large\n  use out=FOLDER or out=x.npz")
-        if out.suffix == "" and self.points:
+        if _ending(out) == "" and self.points:
             raise ValueError(f"out={out}: points are no image files\n  use out=x.png (a scatter plot) or out=x.npz")
-        if out.suffix == "" and out.is_dir():
+        if _ending(out) == "" and out.is_dir():
             self._check_unmixed(out)
 
     def _check_unmixed(self, out: Path) -> None:
@@ -97,7 +107,7 @@ class Stream(Drawing):
 
     def _grid(self, out: Path) -> list[Path]:
         samples = self.samples()
-        return [pictures.save(pictures.draw(samples, torch.cat([label for _, label in self.pieces])), out)]
+        return [_save_picture(pictures.draw(samples, torch.cat([label for _, label in self.pieces])), out)]
 
     def _arrays(self, out: Path) -> list[Path]:
         """`arr_0`: uint8 [n, H, W, C], or float32 points [n, 2]; `labels`: int64 [n]."""
@@ -108,8 +118,9 @@ class Stream(Drawing):
         return _save_arrays(out, {"arr_0": np.concatenate(values), "labels": np.concatenate(labels)})
 
     def _folder(self, out: Path) -> list[Path]:
-        """One PNG an image, named by its index."""
+        """One PNG an image, named by its index; each is whole or absent, whenever this is killed."""
         out.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(out)
         names = iter(self._names())
         with ThreadPoolExecutor() as pool:
             for samples, _ in self.pieces:
@@ -162,8 +173,11 @@ class Sheets(Drawing):
         return {".png": self._pictures, ".npz": self._arrays}
 
     def _named(self, out: Path) -> Iterator[tuple[Sheet, Path]]:
+        if outputs.is_stream(out) and len(self.sheets()) > 1:
+            raise ValueError(f"out={out}: these are {len(self.sheets())} files\n  give a name, such as out=x.png")
         for sheet in self.sheets():
-            yield sheet, out.with_stem(f"{out.stem}-{sheet.name}") if sheet.name else out
+            named = sheet.name and not outputs.is_stream(out)
+            yield sheet, out.with_stem(f"{out.stem}-{sheet.name}") if named else out
 
     def _kept(self) -> dict[str, np.ndarray]:
         """What the sheets keep; where there are several sheets each array has a row a sheet."""
@@ -174,8 +188,10 @@ class Sheets(Drawing):
 
     def _pictures(self, out: Path) -> list[Path]:
         """A picture a sheet; what they keep lies beside it."""
-        written = [pictures.save(sheet.picture(), path) for sheet, path in self._named(out)]
-        return [*written, *(_save_arrays(out.with_suffix(".npz"), self._kept()) if self._kept() else [])]
+        written = [_save_picture(sheet.picture(), path) for sheet, path in self._named(out)]
+        if not self._kept() or outputs.is_stream(out):
+            return written
+        return [*written, *_save_arrays(out.with_suffix(".npz"), self._kept())]
 
     def _arrays(self, out: Path) -> list[Path]:
         """`arr_0`: uint8 [rows, columns, H, W, C] or float32 [rows, columns, 2], and what the sheets keep."""
@@ -189,4 +205,9 @@ class Film(Sheets):
         return {**super().writers(), ".webp": self._film, ".gif": self._film}
 
     def _film(self, out: Path) -> list[Path]:
-        return [pictures.save_film(sheet.frames(), path) for sheet, path in self._named(out)]
+        written = []
+        for sheet, path in self._named(out):
+            with outputs.writing(path) as file:
+                pictures.write_film(sheet.frames(), file, path.suffix)
+            written.append(path)
+        return written

@@ -5,11 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+
+from gan_cli.files import naming, replacing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MIN_TILE = 48  # pixels; smaller images are enlarged by whole factors, so that a person sees them
 
@@ -84,17 +90,44 @@ def draw(samples: Tensor, label: Tensor | None = None, real: Tensor | None = Non
     return grid(*rows_of_classes(to_uint8(samples), one if label is None else label.cpu()))
 
 
-def save(pixels: Tensor, path: Path) -> Path:
-    """Writes uint8 `[3 or 1, H, W]` as the format of the path's ending; exact for PNG."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _kind(ending: str) -> str:
+    """The format of files with that ending. Raises ValueError for an ending that names none."""
+    Image.init()
+    if ending.lower() not in Image.EXTENSION:
+        raise ValueError(f"unknown file extension: {ending}")
+    return Image.EXTENSION[ending.lower()]
+
+
+def _image(pixels: Tensor) -> Image.Image:
     array = pixels.permute(1, 2, 0).contiguous().numpy()
-    Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array).save(path)
+    return Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array)
+
+
+def write(pixels: Tensor, file: BinaryIO, ending: str) -> None:
+    """uint8 `[3 or 1, H, W]` into an open file, in the format that the ending names; exact for PNG."""
+    _image(pixels).save(file, _kind(ending))
+
+
+def write_film(frames: Sequence[Tensor], file: BinaryIO, ending: str, milliseconds: int = 80) -> None:
+    """uint8 pictures `[3, H, W]` of one size as an animated WebP (without loss) or GIF that repeats for ever."""
+    first, *rest = map(_image, frames)
+    first.save(file, _kind(ending), save_all=True, append_images=rest, duration=milliseconds, loop=0, lossless=True)
+
+
+def save(pixels: Tensor, path: Path) -> Path:
+    """Writes uint8 `[3 or 1, H, W]` as the format of the path's ending, whole or not at all. It waits for no disk, for
+    a sample may be thousands of files. Raises NotWritten."""
+    with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path, durable=False) as file:
+        write(pixels, file, path.suffix)
     return path
 
 
-def save_film(frames: Sequence[Tensor], path: Path, milliseconds: int = 80) -> Path:
-    """Writes uint8 pictures `[3, H, W]` of one size as an animated WebP (without loss) or GIF that repeats for ever."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    first, *rest = (Image.fromarray(frame.permute(1, 2, 0).contiguous().numpy()) for frame in frames)
-    first.save(path, save_all=True, append_images=rest, duration=milliseconds, loop=0, lossless=True)
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Writes a matplotlib figure as PNG. Raises NotWritten."""
+    with naming(path):
+        path.parent.mkdir(exist_ok=True)
+    with replacing(path, durable=False) as file:
+        figure.savefig(file, format="png")
     return path

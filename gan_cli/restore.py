@@ -22,6 +22,7 @@ from gan_cli.config.trust import Trust
 from gan_cli.latent.styles import truncate
 from gan_cli.runs import NotARun, Run, checkpoints_of
 from gan_cli.training.checkpoint import CheckpointError, load_newest
+from gan_cli.training.contents import Unsound, check_types
 from gan_cli.types import Game
 
 log = logging.getLogger(__name__)
@@ -128,10 +129,14 @@ def restore(source: str, manner: Manner, device: torch.device, vouched: Sequence
         _check_size(checked, state["game"], path)
     game: Any = build.game(checked)
     try:
+        check_types(state["game"], game, "game")
+        check_types(state["ema"], game.players()["generator"], "ema")
         game.load_state_dict(state["game"])
         generator = copy.deepcopy(game.players()["generator"])
         if manner.ema:
             generator.load_state_dict(state["ema"])
+    except Unsound as error:
+        raise ConfigError(two_lines(f"{path} cannot be used: {error}", "name another checkpoint")) from error
     except RuntimeError as error:
         raise ConfigError(f"{path}: its weights do not fit its own config") from error
     game.to(device)

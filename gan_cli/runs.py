@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import platform
 import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from gan_cli.files import write_json, write_text
+from gan_cli.files import Held, holding, naming, read_json, remove_leftovers, write_json, write_text
 from gan_cli.training.checkpoint import newest_first
+from gan_cli.types import Clock
 
 STAMP = re.compile(r"^\d{8}-\d{6}-[0-9a-f]{4}-")  # what a run folder's name begins with
+ENDED = ("finished", "diverged")  # the statuses of a run that came to its end
 PACKAGES = ("gan-cli", "torch", "torchvision", "hydra-core", "omegaconf", "numpy", "pytorch-fid")
 
 
 class NotARun(ValueError):
     """The path is neither a run folder nor a checkpoint."""
+
+
+class Log(logging.FileHandler):
+    """A log that cannot be written is no reason to fail, nor to say more than once what others find out too."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        pass
 
 
 class Run:
@@ -61,45 +69,90 @@ class Run:
             if path.is_symlink() and not path.resolve().is_relative_to(home):
                 raise NotARun(f"{path} is a link that leads out of the run's folder\n  put the file itself there")
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return self.config, self.manifest, self.metrics, self.log, self.result
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        return self.samples, self.checkpoints, self.plots, self.tensorboard, self.evals
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keeps other processes from training this run; removes what one left that was killed as it wrote.
+
+        A folder that it had to make, and in which nothing was written, is gone afterwards.
+
+        Raises:
+            NotARun: Another process is training it, or a folder is where a file belongs.
+            NotWritten: Nothing can be written here.
+        """
+        lock = self.folder / ".lock"
+        made = not self.folder.exists()
+        try:
+            with naming(lock):
+                self.folder.mkdir(parents=True, exist_ok=True)
+                with holding(lock, f"process {os.getpid()} on {platform.node()}"):
+                    self._tidy()
+                    yield
+        except Held as error:
+            who = str(error) or "another process"
+            raise NotARun(f"{self.folder} is being trained by {who}\n  wait for its end, or stop it") from None
+        finally:
+            if made:
+                with suppress(OSError):
+                    self.folder.rmdir()
+
+    def _tidy(self) -> None:
+        misplaced = [path for path in self.files if path.is_dir()]
+        misplaced += [path for path in self.folders if path.exists() and not path.is_dir()]
+        if misplaced:
+            kinds = ("a folder", "a file") if misplaced[0].is_dir() else ("a file", "a folder")
+            raise NotARun(f"{misplaced[0]} is {kinds[0]}, and {kinds[1]} belongs there\n  move it away")
+        for folder in (self.folder, *self.folders):
+            remove_leftovers(folder)
+
     def read_result(self) -> dict[str, Any]:
         """result.json, empty when the run has not ended in an orderly way."""
-        try:
-            result = json.loads(self.result.read_text())
-        except (OSError, json.JSONDecodeError):
-            return {}
-        return result if isinstance(result, dict) else {}
+        return read_json(self.result)
 
     def read_manifest(self) -> dict[str, Any]:
-        try:
-            manifest = json.loads(self.manifest.read_text())
-        except (OSError, json.JSONDecodeError):
-            return {}
-        return manifest if isinstance(manifest, dict) else {}
+        return read_json(self.manifest)
+
+    def finished(self) -> Clock | None:
+        """How far the run was when it came to its end; None where it has not, or does not say."""
+        result = self.read_result()
+        step, images, seconds = (result.get(key) for key in ("step", "images", "seconds"))
+        if result.get("status") not in ENDED or not isinstance(step, int) or not isinstance(images, int):
+            return None
+        return Clock(step, images, seconds) if isinstance(seconds, int | float) else None
 
     def begin(self, config: str, command: str, facts: Mapping[str, Any]) -> None:
-        """Writes config and manifest, or adds a session to the manifest of a resumed run."""
+        """Writes config and manifest, or adds a session to the manifest of a resumed run; it has no result yet."""
         session = {"command": command, "start": now(), "end": None, **environment()}
         manifest = self.read_manifest()
         if manifest:
-            manifest.setdefault("resumed", []).append(session)
+            manifest["resumed"] = [*_sessions(manifest), session]
         else:
             manifest = {**session, **facts}
         write_text(self.config, config)
         write_json(self.manifest, manifest)
+        with naming(self.result):
+            self.result.unlink(missing_ok=True)
 
     def end(self, result: Mapping[str, Any]) -> None:
         """Writes the result and closes the session in the manifest."""
+        write_json(self.result, result)
         manifest = self.read_manifest()
-        session = manifest["resumed"][-1] if manifest.get("resumed") else manifest
+        session = [manifest, *_sessions(manifest)][-1]
         session["end"] = now()
         write_json(self.manifest, manifest)
-        write_json(self.result, result)
 
     @contextmanager
     def logging(self) -> Iterator[None]:
         """Everything that the program says, with times, into train.log."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        handler = logging.FileHandler(self.log)
+        with naming(self.log):
+            handler = Log(self.log)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         logger = logging.getLogger("gan_cli")
         logger.addHandler(handler)
@@ -107,7 +160,8 @@ class Run:
             yield
         finally:
             logger.removeHandler(handler)
-            handler.close()
+            with suppress(OSError):  # of a full disk
+                handler.close()
 
 
 def checkpoints_of(source: Path | str) -> tuple[list[Path], Run | None]:
@@ -134,6 +188,12 @@ def checkpoints_of(source: Path | str) -> tuple[list[Path], Run | None]:
             f"{source} has no checkpoint yet\n  gan train repeat={source} starts it anew, in a folder of its own"
         )
     return found, run
+
+
+def _sessions(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Those that resumed the run."""
+    resumed = manifest.get("resumed")
+    return [session for session in resumed if isinstance(session, dict)] if isinstance(resumed, list) else []
 
 
 def now() -> str:

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import logging
+import shlex
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gan_cli.config import build, compose, own
-from gan_cli.config.errors import ConfigError, two_lines
+from gan_cli.config.build import Checked
+from gan_cli.config.errors import ConfigError, RunFailed, two_lines
 from gan_cli.config.trust import Trust
-from gan_cli.files import read_json_lines
+from gan_cli.files import NotWritten, cause, read_json_lines
+from gan_cli.games.rehearsal import TooFew
 from gan_cli.runs import NotARun, Run, checkpoints_of
 from gan_cli.training.checkpoint import CheckpointError, load_newest, newest_first
+from gan_cli.training.contents import Unsound
 from gan_cli.training.meter import NonFinite
-from gan_cli.training.runtime import StopRequest, stop_on_signals
+from gan_cli.training.runtime import StopRequest, out_of_memory, stop_on_signals
 from gan_cli.training.trainer import Trainer
-from gan_cli.types import Growing
+from gan_cli.types import Clock, Growing
 
 log = logging.getLogger(__name__)
+
+
+Said = tuple[int, str]  # a level of the log, and a line
 
 
 @dataclass(frozen=True)
@@ -33,20 +43,66 @@ class Job:
     resume: bool
 
 
+def consider(trainer: Trainer, checked: Checked) -> list[Said]:
+    """Gives the trainer its callbacks and tries out what can be known before the first step; what is to be said of it.
+
+    Raises:
+        ConfigError: The run could not go on for long.
+    """
+    trainer.callbacks = build.callbacks(checked)
+    settings = checked.config["trainer"]
+    try:
+        trainer.game.rehearse(
+            trainer.data.shape, trainer.data.batch_size // (settings["devices"] * settings["micro_batches"])
+        )
+        warnings = [warning for callback in trainer.callbacks for warning in callback.foresee(trainer)]
+    except TooFew as error:
+        raise ConfigError(
+            two_lines(
+                f"{error}, of dataset.batch_size={trainer.data.batch_size} in trainer.devices={settings['devices']} x "
+                f"trainer.micro_batches={settings['micro_batches']} parts",
+                "raise dataset.batch_size, lower trainer.micro_batches, or use another norm than batch",
+            )
+        ) from error
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    return [*_foresee(trainer), *((logging.WARNING, warning) for warning in warnings)]
+
+
 def play(job: Job, rank: int) -> dict[str, Any]:
     """Trains as one of the run's processes. Rank 0 writes; what it wrote as result is returned."""
-    checked = build.check(job.config, job.trust)
-    trainer = build.trainer(checked, rank)
-    trainer.folder = job.folder
-    trainer.config = compose.to_yaml(job.config)
-    trainer.place()
     run = Run(job.folder)
-    said = [*_restore(trainer, run, job), *_foresee(trainer)]
-    if rank != 0:
-        return {"status": trainer.fit(StopRequest())}
-    trainer.callbacks = build.callbacks(checked)
+    try:
+        checked = build.check(job.config, job.trust)
+        trainer = build.trainer(checked, rank)
+        trainer.folder = job.folder
+        trainer.config = compose.to_yaml(job.config)
+        trainer.place()
+        if rank != 0:
+            _restore(trainer, run, job)
+            return {"status": trainer.fit(StopRequest())}
+        said = consider(trainer, checked)
+        with run.alone():
+            if not job.resume and run.config.exists():  # another start was faster
+                raise NotARun(f"{job.folder} holds a run already\n  gan train resume={job.folder} continues it")
+            return _play_alone(trainer, run, job, said)
+    except NotARun as error:
+        raise ConfigError(str(error)) from error
+    except OSError as error:
+        raise RunFailed(f"{_where(error)}; nothing was trained") from error
+    except Exception as error:
+        if out_of_memory(error):
+            raise ConfigError(two_lines("this run needs more memory than there is", _smaller(job.config))) from error
+        raise
+
+
+def _play_alone(trainer: Trainer, run: Run, job: Job, said: list[Said]) -> dict[str, Any]:
+    """The session of the one process that writes."""
+    restored = _restore(trainer, run, job)
     described = _describe(trainer)
-    said += _other_data(run, described)
+    said = [*restored, *said, *_other_data(run, described)]
+    if job.resume and not run.read_manifest():
+        said.append((logging.WARNING, f"{run.manifest} cannot be read: a new one is begun"))
     facts = {**job.facts, "seed": trainer.seed, "data": described, "parameters": _sizes(trainer)}
     run.begin(trainer.config, job.command, facts)
     own.remember(trainer.config)
@@ -54,45 +110,112 @@ def play(job: Job, rank: int) -> dict[str, Any]:
         for level, line in said:
             log.log(level, "%s", line)
         log.info("training in %s on %s", job.folder, trainer.runtime.device)
-        return _guarded(trainer, run)
+        return _guarded(trainer, run, job)
 
 
-def _guarded(trainer: Trainer, run: Run) -> dict[str, Any]:
+def _guarded(trainer: Trainer, run: Run, job: Job) -> dict[str, Any]:
     """Trains, and writes how it ended whatever happens."""
     begun = trainer.clock
-    result: dict[str, Any] = {}
-    try:
-        with stop_on_signals() as stop:
+    result: dict[str, Any] = {"status": "stopped"}  # an interruption in the middle of a step says no more
+    with stop_on_signals() as stop, quiet_threads():
+        try:
             result = {"status": trainer.fit(stop)}
-    except NonFinite as error:
-        advice = "lower optimizer.lr, add a penalty (penalty=[r1]), or use trainer.precision=float32"
-        result = {"status": "failed", "error": f"{error}; {_saved(run)}\n  {advice}"}
-    except Exception as error:
-        log.debug("the run failed", exc_info=True)
-        result = {"status": "failed", "error": f"{type(error).__name__}: {error}; {_saved(run)}"}
-        raise
-    finally:
-        for callback in trainer.callbacks:
-            callback.close()
-        clock = trainer.clock
-        spent = max(clock.seconds - begun.seconds, 1e-9)
-        run.end(
-            result := {  # an interruption in the middle of a step leaves no status
-                "status": "stopped",
-                **result,
-                "step": clock.step,
-                "images": clock.images,
-                "seconds": clock.seconds,
-                "images_per_second": (clock.images - begun.images) / spent,
-                "best": trainer.best,
-                "last": _last(run),
-                **{key: value for callback in trainer.callbacks for key, value in callback.findings().items()},
-            }
-        )
+        except Exception as error:
+            log.debug("the run failed", exc_info=True)
+            foreseen = _told(error, run, job)
+            result = {"status": "failed", "error": foreseen or f"{type(error).__name__}: {error}; {_saved(run)}"}
+            if not foreseen:
+                raise
+        finally:
+            try:
+                _close(trainer)
+            finally:
+                _conclude(trainer, run, result, begun)
     return result
 
 
-def _foresee(trainer: Trainer) -> list[tuple[int, str]]:
+def _close(trainer: Trainer) -> None:
+    """Lets every callback that was started give back what it holds; their errors change no end."""
+    for callback in trainer.started:
+        try:
+            callback.close()
+        except Exception as error:
+            log.debug("%s did not close", type(callback).__name__, exc_info=True)
+            log.warning("%s did not close: %s", type(callback).__name__, error)
+
+
+def _findings(trainer: Trainer) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for callback in trainer.callbacks:
+        try:
+            found |= callback.findings()
+        except Exception as error:
+            log.warning("%s found nothing: %s", type(callback).__name__, error)
+    return found
+
+
+def _conclude(trainer: Trainer, run: Run, result: dict[str, Any], begun: Clock) -> None:
+    """Completes the result and writes it; one that cannot be written is told, unless there is worse to tell."""
+    clock = trainer.clock
+    spent = max(clock.seconds - begun.seconds, 1e-9)
+    if trainer.diverged and result["status"] == "finished":
+        result["status"] = "diverged"
+    result |= {
+        "step": clock.step,
+        "images": clock.images,
+        "seconds": clock.seconds,
+        "images_per_second": (clock.images - begun.images) / spent,
+        "best": trainer.best,
+        "last": _last(run),
+        **_findings(trainer),
+    }
+    try:
+        run.end(result)
+    except OSError as error:
+        log.debug("the result was not written", exc_info=True)
+        if "error" not in result:
+            result |= {"status": "failed", "error": f"{_where(error)}; {_saved(run)}"}
+
+
+@contextmanager
+def quiet_threads() -> Iterator[None]:
+    """What ends a thread goes to the log; whoever waits for the thread finds out and says it in words."""
+    before = threading.excepthook
+    threading.excepthook = lambda args: log.debug("a thread failed: %s", args.exc_value)
+    try:
+        yield
+    finally:
+        threading.excepthook = before
+
+
+def _told(error: Exception, run: Run, job: Job) -> str | None:
+    """What is to be said of an error that is known, and what may help; None for any other."""
+    if isinstance(error, NonFinite):
+        advice = "lower optimizer.lr, add a penalty (penalty=[r1]), or use trainer.precision=float32"
+        return two_lines(f"{error}; {_saved(run)}", advice)
+    if out_of_memory(error):
+        return two_lines(f"there was not enough memory; {_saved(run)}", _smaller(job.config))
+    if isinstance(error, OSError):
+        resume = shlex.quote(str(run.folder))
+        return two_lines(f"{_where(error)}; {_saved(run)}", f"once that is mended, gan train resume={resume}")
+    return None
+
+
+def _where(error: OSError) -> str:
+    """The path and the cause, as far as the system named them."""
+    if isinstance(error, NotWritten) or error.filename is None:
+        return str(error)
+    return f"{error.filename}: {cause(error)}"
+
+
+def _smaller(config: Mapping[str, Any]) -> str:
+    """What to lower where memory does not suffice."""
+    batch, parts = config["dataset"]["batch_size"], config["trainer"]["micro_batches"]
+    width = ", lower model.width" if "width" in config["model"] else ""
+    return f"lower dataset.batch_size={batch}, raise trainer.micro_batches={parts}{width}, or take a smaller model"
+
+
+def _foresee(trainer: Trainer) -> list[Said]:
     """A warning where the run will end before a growing generator has grown up."""
     generator = trainer.players["generator"]
     if not isinstance(generator, Growing) or not trainer.limits.foreseeable:
@@ -111,7 +234,10 @@ def _foresee(trainer: Trainer) -> list[tuple[int, str]]:
 
 def _last(run: Run) -> dict[str, float]:
     """All numbers of the last step that has any; several callbacks may have told of it."""
-    rows = read_json_lines(run.metrics)
+    try:
+        rows = read_json_lines(run.metrics)
+    except OSError:
+        return {}
     return {name: value for row in rows if row["step"] == rows[-1]["step"] for name, value in row.items()}
 
 
@@ -125,7 +251,7 @@ def _describe(trainer: Trainer) -> dict[str, Any]:
     return {"samples": len(data), "shape": list(data.shape), "sha256": data.fingerprint()}
 
 
-def _other_data(run: Run, described: dict[str, Any]) -> list[tuple[int, str]]:
+def _other_data(run: Run, described: dict[str, Any]) -> list[Said]:
     """A warning where a resumed run no longer finds the data that it began with."""
     began = run.read_manifest().get("data", described)
     if began == described:
@@ -137,7 +263,7 @@ def _sizes(trainer: Trainer) -> dict[str, int]:
     return {name: sum(p.numel() for p in player.parameters()) for name, player in trainer.players.items()}
 
 
-def _restore(trainer: Trainer, run: Run, job: Job) -> list[tuple[int, str]]:
+def _restore(trainer: Trainer, run: Run, job: Job) -> list[Said]:
     """Loads the state to go on from; returns what to say about it once the log is open, with its level."""
     source = run.folder if job.resume else job.config.get("init_from")
     if source is None:
@@ -151,9 +277,14 @@ def _restore(trainer: Trainer, run: Run, job: Job) -> list[tuple[int, str]]:
             trainer.load_weights(state)
     except (NotARun, CheckpointError) as error:
         raise ConfigError(str(error)) from error
+    except Unsound as error:
+        raise ConfigError(two_lines(f"{path} cannot be used: {error}", "name another checkpoint")) from error
     except RuntimeError as error:
         first = str(error).splitlines()[-1].strip()
         raise ConfigError(two_lines(f"the weights of {source} do not fit this model", first)) from error
-    begun = f"resuming at step {trainer.clock.step}" if job.resume else f"starting from the weights of {path}"
     warnings = [(logging.WARNING, f"{problem}; using {path.name}, the one before it") for problem in problems]
+    if job.resume and "draws" not in state:
+        older = "this checkpoint is of an earlier version of gan: from here on images come in another order"
+        warnings.append((logging.WARNING, older))
+    begun = f"resuming at step {trainer.clock.step}" if job.resume else f"starting from the weights of {path}"
     return [*warnings, (logging.INFO, begun)]

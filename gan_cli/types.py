@@ -18,8 +18,9 @@ from torch import Tensor, nn
 Positive = Annotated[float, Gt(0)]
 NonNegative = Annotated[float, Ge(0)]
 Fraction = Annotated[float, Interval(ge=0, le=1)]
-PositiveInt = Annotated[int, Gt(0)]
-NonNegativeInt = Annotated[int, Ge(0)]
+LARGEST = 2**53  # beyond it, a count is no longer exact where it is a float64
+PositiveInt = Annotated[int, Interval(gt=0, le=LARGEST)]
+NonNegativeInt = Annotated[int, Interval(ge=0, le=LARGEST)]
 
 
 class Incompatible(ValueError):
@@ -39,6 +40,15 @@ class DiscriminatorOutput(NamedTuple):
     class_logits: Tensor | None = None  # [N, classes]
     features: tuple[Tensor, ...] = ()
 
+    @classmethod
+    def of(cls, answer: DiscriminatorOutput | Tensor) -> DiscriminatorOutput:
+        """What a discriminator said; one that returns a plain tensor means its logits. Raises TypeError."""
+        if isinstance(answer, cls):
+            return answer
+        if isinstance(answer, Tensor):
+            return cls(answer)
+        raise TypeError(f"it gave {type(answer).__name__}")
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -54,13 +64,13 @@ class Batch:
     def real(self) -> Tensor:
         """The real samples. Raises ValueError for a sampling batch, which has none."""
         if self.images is None:
-            raise ValueError("this batch carries no real samples")
+            raise ValueError('this batch carries no real samples: a part that reads them declares needs={"real"}')
         return self.images
 
     def split(self, parts: int) -> list[Batch]:
         """`parts` batches of nearly equal size, in order."""
         labels = self.label.tensor_split(parts)
-        images = self.real.tensor_split(parts)
+        images = [None] * parts if self.images is None else self.images.tensor_split(parts)
         return [Batch(y, x) for y, x in zip(labels, images, strict=True)]
 
 
@@ -79,7 +89,7 @@ class Round:
 
     batch: Batch
     latent: Tensor
-    real: Tensor | None  # the real samples, a leaf with a gradient where a term needs one
+    real: Tensor | None  # the real samples, a leaf with a gradient where a term needs one; None in a sampling batch
     fake: Tensor
     real_output: DiscriminatorOutput | None
     fake_output: DiscriminatorOutput
@@ -120,8 +130,8 @@ class Term(nn.Module, ABC):
             update's step: there are no further ones that Adam would have to be corrected for.
     """
 
-    # What the round must hold ("real_grad", "fake_grad", "real_output", "latents") and what the other parts must
-    # provide ("class_logits", "features", "images", ...).
+    # What the round must hold ("real", "real_grad", "fake_grad", "real_output", "latents") and what the other parts
+    # must provide ("class_logits", "features", "images", ...).
     needs: frozenset[str] = frozenset()
     per_sample = False  # a penalty on single samples, which layers that mix samples would falsify
     lipschitz = False  # bounds the discriminator's slope
@@ -140,7 +150,7 @@ class Term(nn.Module, ABC):
 class Weighting(nn.Module, ABC):
     """Decides how much each sample counts in the generator's loss: an auxiliary that multiplies instead of adding."""
 
-    needs: frozenset[str] = frozenset()
+    needs: frozenset[str] = frozenset()  # as those of a term
 
     @abstractmethod
     def forward(self, values: Tensor, round: Round) -> Tensor:
@@ -194,6 +204,7 @@ class Phase:
     runs: int = 1  # updates in a row, each on a new batch
     project: Callable[[], None] = field(default=nothing)  # after each optimizer step
     shown: bool = False  # its real images count as shown to the discriminator
+    uses_real: bool = True  # else its batches are sampling batches, and no image is drawn that nobody sees
 
 
 @runtime_checkable
@@ -203,6 +214,11 @@ class Game(Protocol):
     def players(self) -> Mapping[str, nn.Module]: ...
     def phases(self) -> Sequence[Phase]: ...
     def sample(self, generator: nn.Module, batch: Batch) -> Tensor: ...
+
+    def rehearse(self, shape: Sequence[int], part: int) -> None:
+        """Tries the players on samples of `shape`, at most `part` at once as a step gives them, and changes nothing.
+        Raises Incompatible for what does not fit."""
+        ...
 
 
 @runtime_checkable
@@ -222,6 +238,7 @@ class Prior(nn.Module, ABC):
     """What feeds the generator: latents `[N, latent_dim]`, drawn where the batch lives."""
 
     provides: frozenset[str] = frozenset()
+    needs: frozenset[str] = frozenset()  # "real" where latents are made of the real samples of a batch in training
 
     def __init__(self, latent_dim: PositiveInt) -> None:
         super().__init__()
@@ -252,7 +269,8 @@ class Scheduled(Protocol):
 
 
 class Data(Protocol):
-    """Real samples. `batch` is a pure function of (seed, draw, rank)."""
+    """Real samples. `batch` is a pure function of (seed, draw, rank); so is `sampling`, whose batches have labels only,
+    each as often as among the real samples."""
 
     classes: int
     batch_size: int
@@ -261,6 +279,7 @@ class Data(Protocol):
     def __len__(self) -> int: ...
     def place(self, device: torch.device, seed: int, rank: int = 0, world: int = 1) -> None: ...
     def batch(self, draw: int) -> Batch: ...
+    def sampling(self, draw: int) -> Batch: ...
     def preview(self, n: int) -> Tensor: ...
     def quantised(self, n: int) -> Tensor: ...
     def fingerprint(self) -> str: ...

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import zipfile
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +67,7 @@ def test_batch_size_does_not_matter(stored: dict[str, str], size: int) -> None:
     words = ("detector=pixels", "metrics=[fid,kid,prdc]", "rows=25")
     a = evaluate("a.npz", *words, f"batch_size={size}", reference="b.npz")
     b = evaluate("a.npz", *words, reference="b.npz")
-    assert {k: v.value for k, v in a.items()} == pytest.approx({k: v.value for k, v in b.items()}, rel=1e-9)
+    assert {k: v.value for k, v in a.items()} == {k: v.value for k, v in b.items()}
 
 
 def test_refusals_are_two_lines(stored: dict[str, str], here: Path) -> None:
@@ -255,15 +257,21 @@ def test_measuring_while_training_disturbs_nothing(here: Path) -> None:
     assert kept["clock"]["step"] == best["step"]
 
 
-def test_measurements_resume(here: Path) -> None:
-    whole = train(*words(*MEASURED, steps=6)).folder
-    half = train(*words(*MEASURED, steps=3)).folder
+@pytest.mark.parametrize("metric", ["kid", "fid"])
+def test_measurements_resume(here: Path, metric: str) -> None:
+    """Bit for bit, with the reference computed in one session and out of a cache in the next, or never kept."""
+    Path("file").write_text("")
+    measure = (*MEASURED, f"evaluation.metric={metric}")
+    whole = train(*words(*measure, f"evaluation.cache={here}/file", steps=6)).folder
+    half = train(*words(*measure, f"evaluation.cache={here}/kept", steps=3)).folder
     train(f"resume={half}", "trainer.max_steps=6")
 
-    def measured(folder: Path) -> list[float]:
-        return [r["kid_pixels_100"] for r in read_json_lines(folder / "metrics.jsonl") if "kid_pixels_100" in r]
+    def measured(folder: Path) -> list[dict[str, float]]:
+        rows = read_json_lines(folder / "metrics.jsonl")
+        return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
 
     assert measured(whole) == measured(half)
+    assert sum(len(row) == 3 for row in measured(whole)) == 3
     results = [json.loads((f / "result.json").read_text())["best"] for f in (whole, half)]
     assert results[0] == results[1]
 
@@ -372,6 +380,54 @@ def test_compare_takes_older_files_at_their_word(gan_here: Inside, here: Path) -
     old, one, two = scores("old.json", 1.0), scores("1.json", 1.0, reference_content="x"), "2.json"
     assert gan_here("compare", old, one).returncode == 0
     assert gan_here("compare", old, one, scores(two, 1.0, reference_content="y")).returncode == 2
+
+
+def test_compare_takes_the_last_measurement_by_its_own_time(gan_here: Inside, here: Path) -> None:
+    """Names are of local time, and a clock may have been somewhere else; records that tell no time are older ones."""
+    for run in ("a", "b"):
+        (here / run / "evals").mkdir(parents=True)
+        (here / run / "config.yaml").write_text("seed: 0")
+
+    def said() -> str:
+        done = gan_here("compare", "a", "b")
+        assert done.returncode == 0, done.stderr
+        return next(line for line in done.stdout.splitlines() if line.startswith("kid"))
+
+    scores("b/evals/x.json", 9.0)
+    scores("a/evals/2026-03-01_23-00-00.json", 1.0)
+    scores("a/evals/2026-03-01_09-00-00.json", 2.0)  # measured later, further west
+    os.utime("a/evals/2026-03-01_23-00-00.json", (1000, 1000))
+    assert said().startswith("kid  2 ")
+    os.utime("a/evals/2026-03-01_09-00-00.json", (10, 10))
+    assert said().startswith("kid  1 ")
+    for name, value, time in (("c", 3.0, "2020-05-01T10:00:00+02:00"), ("b", 4.0, "2020-05-01T09:00:00+00:00")):
+        path = Path(scores(f"a/evals/{name}.json", value))
+        path.write_text(json.dumps({**json.loads(path.read_text()), "time": time}))
+    assert said().startswith("kid  4 ")  # 9 o'clock in UTC is after 10 in Berlin's summer
+
+
+STRANGE = (
+    b"", b"5", b"[]", b"null", b"\xff\xfe\x00", b"[" * 100_000, b'{"metrics": [1]}', b'{"metrics": {"kid": 1}}',
+    b'{"metrics": {"kid": {"value": []}}}', b'{"metrics": {"kid": {"value": "x"}}}',
+    b'{"metrics": {"kid": {"value": 1, "se": {}}}}', b'{"metrics": {"kid": {"value": true}}}',
+    b'{"metrics": {"kid": {"value": ' + b"9" * 5000 + b"}}}", b'{"metrics": {"kid": {"value": 1' + b"0" * 400 + b"}}}",
+    b" " * (2**24 + 1), b'{"metrics": {}}', b'{"metrics": {"kid": {"value": 1}}, "time": 3}',
+)  # fmt: skip
+
+
+def test_compare_says_of_any_bytes_what_they_are(gan_here: Inside, here: Path) -> None:
+    for strange in STRANGE:
+        Path("x.json").write_bytes(strange)
+        done = gan_here("compare", scores("a.json", 1.0), "x.json")
+        assert done.returncode == 2, strange[:50]
+        assert len(done.stderr.strip().splitlines()) == 2, done.stderr
+        assert "Error" not in done.stderr
+
+
+def test_an_evaluation_tells_its_time_in_utc(stored: dict[str, str]) -> None:
+    before = datetime.now(UTC)
+    record = as_record(evaluate("a.npz", *PIXELS, reference="b.npz"))
+    assert before <= datetime.fromisoformat(record["time"]) <= datetime.now(UTC)
 
 
 def test_compare_gathers_the_seeds_of_a_sweep(gan_here: Inside, here: Path) -> None:

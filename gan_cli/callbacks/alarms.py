@@ -11,6 +11,13 @@ REAL, FAKE = "D(real)", "D(fake)"
 DIVERSITY = "health/diversity"  # how far samples lie apart, as a fraction of the data's own
 DISTANCE = "health/distance"  # how far they lie from the data, in the data's own spread
 GENERATOR_GRADIENT, DISCRIMINATOR_GRADIENT = "health/generator_gradient", "health/discriminator_gradient"
+GENERATOR_WEIGHTS, DISCRIMINATOR_WEIGHTS = "health/generator_weights", "health/discriminator_weights"  # their rms
+GENERATOR_LOSS, DISCRIMINATOR_LOSS = "generator/loss", "discriminator/loss"
+# What no game comes back from. Critics have no scale of their own, but healthy ones drift by thousands at most.
+HUGE_LOSS = 1e6
+HUGE_LOSS_OF_PROBABILITIES = 1e3  # -log p of a sigmoid that has been 0 since a tenth of that
+# Layers begin with weights of 0.02 to 1, or of 100 where their learning rate is a hundredth (StyleGAN's mapping).
+HUGE_WEIGHTS = 1e3
 
 SURE = 0.99  # of D's way from one target to the other: beyond it, D leaves the generator little to learn from
 FAILING = 0.48  # half, less what is noise once the samples are as good as the data
@@ -40,12 +47,22 @@ class Alarm:
     holds: Callable[..., bool]  # of the series of each number that it reads, oldest first
     message: str  # in it, {0}, {1}: the latest of these numbers
     remedies: tuple[str, ...]  # words of the command line
+    at_once: bool = False  # rings at the first reading, for there is nothing to wait for
 
 
 def undecided(real: Series, fake: Series, distance: Series) -> bool:
     """D says one half to everything, and is wrong: with a perfect generator it would be right."""
     nothing_told = real[-1] - fake[-1] < SAME and max(abs(real[-1] - 0.5), abs(fake[-1] - 0.5)) < MIDDLE
     return nothing_told and distance[-1] > APART
+
+
+def beyond_use(bound: float) -> Callable[..., bool]:
+    """Losses beyond `bound`, or weights as large: finite, and of no use to anybody."""
+
+    def holds(d_loss: Series, g_loss: Series, d_weights: Series, g_weights: Series) -> bool:
+        return max(abs(d_loss[-1]), abs(g_loss[-1])) > bound or max(d_weights[-1], g_weights[-1]) > HUGE_WEIGHTS
+
+    return holds
 
 
 def vanished(norms: Series) -> bool:
@@ -104,6 +121,14 @@ ALWAYS = (
         ("loss=nonsaturating", "loss=wgan_gp", SLOWER_D, HARDER),
     ),
 )
+DIVERGED = Alarm(
+    "diverged",
+    (DISCRIMINATOR_LOSS, GENERATOR_LOSS, DISCRIMINATOR_WEIGHTS, GENERATOR_WEIGHTS),
+    beyond_use(HUGE_LOSS),
+    "the run has diverged: D's loss is {0:.2g}, G's {1:.2g}; weights of D have a mean size of {2:.2g}, of G {3:.2g}",
+    CALMER,
+    at_once=True,
+)
 ABOUT_CRITICS = (Alarm("oscillation", (REAL, FAKE), swings_of_critics, SWINGING, CALMER),)
 # Scores are seen on the way from D's target for fakes (0) to that for real samples (1).
 ABOUT_PROBABILITIES = (
@@ -161,9 +186,10 @@ def alarms(targets: tuple[float, float] | None, images: bool, rates: Mapping[str
         words[f"a slower {player}"] = f"optimizer.{player}.lr={rate / 4:.2g}"
         words[f"a faster {player}"] = f"optimizer.{player}.lr={rate * 4:.2g}"
     about_scores: tuple[Alarm, ...] = ABOUT_CRITICS
+    diverged = DIVERGED if targets is None else replace(DIVERGED, holds=beyond_use(HUGE_LOSS_OF_PROBABILITIES))
     if targets is not None and targets[0] != targets[1]:
         about_scores = tuple(of_probabilities(alarm, *targets) for alarm in ABOUT_PROBABILITIES)
     return tuple(
         replace(alarm, remedies=tuple(words.get(remedy, remedy) for remedy in alarm.remedies))
-        for alarm in (*ALWAYS, *about_scores)
+        for alarm in (*ALWAYS, *about_scores, diverged)
     )

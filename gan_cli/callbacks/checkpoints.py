@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from gan_cli.callbacks import Callback
+from gan_cli.files import naming
 from gan_cli.runs import Run
 from gan_cli.training import checkpoint
 from gan_cli.training.trainer import Trainer
@@ -58,7 +59,8 @@ class Checkpoints(Callback):
         self.saved_at, self.saved_step = time.monotonic(), trainer.clock.step
         files = {checkpoint.step_of(p): p for p in self.folder.glob("step-*.pt")}
         for step in expendable(list(files), self.keep, self.keep_every, self.every_steps):
-            files[step].unlink()
+            with naming(files[step]):
+                files[step].unlink(missing_ok=True)
 
     def on_end(self, trainer: Trainer, status: str) -> None:
         if self.saved_step != trainer.clock.step:

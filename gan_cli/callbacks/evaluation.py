@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 from gan_cli import pictures, sampling
 from gan_cli.callbacks import Callback
 from gan_cli.files import read_json_lines
-from gan_cli.metrics import Context, Metric
+from gan_cli.metrics import Context, Sized
 from gan_cli.metrics.cache import Cache
 from gan_cli.metrics.detectors import Detector
 from gan_cli.metrics.features import Collector, Features
@@ -26,7 +26,7 @@ from gan_cli.types import PositiveInt
 
 log = logging.getLogger(__name__)
 
-METRICS: dict[str, Metric] = {"kid": Kernel(subsets=False), "fid": Frechet()}
+METRICS: dict[str, Sized] = {"kid": Kernel(subsets=False), "fid": Frechet()}
 BATCH = 250  # images a pass of the detector
 
 
@@ -53,6 +53,16 @@ class Evaluation(Callback):
     ) -> None:
         if metric not in METRICS:
             raise ValueError(f"evaluation.metric={metric} is unknown: choose one of {', '.join(METRICS)}")
+        if every_steps is None and patience is not None:
+            raise ValueError(
+                f"evaluation.patience={patience} waits for measurements, and evaluation.every_steps=null takes none\n"
+                "  set evaluation.every_steps, or leave evaluation.patience out"
+            )
+        if every_steps is not None and n < METRICS[metric].least:
+            raise ValueError(
+                f"evaluation.n={n} is too few for {metric}, which needs {METRICS[metric].least} samples\n"
+                f"  set evaluation.n={METRICS[metric].least} or more"
+            )
         self.every_steps = every_steps
         self.n = n
         self.metric = METRICS[metric]
@@ -61,8 +71,22 @@ class Evaluation(Callback):
         self.name = f"{'fd' if metric == 'fid' and suffix else metric}{suffix}_{n}"
         self.detector = detector
         self.patience = patience
-        self.cache = Cache(Path(cache).expanduser())
+        self.cache = Cache(Path(cache))
         self.real: Features | None = None
+
+    def foresee(self, trainer: Trainer) -> Sequence[str]:
+        if self.every_steps is None:
+            return ()
+        least = self.metric.least
+        if len(trainer.data) < least:
+            raise ValueError(
+                f"evaluation.metric={self.short} needs {least} real samples, and the data have {len(trainer.data)}\n"
+                "  use evaluation.metric=fid or evaluation.every_steps=null"
+            )
+        if self.every_steps <= trainer.limits.max_steps:
+            return ()
+        asked, last = f"evaluation.every_steps={self.every_steps}", trainer.limits.max_steps
+        return [f"{asked} measures nothing: the run ends at step {last}; lower it to get measurements"]
 
     def on_start(self, trainer: Trainer) -> None:
         if self.every_steps is None:
@@ -99,6 +123,7 @@ class Evaluation(Callback):
                 "dtype": "float32 features, float64 moments",
                 "collected": sorted(self.metric.needs),
                 "rows": self.n,
+                "passes": f"{BATCH} images on {self.detector.device.type}",
             }
             self.real = self.cache.get(facts, lambda _: self._collect(iter(images.split(BATCH))))
         return self.real

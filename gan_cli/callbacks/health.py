@@ -12,7 +12,7 @@ import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from gan_cli import sampling
+from gan_cli import pictures, sampling
 from gan_cli.callbacks import Callback
 from gan_cli.callbacks.alarms import (
     COLLAPSED,
@@ -25,6 +25,7 @@ from gan_cli.callbacks.alarms import (
     alarms,
 )
 from gan_cli.callbacks.monitor import Finding, Monitor
+from gan_cli.callbacks.plots import DRAWN, line
 from gan_cli.files import read_json_lines
 from gan_cli.runs import Run
 from gan_cli.training.trainer import Trainer
@@ -56,6 +57,16 @@ def gradient_norms(players: Mapping[str, nn.Module]) -> dict[str, float]:
     return dict(zip(norms, torch.stack(list(norms.values())).tolist(), strict=True)) if norms else {}
 
 
+def weight_sizes(players: Mapping[str, nn.Module]) -> dict[str, float]:
+    """The root mean square of each player's weights."""
+    weights = {name: [p.detach().float() for p in player.parameters()] for name, player in players.items()}
+    sizes = [
+        torch.stack(torch._foreach_norm(tensors)).norm() / sum(t.numel() for t in tensors) ** 0.5
+        for tensors in weights.values()
+    ]
+    return {f"health/{name}_weights": size for name, size in zip(weights, torch.stack(sizes).tolist(), strict=True)}
+
+
 def plot(monitor: Monitor, path: Path) -> None:
     """Scores, gradient norms and diversity over steps; below them, when which alarm rang."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -71,19 +82,18 @@ def plot(monitor: Monitor, path: Path) -> None:
     *above, below = figure.subplots(4, 1, sharex=True, height_ratios=[3, 3, 3, 2])
     for axes, (title, names) in zip(above, panels.items(), strict=True):
         for name in names:
-            steps, values = monitor.steps[name], monitor.series[name]
-            axes.plot(steps, values, label=name, linewidth=1.2, marker="." if len(steps) < 30 else None)
+            line(axes, name, monitor.steps[name], monitor.series[name])
         axes.set_ylabel(title)
         axes.grid(alpha=0.3)
         axes.legend(fontsize="small", loc="best")
     if all(0 <= score <= 1 for name in (REAL, FAKE) for score in monitor.series[name]):
         above[0].set_ylim(-0.02, 1.02)
-    above[1].set_yscale("log", nonpositive="clip")
+    if any(0 < norm <= DRAWN for name in panels["gradient norm"] for norm in monitor.series[name]):
+        above[1].set_yscale("log", nonpositive="clip")
     above[2].axhline(COLLAPSED, color="tab:red", linewidth=0.8, linestyle="--")
     above[2].set_ylim(bottom=0)
     _plot_alarms(below, above, monitor)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    pictures.save_figure(figure, path)
 
 
 def _plot_alarms(axes: Any, above: Iterable[Any], monitor: Monitor) -> None:
@@ -143,6 +153,7 @@ class Health(Callback):
         measured: dict[str, float] = {}
         if step % trainer.log_every == 0:
             measured |= {f"health/{name}_gradient": norm for name, norm in gradient_norms(trainer.players).items()}
+            measured |= weight_sizes(trainer.players)
         if step % self.every_steps == 0:
             measured |= compare(self._samples(trainer), self.real)
         if measured:
@@ -155,18 +166,31 @@ class Health(Callback):
         blocks = sampling.blocks(trainer.game, trainer.ema.network, trainer.seed, self.n, device)
         return torch.cat([samples for samples, _ in blocks])
 
+    def on_end(self, trainer: Trainer, status: str) -> None:
+        """The last steps are judged too, where the run ends between two readings; they make no row, for a run that
+        goes on has none there."""
+        left = trainer.meter.means()
+        if left:
+            row = {**left, **weight_sizes(trainer.players), "step": float(trainer.clock.step)}
+            for change in self.monitor.observe(row):
+                self._say(change)
+        trainer.diverged = self.monitor.rings("diverged")
+
     def _announce(self, trainer: Trainer, changes: Iterable[Finding]) -> None:
         for change in changes:
-            rings = change.cleared is None
-            name = change.name.replace("_", " ")
-            if rings:
-                text = f"step {change.step}: {change.message}; try {change.remedy}"
-                log.warning("%s", text)
-            else:
-                text = f"step {change.cleared}: no longer so: {name} (since step {change.step})"
-                log.info("%s", text)
-            trainer.publish({f"alarm/{change.name}": float(rings)})
+            text = self._say(change)
+            trainer.publish({f"alarm/{change.name}": float(change.cleared is None)})
             trainer.publish_text("alarms", text)
+
+    def _say(self, change: Finding) -> str:
+        name = change.name.replace("_", " ")
+        if change.cleared is None:
+            text = f"step {change.step}: {change.message}; try {change.remedy}"
+            log.warning("%s", text)
+        else:
+            text = f"step {change.cleared}: no longer so: {name} (since step {change.step})"
+            log.info("%s", text)
+        return text
 
     def findings(self) -> Mapping[str, Any]:
         return {"alarms": [asdict(finding) for finding in self.monitor.findings]}

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from gan_cli.callbacks import Callback
-from gan_cli.files import read_json_lines, write_text
+from gan_cli.files import append, naming, read_lines, write_text
 from gan_cli.runs import Run
 from gan_cli.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 
 class History(Callback):
@@ -19,34 +25,49 @@ class History(Callback):
     def on_start(self, trainer: Trainer) -> None:
         assert trainer.folder is not None
         self.path = Run(trainer.folder).metrics
-        kept = [row for row in read_json_lines(self.path) if row["step"] <= trainer.clock.step]
-        write_text(self.path, "".join(json.dumps(row) + "\n" for row in kept))
+        kept = read_lines(self.path, lambda row: row["step"] <= trainer.clock.step)
+        write_text(self.path, "".join(f"{line}\n" for line in kept))
 
     def on_record(self, trainer: Trainer, record: Mapping[str, float]) -> None:
-        with self.path.open("a") as file:
-            file.write(json.dumps(record) + "\n")
+        told = {name: value if math.isfinite(value) else None for name, value in record.items()}
+        append(self.path, json.dumps(told) + "\n")
 
 
 class TensorBoard(Callback):
     """The same numbers, and the grids, for `tensorboard --logdir`."""
 
+    writer: SummaryWriter | None = None
+
     def on_start(self, trainer: Trainer) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         assert trainer.folder is not None
-        self.writer = SummaryWriter(str(Run(trainer.folder).tensorboard), purge_step=trainer.clock.step + 1)
+        self.folder = Run(trainer.folder).tensorboard
+        with naming(self.folder):
+            self.writer = SummaryWriter(str(self.folder), purge_step=trainer.clock.step + 1)
+
+    @contextmanager
+    def _writing(self) -> Iterator[SummaryWriter]:
+        assert self.writer is not None
+        with naming(self.folder):
+            yield self.writer
 
     def on_record(self, trainer: Trainer, record: Mapping[str, float]) -> None:
-        for name, value in record.items():
-            if name not in ("step", "images"):
-                self.writer.add_scalar(name, value, int(record["step"]))
+        with self._writing() as writer:
+            for name, value in record.items():
+                if name not in ("step", "images"):
+                    writer.add_scalar(name, value, int(record["step"]))
 
     def on_picture(self, trainer: Trainer, name: str, pixels: Tensor) -> None:
-        self.writer.add_image(name, pixels, trainer.clock.step)
-        self.writer.flush()
+        with self._writing() as writer:
+            writer.add_image(name, pixels, trainer.clock.step)
+            writer.flush()
 
     def on_text(self, trainer: Trainer, name: str, text: str) -> None:
-        self.writer.add_text(name, text, trainer.clock.step)
+        with self._writing() as writer:
+            writer.add_text(name, text, trainer.clock.step)
 
     def close(self) -> None:
-        self.writer.close()
+        if self.writer is not None:
+            with naming(self.folder):
+                self.writer.close()

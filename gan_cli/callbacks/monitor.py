@@ -11,17 +11,23 @@ from dataclasses import dataclass, field, replace
 
 from gan_cli.callbacks.alarms import (
     DISCRIMINATOR_GRADIENT,
+    DISCRIMINATOR_LOSS,
+    DISCRIMINATOR_WEIGHTS,
     DISTANCE,
     DIVERSITY,
     FAKE,
     GENERATOR_GRADIENT,
+    GENERATOR_LOSS,
+    GENERATOR_WEIGHTS,
     REAL,
     Alarm,
     Series,
 )
 
 READINGS = 3  # a change is believed after as many readings at least
+
 WATCHED = frozenset({REAL, FAKE, DIVERSITY, DISTANCE, GENERATOR_GRADIENT, DISCRIMINATOR_GRADIENT})
+WATCHED |= {GENERATOR_LOSS, DISCRIMINATOR_LOSS, GENERATOR_WEIGHTS, DISCRIMINATOR_WEIGHTS}
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,9 @@ class Watch:
         if holds != self.held or not self.readings:
             self.held, self.since, self.readings = holds, step, 0
         self.readings += 1
-        if holds == self.rings or self.readings < READINGS or step - self.since < self.patience:
+        sure = holds and self.alarm.at_once
+        believed = sure or (self.readings >= READINGS and step - self.since >= self.patience)
+        if holds == self.rings or not believed:
             return None
         if holds:
             message = self.alarm.message.format(*(values[-1] for values in series))
@@ -90,6 +98,10 @@ class Monitor:
         concerned = [watch for watch in known if watch.alarm.reads[-1] in row]
         changes = (watch.observe(step, [self.series[name] for name in watch.alarm.reads]) for watch in concerned)
         return [change for change in changes if change is not None]
+
+    def rings(self, name: str) -> bool:
+        """Whether an alarm rings now."""
+        return any(watch.rings for watch in self.watches if watch.alarm.name == name)
 
     @property
     def findings(self) -> list[Finding]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gan_cli import pictures
 from gan_cli.callbacks import Callback
 from gan_cli.files import read_json_lines
 from gan_cli.runs import Run
 from gan_cli.training.trainer import Trainer
 from gan_cli.types import PositiveInt
 
+DRAWN = 1e30  # beyond it, the arithmetic of a plot's axes overflows
 CLOCK = frozenset({"step", "images", "seconds", "learning_rate"})
 
 
@@ -36,12 +39,16 @@ def plot(rows: Sequence[Mapping[str, Any]], names: Sequence[str], title: str, pa
     axes = figure.add_subplot(title=title, xlabel="step")
     for name in names:
         points = [(row["step"], row[name]) for row in rows if name in row]
-        steps, values = zip(*points, strict=True)
-        axes.plot(steps, values, label=name, linewidth=1.2, marker="." if len(points) < 30 else None)
+        line(axes, name, [step for step, _ in points], [value for _, value in points])
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    pictures.save_figure(figure, path)
+
+
+def line(axes: Any, name: str, steps: Sequence[int], values: Sequence[float]) -> None:
+    """One number over steps; where no scale could show it, infinite or nearly so, there is a gap."""
+    shown = [value if abs(value) <= DRAWN else math.nan for value in values]
+    axes.plot(steps, shown, label=name, linewidth=1.2, marker="." if len(steps) < 30 else None)
 
 
 def plot_all(run: Run) -> list[Path]:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gan_cli import console
+from gan_cli import console, outputs
 from gan_cli.config import compose, trust
 from gan_cli.config.errors import ConfigError, two_lines
 from gan_cli.config.schema import validated
 from gan_cli.config.words import divide
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from gan_cli.evaluation.measure import Evaluation, Plan
     from gan_cli.evaluation.sources import Source
 
@@ -91,22 +96,26 @@ def main(words: Sequence[str]) -> None:
 
 def show_cache(words: Sequence[str]) -> None:
     """Lists the kept features of references."""
-    from gan_cli.metrics.cache import Cache
+    from gan_cli.metrics.store import Store
 
     console.set_up()
     folder = Path(compose.compose("eval", ["checkpoint=none", *words]).config["cache"]).expanduser() / "references"
-    entries = Cache(folder).entries()
-    log.info("%d references in %s", len(entries), folder)
-    for row in entries:
-        size = f"{row['bytes'] / 2**20:.1f} MiB"
-        log.info(
-            "  %s  %9s  n=%-6s %s  data %s", row["key"][:12], size, row["n"], row["preprocessing"], row["data"][:12]
+    entries = Store(folder).entries()
+    log.info("%d references in %s, %.1f MiB", len(entries), folder, sum(e.size for e in entries) / 2**20)
+    for entry in entries:
+        facts = entry.facts
+        said = (
+            "damaged, or of another version: not used"
+            if facts is None
+            else (f"n={facts.get('n')!s:<6} {facts.get('preprocessing')}  data {str(facts.get('data'))[:12]}")
         )
+        log.info("  %s  %9s  %s", entry.key[:12], f"{entry.size / 2**20:.1f} MiB", said)
 
 
 def _run(config: Mapping[str, Any], vouched: Sequence[str]) -> None:
     console.set_up()
     request = validated(Request, config)
+    console.set_up(aside=bool(request.json_file) and outputs.is_standard(Path(str(request.json_file))))
     evaluation, source = _evaluate(request, vouched)
     if not evaluation:
         raise ConfigError(*(f"{name} was not measured: {reason}" for name, reason in evaluation.refused.items()))
@@ -120,6 +129,7 @@ def _evaluate(request: Request, vouched: Sequence[str]) -> tuple[Evaluation, Sou
     from gan_cli.restore import Manner
     from gan_cli.training.runtime import pick_device, prepare_process
 
+    _spare_inputs(request)
     try:
         device = pick_device(request.device)
     except ValueError as error:
@@ -171,7 +181,7 @@ def _plan(request: Request, source: Source, reference: Source, device: Any, vouc
             ],
         ).config
         detectors, metrics = detectors or chosen["detector"], metrics or chosen["metrics"]
-    cache = Path(request.cache).expanduser() / "references"
+    cache = Path(request.cache) / "references"
     built = _built("detector", detectors, vouched)
     return Plan(
         {name: detector.to(device) for name, detector in built.items()},
@@ -208,23 +218,76 @@ def _report(evaluation: Evaluation) -> None:
     log.info("of %s against %s%s%s", evaluation.source, where, "".join(manners), weights)
 
 
+def _spare_inputs(request: Request) -> None:
+    """Raises ConfigError where `json=` names what is measured, or what it is measured with."""
+    from gan_cli.inputs import WouldOverwrite, parts, refuse_overwriting
+    from gan_cli.metrics.inception import ENVIRONMENT
+
+    if not request.json_file or outputs.is_stream(Path(request.json_file)):
+        return
+    target = Path(request.json_file)
+    words = (request.checkpoint, request.reference, request.root, request.weights, os.environ.get(ENVIRONMENT))
+    try:
+        refuse_overwriting("json", [target, *parts(target, ".png")], words, _is_record)
+    except WouldOverwrite as error:
+        raise ConfigError(str(error)) from error
+
+
+def _is_record(path: Path) -> bool:
+    """Whether a file in a folder of pictures is an earlier evaluation, or a picture beside one."""
+    from gan_cli.evaluation.compare import read
+
+    if path.name.endswith("-nearest.png"):
+        path = path.with_name(f"{path.name.removesuffix('-nearest.png')}.json")
+    try:
+        read(path)
+    except ConfigError:
+        return False
+    return True
+
+
 def _write(request: Request, evaluation: Evaluation, source: Source | None) -> None:
-    """evals/<stamp>.json of a run, with the pictures beside it; the file that json= names."""
+    """evals/<stamp>.json of a run, with the pictures beside it; what json= names."""
     from gan_cli import pictures
     from gan_cli.evaluation.measure import as_record
     from gan_cli.files import write_json
 
-    targets = [Path(request.json_file)] if request.json_file else []
-    if source is not None and source.run is not None:
-        targets.append(source.run.evals / f"{compose.new_stamp()}.json")
-    for target in targets:
-        try:
-            write_json(target, as_record(evaluation))
-        except OSError as error:
-            raise ConfigError(two_lines(f"{target} cannot be written", str(error))) from error
-        for name, images in evaluation.pictures.items():
-            half = len(images) // 2
-            rows = images.view(2, half, *images.shape[1:]).flatten(0, 1)
-            pictures.save(pictures.grid(rows, columns=half), target.with_name(f"{target.stem}-{name}.png"))
+    if request.json_file:
+        target = Path(request.json_file)
+        with _naming(target), outputs.writing(target) as file:
+            file.write(json.dumps(as_record(evaluation), indent=2, default=str).encode() + b"\n")
+        if not outputs.is_stream(target):
+            for path, pixels in _pictures_beside(target, evaluation):
+                with _naming(path), outputs.writing(path) as file:
+                    pictures.write(pixels, file, path.suffix)
         if source is not None:
             log.info("written to %s", target)
+    if source is not None and source.run is not None:
+        target = source.run.evals / f"{compose.new_stamp()}.json"
+        with _naming(target):
+            write_json(target, as_record(evaluation))
+            for path, pixels in _pictures_beside(target, evaluation):
+                pictures.save(pixels, path)
+        log.info("written to %s", target)
+
+
+def _pictures_beside(target: Path, evaluation: Evaluation) -> Iterator[tuple[Path, Tensor]]:
+    """The pictures that metrics drew, in two rows, and their names."""
+    from gan_cli import pictures
+
+    for name, images in evaluation.pictures.items():
+        half = len(images) // 2
+        rows = images.view(2, half, *images.shape[1:]).flatten(0, 1)
+        yield target.with_name(f"{target.stem}-{name}.png"), pictures.grid(rows, columns=half)
+
+
+@contextmanager
+def _naming(target: Path) -> Iterator[None]:
+    """What cannot be written as a problem of the request."""
+    from gan_cli.files import cause
+
+    try:
+        yield
+    except OSError as error:
+        reason = cause(error.__cause__) if isinstance(error.__cause__, OSError) else cause(error)
+        raise ConfigError(two_lines(f"{target} cannot be written", reason)) from error

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from gan_cli import console
+from gan_cli import console, outputs
 from gan_cli.config import compose, trust
 from gan_cli.config.errors import ConfigError, two_lines
 from gan_cli.config.schema import validated
 from gan_cli.config.words import divide
+from gan_cli.files import cause
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -80,6 +81,8 @@ def sample(source: str | Path, *overrides: str) -> Tensor:
     vouched, settings = trust.taken(overrides)
     config = compose.compose("sample", [f"checkpoint={compose.quote(str(source))}", *settings]).config
     request = validated(Request, config)
+    if request.out is not None:
+        _spare_inputs(request, Path(request.out))
     _, _, drawing = _drawing(request, vouched)
     with _friendly(request.out):
         if request.out is None:
@@ -103,6 +106,9 @@ def main(words: Sequence[str]) -> None:
 def _run(config: Mapping[str, Any], vouched: Sequence[str]) -> None:
     console.set_up()
     request = validated(Request, config)
+    console.set_up(aside=request.out is not None and outputs.is_standard(Path(request.out)))
+    if request.out is not None:
+        _spare_inputs(request, Path(request.out))
     restored, mode, drawing = _drawing(request, vouched)
     draws = "-".join([f"seed{request.seed}", f"n{mode.n}", *_unusual(request)]) + ".png"
     if request.out is not None:
@@ -111,10 +117,26 @@ def _run(config: Mapping[str, Any], vouched: Sequence[str]) -> None:
         out = restored.run.samples / f"{mode.name}-step{restored.step:09d}-{draws}"
     else:
         out = Path(f"{restored.path.stem}-{mode.name}-{draws}")
+    _spare_inputs(request, out)
     with _friendly(str(out)):
         written = drawing.write(out)
     log.info("%s of step %d: %s", mode.title, restored.step, ", ".join(map(str, written)))
     log.info("  gan eval %s%s", shlex.quote(request.checkpoint), trust.asked_for(restored.checked.targets()))
+
+
+def _spare_inputs(request: Request, out: Path) -> None:
+    """Raises ConfigError where `out`, or a file beside it, is what the samples are drawn from."""
+    from gan_cli.inputs import WouldOverwrite, parts, refuse_overwriting
+
+    if outputs.is_stream(out):
+        return
+    words = (request.checkpoint, *(value for value in request.mode.values() if isinstance(value, str)))
+    try:
+        refuse_overwriting(
+            "out", [out, out.with_suffix(".npz"), *(parts(out, out.suffix) if out.suffix else [])], words
+        )
+    except WouldOverwrite as error:
+        raise ConfigError(str(error)) from error
 
 
 def _unusual(request: Request) -> list[str]:
@@ -184,4 +206,5 @@ def _friendly(out: str | None = None) -> Iterator[None]:
     except ValueError as error:
         raise ConfigError(str(error)) from error
     except OSError as error:
-        raise ConfigError(two_lines(f"out={out} cannot be written", str(error))) from error
+        reason = cause(error.__cause__) if isinstance(error.__cause__, OSError) else cause(error)
+        raise ConfigError(two_lines(f"out={out} cannot be written", reason)) from error

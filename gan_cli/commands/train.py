@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,11 +29,11 @@ class Result:
     """How a run ended; what result.json says."""
 
     folder: Path
-    status: str  # finished, stopped or failed
+    status: str  # finished, or diverged: it came to its end, with losses or weights beyond any use
     step: int
     images: int
     metrics: dict[str, float]
-    score: float | None = None  # the best measurement, which a sweep minimises
+    score: float | None = None  # the best measurement, which a sweep minimises; infinite where the run diverged
 
 
 def train(*words: str) -> Result:
@@ -145,7 +146,6 @@ def _resume(asked: Asked, source: str) -> Result:
     from gan_cli.runs import NotARun, Run
     from gan_cli.session import Job
     from gan_cli.training.trainer import Limits
-    from gan_cli.types import Clock
 
     try:
         run = Run.open(source)
@@ -156,32 +156,42 @@ def _resume(asked: Asked, source: str) -> Result:
     trusted = trust.for_files(asked.vouched)
     checked = build.check(saved.change(config, asked.settings, saved.KEPT), trusted)
     trainer = checked.config["trainer"]
-    result = run.read_result()
-    if result.get("status") == "finished":
-        limits = Limits(*(trainer.get(k) for k in ("max_steps", "max_images", "max_minutes")))
-        if limits.reached(Clock(result["step"], result["images"], result["seconds"])):
-            raise ConfigError(
-                two_lines(
-                    f"{run.folder} is finished: step {result['step']}, {result['images']} images",
-                    f"give it more to do: {_more(trainer, result)}",
-                )
+    done = run.finished()
+    limits = Limits(*(trainer.get(k) for k in ("max_steps", "max_images", "max_minutes")))
+    if done is not None and limits.reached(done):
+        raise ConfigError(
+            two_lines(
+                f"{run.folder} is finished: step {done.step}, {done.images} images",
+                f"give it more to do: {_more(trainer, asdict(done))}",
             )
+        )
     job = Job(checked.config, run.folder, asked.command, {"overrides": asked.settings}, trusted, resume=True)
     return _play(job, checked)
 
 
 def _play(job: Job, checked: Checked) -> Result:
     from gan_cli.config import build
-    from gan_cli.runs import Run
-    from gan_cli.session import play
+    from gan_cli.runs import NotARun, Run
+    from gan_cli.session import consider, play
     from gan_cli.training.ranks import launch
 
     processes = job.config["trainer"]["devices"]
     if processes == 1:
         return _conclude(job, checked, play(job, 0))
-    build.trainer(checked)  # what is wrong with the config is told once, before the processes start
-    launch(play, job, processes)
-    result = Run(job.folder).read_result()
+    run = Run(job.folder)
+    try:
+        # What is wrong is told once, before the processes start.
+        consider(build.trainer(checked), checked)
+        with run.alone():
+            pass
+    except NotARun as error:
+        raise ConfigError(str(error)) from error
+    try:
+        launch(play, job, processes)
+    except RuntimeError:
+        if run.read_result().get("status") != "failed":  # else it says what went wrong
+            raise
+    result = run.read_result()
     if not result:
         raise RunFailed(f"no process of the run reported a result; see {job.folder}")
     return _conclude(job, checked, result)
@@ -199,7 +209,10 @@ def _conclude(job: Job, checked: Checked, result: dict[str, Any]) -> Result:
     resume = f"gan train resume={typed}{vouched}"
     if result["status"] == "stopped":
         raise Interrupted(two_lines(f"stopped at step {step}; everything is saved in {folder}", resume))
-    log.info("finished at step %d; everything is in %s", step, folder)
+    diverged = result["status"] == "diverged"
+    if diverged:
+        log.warning("the run diverged: at step %d losses or weights are beyond any use", step)
+    log.info("%s at step %d; everything is in %s", result["status"], step, folder)
     if newest_first(Run(folder).checkpoints):
         log.info("  gan sample %s n=64%s", typed, vouched)
         log.info("  gan eval %s%s", typed, vouched)
@@ -207,5 +220,5 @@ def _conclude(job: Job, checked: Checked, result: dict[str, Any]) -> Result:
     else:
         log.warning("no weights were kept: callback=[checkpoints] keeps them")
     best = result["best"]
-    score = None if best is None else float(best["value"])
+    score = math.inf if diverged else None if best is None else float(best["value"])
     return Result(folder, result["status"], step, result["images"], result["last"], score)

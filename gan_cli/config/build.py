@@ -16,6 +16,7 @@ from gan_cli.config.errors import ConfigError, two_lines
 from gan_cli.config.schema import Part
 from gan_cli.config.trust import Trust
 from gan_cli.ramps import settled
+from gan_cli.training.runtime import out_of_memory
 from gan_cli.training.schedules import Schedule
 from gan_cli.training.trainer import Trainer
 from gan_cli.types import Data
@@ -148,6 +149,9 @@ def make(part: Part, **given: Any) -> Any:
     except ValueError as error:
         raise error if isinstance(error, ConfigError) else ConfigError(str(error)) from error
     except Exception as error:
+        if out_of_memory(error):
+            remedy = "lower dataset.batch_size, dataset.resolution or the size of the model (model.width)"
+            raise ConfigError(two_lines(f"{part.path} needs more memory than there is", remedy)) from error
         raise ConfigError(f"{part.path} cannot be built: {error}") from error
 
 

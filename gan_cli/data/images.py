@@ -155,6 +155,12 @@ class Images:
             images = torch.where((coin < 0.5).to(self.device).view(-1, 1, 1, 1), images.flip(-1), images)
         return Batch(self.labels[index].to(self.device), images)
 
+    def sampling(self, draw: int) -> Batch:
+        """The labels of as many samples, each as likely as it is frequent; no image is looked at."""
+        source = rng.generator(self.seed, "sampling", draw, self.rank)
+        index = torch.randint(len(self), (self.batch_size // self.world,), generator=source)
+        return Batch(self.labels[index.to(self.labels.device)].to(self.device))
+
     def quantised(self, n: int) -> Tensor:
         """At most `n` real images as they are stored, uint8 `[n, C, H, W]` on the CPU, spread over the data set."""
         index = torch.linspace(0, len(self) - 1, min(n, len(self)), dtype=torch.float64).round().long()

@@ -105,6 +105,14 @@ class Points:
         label = component if self.classes else torch.zeros_like(component)
         return Batch(label.to(self.device), points.to(self.device))
 
+    def sampling(self, draw: int) -> Batch:
+        """The labels of as many other points."""
+        _, component = self.density(
+            self.batch_size // self.world, rng.generator(self.seed, "sampling", draw, self.rank)
+        )
+        label = component if self.classes else torch.zeros_like(component)
+        return Batch(label.to(self.device))
+
     def preview(self, n: int) -> Tensor:
         """`n` points, always the same."""
         return self.density(n, rng.generator("points", "preview"))[0]

@@ -6,13 +6,17 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
 from gan_cli.config.errors import ConfigError, two_lines
+from gan_cli.files import cause
 from gan_cli.runs import Run
 
+LARGEST = 2**24  # bytes of an evaluation file
+_NO_JSON = (UnicodeDecodeError, json.JSONDecodeError, RecursionError)
 SURE = 2.0  # standard errors beyond which a difference is called one
 # What must agree for two numbers to be comparable.
 SAME = ("n_fake", "n_real", "convention", "reference", "detector", "weights_sha256", "drawn")
@@ -35,29 +39,77 @@ class Mean:
     seeds: int
 
 
-def _read(path: Path) -> Mapping[str, Any]:
+@dataclass(frozen=True)
+class Record:
+    """An evaluation file."""
+
+    metrics: Mapping[str, Any]  # name -> value record
+    time: datetime | None  # when it was measured; older files do not say
+
+
+def read(path: Path) -> Record:
+    """An evaluation file, whatever its bytes are. Raises ConfigError for any other file."""
     try:
-        record = json.loads(path.read_text())
-        metrics = record["metrics"]
-        if not all(isinstance(value, dict) and "value" in value for value in metrics.values()):
-            raise KeyError("value")
-    except (OSError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        with path.open("rb") as file:
+            text = file.read(LARGEST + 1)
+        if len(text) > LARGEST:
+            raise ValueError("it is too large")
+        found = json.loads(text)
+        metrics = found["metrics"] if isinstance(found, dict) and "metrics" in found else None
+        if not isinstance(metrics, dict):
+            raise ValueError("it holds no metrics")
+        for name, value in metrics.items():
+            _check_value(name, value)
+        return Record(metrics, _time(found.get("time")))
+    except (OSError, ValueError, RecursionError) as error:
+        if isinstance(error, OSError):
+            reason = cause(error)
+        else:
+            reason = "it is no JSON" if isinstance(error, _NO_JSON) else str(error)[:200]
         raise ConfigError(
-            two_lines(f"{path} is no evaluation file ({error})", "gan eval writes them: json=scores.json")
+            two_lines(f"{path} is no evaluation file ({reason})", "gan eval writes them: json=scores.json")
         ) from error
-    found: Mapping[str, Any] = metrics
-    return found
+
+
+def _check_value(name: str, value: object) -> None:
+    """Raises ValueError for what is no value record: words for infinity and for no number are numbers."""
+    if not isinstance(value, dict) or "value" not in value:
+        raise ValueError(f"{name[:80]} has no value")
+    numbers = [value["value"], *([value["se"]] if value.get("se") is not None else [])]
+    for number in numbers:
+        if isinstance(number, bool) or not isinstance(number, int | float | str):
+            raise ValueError(f"{name[:80]} is no number")
+        try:
+            float(number)
+        except (ValueError, OverflowError):
+            raise ValueError(f"{name[:80]} is no number") from None
+
+
+def _time(word: object) -> datetime | None:
+    try:
+        time = datetime.fromisoformat(word) if isinstance(word, str) else None
+        return time.astimezone(UTC) if time is not None else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _latest(run: Run) -> Mapping[str, Any] | None:
-    files = sorted(run.evals.glob("*.json"))
-    return _read(files[-1]) if files else None
+    """The metrics of the run's last evaluation, by the time that the record tells. Records that tell none are older:
+    among them the file's own time decides, for their names are in the local time of wherever they were measured."""
+    found = [(path, read(path)) for path in run.evals.glob("*.json")]
+    if not found:
+        return None
+    told = [(record.time, path.name, record) for path, record in found if record.time is not None]
+    if told:
+        return max(told, key=lambda row: row[:2])[2].metrics
+    return max(found, key=lambda row: (row[0].stat().st_mtime_ns, row[0].name))[1].metrics
 
 
 def _label(folder: Path) -> tuple[str, ...]:
     """What tells a job of a sweep from the others, but for its seed."""
     words = Run(folder).read_manifest().get("overrides", [])
-    return tuple(sorted(word for word in words if not word.startswith("seed=")))
+    words = words if isinstance(words, list) else []
+    return tuple(sorted(word for word in words if isinstance(word, str) and not word.startswith("seed=")))
 
 
 def sides_of(word: str) -> list[Side]:
@@ -68,7 +120,7 @@ def sides_of(word: str) -> list[Side]:
     """
     path = Path(word)
     if path.is_file():
-        return [Side(path.stem, (_read(path),))]
+        return [Side(path.stem, (read(path).metrics,))]
     if (path / "config.yaml").is_file():
         found = _latest(Run(path))
         if found is None:
@@ -116,7 +168,8 @@ def _check_one_reference(name: str, records: Sequence[tuple[str, Mapping[str, An
     for side, value in known[1:]:
         first_side, first = known[0]
         if value["reference_content"] != first["reference_content"]:
-            word, a, b = value["reference"], first["reference_content"][:12], value["reference_content"][:12]
+            a, b = (str(side["reference_content"])[:12] for side in (first, value))
+            word = value.get("reference")
             what = f"{name} of {first_side} and {side} cannot be compared: {word} had other images or sizes ({a}, {b})"
             remedy = "measure both against the same data: gan eval RUN reference=FOLDER, or NAME:SPLIT with root="
             raise ConfigError(two_lines(what, remedy))
@@ -128,7 +181,7 @@ def mean_of(side: Side, name: str) -> Mean:
         return Mean(sum(values), None, len(values))
     if len(values) > 1:
         return Mean(fmean(values), stdev(values) / math.sqrt(len(values)), len(values))
-    se = side.records[0][name]["se"]
+    se = side.records[0][name].get("se")
     return Mean(values[0], None if se is None else float(se), 1)
 
 

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ import torch
 
 from gan_cli.evaluation.sources import Source
 from gan_cli.metrics import Context, Metric, NotMeasurable
-from gan_cli.metrics.cache import Bookmark, Cache
+from gan_cli.metrics.cache import Cache, as_kept
 from gan_cli.metrics.detectors import Detector
 from gan_cli.metrics.features import Collector, Features
+from gan_cli.metrics.store import Bookmark
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +48,7 @@ class Evaluation(dict[str, Value]):
 
     Attributes:
         source, step, seed: What was measured.
+        time: When, in ISO 8601, UTC.
         refused: Metrics that mean nothing here, and why.
         pictures: Pictures that metrics drew, uint8 by name.
     """
@@ -55,6 +58,7 @@ class Evaluation(dict[str, Value]):
         self.source = source
         self.step = step
         self.seed = seed
+        self.time = datetime.now(UTC).isoformat()
         self.refused: dict[str, str] = {}
         self.pictures: dict[str, torch.Tensor] = {}
 
@@ -109,7 +113,7 @@ def reference_features(source: Source, detector: Detector, needs: frozenset[str]
         return Features(source.statistics.n, source.statistics)
     kept = needs - {"groups"}  # nobody jackknifes the reference
     if "images" in kept:
-        return collect(source, detector, kept, plan)
+        return as_kept(collect(source, detector, kept, plan))
     facts = {
         "data": source.fingerprint,
         "n": source.n,
@@ -120,6 +124,7 @@ def reference_features(source: Source, detector: Detector, needs: frozenset[str]
         "dtype": "float32 features, float64 moments",
         "collected": sorted(kept),
         "rows": plan.rows,
+        "passes": f"{plan.batch_size} images on {detector.device.type}",  # a network's last digits follow from them
     }
     return Cache(plan.cache).get(facts, lambda bookmark: collect(source, detector, kept, plan, bookmark))
 
@@ -188,6 +193,7 @@ def as_record(evaluation: Evaluation) -> dict[str, Any]:
     return {
         "source": evaluation.source,
         "step": evaluation.step,
+        "time": evaluation.time,
         "seed": evaluation.seed,
         "metrics": {name: {k: _plain(v) for k, v in vars(value).items()} for name, value in evaluation.items()},
         "refused": evaluation.refused,

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from gan_cli.games import compatible
+from gan_cli.games.rehearsal import rehearse_in_parts
 from gan_cli.losses import Loss
 from gan_cli.types import (
     Augment,
@@ -29,6 +30,7 @@ from gan_cli.types import (
 
 log = logging.getLogger(__name__)
 
+READERS = Term | Weighting | Prior  # what declares which samples the generator's phase takes
 Judge = Callable[[Tensor, Tensor], DiscriminatorOutput]  # (samples, label)
 
 
@@ -97,8 +99,17 @@ class Adversarial(nn.Module):
         runs = max(1, int(float(self.critic_steps)))
         return (
             Phase("discriminator", self.discriminator_objective, runs, self._project, shown=True),
-            Phase("generator", self.generator_objective),
+            Phase("generator", self.generator_objective, uses_real=self.compares()),
         )
+
+    def compares(self) -> bool:
+        """Whether the generator's phase looks at real samples."""
+        parts = [*self.auxiliaries.values(), *self.weightings.values(), self.prior]
+        reading = [part for part in parts if isinstance(part, READERS) and part.needs & compatible.OF_REAL]
+        return self.loss.needs_real_logits or bool(reading)
+
+    def rehearse(self, shape: Sequence[int], part: int) -> None:
+        rehearse_in_parts(self, shape, part)
 
     def sample(self, generator: nn.Module, batch: Batch) -> Tensor:
         """Samples of `generator` (often the averaged copy), one a label."""
@@ -107,7 +118,7 @@ class Adversarial(nn.Module):
 
     def matched(self, batch: Batch) -> Batch:
         """The batch with real samples as detailed as the fakes are by now, where the generator grows."""
-        if not isinstance(self.generator, Growing):
+        if not isinstance(self.generator, Growing) or batch.images is None:
             return batch
         return replace(batch, images=self.generator.matched(batch.real))
 
@@ -119,8 +130,7 @@ class Adversarial(nn.Module):
 
     def judge(self, samples: Tensor, label: Tensor) -> DiscriminatorOutput:
         """D as everyone sees it: behind the augmentations."""
-        output: DiscriminatorOutput = self.discriminator(self.augmented(samples), label)
-        return output
+        return DiscriminatorOutput.of(self.discriminator(self.augmented(samples), label))
 
     def discriminator_objective(self, batch: Batch, update: int) -> Outcome:
         batch = self.matched(batch)
@@ -149,12 +159,15 @@ class Adversarial(nn.Module):
         """The generator's objective before a discriminator."""
         batch = self.matched(batch)
         auxiliaries, needs = due(self.auxiliaries, update)
+        needs = needs.union(*(w.needs for w in self.weightings.values() if isinstance(w, Weighting)))
         latent = self.prior(batch).requires_grad_("latents" in needs)
         fake = self.generator(latent, batch.label)
         on_fake = judge(fake, batch.label)
-        compares = self.loss.needs_real_logits or "real_output" in needs
-        on_real = judge(batch.real, batch.label) if compares else None
-        round = Round(batch, latent, batch.real, fake, on_real, on_fake, judge, self.generator, self.generator, update)
+        judges_real = self.loss.needs_real_logits or "real_output" in needs
+        on_real = judge(batch.real, batch.label) if judges_real else None
+        round = Round(
+            batch, latent, batch.images, fake, on_real, on_fake, judge, self.generator, self.generator, update
+        )
         values = self.loss.generator(on_fake.logits, on_real.logits if on_real else None)
         for weighting in self.weightings.values():
             values = values * weighting(values, round)

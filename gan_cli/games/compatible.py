@@ -14,7 +14,9 @@ from gan_cli.types import Augment, Incompatible, Prior, Projection, Term, Weight
 log = logging.getLogger(__name__)
 
 # What a round always holds, when it is asked for.
-HELD = frozenset({"real_grad", "fake_grad", "real_output", "latents"})
+HELD = frozenset({"real", "real_grad", "fake_grad", "real_output", "latents"})
+# Of these, what takes real samples.
+OF_REAL = frozenset({"real", "real_grad", "real_output"})
 # Where to get what a part declares to need.
 REMEDIES: Mapping[str, str] = {
     "class_logits": "conditioning=acgan gives the discriminator a class head",

@@ -57,10 +57,11 @@ class Unrolled(Adversarial):
 
     def judge_with(self, weights: Mapping[str, Tensor], samples: Tensor, label: Tensor) -> DiscriminatorOutput:
         """D with other weights."""
-        output: DiscriminatorOutput = functional_call(
-            self.discriminator, dict(weights), (self.augmented(samples), label)
-        )
-        return output
+        answer = functional_call(self.discriminator, dict(weights), (self.augmented(samples), label))
+        return DiscriminatorOutput.of(answer)
+
+    def compares(self) -> bool:
+        return self.unroll_steps > 0 or super().compares()
 
     def looked_ahead(self, batch: Batch) -> dict[str, Tensor]:
         """D's weights after the simulated steps, as a differentiable function of the generator's."""

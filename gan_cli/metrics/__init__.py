@@ -46,3 +46,9 @@ class Metric(Protocol):
     needs: frozenset[str]  # "rows", "logits", "groups", "labels", "images"
 
     def compute(self, fake: Features, real: Features, context: Context) -> Mapping[str, Estimate]: ...
+
+
+class Sized(Metric, Protocol):
+    """A metric that says how few samples it can do with, so that a run is not the one to find out."""
+
+    least: int  # on either side

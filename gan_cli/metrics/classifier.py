@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from gan_cli import rng
 from gan_cli.metrics import NotMeasurable
 from gan_cli.metrics.detectors import Detector, Labelled
 from gan_cli.metrics.features import Seen
+from gan_cli.metrics.store import Bookmark, Store
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +85,7 @@ class Classifier(Detector):
     name = "classifier"
 
     def __init__(self, cache: str) -> None:
-        self.folder = Path(cache).expanduser()
+        self.store = Store(Path(cache))
         self.network: Network | None = None
 
     def prepare(self, data: Labelled | None) -> Detector:
@@ -110,18 +108,22 @@ class Classifier(Detector):
         return self
 
     def _trained(self, data: Labelled, chosen: Tensor) -> Network:
-        facts = repr((SCHEMA, STEPS, BATCH, WIDTH, data.fingerprint, data.classes))
-        path = self.folder / f"{hashlib.sha256(facts.encode()).hexdigest()}.safetensors"
+        facts = {
+            "classifier": SCHEMA,
+            "steps": STEPS,
+            "batch": BATCH,
+            "width": WIDTH,
+            "data": data.fingerprint,
+            "classes": data.classes,
+            "channels": data.images.shape[1],
+        }
+
+        def train(_: Bookmark) -> dict[str, Tensor]:
+            log.info("training a classifier on the data (once; kept in %s)", self.store.folder)
+            return fit(data.images[chosen], data.labels[chosen], data.classes, self.device, STEPS).state_dict()
+
         network = Network(data.images.shape[1], data.classes)
-        try:
-            network.load_state_dict(load_file(path))
-        except (OSError, SafetensorError, RuntimeError):  # absent, cut short or foreign: train it (again)
-            log.info("training a classifier on the data (once; kept in %s)", self.folder)
-            network = fit(data.images[chosen], data.labels[chosen], data.classes, self.device, STEPS).cpu()
-            self.folder.mkdir(parents=True, exist_ok=True)
-            scratch = path.with_suffix(f".{os.getpid()}.tmp")
-            save_file(network.state_dict(), scratch)
-            scratch.replace(path)
+        network.load_state_dict(self.store.get(facts, train))
         return network.eval().requires_grad_(False)
 
     @torch.inference_mode()

@@ -36,6 +36,7 @@ class Frechet:
     """`fid` with the 2015 Inception, `fd` with any other detector."""
 
     needs: frozenset[str] = frozenset()
+    least = 2  # a covariance
 
     def compute(self, fake: Features, real: Features, context: Context) -> Mapping[str, Estimate]:
         return {"fid": Estimate(frechet_distance(fake.moments, real.moments), convention="n-1 covariance, float64")}

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from gan_cli.metrics.detectors import Detector, sha256
+from gan_cli.metrics import weights as files
+from gan_cli.metrics.detectors import Detector
 from gan_cli.metrics.features import Seen
 from gan_cli.metrics.resize import RESIZES, resize
 
 SIDE = 299
 FILE = "pt_inception-2015-12-05-6726825d.pth"
-DIGEST_PREFIX = "6726825d"
+DIGEST = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"  # sha256 of that file
 ENVIRONMENT = "GAN_INCEPTION"
 
 
@@ -26,7 +27,7 @@ class WeightsMissing(ValueError):
 
 
 def find_weights(weights: str | None) -> Path:
-    """The file given, else $GAN_INCEPTION's, else torch hub's copy, else a download that is checked by its digest.
+    """The file given, else $GAN_INCEPTION's, else torch hub's copy, else a download; see `expected_digest`.
 
     Raises:
         WeightsMissing: None of these.
@@ -42,15 +43,20 @@ def find_weights(weights: str | None) -> Path:
         return kept
     from pytorch_fid.inception import FID_WEIGHTS_URL
 
-    kept.parent.mkdir(parents=True, exist_ok=True)
     try:
-        torch.hub.download_url_to_file(FID_WEIGHTS_URL, str(kept), hash_prefix=DIGEST_PREFIX, progress=False)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(FID_WEIGHTS_URL, str(kept), hash_prefix=DIGEST, progress=False)
     except (URLError, OSError, RuntimeError) as error:
         raise WeightsMissing(
-            f"FID needs the weights {FILE} (sha256 {DIGEST_PREFIX}...), and they could not be fetched ({error})\n"
+            f"FID needs the weights {FILE} (sha256 {DIGEST[:8]}...), and they could not be fetched ({error})\n"
             f"  put the file at {kept}, or name it with weights=FILE or ${ENVIRONMENT}; detector=pixels needs none"
         ) from error
     return kept
+
+
+def expected_digest(path: Path) -> str | None:
+    """What a file of the published name must be, wherever it lies; other files are the user's own word."""
+    return DIGEST if path.name == FILE else None
 
 
 def build_network(state: dict[str, Tensor]) -> nn.Module:
@@ -68,11 +74,16 @@ def build_network(state: dict[str, Tensor]) -> nn.Module:
     network.Mixed_6e = patched.FIDInceptionC(768, channels_7x7=192)
     network.Mixed_7b = patched.FIDInceptionE_1(1280)
     network.Mixed_7c = patched.FIDInceptionE_2(2048)
-    found = network.load_state_dict(state, strict=False)
+    try:
+        found = network.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        first = str(error).splitlines()[-1].strip()
+        raise WeightsMissing(f"this is no FID Inception: {first}\n  give pytorch-fid's file, {FILE}") from error
     lacking = [key for key in found.missing_keys if not key.startswith("fc.") and "num_batches" not in key]
     if lacking or found.unexpected_keys:
         raise WeightsMissing(
-            f"this is no FID Inception: it lacks {lacking[:3]}, has {found.unexpected_keys[:3]} besides"
+            f"this is no FID Inception: it lacks {lacking[:3]}, has {found.unexpected_keys[:3]} besides\n"
+            f"  give pytorch-fid's file, {FILE}"
         )
     network.eval()
     for module in network.modules():
@@ -102,10 +113,7 @@ class Inception(Detector):
         if resize not in RESIZES:
             raise ValueError(f"detector.inception.resize={resize} is unknown: choose one of {', '.join(RESIZES)}")
         path = find_weights(weights)
-        self.digest = sha256(str(path))
-        if path.name == FILE and not self.digest.startswith(DIGEST_PREFIX):
-            raise WeightsMissing(f"{path} is damaged: its sha256 is {self.digest[:8]}..., not {DIGEST_PREFIX}...")
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state, self.digest = files.read(path, expected_digest(path))
         self._set_up(state, resize)
 
     def _set_up(self, state: dict[str, Tensor], resize: str) -> None:

@@ -15,6 +15,7 @@ from gan_cli.metrics import Context, Estimate, NotMeasurable
 from gan_cli.metrics.features import Features
 
 BLOCK = 1000
+LEAST = 20  # ten blocks of two
 
 
 def _kernel_sum(x: Tensor, y: Tensor, chunk: int = 2048) -> float:
@@ -46,7 +47,7 @@ def block_estimate(fake: Tensor, real: Tensor) -> Estimate:
     """The mean over disjoint blocks, which are independent: its standard error is an honest one."""
     size = min(BLOCK, min(len(fake), len(real)) // 10)
     if size < 2:
-        raise NotMeasurable(f"kid needs at least 20 samples on both sides, not {min(len(fake), len(real))}")
+        raise NotMeasurable(f"kid needs at least {LEAST} samples on both sides, not {min(len(fake), len(real))}")
     count = min(len(fake), len(real)) // size
     blocks = [mmd2(fake[i * size : (i + 1) * size], real[i * size : (i + 1) * size]) for i in range(count)]
     values = torch.tensor(blocks, dtype=torch.float64)
@@ -76,6 +77,7 @@ class Kernel:
     """
 
     needs = frozenset({"rows"})
+    least = LEAST
 
     def __init__(self, subsets: bool = True) -> None:
         self.subsets = subsets

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -17,6 +18,7 @@ class Moments:
 
     Up to F rows are kept as they are, for then they are the smaller and the exact description; beyond that they are
     folded into sums around the first rows' mean, which keeps float64 accurate however far the mean is from zero.
+    They are folded in pieces of one size, so that the same rows give the same bits in whatever batches they come.
     """
 
     def __init__(self) -> None:
@@ -34,12 +36,21 @@ class Moments:
         self.n += len(features)
         self._waiting += len(features)
         self._rows.append(features.double())
-        if self._waiting > (features.shape[1] if self._shift is None else FOLD):
-            self._fold()
+        if self._waiting >= self._piece(features.shape[1]):
+            self._fold_pieces(features.shape[1])
 
-    def _fold(self) -> None:
+    def _piece(self, width: int) -> int:
+        """How many rows are folded next."""
+        return width + 1 if self._shift is None else FOLD
+
+    def _fold_pieces(self, width: int) -> None:
         rows = torch.cat(self._rows)
-        self._rows, self._waiting = [], 0
+        while len(rows) >= (size := self._piece(width)):
+            self._fold(rows[:size])
+            rows = rows[size:]
+        self._rows, self._waiting = [rows], len(rows)
+
+    def _fold(self, rows: Tensor) -> None:
         if self._shift is None:
             self._shift = rows.mean(0)
             self._sum = torch.zeros_like(self._shift)
@@ -53,11 +64,12 @@ class Moments:
         if self.n < 2:
             raise ValueError(f"{self.n} samples have no covariance: give at least 2")
         if self._shift is None:
-            rows = torch.cat(self._rows)
+            rows = _in_one_order(torch.cat(self._rows))
             mean = rows.mean(0)
             return Gaussian(self.n, mean, factor=((rows - mean) / (self.n - 1) ** 0.5).T)
-        if self._rows:
-            self._fold()
+        if self._waiting:
+            self._fold(torch.cat(self._rows))
+            self._rows, self._waiting = [], 0
         offset = self._sum / self.n
         covariance = (self._outer - self.n * torch.outer(offset, offset)) / (self.n - 1)
         return Gaussian(self.n, self._shift + offset, covariance=covariance)
@@ -76,6 +88,12 @@ class Moments:
     def raw_rows(self) -> Tensor | None:
         """All rows, while they are still kept as they are."""
         return torch.cat(self._rows) if self._shift is None and self._rows else None
+
+
+def _in_one_order(rows: Tensor) -> Tensor:
+    """The rows by a hash: of few samples not even the last digit follows the order in which they came."""
+    hashes = [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in rows.numpy()]
+    return rows[sorted(range(len(hashes)), key=hashes.__getitem__)]
 
 
 def pooled(parts: Sequence[Moments]) -> Gaussian:

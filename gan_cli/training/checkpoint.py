@@ -5,56 +5,51 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
-import zipfile
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from gan_cli.files import naming, replacing
+from gan_cli.tensorfiles import check_archive
+from gan_cli.training import contents
 
 FORMAT = 1
 KEYS = frozenset({"format", "config", "game", "ema", "optimizers", "updates", "clock", "meter"})
 
 
 class CheckpointError(ValueError):
-    """The file is not a whole checkpoint of ours; the message says what is wrong with it."""
+    """The file is not a whole checkpoint of ours: `what` is wrong with it, and what to do, in two lines."""
 
-
-def _publish(scratch: Path, path: Path) -> None:
-    """Makes the finished file visible under its name, and the rename durable."""
-    os.replace(scratch, path)
-    if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    def __init__(self, what: str, remedy: str = "copy or fetch it again, or name another checkpoint") -> None:
+        self.what = what
+        super().__init__(f"{what}\n  {remedy}")
 
 
 def save(state: dict[str, Any], path: Path) -> None:
-    """Writes beside the target, flushes to the disk, then renames: the target is always whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with scratch.open("wb") as file:
-            torch.save({"format": FORMAT, **state}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        _publish(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)
+    """Writes the whole state or nothing: the target is always whole. Raises NotWritten."""
+    with naming(path):
+        path.parent.mkdir(exist_ok=True)  # of a run that is there: one that somebody removed does not come back
+    with replacing(path) as file:
+        torch.save({"format": FORMAT, **state}, file)
 
 
 def alias(path: Path, name: str) -> Path:
     """A second name for a checkpoint in the same folder, without a second copy where the file system can."""
     target = path.with_name(name)
     scratch = path.with_name(f".{name}.{os.getpid()}.tmp")
-    scratch.unlink(missing_ok=True)
-    try:
-        os.link(path, scratch)
-    except OSError:
-        shutil.copyfile(path, scratch)
-    _publish(scratch, target)
+    with naming(target):
+        try:
+            scratch.unlink(missing_ok=True)
+            os.link(path, scratch)
+            os.replace(scratch, target)
+        except OSError:
+            with suppress(OSError):
+                scratch.unlink()
+            with path.open("rb") as source, replacing(target) as file:
+                shutil.copyfileobj(source, file)
     return target
 
 
@@ -62,32 +57,43 @@ def load(path: Path) -> dict[str, Any]:
     """The checkpoint's state, tensors on the CPU. Executes nothing from the file (`weights_only`).
 
     Raises:
-        CheckpointError: The file is cut short, damaged (its checksums differ), foreign, or of another format.
+        CheckpointError: The file is cut short, damaged (its checksums differ), foreign, or of another format; or a
+            part of it is nothing that training writes.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-        if damaged is not None:
-            raise CheckpointError(f"{path} is damaged (checksum of {damaged})")
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file:
+            damaged = check_archive(file).testzip()
+            if damaged is not None:
+                raise CheckpointError(f"{path} is damaged (checksum of {damaged})")
+            file.seek(0)
+            state = torch.load(file, map_location="cpu", weights_only=True)
+    except CheckpointError:
+        raise
     except FileNotFoundError:
-        raise CheckpointError(f"{path} does not exist") from None
+        raise CheckpointError(f"{path} does not exist", "give a run folder, or one of its checkpoints/*.pt") from None
     except pickle.UnpicklingError as error:
         raise CheckpointError(f"{path} holds more than weights and was not loaded: {_first_line(error)}") from None
-    except (zipfile.BadZipFile, EOFError, OSError, RuntimeError, ValueError, KeyError) as error:
-        if isinstance(error, CheckpointError):
-            raise
+    except Exception as error:  # a reader of strange bytes fails in more ways than can be listed
         raise CheckpointError(f"{path} is cut short or no checkpoint ({_first_line(error)})") from None
-    if not isinstance(state, dict) or not state.keys() >= KEYS or not isinstance(state["config"], str):
+    if not isinstance(state, dict) or not state.keys() >= KEYS:
         raise CheckpointError(f"{path} is no checkpoint of gan: it lacks {', '.join(sorted(KEYS))}")
     if state["format"] != FORMAT:
-        raise CheckpointError(f"{path} has format {state['format']}, this version of gan reads {FORMAT}")
+        what = f"{path} has format {_short(state['format'])}, this version of gan reads {FORMAT}"
+        raise CheckpointError(what, "use the version of gan that wrote it")
+    try:
+        contents.check(state)
+    except Exception as error:  # of tensors of unheard-of kinds, besides what is looked for
+        raise CheckpointError(f"{path} cannot be used: {_first_line(error)}") from None
     return state
+
+
+def _short(value: object) -> str:
+    return str(value)[:20] if isinstance(value, int | str) else type(value).__name__
 
 
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    return lines[0][:200] if lines else "unreadable"
 
 
 def step_of(path: Path) -> int:
@@ -113,5 +119,8 @@ def load_newest(paths: Iterable[Path]) -> tuple[dict[str, Any], Path, list[str]]
         try:
             return load(path), path, problems
         except CheckpointError as error:
-            problems.append(str(error))
+            problems.append(error.what)
+            last = error
+    if len(problems) == 1:
+        raise last
     raise CheckpointError("; ".join(problems) or "there is no checkpoint yet")

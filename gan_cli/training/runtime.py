@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
 import sys
@@ -21,6 +22,7 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # names of mallopt(3)
 HANGUP = getattr(signal, "SIGHUP", signal.SIGTERM)  # the terminal was closed; Windows has no such signal
 STOPS = (signal.SIGINT, signal.SIGTERM, HANGUP)
 PATIENCE = 1.0  # seconds within which a second signal is the first one again
+NO_MEMORY = ("not enough memory", "out of memory", "allocate memory", "alloc_cpu", "ALLOC_FAILED", "start new thread")
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -59,6 +61,14 @@ def keep_freed_memory() -> None:
             malloc = ctypes.CDLL(None).mallopt
             malloc(M_MMAP_MAX, 0)
             malloc(M_TRIM_THRESHOLD, -1)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory, of the machine or of the accelerator, could not be had; torch has no one class for that."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    known = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return known or (isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY))
 
 
 def prepare_process() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 
 from gan_cli import rng
 from gan_cli.ramps import settled
+from gan_cli.training import contents
 from gan_cli.training.ema import Ema
 from gan_cli.training.meter import Meter, NonFinite
 from gan_cli.training.runtime import PRECISIONS, Runtime, StopRequest, pick_device, prepare_process
@@ -24,6 +25,8 @@ from gan_cli.types import Batch, Clock, Data, NonNegative, Phase, Positive, Posi
 
 if TYPE_CHECKING:
     from gan_cli.callbacks import Callback
+
+News = Callable[["Callback"], None]  # what one callback is told
 
 
 class Limits:
@@ -125,10 +128,14 @@ class Trainer:
         self.meter = Meter(self.runtime.device)
         self.clock = Clock()
         self.updates = dict.fromkeys(self.players, 0)
+        self.draws = 0  # batches of real samples so far
         self.folder: Path | None = None
         self.config = ""
         self.callbacks: Sequence[Callback] = ()
+        self.started: list[Callback] = []  # those whose `on_start` was called, and which are to be closed
+        self.held_back: list[News] | None = None  # what was published before all had started
         self.best: dict[str, float | str] | None = None  # the best measurement so far, where something measures
+        self.diverged = False  # set by what sees that losses or weights are beyond any use
         self.enough = False  # set by what decides that going on is no use
 
     def place(self) -> None:
@@ -145,8 +152,7 @@ class Trainer:
         Raises:
             NonFinite: A term or a weight is not finite; nothing of that state was saved.
         """
-        for callback in self.callbacks:
-            callback.on_start(self)
+        self._start_callbacks()
         started, before = time.perf_counter(), self.clock.seconds
         while not (finished := self.runtime.agree(self.enough or self.limits.reached(self.clock))):
             if self.runtime.agree(stop.asked):
@@ -159,9 +165,37 @@ class Trainer:
                 callback.on_step(self)
         self.check_finite()
         status = "finished" if finished else "stopped"
-        for callback in self.callbacks:
-            callback.on_end(self, status)
+        self._end_callbacks(status)
         return status
+
+    def _start_callbacks(self) -> None:
+        """Starts all, and only then hands on what some of them published as they started: their order is free."""
+        waiting: list[News] = []
+        self.held_back = waiting
+        for callback in self.callbacks:
+            self.started.append(callback)
+            callback.on_start(self)
+        self.held_back = None
+        for news in waiting:
+            self._tell(news)
+
+    def _end_callbacks(self, status: str) -> None:
+        """All have their end, also where one fails: who saves the weights may come after it."""
+        errors = []
+        for callback in self.callbacks:
+            try:
+                callback.on_end(self, status)
+            except Exception as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
+
+    def _tell(self, news: News) -> None:
+        if self.held_back is not None:
+            self.held_back.append(news)
+            return
+        for callback in self.callbacks:
+            news(callback)
 
     def step(self) -> None:
         """One step of the game: every phase in order."""
@@ -177,12 +211,19 @@ class Trainer:
         shown = 0
         for phase in self.game.phases():
             for _ in range(phase.runs):
-                self._update(phase, self.data.batch(sum(self.updates.values())))
+                self._update(phase, self._draw(phase))
                 shown += self.data.batch_size * phase.shown
         self.runtime.share(self.game.buffers())
         images = self.clock.images + shown
         self.ema.update(self.players["generator"], images, shown)
         self.clock = replace(self.clock, step=self.clock.step + 1, images=images)
+
+    def _draw(self, phase: Phase) -> Batch:
+        """The next real batch for a phase that looks at it; for others the labels to draw samples for."""
+        if not phase.uses_real:
+            return self.data.sampling(sum(self.updates.values()))
+        self.draws += 1
+        return self.data.batch(self.draws - 1)
 
     def _update(self, phase: Phase, batch: Batch) -> None:
         player, optimizer = self.players[phase.player], self.optimizers[phase.player]
@@ -216,18 +257,15 @@ class Trainer:
     def publish(self, values: Mapping[str, float]) -> None:
         """Hands numbers of the present step to every callback."""
         record = {**asdict(self.clock), **values}
-        for callback in self.callbacks:
-            callback.on_record(self, record)
+        self._tell(lambda callback: callback.on_record(self, record))
 
     def publish_picture(self, name: str, pixels: Tensor) -> None:
         """Hands a picture, uint8 `[3, H, W]`, to every callback."""
-        for callback in self.callbacks:
-            callback.on_picture(self, name, pixels)
+        self._tell(lambda callback: callback.on_picture(self, name, pixels))
 
     def publish_text(self, name: str, text: str) -> None:
         """Hands a line of words to every callback."""
-        for callback in self.callbacks:
-            callback.on_text(self, name, text)
+        self._tell(lambda callback: callback.on_text(self, name, text))
 
     def check_finite(self) -> None:
         """Raises NonFinite when a term of the open window, a weight or a running statistic is not finite."""
@@ -244,12 +282,18 @@ class Trainer:
             "ema": self.ema.network.state_dict(),
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             "updates": dict(self.updates),
+            "draws": self.draws,
             "clock": asdict(self.clock),
             "meter": self.meter.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes up where `state_dict` was made; learning rates and the like stay those of the config."""
+        """Takes up where `state_dict` was made; learning rates and the like stay those of the config.
+
+        Raises:
+            RuntimeError, Unsound: The state is of other networks, or not as training writes it.
+        """
+        contents.check_players(state, self.optimizers)
         self.load_weights(state)
         for name, optimizer in self.optimizers.items():
             settings = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
@@ -257,10 +301,14 @@ class Trainer:
             for group, chosen in zip(optimizer.param_groups, settings, strict=True):
                 group.update(chosen)
         self.updates = dict(state["updates"])
+        self.draws = state.get("draws", sum(self.updates.values()))  # older checkpoints: each update drew a batch
         self.clock = Clock(**state["clock"])
         self.meter.load_state_dict(state["meter"])
 
     def load_weights(self, state: Mapping[str, Any]) -> None:
-        """The players' weights and the averaged generator only. Raises RuntimeError when the shapes differ."""
+        """The players' weights and the averaged generator only. Raises RuntimeError when the shapes differ, Unsound
+        when the types do."""
+        contents.check_types(state["game"], self.game, "game")
+        contents.check_types(state["ema"], self.ema.network, "ema")
         self.game.load_state_dict(state["game"])
         self.ema.network.load_state_dict(state["ema"])

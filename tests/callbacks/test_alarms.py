@@ -8,7 +8,22 @@ from itertools import count
 
 import pytest
 
-from gan_cli.callbacks.alarms import CONSTANT, DISTANCE, DIVERSITY, FAKE, GENERATOR_GRADIENT, REAL, alarms, swings
+from gan_cli.callbacks.alarms import (
+    CONSTANT,
+    DISCRIMINATOR_LOSS,
+    DISCRIMINATOR_WEIGHTS,
+    DISTANCE,
+    DIVERSITY,
+    FAKE,
+    GENERATOR_GRADIENT,
+    GENERATOR_LOSS,
+    GENERATOR_WEIGHTS,
+    HUGE_LOSS,
+    HUGE_WEIGHTS,
+    REAL,
+    alarms,
+    swings,
+)
 from gan_cli.callbacks.monitor import Finding, Monitor
 from gan_cli.losses import Hinge, LeastSquares, Loss, NonSaturating, Wasserstein
 
@@ -170,3 +185,30 @@ def test_thresholds_are_in_order() -> None:
         ("constant_generator", False),
         ("collapsed_generator", True),
     ]
+
+
+SIZES = {DISCRIMINATOR_LOSS: 1.4, GENERATOR_LOSS: 0.7, DISCRIMINATOR_WEIGHTS: 0.1, GENERATOR_WEIGHTS: 0.05}
+
+
+@pytest.mark.parametrize("name", SIZES)
+@pytest.mark.parametrize("loss", [NonSaturating(), Wasserstein()], ids=lambda loss: type(loss).__name__)
+def test_divergence_is_told_at_once_and_no_longer_once_it_is_over(loss: Loss, name: str) -> None:
+    judge = monitor(loss)
+    beyond = 2 * (HUGE_WEIGHTS if "weights" in name else HUGE_LOSS)
+    assert judge.observe({"step": EVERY, **SIZES}) == []
+    (found,) = judge.observe({"step": 2 * EVERY, **SIZES, name: beyond})
+    assert (found.name, found.step) == ("diverged", 2 * EVERY)
+    assert judge.rings("diverged")
+    assert play(judge, lambda i: {**SIZES, name: beyond}, 60, first=3) == []
+    (cleared,) = play(judge, lambda i: SIZES, 60, first=63)
+    assert cleared.cleared is not None
+    assert not judge.rings("diverged")
+
+
+def test_critics_that_drift_have_not_diverged_and_probabilities_of_nothing_have() -> None:
+    """A critic's scores have no zero: what all of them gain, its loss does not see and G's does."""
+    drifted = {**SIZES, DISCRIMINATOR_LOSS: -40.0, GENERATOR_LOSS: 9000.0}
+    assert play(monitor(Wasserstein()), lambda i: drifted, 60) == []
+    assert [f.name for f in play(monitor(), lambda i: drifted, 60)] == ["diverged"]
+    mapping = {**SIZES, GENERATOR_WEIGHTS: 100.0}  # of layers whose learning rate is a hundredth
+    assert play(monitor(), lambda i: mapping, 60) == []

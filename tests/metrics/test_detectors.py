@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,9 +15,10 @@ from PIL import Image
 from gan_cli.data import sources
 from gan_cli.data.fit import crop
 from gan_cli.data.images import Request
-from gan_cli.metrics import NotMeasurable, classifier, others, resize
+from gan_cli.metrics import NotMeasurable, classifier, inception, others, resize
 from gan_cli.metrics.detectors import Labelled, Pixels
 from gan_cli.metrics.inception import Inception, WeightsMissing, build_network
+from gan_cli.metrics.weights import WeightsRefused
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +83,53 @@ def test_weights_without_fc_have_no_logits_and_foreign_ones_are_refused(
     assert Inception(str(tmp_path / "nofc.pth")).head is None
     with pytest.raises(WeightsMissing, match="no FID Inception"):
         build_network({"x": torch.zeros(1)})
+
+
+def test_weights_out_of_files_are_checked(
+    state: dict[str, torch.Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the whole digest where the name is the published one, in torch hub's folder or where the user says; what
+    another file of the user's own is, is recorded. Every refusal has two lines."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.delenv(inception.ENVIRONMENT, raising=False)
+    kept = tmp_path / "hub" / "checkpoints" / inception.FILE
+    kept.parent.mkdir(parents=True)
+    torch.save(state, tmp_path / "mine.pth")
+    whole = (tmp_path / "mine.pth").read_bytes()
+    kept.write_bytes(whole)
+    for word in (None, str(kept)):
+        with pytest.raises(WeightsRefused, match="is damaged: its sha256 is") as caught:
+            Inception(word)
+        assert len(str(caught.value).splitlines()) == 2
+    digest = hashlib.sha256(whole).hexdigest()
+    assert Inception(str(tmp_path / "mine.pth")).digest == digest
+    monkeypatch.setattr(inception, "DIGEST", digest)
+    assert Inception().digest == digest
+    monkeypatch.setattr(inception, "DIGEST", digest[:-1] + ("0" if digest[-1] != "0" else "1"))  # the last bits count
+    with pytest.raises(WeightsRefused):
+        Inception()
+    first = next(name for name, tensor in state.items() if tensor.ndim == 4)
+    wrong: dict[str, Any] = {
+        "nan": {**state, first: state[first] * float("nan")},
+        "list": [1, 2],
+        "numbers": {"x": 3},
+        "shape": {**state, first: torch.zeros(1)},
+        "wide": {**state, first: torch.zeros(1).expand(10**12)},
+    }
+    for name, content in wrong.items():
+        torch.save(content, tmp_path / f"{name}.pth")
+    (tmp_path / "page.pth").write_text("<!DOCTYPE html>")
+    (tmp_path / "cut.pth").write_bytes(whole[: len(whole) // 2])
+    with (
+        zipfile.ZipFile(tmp_path / "mine.pth") as source,
+        zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as bomb,
+    ):
+        for member in source.namelist()[:5]:
+            bomb.writestr(member, source.read(member))
+    for name in (*wrong, "page", "cut", "bomb"):
+        with pytest.raises((WeightsRefused, WeightsMissing)) as caught:
+            Inception(str(tmp_path / f"{name}.pth"))
+        assert len(str(caught.value).splitlines()) == 2, caught.value
 
 
 def test_tf1_has_no_half_pixel_shift() -> None:

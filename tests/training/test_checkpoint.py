@@ -5,8 +5,12 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import random
+import time
 import zipfile
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,11 +18,23 @@ import torch
 from gan_cli.callbacks.checkpoints import expendable
 from gan_cli.training import checkpoint
 
-STATE = {key: {} for key in checkpoint.KEYS - {"format", "config"}}
 
-
-def state(value: float = 1.0) -> dict:
-    return {**STATE, "config": "seed: 0", "game": {"w": torch.full((100,), value)}}
+def state(value: float = 1.0, **parts: Any) -> dict:
+    """A checkpoint of one weight, with other parts where they are given."""
+    weight = {"w": torch.full((100,), value)}
+    moments = {0: {"step": torch.tensor(3.0), "exp_avg": torch.full((100,), value), "exp_avg_sq": torch.ones(100)}}
+    return {
+        "config": "seed: 0",
+        "game": {**weight, "n": torch.tensor(3), "_extra_state": {"any": "thing"}},
+        "ema": weight,
+        "optimizers": {
+            "generator": {"state": moments, "param_groups": [{"lr": 0.1, "betas": (0, 0.9), "params": [0]}]}
+        },
+        "updates": {"generator": 3},
+        "clock": {"step": 3, "images": 24, "seconds": 0.5},
+        "meter": {"groups": [(["loss"], [torch.ones(1, dtype=torch.float64) for _ in range(3)])]},
+        **parts,
+    }
 
 
 def test_round_trip(tmp_path: Path) -> None:
@@ -108,6 +124,142 @@ def test_foreign_files_are_told_apart(tmp_path: Path) -> None:
     torch.save({**state(), "format": 99}, tmp_path / "future.pt")
     with pytest.raises(checkpoint.CheckpointError, match="format 99"):
         checkpoint.load(tmp_path / "future.pt")
+
+
+W = torch.ones(100)
+NAN = torch.full((100,), float("nan"))
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "config is no text": ({"config": 5}, "config is no text"),
+    "config of 2 MB": ({"config": "x" * 2**21}, "config is longer"),
+    "game is a list": ({"game": [W]}, "game is no dict"),
+    "a weight is a number": ({"game": {"w": 3.0}}, r"game\.w is no tensor"),
+    "a weight is NaN": ({"game": {"w": NAN}}, r"weight game\.w holds numbers that are infinite"),
+    "one of many is infinite": ({"ema": {"w": torch.where(torch.arange(100) == 7, float("inf"), W)}}, r"ema\.w"),
+    "a weight is sparse": ({"game": {"w": W.to_sparse()}}, "no plain tensor"),
+    "a weight claims 4 TB": ({"game": {"w": torch.ones(1).expand(10**12)}}, "more numbers than it holds"),
+    "an optimizer is NaN": (
+        {"optimizers": {"d": {"state": {0: {"exp_avg": NAN}}, "param_groups": []}}}, r"optimizers\.d\.state\.0\.exp_avg"
+    ),
+    "an optimizer without groups": ({"optimizers": {"d": {"state": {}}}}, "no groups of parameters"),
+    "updates below 0": ({"updates": {"generator": -1}}, r"updates\.generator"),
+    "updates in fractions": ({"updates": {"generator": 1.5}}, r"updates\.generator"),
+    "a step beyond all": ({"clock": {"step": 2**62, "images": 0, "seconds": 0.0}}, r"clock\.step"),
+    "a step that is true": ({"clock": {"step": True, "images": 0, "seconds": 0.0}}, r"clock\.step"),
+    "images as a word": ({"clock": {"step": 1, "images": "1", "seconds": 0.0}}, r"clock\.images"),
+    "seconds without end": ({"clock": {"step": 1, "images": 1, "seconds": float("inf")}}, r"clock\.seconds"),
+    "seconds that are none": ({"clock": {"step": 1, "images": 1, "seconds": float("nan")}}, r"clock\.seconds"),
+    "a clock of other hands": ({"clock": {"hour": 3}}, "clock is not of"),
+    "a meter of other shape": ({"meter": {"groups": [(["a", "b"], [torch.ones(1)] * 3)]}}, "numbers of 2 names"),
+    "a meter of whole numbers": ({"meter": {"groups": [(["a"], [torch.ones(1).long()] * 3)]}}, "holds no numbers"),
+    "a meter without tensors": ({"meter": {"groups": [(["a"], [])]}}, "lacks sums"),
+    "draws below 0": ({"draws": -1}, "draws"),
+    "class names of numbers": ({"class_names": [1, 2]}, "class_names"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_what_training_never_writes_is_refused(tmp_path: Path, wrong: str) -> None:
+    parts, message = WRONG[wrong]
+    checkpoint.save(state(**parts), tmp_path / "x.pt")
+    began = time.process_time()
+    with pytest.raises(checkpoint.CheckpointError, match=message) as caught:
+        checkpoint.load(tmp_path / "x.pt")
+    assert len(str(caught.value).splitlines()) == 2
+    assert time.process_time() - began < 2
+
+
+def test_what_a_newer_version_adds_is_left_alone(tmp_path: Path) -> None:
+    checkpoint.save(state(draws=7, class_names=["a", "b"], later={"x": 1}), tmp_path / "x.pt")
+    assert checkpoint.load(tmp_path / "x.pt")["draws"] == 7
+
+
+def test_an_infinite_second_moment_of_finite_weights_loads(tmp_path: Path) -> None:
+    """Of a gradient beyond 1.8e19 it is one in float32, and training went on."""
+    moments = {0: {"exp_avg_sq": torch.full((3,), float("inf"))}}
+    optimizers = {"generator": {"state": moments, "param_groups": [{"params": [0]}]}}
+    checkpoint.save(state(optimizers=optimizers), tmp_path / "x.pt")
+    assert checkpoint.load(tmp_path / "x.pt")["optimizers"]["generator"]["state"][0]["exp_avg_sq"].isinf().all()
+
+
+def test_weights_that_are_no_numbers_fall_back_to_the_one_before(tmp_path: Path) -> None:
+    checkpoint.save(state(1.0), tmp_path / "step-1.pt")
+    checkpoint.save(state(float("nan")), tmp_path / "step-2.pt")
+    _, path, problems = checkpoint.load_newest(checkpoint.newest_first(tmp_path))
+    assert path.name == "step-1.pt"
+    assert ["game.w" in problem for problem in problems] == [True]
+
+
+def rewritten(path: Path, method: int = zipfile.ZIP_STORED, **members: bytes) -> Path:
+    """The checkpoint again, its members stored otherwise, with more of them."""
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(path.with_name("other.pt"), "w", method) as archive:
+        for name in source.namelist():
+            archive.writestr(name, source.read(name))
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path.with_name("other.pt")
+
+
+def test_archives_that_torch_does_not_write_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.pt"
+    checkpoint.save(state(), path)
+    assert checkpoint.load(rewritten(path))["clock"]["step"] == 3
+    with pytest.raises(checkpoint.CheckpointError, match="compressed"):
+        checkpoint.load(rewritten(path, zipfile.ZIP_DEFLATED, bomb=bytes(10**7)))
+    other = rewritten(path)
+    with pytest.warns(UserWarning, match="Duplicate name"), zipfile.ZipFile(other, "a") as archive:
+        archive.writestr(archive.namelist()[0], b"again")
+    with pytest.raises(checkpoint.CheckpointError, match="have one name"):
+        checkpoint.load(other)
+    many = rewritten(path, **{f"m{i}": b"" for i in range(100_001)})
+    with pytest.raises(checkpoint.CheckpointError, match="too many"):
+        checkpoint.load(many)
+
+
+def test_a_storage_that_declares_more_than_its_record_is_refused(tmp_path: Path) -> None:
+    """The pickle says 3 TB of a record of 400 bytes, as pickled by torch with the number changed."""
+    torch.save({**state(), "format": 1}, tmp_path / "x.pt")
+    with (
+        zipfile.ZipFile(tmp_path / "x.pt") as source,
+        zipfile.ZipFile(tmp_path / "y.pt", "w") as archive,
+    ):
+        for name in source.namelist():
+            content = source.read(name)
+            if name.endswith("data.pkl"):
+                assert b"Kd" in content  # 100
+                content = content.replace(b"Kd", b"\x8a\x06" + (3 * 2**40 // 4).to_bytes(6, "little"))
+            archive.writestr(name, content)
+    with pytest.raises(checkpoint.CheckpointError):
+        checkpoint.load(tmp_path / "y.pt")
+
+
+def test_random_damage_is_refused_or_harmless(tmp_path: Path) -> None:
+    """300 flips and 100 cuts through the real loader: the state that was written, or a refusal."""
+    path, other = tmp_path / "x.pt", tmp_path / "y.pt"
+    checkpoint.save(state(), path)
+    rng, whole, wanted = random.Random(0), path.read_bytes(), checkpoint.load(path)
+    for trial in range(400):
+        damaged = bytearray(whole)
+        at = rng.randrange(len(damaged))
+        if trial < 300:
+            damaged[at] ^= 1 << rng.randrange(8)
+        else:
+            del damaged[at:]
+        other.write_bytes(damaged)
+        with suppress(checkpoint.CheckpointError):
+            assert repr(checkpoint.load(other)) == repr(wanted)
+
+
+@pytest.mark.parametrize("kind", ["a folder", "nothing", "a page", "zeros"])
+def test_what_is_no_checkpoint_costs_two_lines(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "x.pt"
+    if kind == "a folder":
+        path.mkdir()
+    elif kind != "nothing":
+        path.write_bytes(b"<!DOCTYPE html>" if kind == "a page" else bytes(10**6))
+    with pytest.raises(checkpoint.CheckpointError) as caught:
+        checkpoint.load(path)
+    assert len(str(caught.value).splitlines()) == 2
+    assert "Error" not in str(caught.value)
 
 
 def test_old_saves_thin_out() -> None:

@@ -1,0 +1,130 @@
+"""A game tried once before its first step: networks that break their contract are told so, in its words."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gan_cli.types import Augment, Batch, DiscriminatorOutput, Incompatible
+
+if TYPE_CHECKING:
+    from gan_cli.games.adversarial import Adversarial
+
+T = TypeVar("T")
+ONE_VALUE = "Expected more than 1 value per channel"  # torch's complaint of batch norm
+
+
+class TooFew(Incompatible):
+    """Batch norm was given one value a channel, which is its own mean."""
+
+
+@contextmanager
+def untouched(game: nn.Module, device: torch.device) -> Iterator[None]:
+    """Buffers and all random states are afterwards what they were."""
+    kept = [
+        (module, name, buffer, buffer.clone())
+        for module in game.modules()
+        for name, buffer in module._buffers.items()
+        if buffer is not None
+    ]
+    python, numpy = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.no_grad():
+        try:
+            yield
+        finally:
+            for module, name, buffer, value in kept:
+                module._buffers[name] = buffer
+                buffer.copy_(value)
+            random.setstate(python)
+            np.random.set_state(numpy)
+
+
+def named(shape: Sequence[int]) -> str:
+    """What samples of `shape` are called in a message."""
+    sizes = ", ".join(map(str, ("N", *shape)))
+    return f"images [{sizes}] in [-1, 1]" if len(shape) == 3 else f"points [{sizes}]"
+
+
+def shown(value: object) -> str:
+    if isinstance(value, Tensor):
+        return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
+    return f"a {type(value).__name__}"
+
+
+class Contract:
+    """What one network shall be, in words; its breach is an Incompatible."""
+
+    def __init__(self, network: str, part: nn.Module, takes: str, gives: str, n: int) -> None:
+        self.name = f"model.{network} ({type(part).__name__})"
+        self.words = f"{self.name}: forward({takes}, label [N]) -> {gives} is wanted"
+        self.n = n
+
+    def breach(self, how: str) -> Incompatible:
+        remedy = "latents and samples are float32; labels are int64, 0 where there are no classes"
+        return Incompatible(f"{self.words}; for N = {self.n} {how}\n  {remedy}")
+
+    def ask(self, question: Callable[[], T]) -> T:
+        """What the network answers. Raises Incompatible for its errors, but that of a memory that is too small."""
+        try:
+            return question()
+        except MemoryError:
+            raise
+        except (TypeError, ValueError, RuntimeError, LookupError, AttributeError, AssertionError) as error:
+            if ONE_VALUE in str(error):
+                raise TooFew(f"batch norm in {self.name} cannot work with {self.n} samples at once") from error
+            if "memory" in str(error):
+                raise
+            first = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise self.breach(f"it failed: {first}") from error
+
+
+def rehearse(game: Adversarial, shape: Sequence[int], n: int) -> None:
+    """Draws `n` samples and judges them, as training would; changes nothing.
+
+    Raises:
+        Incompatible: A network does not take or give what the game expects of it.
+        TooFew: `n` samples at once are too few for its batch norm.
+    """
+    device = next(game.parameters()).device
+    with untouched(game, device):
+        label = torch.zeros(n, dtype=torch.int64, device=device)
+        batch = Batch(label, torch.zeros(n, *shape, device=device) if game.compares() else None)
+        try:
+            latent = game.prior(batch)
+        except ValueError as error:
+            raise Incompatible(f"prior ({type(game.prior).__name__}): {error}") from error
+        wanted = ", ".join(map(str, ("N", *latent.shape[1:])))
+        generator = Contract("generator", game.generator, f"latent [{wanted}]", named(shape), n)
+        samples = generator.ask(lambda: game.generator(latent, label))
+        if not isinstance(samples, Tensor) or not samples.is_floating_point() or samples.shape != (n, *shape):
+            raise generator.breach(f"it gave {shown(samples)}")
+        seen = game.augmented(samples)
+        gives = "DiscriminatorOutput, or its logits [N]"
+        discriminator = Contract("discriminator", game.discriminator, named(seen.shape[1:]), gives, len(seen))
+        answer = discriminator.ask(lambda: game.discriminator(seen, label))
+        if not isinstance(answer, DiscriminatorOutput | Tensor):
+            raise discriminator.breach(f"it gave {shown(answer)}")
+        logits = DiscriminatorOutput.of(answer).logits
+        if not isinstance(logits, Tensor) or not logits.is_floating_point() or logits.shape[:1] != (len(seen),):
+            raise discriminator.breach(f"its logits are {shown(logits)}")
+
+
+def rehearse_in_parts(game: Adversarial, shape: Sequence[int], part: int) -> None:
+    """Rehearses with as few samples as are told apart, and with all of a `part` of a batch where those do not suffice.
+
+    Raises:
+        Incompatible: As `rehearse`.
+    """
+    few = min(part, 2 * max([1, *(a.least for a in game.augments.values() if isinstance(a, Augment))]))
+    try:
+        rehearse(game, shape, few)
+    except TooFew:
+        if few == part:
+            raise
+        rehearse(game, shape, part)

@@ -1,0 +1,85 @@
+"""What a command reads is never what it writes."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from gan_cli.runs import Run
+
+Identity = tuple[int, int]  # device and inode: one for all names of a file
+
+
+class WouldOverwrite(ValueError):
+    """A file that is read would be written; the message says which, in two lines."""
+
+
+def refuse_overwriting(
+    key: str, targets: Iterable[Path], words: Iterable[str | None], spared: Callable[[Path], bool] = lambda _: False
+) -> None:
+    """Looks before anything is computed whether one of the files to write is there and is read, under whatever name.
+
+    Args:
+        key: The setting that names the targets, `json` say.
+        targets: What would be written.
+        words: Values of settings. Those that name a file, a run or a folder of pictures are read.
+        spared: What may be replaced though it lies in a folder that is read.
+
+    Raises:
+        WouldOverwrite: One of the targets is read.
+    """
+    there = {found: target for target in targets if (found := _identity(target)) is not None}
+    if not there:
+        return
+    for word in filter(None, words):
+        for path in _files(word):
+            target = there.get(_identity(path) or (-1, -1))
+            if target is not None and (path == Path(os.path.expanduser(word)) or not spared(target)):
+                raise WouldOverwrite(f"{key}={target} would overwrite {path}, which is read\n  give another name")
+
+
+def parts(target: Path, ending: str) -> list[Path]:
+    """The files there that would be parts of it: with its name, a dash, more letters and this ending."""
+    if not target.parent.is_dir():
+        return []
+    names = (entry.name for entry in os.scandir(target.parent) if entry.name.startswith(f"{target.stem}-"))
+    return [target.with_name(name) for name in names if name.endswith(ending)]
+
+
+def _identity(path: Path) -> Identity | None:
+    """None for what is no file."""
+    try:
+        facts = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return (facts.st_dev, facts.st_ino) if stat.S_ISREG(facts.st_mode) else None
+
+
+def _files(word: str) -> Iterator[Path]:
+    path = Path(os.path.expanduser(word))
+    try:
+        if path.is_file():
+            yield path
+            run = path.resolve().parent.parent
+            yield from _files_of_run(run) if (run / "config.yaml").is_file() else ()
+        elif (path / "config.yaml").is_file():
+            yield from _files_of_run(path)
+        elif path.is_dir():
+            yield from _below(path)
+    except (OSError, ValueError):  # no path at all
+        return
+
+
+def _files_of_run(folder: Path) -> Iterator[Path]:
+    """What a run is made of; pictures and evaluations may be replaced."""
+    run = Run(folder)
+    yield from (run.config, run.manifest, run.metrics, run.result, run.log)
+    for part in (run.checkpoints, run.tensorboard):
+        yield from _below(part)
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    for place, _, names in os.walk(folder):
+        yield from (Path(place, name) for name in names)

@@ -1,0 +1,98 @@
+"""What the user wants written, by the name that they gave: a file is replaced whole, anything else is written through.
+
+`-` is standard output. A pipe or a device is never replaced by a file, and of a link it is the target that is replaced.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import re
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from gan_cli.files import naming, replacing
+
+STANDARD = Path("-")
+LINKS = 40  # followed, as the system does
+DESCRIPTOR = re.compile(r"/(?:proc/(\d+)|dev)/fd/(\d{1,9})")
+
+
+def descriptor(path: Path) -> int | None:
+    """The open file of this process that the name stands for, `/dev/stdout` or `/dev/fd/63`; None for others.
+
+    To open it by its name would truncate a file into which the shell lets several commands write.
+    """
+    if path == STANDARD:
+        return 1
+    name = os.path.abspath(path)
+    for _ in range(LINKS):
+        name = os.path.join(os.path.realpath(os.path.dirname(name)), os.path.basename(name))
+        found = DESCRIPTOR.fullmatch(name)
+        if found is not None and found[1] in (None, str(os.getpid())):
+            return int(found[2])
+        if not os.path.islink(name):
+            return None
+        name = os.path.join(os.path.dirname(name), os.readlink(name))
+    return None
+
+
+def is_standard(path: Path) -> bool:
+    """Whether standard output carries the file, so that nothing else may be said there."""
+    return descriptor(path) == 1
+
+
+def is_stream(path: Path) -> bool:
+    """Whether the name stands for what cannot be replaced: a pipe, a device, an open file."""
+    if descriptor(path) is not None:
+        return True
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[BinaryIO]:
+    """What the block writes, at that name once it is whole. Folders on the way are made.
+
+    Raises:
+        NotWritten: It cannot be; what was there stays.
+    """
+    if is_stream(path):
+        whole = io.BytesIO()
+        yield whole
+        with naming(path):
+            _pour(path, whole.getvalue())
+        return
+    target = Path(os.path.realpath(path))
+    with naming(path):
+        if target.is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        target.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(target) as file:
+        yield file
+
+
+def _pour(path: Path, whole: bytes) -> None:
+    number = descriptor(path)
+    if number == 1 and isinstance(sys.stdout, io.TextIOWrapper):  # after what was printed there before
+        sys.stdout.flush()
+        try:
+            sys.stdout.buffer.write(whole)
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:  # whoever reads has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return
+    opened = os.dup(number) if number is not None else os.open(path, os.O_WRONLY)
+    if stat.S_ISBLK(os.fstat(opened).st_mode):  # what is on a disk would be gone
+        os.close(opened)
+        raise OSError(errno.ENOTSUP, "it is a disk")
+    with open(opened, "wb") as file:
+        file.write(whole)
