@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from torch import nn
 from gan_cli import sampling
 from gan_cli.config import build, saved, trust
 from gan_cli.config.errors import ConfigError
+from gan_cli.data.listing import shown
 from gan_cli.latent.styles import truncate
 from gan_cli.runs import NotARun, Run, checkpoints_of
 from gan_cli.training.checkpoint import CheckpointError, load_newest
@@ -32,6 +34,7 @@ class Restored:
     path: Path  # the checkpoint
     run: Run | None  # the run folder that it lies in
     step: int
+    class_names: tuple[str, ...] = ()  # empty where the checkpoint does not know them
 
 
 class Manner(NamedTuple):
@@ -80,4 +83,12 @@ def restore(source: str, manner: Manner, device: torch.device) -> Restored:
             sampling.standing_statistics(game, generator, manner.seed, manner.standing_statistics, device)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    return Restored(game, generator, config, path, run, int(state["clock"]["step"]))
+    return Restored(game, generator, config, path, run, int(state["clock"]["step"]), _class_names(state))
+
+
+def _class_names(state: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the labels are called; a stranger's file may say anything."""
+    names = state.get("class_names")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return ()
+    return tuple(shown(name) for name in names)

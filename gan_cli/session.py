@@ -10,12 +10,12 @@ from typing import Any
 from gan_cli.config import build, compose
 from gan_cli.config.errors import ConfigError, two_lines
 from gan_cli.files import read_json_lines
-from gan_cli.runs import NotARun, Run, checkpoints_of
+from gan_cli.runs import NotARun, Run, checkpoints_of, heard
 from gan_cli.training.checkpoint import CheckpointError, load_newest, newest_first
 from gan_cli.training.meter import NonFinite
 from gan_cli.training.runtime import StopRequest, stop_on_signals
 from gan_cli.training.trainer import Trainer
-from gan_cli.types import Growing
+from gan_cli.types import Growing, Named
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,8 @@ class Job:
 
 def play(job: Job, rank: int) -> dict[str, Any]:
     """Trains as one of the run's processes. Rank 0 writes; what it wrote as result is returned."""
-    trainer = build.trainer(job.config, rank)
+    with heard() as earlier:
+        trainer = build.trainer(job.config, rank)
     trainer.folder = job.folder
     trainer.config = compose.to_yaml(job.config)
     trainer.place()
@@ -45,7 +46,7 @@ def play(job: Job, rank: int) -> dict[str, Any]:
     said += _other_data(run, described)
     facts = {**job.facts, "seed": trainer.seed, "data": described, "parameters": _sizes(trainer)}
     run.begin(trainer.config, facts)
-    with run.logging():
+    with run.logging(earlier):
         for level, line in said:
             log.log(level, "%s", line)
         log.info("training in %s on %s", job.folder, trainer.runtime.device)
@@ -117,15 +118,20 @@ def _saved(run: Run) -> str:
 
 def _describe(trainer: Trainer) -> dict[str, Any]:
     data = trainer.data
-    return {"samples": len(data), "shape": list(data.shape), "sha256": data.fingerprint()}
+    facts: dict[str, Any] = {"samples": len(data), "shape": list(data.shape), "sha256": data.fingerprint()}
+    if isinstance(data, Named):
+        facts |= {"class_names": list(data.class_names)} if data.class_names else {}
+        facts |= {"read": dict(data.described)} if data.described else {}
+    return facts
 
 
 def _other_data(run: Run, described: dict[str, Any]) -> list[tuple[int, str]]:
     """A warning where a resumed run no longer finds the data that it began with."""
-    began = run.read_manifest().get("data", described)
-    if began == described:
+    then = run.read_manifest().get("data", described)
+    began, now = ({key: data.get(key) for key in ("samples", "shape", "sha256")} for data in (then, described))
+    if began == now:
         return []
-    return [(logging.WARNING, f"the data have changed since this run began: {began} then, {described} now")]
+    return [(logging.WARNING, f"the data have changed since this run began: {began} then, {now} now")]
 
 
 def _sizes(trainer: Trainer) -> dict[str, int]:
