@@ -91,6 +91,7 @@ def hydra_main(command: str, task: Callable[[DictConfig], Any]) -> None:
 
     def quiet(config: DictConfig) -> Any:
         sys.argv = typed  # Hydra has read it; the manifest tells what the user wrote
+        os.chdir(HydraConfig.get().runtime.cwd)  # words are relative to where they were typed, hydra.job.chdir or not
         try:
             return task(config)
         except Exception as error:

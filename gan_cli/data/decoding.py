@@ -253,4 +253,4 @@ def _flattened(name: str, image: Image.Image, kind: str | None, levels: Levels |
 
 def _scaled(values: np.ndarray, levels: Levels) -> np.ndarray:
     low, high = levels
-    return np.rint((values.astype(np.float64) - low) * (255 / (high - low))).clip(0, 255).astype(np.uint8)
+    return np.rint((values.astype(np.float64) - low) * 255 / (high - low)).clip(0, 255).astype(np.uint8)

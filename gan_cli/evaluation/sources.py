@@ -84,6 +84,9 @@ def open_source(word: str, n: int | None, manner: Manner, device: torch.device, 
     """What is to be measured: `n` samples of a run or checkpoint, drawn in this manner, or images in files."""
     is_run = (Path(word) / "config.yaml").is_file()
     stored = None if is_run else _files(word, levels)
+    if stored is not None and stored.statistics is not None:
+        what = f"{word} holds statistics, and no images to be measured"
+        raise ConfigError(two_lines(what, f"it can be the reference: gan eval SAMPLES reference={word}"))
     if stored is not None:
         return _exactly(stored, n, word)
     restored = restore(word, manner, device)
