@@ -106,7 +106,7 @@ def _prepare(command: str, words: Sequence[str]) -> list[str]:
     if command in WORDS:
         return list(words)
     from gan_cli.config.errors import ConfigError, two_lines
-    from gan_cli.config.words import divide, quote
+    from gan_cli.config.words import divide, listed, quote
 
     others, flags = divide(words)
     kept: list[str] = []
@@ -117,7 +117,7 @@ def _prepare(command: str, words: Sequence[str]) -> list[str]:
         elif plain and not word.startswith("~"):
             raise ConfigError(two_lines(f"cannot read '{word}'", "write settings as key=value"))
         else:
-            kept.append(word)
+            kept.append(listed(word) if command == "sample" and not {"-m", "--multirun"} & set(flags) else word)
     if command in POSITIONAL:
         _check_one_run(command, kept, flags)
     return [*kept, *flags]

@@ -19,6 +19,7 @@ from gan_cli.config.build import Checked
 from gan_cli.config.errors import ConfigError, two_lines
 from gan_cli.config.schema import Part
 from gan_cli.config.trust import Trust
+from gan_cli.data.listing import shown
 from gan_cli.latent.styles import truncate
 from gan_cli.runs import NotARun, Run, checkpoints_of
 from gan_cli.training.checkpoint import CheckpointError, load_newest
@@ -42,6 +43,7 @@ class Restored:
     path: Path  # the checkpoint
     run: Run | None  # the run folder that it lies in
     step: int
+    class_names: tuple[str, ...] = ()  # empty where the checkpoint does not know them
 
     @property
     def config(self) -> dict[str, Any]:
@@ -56,10 +58,6 @@ class Restored:
     def dataset(self, **other: Any) -> Part:
         """What the run was trained on, with other settings where they are given; checked, not built."""
         node = saved.at_home(self.config, self.content)["dataset"]
-        drawn = self.config["model"]["generator"].get("resolution", node["resolution"])
-        if node["resolution"] != drawn:  # what fills the memory is bounded by the network's own size
-            what = f"the config of {self.path} has data of {node['resolution']} for a generator of {drawn}"
-            raise ConfigError(two_lines(what, "it was put together by hand"))
         return build.check_part("dataset", {**node, **other}, self.trust)
 
 
@@ -79,7 +77,8 @@ class Manner(NamedTuple):
 
 
 def _check_size(checked: Checked, weights: Mapping[str, torch.Tensor], path: Path) -> None:
-    """Raises ConfigError where a config describes other networks than its weights are of; nothing large is made.
+    """Raises ConfigError where a config describes other networks than its weights are of, or data of another size than
+    they draw; nothing large is made.
 
     The game is built without memory, and no further than there are weights for.
     """
@@ -99,10 +98,10 @@ def _check_size(checked: Checked, weights: Mapping[str, torch.Tensor], path: Pat
     finally:
         watching.remove()
     shapes = {name: tensor.shape for name, tensor in sketch.state_dict().items()}
-    latent = sketch.prior.latent_dim
-    if shapes != {name: tensor.shape for name, tensor in weights.items()} or latent > sum(
-        parameter.numel() for parameter in sketch.players()["generator"].parameters()
-    ):
+    numbers = sum(parameter.numel() for parameter in sketch.players()["generator"].parameters())
+    data, generator = checked.config["dataset"], checked.config["model"]["generator"]
+    alike = all(data.get(fact) == generator.get(fact) for fact in ("resolution", "channels"))
+    if shapes != {name: t.shape for name, t in weights.items()} or sketch.prior.latent_dim > numbers or not alike:
         raise foreign
 
 
@@ -148,4 +147,13 @@ def restore(source: str, manner: Manner, device: torch.device, vouched: Sequence
             sampling.standing_statistics(game, generator, manner.seed, manner.standing_statistics, device)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    return Restored(game, generator, checked, content, trusted, path, run, int(state["clock"]["step"]))
+    step = int(state["clock"]["step"])
+    return Restored(game, generator, checked, content, trusted, path, run, step, _class_names(state))
+
+
+def _class_names(state: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the labels are called; a stranger's file may say anything."""
+    names = state.get("class_names")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return ()
+    return tuple(shown(name) for name in names)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib import metadata
+from logging import LogRecord
 from pathlib import Path
 from typing import Any
 
@@ -149,11 +150,13 @@ class Run:
         write_json(self.manifest, manifest)
 
     @contextmanager
-    def logging(self) -> Iterator[None]:
-        """Everything that the program says, with times, into train.log."""
+    def logging(self, earlier: Sequence[LogRecord] = ()) -> Iterator[None]:
+        """Everything that the program says, with times, into train.log; before it what was said `earlier`."""
         with naming(self.log):
             handler = Log(self.log)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        for record in earlier:
+            handler.handle(record)
         logger = logging.getLogger("gan_cli")
         logger.addHandler(handler)
         try:
@@ -162,6 +165,23 @@ class Run:
             logger.removeHandler(handler)
             with suppress(OSError):  # of a full disk
                 handler.close()
+
+
+@contextmanager
+def heard() -> Iterator[list[LogRecord]]:
+    """What the program says meanwhile, for a log that is not open yet."""
+    records: list[LogRecord] = []
+
+    class Ear(logging.Handler):
+        def emit(self, record: LogRecord) -> None:
+            records.append(record)
+
+    ear, logger = Ear(logging.INFO), logging.getLogger("gan_cli")
+    logger.addHandler(ear)
+    try:
+        yield records
+    finally:
+        logger.removeHandler(ear)
 
 
 def checkpoints_of(source: Path | str) -> tuple[list[Path], Run | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shlex
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +17,13 @@ from gan_cli.config.errors import ConfigError, RunFailed, two_lines
 from gan_cli.config.trust import Trust
 from gan_cli.files import NotWritten, cause, read_json_lines
 from gan_cli.games.rehearsal import TooFew
-from gan_cli.runs import NotARun, Run, checkpoints_of
+from gan_cli.runs import NotARun, Run, checkpoints_of, heard
 from gan_cli.training.checkpoint import CheckpointError, load_newest, newest_first
 from gan_cli.training.contents import Unsound
 from gan_cli.training.meter import NonFinite
 from gan_cli.training.runtime import StopRequest, out_of_memory, stop_on_signals
 from gan_cli.training.trainer import Trainer
-from gan_cli.types import Clock, Growing
+from gan_cli.types import Clock, Growing, Named
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,8 @@ def play(job: Job, rank: int) -> dict[str, Any]:
     run = Run(job.folder)
     try:
         checked = build.check(job.config, job.trust)
-        trainer = build.trainer(checked, rank)
+        with heard() as earlier:
+            trainer = build.trainer(checked, rank)
         trainer.folder = job.folder
         trainer.config = compose.to_yaml(job.config)
         trainer.place()
@@ -85,7 +86,7 @@ def play(job: Job, rank: int) -> dict[str, Any]:
         with run.alone():
             if not job.resume and run.config.exists():  # another start was faster
                 raise NotARun(f"{job.folder} holds a run already\n  gan train resume={job.folder} continues it")
-            return _play_alone(trainer, run, job, said)
+            return _play_alone(trainer, run, job, said, earlier)
     except NotARun as error:
         raise ConfigError(str(error)) from error
     except OSError as error:
@@ -96,7 +97,9 @@ def play(job: Job, rank: int) -> dict[str, Any]:
         raise
 
 
-def _play_alone(trainer: Trainer, run: Run, job: Job, said: list[Said]) -> dict[str, Any]:
+def _play_alone(
+    trainer: Trainer, run: Run, job: Job, said: list[Said], earlier: Sequence[logging.LogRecord]
+) -> dict[str, Any]:
     """The session of the one process that writes."""
     restored = _restore(trainer, run, job)
     described = _describe(trainer)
@@ -106,7 +109,7 @@ def _play_alone(trainer: Trainer, run: Run, job: Job, said: list[Said]) -> dict[
     facts = {**job.facts, "seed": trainer.seed, "data": described, "parameters": _sizes(trainer)}
     run.begin(trainer.config, job.command, facts)
     own.remember(trainer.config)
-    with run.logging():
+    with run.logging(earlier):
         for level, line in said:
             log.log(level, "%s", line)
         log.info("training in %s on %s", job.folder, trainer.runtime.device)
@@ -248,15 +251,20 @@ def _saved(run: Run) -> str:
 
 def _describe(trainer: Trainer) -> dict[str, Any]:
     data = trainer.data
-    return {"samples": len(data), "shape": list(data.shape), "sha256": data.fingerprint()}
+    facts: dict[str, Any] = {"samples": len(data), "shape": list(data.shape), "sha256": data.fingerprint()}
+    if isinstance(data, Named):
+        facts |= {"class_names": list(data.class_names)} if data.class_names else {}
+        facts |= {"read": dict(data.described)} if data.described else {}
+    return facts
 
 
 def _other_data(run: Run, described: dict[str, Any]) -> list[Said]:
     """A warning where a resumed run no longer finds the data that it began with."""
-    began = run.read_manifest().get("data", described)
-    if began == described:
+    then = run.read_manifest().get("data", described)
+    began, now = ({key: data.get(key) for key in ("samples", "shape", "sha256")} for data in (then, described))
+    if began == now:
         return []
-    return [(logging.WARNING, f"the data have changed since this run began: {began} then, {described} now")]
+    return [(logging.WARNING, f"the data have changed since this run began: {began} then, {now} now")]
 
 
 def _sizes(trainer: Trainer) -> dict[str, int]:

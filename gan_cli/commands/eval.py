@@ -37,6 +37,7 @@ class Request(BaseModel):
     checkpoint: str
     reference: str | None
     root: str | None
+    levels: tuple[float, float] | None = None
     n: Annotated[int, Field(ge=2)] | None
     seed: Annotated[int, Field(ge=0)]
     ema: bool
@@ -124,6 +125,7 @@ def _run(config: Mapping[str, Any], vouched: Sequence[str]) -> None:
 
 
 def _evaluate(request: Request, vouched: Sequence[str]) -> tuple[Evaluation, Source]:
+    from gan_cli.data.decoding import checked_levels
     from gan_cli.evaluation import measure, sources
     from gan_cli.metrics import NotMeasurable
     from gan_cli.restore import Manner
@@ -136,8 +138,12 @@ def _evaluate(request: Request, vouched: Sequence[str]) -> tuple[Evaluation, Sou
         raise ConfigError(str(error)) from error
     prepare_process()
     manner = Manner(request.seed, request.ema, request.truncation, request.standing_statistics)
-    source = sources.open_source(request.checkpoint, request.n, manner, device, vouched)
-    reference = sources.open_reference(request.reference, request.root, source)
+    try:
+        levels = checked_levels(request.levels, "levels")
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    source = sources.open_source(request.checkpoint, request.n, manner, device, levels, vouched)
+    reference = sources.open_reference(request.reference, request.root, source, levels)
     if source.points != reference.points:
         raise ConfigError(f"{request.checkpoint} and {reference.name} cannot be compared: one holds points, one images")
     plan = _plan(request, source, reference, device, vouched)

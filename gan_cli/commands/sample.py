@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from gan_cli import console, outputs
 from gan_cli.config import compose, trust
 from gan_cli.config.errors import ConfigError, two_lines
+from gan_cli.config.labels import chosen_classes
 from gan_cli.config.schema import validated
-from gan_cli.config.words import divide
+from gan_cli.config.words import divide, listed
 from gan_cli.files import cause
 
 if TYPE_CHECKING:
@@ -27,7 +30,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-HOW = "write a class, a range such as 0..9, or several with commas"
+MOST_NAMES = 20  # of classes, in a line
+LONGEST = 60  # characters of the classes in a file's name
 
 
 class Request(BaseModel):
@@ -42,33 +46,10 @@ class Request(BaseModel):
     out: str | None
     device: str
     root: str | None = None
-    classes: str | int | list[int] | None = None
+    classes: str | int | float | bool | list[str | int | float | bool] | None = None
     standing_statistics: Annotated[int, Field(ge=0)] = 0
     truncation: Annotated[float, Field(ge=0)] | None = None
     mode: dict[str, Any]
-
-    @field_validator("classes")
-    @classmethod
-    def _readable(cls, classes: Any) -> Any:
-        chosen_classes(classes)
-        return classes
-
-
-def chosen_classes(classes: str | int | list[int] | None) -> list[int]:
-    """`7`, `0..9`, "1,3,5" or a list as a list. Raises ValueError for anything else."""
-    if isinstance(classes, list):
-        if any(k < 0 for k in classes):
-            raise ValueError(HOW)
-        return classes
-    chosen: list[int] = []
-    for word in str(classes).split(",") if classes is not None else []:
-        first, dots, last = word.strip(" []").partition("..")
-        if not first.isdigit() or (dots and not last.isdigit()):
-            raise ValueError(HOW)
-        if dots and int(last) < int(first):
-            raise ValueError(f"{first}..{last} is no range\n  write {last}..{first}")
-        chosen += range(int(first), int(last or first) + 1)
-    return chosen
 
 
 def sample(source: str | Path, *overrides: str) -> Tensor:
@@ -79,7 +60,8 @@ def sample(source: str | Path, *overrides: str) -> Tensor:
         Nothing is written, unless `out=...` is given.
     """
     vouched, settings = trust.taken(overrides)
-    config = compose.compose("sample", [f"checkpoint={compose.quote(str(source))}", *settings]).config
+    asked = [f"checkpoint={compose.quote(str(source))}", *map(listed, settings)]
+    config = compose.compose("sample", asked).config
     request = validated(Request, config)
     if request.out is not None:
         _spare_inputs(request, Path(request.out))
@@ -121,6 +103,7 @@ def _run(config: Mapping[str, Any], vouched: Sequence[str]) -> None:
     with _friendly(str(out)):
         written = drawing.write(out)
     log.info("%s of step %d: %s", mode.title, restored.step, ", ".join(map(str, written)))
+    _tell_classes(request, restored)
     log.info("  gan eval %s%s", shlex.quote(request.checkpoint), trust.asked_for(restored.checked.targets()))
 
 
@@ -139,13 +122,33 @@ def _spare_inputs(request: Request, out: Path) -> None:
         raise ConfigError(str(error)) from error
 
 
+def _tell_classes(request: Request, restored: Restored) -> None:
+    """What the classes are called that took turns."""
+    from gan_cli import sampling
+
+    if not restored.class_names or not sampling.on_demand(restored.generator):
+        return
+    chosen = _known_classes(request, restored) or range(len(restored.class_names))
+    names = [f"{k} {restored.class_names[k]}" for k in chosen]
+    if all(restored.class_names[k] == str(k) for k in chosen):
+        return  # digits are called what they are
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    log.info("  classes in turn: %s%s", ", ".join(names[:MOST_NAMES]), more)
+
+
 def _unusual(request: Request) -> list[str]:
     """Words for a picture's name of what is not as usual, so that it does not take the place of the usual one."""
     words = [] if request.ema else ["raw"]
     words += [f"truncation{request.truncation!r}"] if request.truncation is not None else []
     words += [f"statistics{request.standing_statistics}"] if request.standing_statistics else []
     classes = ",".join(map(str, request.classes)) if isinstance(request.classes, list) else request.classes
-    return words if classes in (None, "") else [*words, "classes" + str(classes).replace(" ", "").strip("[]")]
+    return words if classes in (None, "") else [*words, "classes" + _for_a_name(str(classes))]
+
+
+def _for_a_name(classes: str) -> str:
+    """Names of classes as part of a file's name: short, and without what parts folders."""
+    plain = re.sub(r"[^\w.,+-]", "_", classes.strip("[]").replace(", ", ","))
+    return plain if len(plain) <= LONGEST else f"{plain[:LONGEST]}-{hashlib.sha256(classes.encode()).hexdigest()[:8]}"
 
 
 def _drawing(request: Request, vouched: Sequence[str]) -> tuple[Restored, Mode, Drawing]:
@@ -177,10 +180,12 @@ def _mode(request: Request, vouched: Sequence[str]) -> Mode:
 def _known_classes(request: Request, restored: Restored) -> tuple[int, ...]:
     from gan_cli import sampling
 
-    classes, known = chosen_classes(request.classes), sampling.on_demand(restored.generator)
-    if classes and not known:
+    known = sampling.on_demand(restored.generator)
+    names = restored.class_names if len(restored.class_names) == known else ()
+    if request.classes not in (None, "", []) and not known:
         remedy = "train with conditioning=concat, projection or acgan on labelled data"
         raise ConfigError(two_lines("classes=: this generator draws no classes on demand", remedy))
+    classes = chosen_classes(request.classes, names)
     if classes and max(classes) >= known:
         raise ConfigError(two_lines(f"classes={request.classes}: there is no such class", f"it knows 0..{known - 1}"))
     return tuple(classes)
@@ -193,7 +198,8 @@ def _subject(request: Request, restored: Restored, classes: tuple[int, ...], dev
     def data() -> Any:
         return build.data(restored.dataset(**({} if request.root is None else {"root": request.root})))
 
-    return Subject(restored.game, restored.generator, request.seed, device, classes, restored.points, data)
+    levels = restored.config["dataset"].get("levels")
+    return Subject(restored.game, restored.generator, request.seed, device, classes, restored.points, data, levels)
 
 
 @contextmanager

@@ -84,6 +84,13 @@ def readable(word: str) -> str:
     return f"{found[1]}={quote(str(Path(found[2]).expanduser()) if home else found[2])}"
 
 
+def listed(word: str) -> str:
+    """`classes=cat,dog` in quotes: a list of names, not several jobs."""
+    name, _, value = word.partition("=")
+    plain = name == "classes" and "," in value and not value.startswith(("[", "'", '"'))
+    return f"{name}={quote(value)}" if plain else word
+
+
 def _read(word: str) -> bool:
     try:
         OverridesParser.create().parse_overrides([word])
