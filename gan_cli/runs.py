@@ -17,6 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from gan_cli.console import Plain
 from gan_cli.files import write_json, write_text
 from gan_cli.training.checkpoint import newest_first
 
@@ -93,7 +94,7 @@ class Run:
         """Everything that the program says, with times, into train.log."""
         self.folder.mkdir(parents=True, exist_ok=True)
         handler = logging.FileHandler(self.log)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        handler.setFormatter(Plain("%(asctime)s %(levelname)s %(message)s"))
         logger = logging.getLogger("gan_cli")
         logger.addHandler(handler)
         try:

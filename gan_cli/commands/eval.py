@@ -15,6 +15,7 @@ from gan_cli import console
 from gan_cli.config import compose
 from gan_cli.config.errors import ConfigError, two_lines
 from gan_cli.config.schema import validated
+from gan_cli.config.words import path
 
 if TYPE_CHECKING:
     from gan_cli.evaluation.measure import Evaluation, Plan
@@ -52,7 +53,7 @@ def evaluate(
     source: str | Path,
     *overrides: str,
     reference: str | Path | None = None,
-    metrics: Sequence[str] | None = None,
+    metrics: str | Sequence[str] | None = None,
     n: int | None = None,
 ) -> Evaluation:
     """Measures as `gan eval` does: `evaluate("outputs/train/<run>", reference="cifar10:train", metrics=["fid"])`.
@@ -66,8 +67,9 @@ def evaluate(
         Values by name, each with `.value`, `.se`, `.n`, `.convention`: `found.fid.value`. Writes nothing, unless
         `json=...` is given.
     """
-    words = [f"checkpoint={compose.quote(str(source))}", *overrides]
-    words += [f"reference={compose.quote(str(reference))}"] if reference is not None else []
+    words = [f"checkpoint={compose.quote(path(source, 'source'))}", *overrides]
+    words += [f"reference={compose.quote(path(reference, 'reference'))}"] if reference is not None else []
+    metrics = [metrics] if isinstance(metrics, str) else metrics
     words += [f"metrics=[{','.join(metrics)}]"] if metrics is not None else []
     words += [f"n={n}"] if n is not None else []
     request = validated(Request, compose.compose("eval", words).config)

@@ -16,6 +16,7 @@ from gan_cli import console
 from gan_cli.config import compose
 from gan_cli.config.errors import ConfigError, two_lines
 from gan_cli.config.schema import validated
+from gan_cli.config.words import path
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -76,7 +77,7 @@ def sample(source: str | Path, *overrides: str) -> Tensor:
         Images float `[n, C, H, W]` in [-1, 1], or points `[n, 2]`; `[rows, columns, ...]` of a mode that lays them out.
         Nothing is written, unless `out=...` is given.
     """
-    config = compose.compose("sample", [f"checkpoint={compose.quote(str(source))}", *overrides]).config
+    config = compose.compose("sample", [f"checkpoint={compose.quote(path(source, 'source'))}", *overrides]).config
     request = validated(Request, config)
     _, _, drawing = _drawing(request)
     with _friendly(request.out):

@@ -16,6 +16,7 @@ from gan_cli import console
 from gan_cli.config import compose
 from gan_cli.config.compose import Composed
 from gan_cli.config.errors import ConfigError, Interrupted, RunFailed, two_lines
+from gan_cli.config.words import divide, strings, text
 
 if TYPE_CHECKING:
     from gan_cli.config.trust import Trust
@@ -46,7 +47,7 @@ def train(*overrides: str) -> Result:
     """
     console.set_up()
     for key, go in (("resume", _resume), ("repeat", _repeat)):
-        source, others = _take(key, overrides)
+        source, others = _take(key, strings(overrides))
         if source is not None:
             return go(others, source)
     return _start(compose.compose("train", overrides), overrides)
@@ -58,6 +59,9 @@ def main(words: Sequence[str]) -> None:
         if _take(key, words)[0] is not None:
             if {"-m", "--multirun"} & set(words):
                 raise ConfigError(f"{key}= stands for one run: leave -m out")
+            if flags := divide(words)[1]:
+                remedy = "its config.yaml is what it is made of, with your changes over it"
+                raise ConfigError(two_lines(f"{flags[0]} does not go with {key}=", remedy))
             train(*words)
             return
     overrides = list(takewhile(lambda word: not word.startswith("-"), words))  # flags and their values come last
@@ -67,7 +71,7 @@ def main(words: Sequence[str]) -> None:
 
 def _take(key: str, words: Sequence[str]) -> tuple[str | None, list[str]]:
     """The value of the last word `key=value`, and the other words."""
-    values = [word.partition("=")[2].strip("'\"") for word in words if word.startswith(f"{key}=")]
+    values = [text(word.partition("=")[2]) for word in words if word.startswith(f"{key}=")]
     return (values[-1] if values else None), [word for word in words if not word.startswith(f"{key}=")]
 
 

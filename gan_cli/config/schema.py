@@ -115,6 +115,15 @@ def _check_value(key: str, value: Any, hint: Any) -> list[str]:
     return []
 
 
+def _wrong(model: type[BaseModel], error: Mapping[str, Any]) -> str:
+    key = str(error["loc"][0])
+    if error["type"] == "extra_forbidden":
+        return two_lines(f"unknown setting '{key}'", did_you_mean(key, model.model_fields))
+    if error["type"] == "missing":
+        return two_lines(f"{key} is not set", f"add {key}=...")
+    return f"{key}={error['input']!r} is not valid: {_message(error)}"
+
+
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -123,6 +132,4 @@ def validated(model: type[M], config: Mapping[str, Any]) -> M:
     try:
         return model.model_validate(dict(config))
     except ValidationError as error:
-        raise ConfigError(
-            *(f"{e['loc'][0]}={e['input']!r} is not valid: {_message(e)}" for e in error.errors())
-        ) from error
+        raise ConfigError(*(_wrong(model, e) for e in error.errors())) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,9 +42,10 @@ def _read(path: Path) -> Mapping[str, Any]:
         metrics = record["metrics"]
         if not all(isinstance(value, dict) and "value" in value for value in metrics.values()):
             raise KeyError("value")
-    except (OSError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        why = "it is no text" if isinstance(error, UnicodeDecodeError) else error
         raise ConfigError(
-            two_lines(f"{path} is no evaluation file ({error})", "gan eval writes them: json=scores.json")
+            two_lines(f"{path} is no evaluation file ({why})", "gan eval writes them: json=scores.json")
         ) from error
     found: Mapping[str, Any] = metrics
     return found
@@ -67,6 +69,8 @@ def sides_of(word: str) -> list[Side]:
         ConfigError: It is none of them, or was not measured yet.
     """
     path = Path(word)
+    if not os.path.exists(word):  # also where it is too long for a name
+        raise ConfigError(two_lines(f"{word} does not exist", "give run folders, sweeps or evaluation files"))
     if path.is_file():
         return [Side(path.stem, (_read(path),))]
     if (path / "config.yaml").is_file():
