@@ -15,6 +15,7 @@ from logging import LogRecord
 from pathlib import Path
 from typing import Any
 
+from gan_cli.console import Plain
 from gan_cli.files import Held, holding, naming, read_json, remove_leftovers, write_json, write_text
 from gan_cli.training.checkpoint import newest_first
 from gan_cli.types import Clock
@@ -154,7 +155,7 @@ class Run:
         """Everything that the program says, with times, into train.log; before it what was said `earlier`."""
         with naming(self.log):
             handler = Log(self.log)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        handler.setFormatter(Plain("%(asctime)s %(levelname)s %(message)s"))
         for record in earlier:
             handler.handle(record)
         logger = logging.getLogger("gan_cli")

@@ -175,7 +175,7 @@ def test_a_value_that_hydra_cannot_read_is_meant_as_it_stands(name: str) -> None
 
 @pytest.mark.parametrize("value", ["[a, b]", "{a: 1}", "'a b'", "${seed}", "a,b", "null", "3", "1e-3"])
 def test_a_value_that_means_something_to_hydra_keeps_its_meaning(value: str) -> None:
-    assert readable(f"name={value}") == f"name={value}"
+    assert readable(f"optimizer.lr={value}") == f"optimizer.lr={value}"
 
 
 def test_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,7 +212,6 @@ def test_completion(gan: Shell) -> None:
     assert gan("-sc", "query=bash", env={"COMP_LINE": "gan tr"}).stdout.split() == ["train"]
     found = gan("-sc", "query=bash", env={"COMP_LINE": "gan train loss=w"}).stdout.split()
     assert found == ["loss=wgan", "loss=wgan_gp"]
-    assert "hydra_bash_completion" in gan("completion", "bash").stdout
     assert gan("completion", "tcsh").returncode == 2
 
 

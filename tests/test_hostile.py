@@ -18,7 +18,7 @@ from PIL import Image
 from conftest import Inside, words
 from gan_cli import evaluate, sample, train
 from gan_cli.config import build, listed, own, plain_yaml, trust
-from gan_cli.config.compose import compose, config_groups
+from gan_cli.config.compose import compose, conf_dir, config_groups
 from gan_cli.config.errors import ConfigError
 
 REFUSED = r"may not be used|interpolation"
@@ -389,7 +389,7 @@ def test_the_list_is_what_conf_names() -> None:
     assert "gan_cli.networks.conditioning.ConcatLatent" in slots["model.generator.conditioning"]
     assert slots["dataset.source.of"] == slots["dataset.source"]
     assert not [name for named in slots.values() for name in named if name.startswith("torch.nn")]
-    groups = config_groups(listed.conf_folder())
+    groups = config_groups(Path(conf_dir()))
     for model in groups["model"]:
         for conditioning in groups["conditioning"]:
             composed = compose("train", [f"model={model}", f"conditioning={conditioning}"])

@@ -16,7 +16,7 @@ from gan_cli import console, outputs
 from gan_cli.config import compose, trust
 from gan_cli.config.errors import ConfigError, two_lines
 from gan_cli.config.schema import validated
-from gan_cli.config.words import divide
+from gan_cli.config.words import divide, path
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,7 +57,7 @@ def evaluate(
     source: str | Path,
     *overrides: str,
     reference: str | Path | None = None,
-    metrics: Sequence[str] | None = None,
+    metrics: str | Sequence[str] | None = None,
     n: int | None = None,
 ) -> Evaluation:
     """Measures as `gan eval` does: `evaluate("outputs/train/<run>", reference="cifar10:train", metrics=["fid"])`.
@@ -72,8 +72,9 @@ def evaluate(
         `json=...` is given.
     """
     vouched, settings = trust.taken(overrides)
-    words = [f"checkpoint={compose.quote(str(source))}", *settings]
-    words += [f"reference={compose.quote(str(reference))}"] if reference is not None else []
+    words = [f"checkpoint={compose.quote(path(source, 'source'))}", *settings]
+    words += [f"reference={compose.quote(path(reference, 'reference'))}"] if reference is not None else []
+    metrics = [metrics] if isinstance(metrics, str) else metrics
     words += [f"metrics=[{','.join(metrics)}]"] if metrics is not None else []
     words += [f"n={n}"] if n is not None else []
     request = validated(Request, compose.compose("eval", words).config)

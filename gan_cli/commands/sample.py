@@ -18,7 +18,7 @@ from gan_cli.config import compose, trust
 from gan_cli.config.errors import ConfigError, two_lines
 from gan_cli.config.labels import chosen_classes
 from gan_cli.config.schema import validated
-from gan_cli.config.words import divide, listed
+from gan_cli.config.words import divide, listed, path
 from gan_cli.files import cause
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def sample(source: str | Path, *overrides: str) -> Tensor:
         Nothing is written, unless `out=...` is given.
     """
     vouched, settings = trust.taken(overrides)
-    asked = [f"checkpoint={compose.quote(str(source))}", *map(listed, settings)]
+    asked = [f"checkpoint={compose.quote(path(source, 'source'))}", *map(listed, settings)]
     config = compose.compose("sample", asked).config
     request = validated(Request, config)
     if request.out is not None:

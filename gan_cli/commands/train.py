@@ -14,7 +14,7 @@ from gan_cli import console
 from gan_cli.config import compose, trust
 from gan_cli.config.compose import Composed
 from gan_cli.config.errors import ConfigError, Interrupted, RunFailed, two_lines
-from gan_cli.config.words import divide
+from gan_cli.config.words import divide, text
 
 if TYPE_CHECKING:
     from gan_cli.config.build import Checked
@@ -63,8 +63,8 @@ def main(words: Sequence[str]) -> None:
         return
     for key in ("resume", "repeat"):
         if _take(key, settings)[0] is not None:
-            flag = next(flag for flag in flags if flag.startswith("-"))
-            raise ConfigError(two_lines(f"{key}= stands for one run as it is", f"leave {flag} out"))
+            remedy = "its config.yaml is what it is made of, with your changes over it"
+            raise ConfigError(two_lines(f"{flags[0]} does not go with {key}=", remedy))
     typed = shlex.join(["gan", "train", *words])
 
     def job(composed: Composed, own: list[str]) -> float | None:
@@ -75,8 +75,7 @@ def main(words: Sequence[str]) -> None:
 
         sweep(settings, job)
         return
-    with compose.friendly("train", divide(settings)[0]):
-        compose.hydra_main("train", lambda config: job(compose.inside_hydra(config), divide(settings)[0]), settings)
+    compose.hydra_main("train", lambda config: job(compose.inside_hydra(config), divide(settings)[0]), settings)
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ class Asked:
 
 def _take(key: str, words: Sequence[str]) -> tuple[str | None, list[str]]:
     """The value of the last word `key=value`, and the other words."""
-    values = [word.partition("=")[2].strip("'\"") for word in words if word.startswith(f"{key}=")]
+    values = [text(word.partition("=")[2]) for word in words if word.startswith(f"{key}=")]
     return (values[-1] if values else None), [word for word in words if not word.startswith(f"{key}=")]
 
 

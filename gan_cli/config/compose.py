@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import os
-import re
 import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import hydra
-import yaml
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
-from gan_cli.config.errors import ConfigError, did_you_mean, two_lines, unknown_choice
-from gan_cli.config.listed import conf_folder
+from gan_cli.config import unread
+from gan_cli.config.choices import conf_dir as conf_dir
+from gan_cli.config.choices import config_groups as config_groups
+from gan_cli.config.choices import dotted as dotted
+from gan_cli.config.errors import ConfigError, two_lines
+from gan_cli.config.explain import broken, composing
+from gan_cli.config.explain import friendly as friendly
 from gan_cli.config.schema import NUMBER, converted
-from gan_cli.config.words import CONFIG_DIR, divide, in_shell, readable, unreadable
+from gan_cli.config.words import CONFIG_DIR, divide, readable
 from gan_cli.config.words import quote as quote
 
 HYDRA_1_4 = tuple(int(part) for part in hydra.__version__.split(".")[:2]) >= (1, 4)
@@ -38,11 +41,6 @@ class Composed(NamedTuple):
     config: dict[str, Any]  # plain values, every interpolation resolved
     choices: dict[str, str | None]  # group -> choice
     folder: Path  # the run folder
-
-
-def conf_dir() -> str:
-    """The packaged configs."""
-    return str(conf_folder())
 
 
 def new_stamp() -> str:
@@ -83,12 +81,27 @@ def _version() -> dict[str, Any]:
 
 
 def hydra_main(command: str, task: Callable[[DictConfig], Any], words: Sequence[str]) -> None:
-    """Runs `task` as Hydra's main function of `conf/<command>.yaml` does with these words: sweeps, --cfg, --info."""
+    """Runs `task` as Hydra's main function of `conf/<command>.yaml` does with these words: sweeps, --cfg, --info.
+
+    An error of the task is kept until Hydra is done: what Hydra itself raises is about the words.
+    """
+    failures: list[Exception] = []
+
+    def kept(config: DictConfig) -> Any:
+        try:
+            return task(config)
+        except Exception as error:
+            failures.append(error)
+            return None
+
     settings: dict[str, Any] = _version()
     if HYDRA_1_4:
         settings["execution_whitelist"] = ("gan_cli.*", "torch.nn.*", "torch.optim.*")
-    with _lent([command, *map(readable, words)]):
-        hydra.main(config_path=conf_dir(), config_name=command, **settings)(task)()
+    overrides, flags = divide(words, command)
+    with composing(command, overrides), _lent([command, *map(readable, overrides), *flags]):
+        hydra.main(config_path=conf_dir(), config_name=command, **settings)(kept)()
+    if failures:
+        raise failures[0]
 
 
 @contextmanager
@@ -107,7 +120,7 @@ def _lent(words: list[str]) -> Iterator[None]:
 
 def shown_by_hydra(flags: Sequence[str]) -> bool:
     """Whether flags ask for what only Hydra's main function does; those that name a folder of configs do not."""
-    return any(flag.startswith("-") and flag.partition("=")[0] not in CONFIG_DIR for flag in flags)
+    return any(flag.startswith("-") and flag not in CONFIG_DIR for flag in flags)
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -118,126 +131,21 @@ def plain(config: DictConfig) -> dict[str, Any]:
             raise ConfigError(*(two_lines(f"{key} is not set", f"add {key}=...") for key in sorted(missing)))
         values = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
-        raise ConfigError(_broken(error)) from error
+        raise ConfigError(broken(error)) from error
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}
-
-
-def _broken(error: OmegaConfBaseException) -> str:
-    """An interpolation that cannot be resolved, with its key."""
-    ramp = "what follows progress is written '${linear:START,END,IMAGES}' or '${cosine:START,END,IMAGES}'"
-    first = str(error).splitlines()[0]
-    return two_lines(f"{error.full_key}: {first}", ramp if "interpolation" in first else "")
 
 
 def _chosen(choices: Mapping[Any, Any]) -> dict[str, str | None]:
     return {k: None if v is None else str(v) for k, v in choices.items() if not k.startswith("hydra/")}
 
 
-def inside_hydra(config: DictConfig) -> Composed:
+def inside_hydra(config: DictConfig, command: str = "train") -> Composed:
     """What Hydra's main function was given, and the folder that it chose."""
     meta = HydraConfig.get()
-    return Composed(plain(config), _chosen(meta.runtime.choices), Path(meta.runtime.output_dir))
-
-
-@contextmanager
-def friendly(command: str, overrides: Sequence[str]) -> Any:
-    """Turns Hydra's errors into two lines: what is wrong, what was probably meant."""
-    try:
-        yield
-    except MissingConfigException as error:
-        group, _, choice = (error.missing_cfg_file or "").rpartition("/")
-        options = error.options or _choices(group, str(error))
-        if not options:
-            raise ConfigError(str(error).splitlines()[0]) from error
-        raise ConfigError(unknown_choice(group, choice, options)) from error
-    except OverrideParseException as error:
-        raise ConfigError(unreadable(str(error.override))) from error
-    except (ConfigCompositionException, OmegaConfBaseException, HydraException) as error:
-        raise ConfigError(_explain(command, error, overrides)) from error
-
-
-def _choices(group: str, message: str) -> list[str]:
-    """The choices of a group in the folders that Hydra says it has searched: of a list it tells no choices itself."""
-    folders = re.findall(r"path=file://(.+)$", message, flags=re.MULTILINE)
-    return sorted({choice for folder in folders for choice in config_groups(Path(folder)).get(group, ())})
-
-
-def _explain(command: str, error: Exception, overrides: Sequence[str]) -> str:
-    while not str(error) and isinstance(error.__cause__, Exception):
-        error = error.__cause__
-    first = (str(error).splitlines() or [type(error).__name__])[0]
-    found = re.match(r"Could not (?:override|append to config|delete from config)[^']*'([^']*)'", first)
-    swept = re.match(r"(?:Ambiguous value for argument|Sweep parameters) '([^']*)'", first)
-    if swept is not None:
-        return _one_value(command, swept.group(1))
-    if found is None:
-        return first
-    key = found.group(1).split("@")[0]
-    known = _known_keys(command, overrides)
-    if key in known:  # the key is there, the value is not of its kind
-        detail = [*str(error).splitlines(), ""][1].strip()
-        return two_lines(f"{key} cannot be set so", detail)
-    owners = _owners(key)
-    remedy = f"choose one that has it: {', '.join(owners)}" if owners else did_you_mean(key, known)
-    return two_lines(f"unknown setting '{key}'", remedy)
-
-
-def _owners(key: str) -> list[str]:
-    """The choices, as they are written, whose files have the setting: add `penalty=[r1]` for penalty.r1.weight."""
-    group, _, inner = key.partition(".")
-    folder = Path(conf_dir())
-    has = [
-        choice
-        for choice in config_groups(folder).get(group, ())
-        if inner in dotted(yaml.safe_load((folder / group / f"{choice}.yaml").read_text()))
-    ]
-    listed = any(
-        re.search(rf"^  - {group}: \[", path.read_text(), flags=re.MULTILINE) for path in folder.glob("*.yaml")
-    )
-    return [f"{group}=[{choice}]" if listed else f"{group}={choice}" for choice in has]
-
-
-def _one_value(command: str, word: str) -> str:
-    key, _, value = word.partition("=")
-    quoted = in_shell(f"{key}={quote(value)}")
-    remedy = f"gan {command} -m {word} sweeps over them; {key}=[{value}] is a list, {quoted} a word with a comma"
-    return two_lines(f"{word}: several values for one run", remedy)
-
-
-def _known_keys(command: str, overrides: Sequence[str]) -> list[str]:
-    """Every group and every key that the command has with the groups that were chosen."""
-    groups = config_groups(Path(conf_dir()))
-    chosen = [o for o in overrides if o.split("=")[0] in groups]
-    for attempt in (chosen, []):
-        try:
-            with _initialised():
-                config = hydra.compose(command, attempt)
-        except Exception:
-            continue
-        return [*groups, *dotted(OmegaConf.to_container(config, resolve=False))]
-    return list(groups)
-
-
-def dotted(node: Any, prefix: str = "") -> list[str]:
-    """The dotted names of all keys below a node, those of Hydra's own apart."""
-    if not isinstance(node, dict):
-        return []
-    keys = []
-    for name, value in node.items():
-        if not str(name).startswith("_"):
-            keys += [f"{prefix}{name}", *dotted(value, f"{prefix}{name}.")]
-    return keys
-
-
-def config_groups(folder: Path) -> dict[str, list[str]]:
-    """Group -> choices, as the folders and files of conf/; names that begin with _ are for inclusion only."""
-    groups: dict[str, list[str]] = {}
-    for path in sorted(folder.rglob("*.yaml")):
-        group = path.parent.relative_to(folder).as_posix()
-        if group != "." and not path.stem.startswith("_"):
-            groups.setdefault(group, []).append(path.stem)
-    return groups
+    chosen = _chosen(meta.runtime.choices)
+    unread.check(command, config, chosen)
+    return Composed(plain(config), chosen, Path(meta.runtime.output_dir))
 
 
 def _initialised() -> Any:
@@ -252,37 +160,39 @@ def compose(command: str, words: Sequence[str]) -> Composed:
         ConfigError: A word is wrong.
     """
     with _with_hydras_part(command, words) as config:
-        choices = _chosen(config.hydra.runtime.choices)
+        chosen = _chosen(config.hydra.runtime.choices)
         folder = Path(config.hydra.run.dir)
-        return Composed(_without_hydras_part(config), choices, folder)
+        return Composed(_without_hydras_part(command, config, chosen), chosen, folder)
 
 
 def compose_sweep(words: Sequence[str]) -> tuple[dict[str, Any], Mapping[str, Any], Path]:
     """The config of a sweep's job, the node of its sweeper and the sweep's folder."""
     with _with_hydras_part("train", words) as config:
+        chosen = _chosen(config.hydra.runtime.choices)
         sweeper, folder = OmegaConf.to_container(config.hydra.sweeper, resolve=False), Path(config.hydra.sweep.dir)
         assert isinstance(sweeper, dict)
-        return _without_hydras_part(config), {str(key): value for key, value in sweeper.items()}, folder
+        job = _without_hydras_part("train", config, chosen)
+        return job, {str(key): value for key, value in sweeper.items()}, folder
 
 
 @contextmanager
 def _with_hydras_part(command: str, words: Sequence[str]) -> Iterator[DictConfig]:
-    overrides, flags = divide(words)
-    with friendly(command, overrides), _initialised():
+    overrides, flags = divide(words, command)
+    with composing(command, overrides), _initialised():
         asked = [*map(readable, overrides), *_search_path(flags)]
         yield hydra.compose(command, asked, return_hydra_config=True)
 
 
-def _without_hydras_part(config: DictConfig) -> dict[str, Any]:
+def _without_hydras_part(command: str, config: DictConfig, chosen: Mapping[str, str | None]) -> dict[str, Any]:
     OmegaConf.set_struct(config, False)
     del config["hydra"]
+    unread.check(command, config, chosen)
     return plain(config)
 
 
 def _search_path(flags: Sequence[str]) -> list[str]:
     """`--config-dir FOLDER` as the setting that Hydra composes with."""
-    named = [flags[i + 1] for i, flag in enumerate(flags) if flag in CONFIG_DIR]
-    named += [flag.partition("=")[2] for flag in flags if "=" in flag and flag.partition("=")[0] in CONFIG_DIR]
+    named = [folder for flag, folder in pairwise(flags) if flag in CONFIG_DIR]
     missing = [folder for folder in named if not Path(folder).is_dir()]
     if missing:
         raise ConfigError(two_lines(f"--config-dir {missing[0]} is no folder", "name the folder of your configs"))

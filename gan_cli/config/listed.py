@@ -15,7 +15,8 @@ from typing import Any
 
 import yaml
 
-GLOBAL = "# @package _global_"
+from gan_cli.config import choices
+
 REFERENCE = re.compile(r"\$\{([a-z_.]+)\}")
 # Slots that take what is named for another one.
 KIN = {"dataset.source.of": "dataset.source", "evaluation.detector": "detector.*"}
@@ -23,17 +24,11 @@ RAMP = "any number that may follow progress"
 RAMPS = ("gan_cli.ramps.Linear", "gan_cli.ramps.Cosine", "gan_cli.ramps.Steps")
 
 
-def conf_folder() -> Path:
-    """The packaged configs of an installed gan, or those of the source checkout."""
-    package = Path(__file__).resolve().parents[1]
-    return package / "conf" if (package / "conf").is_dir() else package.parent / "conf"
-
-
 @cache
 def several() -> frozenset[str]:
     """The groups of which several choices may be made at once."""
-    lists = re.compile(r"^  - ([a-z_]+): \[", flags=re.MULTILINE)
-    return frozenset(group for path in conf_folder().glob("*.yaml") for group in lists.findall(path.read_text()))
+    pairs = [pair for offer in choices.offers().values() for pair in offer.groups.items()]
+    return frozenset(group for group, choice in pairs if isinstance(choice, list))
 
 
 def slot_of(path: str) -> str:
@@ -47,7 +42,7 @@ def slots() -> Mapping[str, frozenset[str]]:
     """Slot -> the targets that conf/ names there."""
     named: defaultdict[str, set[str]] = defaultdict(set, {RAMP: set(RAMPS)})
     references: dict[str, set[str]] = defaultdict(set)
-    for path, value in _leaves_of_conf(conf_folder()):
+    for path, value in _leaves_of_conf():
         place, _, last = path.rpartition(".")
         if last == "_target_":
             named[slot_of(place)].add(value)
@@ -65,16 +60,17 @@ def slots() -> Mapping[str, frozenset[str]]:
 @cache
 def partials() -> frozenset[str]:
     """The slots whose parts conf/ hands over to be called later."""
-    found = {slot_of(path.removesuffix("._partial_")) for path, _ in _leaves_of_conf(conf_folder(), "_partial_")}
+    found = {slot_of(path.removesuffix("._partial_")) for path, _ in _leaves_of_conf("_partial_")}
     return frozenset(found | {slot for slot, other in KIN.items() if other in found})
 
 
-def _leaves_of_conf(folder: Path, key: str = "") -> Iterator[tuple[str, str]]:
+def _leaves_of_conf(key: str = "") -> Iterator[tuple[str, str]]:
     """Dotted path and value of every word in conf/; with `key`, of everything that stands under that name."""
+    folder = Path(choices.conf_dir())
     for file in sorted(folder.rglob("*.yaml")):
         text = file.read_text()
         group = file.parent.relative_to(folder).as_posix()
-        above = "" if group == "." or text.startswith(GLOBAL) else group.replace("/", ".")
+        above = "" if group == "." or choices.GLOBAL.search(text) else group.replace("/", ".")
         yield from _leaves(yaml.load(text, Loader=LOADER), above, key)
 
 

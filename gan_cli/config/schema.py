@@ -278,6 +278,15 @@ def parts_in(value: Any) -> Iterator[Part]:
         yield from parts_in(inner)
 
 
+def _wrong(model: type[BaseModel], error: Mapping[str, Any]) -> str:
+    key = str(error["loc"][0])
+    if error["type"] == "extra_forbidden":
+        return two_lines(f"unknown setting '{key}'", did_you_mean(key, model.model_fields))
+    if error["type"] == "missing":
+        return two_lines(f"{key} is not set", f"add {key}=...")
+    return f"{key}={_short(error['input'])} is not valid: {_message(error)}"
+
+
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -294,5 +303,5 @@ def validated(model: type[M], config: Mapping[str, Any]) -> M:
         try:
             return model.model_validate(values)
         except ValidationError as error:
-            problems = [f"{e['loc'][0]}={_short(e['input'])} is not valid: {_message(e)}" for e in error.errors()]
+            problems = [_wrong(model, e) for e in error.errors()]
     raise ConfigError(*problems)

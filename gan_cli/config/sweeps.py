@@ -45,8 +45,7 @@ def sweep(words: Sequence[str], job: Job) -> None:
     if not any(word.startswith("hydra.sweep.dir=") for word in words):
         words = [f"hydra.sweep.dir={quote(str(folder))}", *words]
     try:
-        with compose.friendly("train", divide(words)[0]):
-            compose.hydra_main("train", task, words)
+        compose.hydra_main("train", task, words)
         _conclude(folder)
     finally:
         _leave_nothing_of_what_never_began(folder)

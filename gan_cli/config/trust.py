@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gan_cli.config import listed
+from gan_cli.config.words import strings
 
 ENVIRONMENT = "GAN_TRUST"  # modules of the user's own, comma-separated; counts for what they compose
 
@@ -71,6 +72,7 @@ def _listed(text: str) -> tuple[str, ...]:
 
 def taken(words: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
     """What `trust=a,b` among the words vouches for, and the other words."""
+    words = strings(words)
     vouched = [home for word in words if word.startswith("trust=") for home in _listed(word.partition("=")[2])]
     return tuple(vouched), [word for word in words if not word.startswith("trust=")]
 
