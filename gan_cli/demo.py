@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gan_cli import evaluate, pictures, sample, train
-from gan_cli.config import build, compose
+from gan_cli.config import build, compose, trust
 from gan_cli.config.errors import ConfigError, Interrupted, RunFailed
 
 SIDE, WHITE = 8, 16  # of scikit-learn's digits
@@ -37,8 +37,8 @@ def read(images: Tensor) -> Tensor:
 
 def pace(*words: str, seconds: float = 2.0) -> tuple[int, float]:
     """How many steps `gan train *words` takes, and how many a second this machine makes, tried for `seconds`."""
-    config = compose.compose("train", words).config
-    trainer = build.trainer(config)
+    checked = build.check(compose.compose("train", words).config, trust.for_composed(()))
+    trainer = build.trainer(checked)
     trainer.place()
     for _ in range(4):  # the first are slower
         trainer.step()
@@ -46,7 +46,7 @@ def pace(*words: str, seconds: float = 2.0) -> tuple[int, float]:
     while spent == 0 or spent < seconds:
         trainer.step()
         spent = time.perf_counter() - began
-    return config["trainer"]["max_steps"], (trainer.clock.step - first) / spent
+    return checked.config["trainer"]["max_steps"], (trainer.clock.step - first) / spent
 
 
 def duration(seconds: float) -> str:
