@@ -40,6 +40,14 @@ def refuse_overwriting(
                 raise WouldOverwrite(f"{key}={target} would overwrite {path}, which is read\n  give another name")
 
 
+def refuse_links(folder: Path, targets: Iterable[Path]) -> None:
+    """Raises WouldOverwrite where a link leads a file of a run out of its folder: the run may be a stranger's."""
+    for target in targets:
+        home = folder.resolve() / target.parent.relative_to(folder)
+        if target.is_symlink() or target.parent.resolve() != home:
+            raise WouldOverwrite(f"{target} leads elsewhere by a link\n  remove the link, or give another name")
+
+
 def parts(target: Path, ending: str) -> list[Path]:
     """The files there that would be parts of it: with its name, a dash, more letters and this ending."""
     if not target.parent.is_dir():
