@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3 p
 .PHONY: help demo test test-all lint format wheel clean
 
 help:
-	@echo "make demo   set up, train on handwritten digits, show the grid (about 4 minutes)"
+	@echo "make demo   set up, train on handwritten digits, show them (about a minute after the install)"
 	@echo "make test   set up and run the tests"
 	@echo "make test-all   besides, every combination of loss, penalties, auxiliary, augmentation, conditioning and prior (hours)"
 	@echo "make lint   style and types"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 COMMANDS = {
     "train": "train a model, sweep over choices with -m, or go on with resume=RUN",
@@ -41,9 +41,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
+    except SystemExit as end:  # of Hydra, when it has shown what a flag asked for
+        return WRONG if end.code else DONE
 
 
 def _dispatch(words: list[str]) -> int:
+    if words[:1] in (["-h"], ["--help"], ["help"]) and words[1:2] and words[1] in COMMANDS:
+        words = [words[1], "--help"]
     if not words or words[0] in ("-h", "--help", "help"):
         commands = "\n".join(f"  {name:<8} {text}" for name, text in COMMANDS.items())
         print(USAGE.format(commands=commands), end="", flush=True)
@@ -62,9 +66,9 @@ def _dispatch(words: list[str]) -> int:
         from gan_cli.config.errors import did_you_mean
 
         hint = did_you_mean(command, COMMANDS) or f"the commands are {', '.join(COMMANDS)}"
-        print(f"gan: no command named '{command}'\n  {hint}", file=sys.stderr)
+        _tell(f"gan: no command named '{command}'\n  {hint}")
         return WRONG
-    if {"-h", "--help"} & set(rest):
+    if {"-h", "--help"} & set(rest) or (rest == ["help"] and not os.path.exists("help")):
         from gan_cli.help import show
 
         show(command, rest)
@@ -72,19 +76,25 @@ def _dispatch(words: list[str]) -> int:
     return run(command, rest)
 
 
+def _tell(problem: str) -> None:
+    """A problem on standard error. The lines of a message of ours are parted by a newline and two spaces: a newline
+    that came with a name or a value does not make another."""
+    from gan_cli.console import printable
+
+    print(printable(re.sub(r"\n(?!  )", r"\\n", problem)), file=sys.stderr)
+
+
 def run(command: str, words: list[str]) -> int:
     """One command, its errors told in a line or two; the traceback with HYDRA_FULL_ERROR=1."""
     from gan_cli.config.errors import ConfigError, Interrupted, RunFailed
 
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra hands its errors to us
     try:
-        words = _prepare(command, words)
-        sys.argv = ["gan", command, *words]
-        importlib.import_module(f"gan_cli.commands.{command}").main(words)
+        importlib.import_module(f"gan_cli.commands.{command}").main(_prepare(command, words))
         return DONE
     except Interrupted as error:
-        print(f"\ngan {command}: {error}", file=sys.stderr)
+        print(file=sys.stderr)
+        _tell(f"gan {command}: {error}")
         return INTERRUPTED
     except KeyboardInterrupt:
         print(f"\ngan {command}: interrupted", file=sys.stderr)
@@ -98,32 +108,30 @@ def run(command: str, words: list[str]) -> int:
         problems = error.problems if isinstance(error, ConfigError) else (str(error),)
         kind = "" if asked or isinstance(error, RunFailed) else f"{type(error).__name__}: "
         for problem in problems:
-            print(f"gan {command}: {kind}{problem}", file=sys.stderr)
+            _tell(f"gan {command}: {kind}{problem}")
         if kind:
             print("  HYDRA_FULL_ERROR=1 shows the traceback", file=sys.stderr)
         return WRONG if asked else FAILED
 
 
 def _prepare(command: str, words: Sequence[str]) -> list[str]:
-    """Takes `trust=...` out, turns a plain run folder or checkpoint into `checkpoint=...`, and puts flags last."""
-    if command in WORDS:
-        return list(words)
+    """Turns a plain run folder or checkpoint into `checkpoint=...`, and puts flags last."""
     from gan_cli.config.errors import ConfigError, two_lines
-    from gan_cli.config.trust import trust_on_command_line
-    from gan_cli.config.words import divide, quote
+    from gan_cli.config.words import at_home, divide, listed, quote, strings, text
 
-    others, flags = divide(words)
+    if command in WORDS:
+        return [text(word) for word in strings(words)]
+    others, flags = divide(words, command)
     kept: list[str] = []
     for word in others:
-        plain = "=" not in word or Path(word).exists()
-        if word.startswith("trust="):
-            trust_on_command_line(word.partition("=")[2])
-        elif plain and command in POSITIONAL:
-            kept.append(f"checkpoint={quote(word)}")
-        elif plain and not word.startswith("~"):
+        away = word.startswith("~") and not at_home(word)  # Hydra's word for taking a choice away
+        plain = ("=" not in word and not away) or os.path.exists(word)
+        if plain and command in POSITIONAL:
+            kept.append(f"checkpoint={quote(text(word))}")
+        elif plain:
             raise ConfigError(two_lines(f"cannot read '{word}'", "write settings as key=value"))
         else:
-            kept.append(word)
+            kept.append(listed(word) if command == "sample" and not {"-m", "--multirun"} & set(flags) else word)
     if command in POSITIONAL:
         _check_one_run(command, kept, flags)
     return [*kept, *flags]
@@ -132,11 +140,12 @@ def _prepare(command: str, words: Sequence[str]) -> list[str]:
 def _check_one_run(command: str, settings: Sequence[str], flags: Sequence[str]) -> None:
     """Raises ConfigError when there is no run, or more than one, of which Hydra would take the last."""
     from gan_cli.config.errors import ConfigError, two_lines
+    from gan_cli.config.words import SHOWS, text
 
-    runs = [word.partition("=")[2].strip("'") for word in settings if word.startswith("checkpoint=")]
+    runs = [text(word.partition("=")[2]) for word in settings if word.startswith("checkpoint=")]
     if len(runs) > 1:
         raise ConfigError(two_lines(f"more than one run: {', '.join(runs)}", f"start gan {command} once for each"))
-    if not runs and not {"--cfg", "-c", "--info", "-i", "-sc"} & {flag.partition("=")[0] for flag in flags}:
+    if not runs and not SHOWS & {*flags}:
         raise ConfigError(two_lines("which run?", f"gan {command} outputs/train/<run>, or a checkpoint (.pt)"))
 
 

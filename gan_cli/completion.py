@@ -1,32 +1,102 @@
-"""Shell completion: Hydra's, behind the sub-commands."""
+"""Shell completion from the files of conf/ alone: what can stand next on a command line that is not finished."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-from gan_cli.cli import COMMANDS, DONE, WORDS, WRONG, run
+from gan_cli.cli import COMMANDS, DONE, POSITIONAL, WORDS, WRONG
+from gan_cli.config import choices
+from gan_cli.help import extra_folders
+
+FLAGS = ("-m", "--multirun", "--cfg", "--resolve", "--package", "--info", "--config-dir", "--config-name", "--help")
+# Where the shell breaks words at = or :, it replaces only what follows the last of them.
+BASH = """\
+_gan() {
+    local line=${COMP_LINE:0:$COMP_POINT} word kept candidate
+    word=${line##*[[:space:]\\"\\']}
+    kept=''
+    [[ $COMP_WORDBREAKS == *=* ]] && kept=${word%"${word##*[=:]}"}
+    COMPREPLY=()
+    while IFS= read -r candidate; do
+        COMPREPLY+=("${candidate#"$kept"}")
+    done < <(COMP_LINE=$line gan -sc query=bash 2>/dev/null)
+}
+complete -o nospace -o default -F _gan gan"""
+FISH = """\
+function _gan
+    COMP_LINE=(commandline -cp) gan -sc query=fish 2>/dev/null
+end
+complete -c gan -a '(_gan)'"""
+SCRIPTS = {"bash": BASH, "fish": FISH}
 
 
 def complete(words: Sequence[str]) -> int:
     """`gan completion SHELL` prints what to evaluate in the shell; `gan -sc query=SHELL` is what that calls."""
-    shells = ("bash", "fish")
     asked = words[0] if words else ""
-    if asked in shells:
-        sys.argv = [sys.argv[0]]
-        return run("train", ["-sc", f"install={asked}"])
+    if asked in SCRIPTS:
+        print(SCRIPTS[asked], flush=True)
+        return DONE
     if not asked.startswith("query="):
-        print(f"gan completion: name a shell\n  choices: {', '.join(shells)}", file=sys.stderr)
+        print(f"gan completion: name a shell\n  choices: {', '.join(SCRIPTS)}", file=sys.stderr)
         return WRONG
-    line = os.environ.get("COMP_LINE", "")
-    typed = line.split()
-    if len(typed) < 2 or (len(typed) == 2 and not line.endswith(" ")):
-        start = typed[1] if len(typed) == 2 else ""
-        print(" ".join(name for name in COMMANDS if name.startswith(start)))
-        return DONE
-    if typed[1] not in COMMANDS or typed[1] in WORDS:
-        return DONE
-    rest = f"{typed[0]} {line.split(typed[1], 1)[1].lstrip()}"
-    os.environ.update(COMP_LINE=rest, COMP_POINT=str(len(rest)))
-    return run(typed[1], ["-sc", asked])
+    for candidate in candidates(os.environ.get("COMP_LINE", "")):
+        print(candidate, flush=True)
+    return DONE
+
+
+def candidates(line: str) -> list[str]:
+    """The words that the last word of the line may become."""
+    before = line.split()
+    last = "" if not before or line[-1].isspace() else before.pop().lstrip("'\"")
+    if len(before) < 2:
+        found = list(COMMANDS) if before else []
+    elif before[1] not in COMMANDS or before[1] in WORDS:
+        return []  # the shell offers files
+    elif before[-1] in ("--cfg", "-c"):
+        found = ["job", "hydra", "all"]
+    elif last.startswith("-"):
+        found = list(FLAGS)
+    elif "=" in last:
+        found = _values(last, before)
+    else:
+        found = _names(before[1], last, before)
+    return [word for word in found if word.startswith(last)]
+
+
+def _names(command: str, last: str, before: Sequence[str]) -> list[str]:
+    offer = choices.offers()[command]
+    if "." in last and last.partition(".")[0] in (*offer.groups, *offer.settings):
+        keys = choices.keys(command, [word.lstrip("'\"") for word in before])
+        return [f"{key}=" for key in keys if not any(other.startswith(f"{key}.") for other in keys)]
+    words = [name for name in (*offer.groups, *offer.settings) if name != "checkpoint"]
+    words += ["resume", "repeat"] if command == "train" else []
+    found = [f"{word}=" for word in dict.fromkeys([*words, "trust"])]
+    return [*found, *_paths(last)] if command in POSITIONAL and last else found
+
+
+def _values(last: str, before: Sequence[str]) -> list[str]:
+    """Choices of a group, also within brackets; files and folders where a setting names one."""
+    key, _, value = last.partition("=")
+    if key in choices.TEXT - {"name", "device"} or key.rpartition(".")[2] in choices.TEXT - {"name", "device"}:
+        return [f"{key}={path}" for path in _paths(value)]
+    options = list(choices.packaged().get(key, ()))
+    for folder in extra_folders(before):
+        options += choices.config_groups(folder).get(key, ())
+    start = value[: max(value.rfind(","), value.rfind("[")) + 1]
+    taken = start.strip("[").split(",")
+    return [f"{key}={start}{option}" for option in sorted({*options} - {*taken})]
+
+
+def _paths(start: str) -> list[str]:
+    """What begins so on the disk; folders with a slash, so that one can go on."""
+    folder, _, name = start.rpartition("/")
+    shown = f"{folder}/" if "/" in start else ""
+    try:
+        entries = sorted(os.listdir(os.path.expanduser(shown) or "."))
+    except OSError:
+        return []
+    found = [entry for entry in entries if entry.startswith(name) and (name or not entry.startswith("."))]
+    return [f"{shown}{e}/" if (Path(os.path.expanduser(shown)) / e).is_dir() else f"{shown}{e}" for e in found]

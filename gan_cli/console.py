@@ -4,7 +4,26 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
+
+# What a terminal obeys instead of showing, or shows in another order: control characters but for the newline and the
+# tab, marks of direction, and bytes of file names that are no UTF-8.
+UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
+)
+
+
+def printable(text: str) -> str:
+    """Text that may come out of a file, as it can be shown: `\\x1b` stands for an escape character."""
+    return UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+class Plain(logging.Formatter):
+    """Lines of a log file, as they can be shown; tracebacks quote what was in files too."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
 class Console(logging.Handler):
@@ -14,7 +33,8 @@ class Console(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         warning = record.levelno >= logging.WARNING
-        text = f"warning: {record.getMessage()}" if warning else record.getMessage()
+        message = printable(record.getMessage())
+        text = f"warning: {message}" if warning else message
         stream = sys.stderr if warning or self.aside else sys.stdout
         try:
             print(text, file=stream, flush=True)

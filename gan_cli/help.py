@@ -7,6 +7,8 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
+from gan_cli.config.choices import conf_dir, config_groups, packaged
+
 SETTING = re.compile(r"^([a-z_]+): *(.*?)(?: +# *(.*))?$")
 COMPARE = """\
 gan compare: runs, sweeps and evaluation files side by side
@@ -23,22 +25,6 @@ TYPED = (
     ("optimizer.lr=1e-4", "or .generator.lr, .discriminator.lr, .betas"),
     ("penalty.gradient_penalty.weight=5", "any value of a part that is chosen"),
 )
-
-
-def conf_folder() -> Path:
-    """As `compose.conf_dir`, without Hydra's import time."""
-    here = Path(__file__).resolve().parent
-    return here / "conf" if (here / "conf").is_dir() else here.parent / "conf"
-
-
-def groups(folder: Path) -> dict[str, list[str]]:
-    """Group -> choices."""
-    found = {}
-    for sub in sorted(p for p in folder.iterdir() if p.is_dir() and p.name != "hydra"):
-        names = sorted(p.stem for p in sub.glob("*.yaml") if not p.stem.startswith("_"))
-        if names:
-            found[sub.name] = names
-    return found
 
 
 def defaults(text: str) -> dict[str, str]:
@@ -77,13 +63,13 @@ def show(command: str, words: Sequence[str]) -> None:
     if command == "compare":
         print(COMPARE, flush=True)
         return
-    folder = conf_folder()
+    folder = Path(conf_dir())
     text = (folder / f"{command}.yaml").read_text()
     lines = [text.splitlines()[0].lstrip("# "), ""]
     chosen = defaults(text)
-    available = groups(folder)
+    available = dict(packaged())
     for extra in extra_folders(words):
-        for group, names in groups(extra).items():
+        for group, names in config_groups(extra).items():
             available[group] = sorted({*available.get(group, []), *names})
     shown = [g for g in chosen if g in available]
     if shown:

@@ -40,12 +40,12 @@ def refuse_overwriting(
                 raise WouldOverwrite(f"{key}={target} would overwrite {path}, which is read\n  give another name")
 
 
-def refuse_links(folder: Path, targets: Iterable[Path]) -> None:
-    """Raises WouldOverwrite where a link leads a file of a run out of its folder: the run may be a stranger's."""
+def refuse_links(targets: Iterable[Path]) -> None:
+    """Raises WouldOverwrite where a link stands in the place of a file of a run, for who made the run may have made it
+    to have another file written."""
     for target in targets:
-        home = folder.resolve() / target.parent.relative_to(folder)
-        if target.is_symlink() or target.parent.resolve() != home:
-            raise WouldOverwrite(f"{target} leads elsewhere by a link\n  remove the link, or give another name")
+        if target.is_symlink():
+            raise WouldOverwrite(f"{target} is a link to another file\n  remove the link, or give another name")
 
 
 def parts(target: Path, ending: str) -> list[Path]:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import copy
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from gan_cli import sampling
 from gan_cli.config import build, saved, trust
+from gan_cli.config.build import Checked
 from gan_cli.config.errors import ConfigError, two_lines
+from gan_cli.config.schema import Part
+from gan_cli.config.trust import Trust
+from gan_cli.data.listing import shown
 from gan_cli.latent.styles import truncate
 from gan_cli.runs import NotARun, Run, checkpoints_of
 from gan_cli.training.checkpoint import CheckpointError, load_newest
@@ -22,6 +28,8 @@ from gan_cli.types import Game
 
 log = logging.getLogger(__name__)
 
+SPARE = 10  # parameters that networks may register on their way besides those that they keep
+
 
 @dataclass(frozen=True)
 class Restored:
@@ -29,10 +37,28 @@ class Restored:
 
     game: Game
     generator: nn.Module  # draws as it was asked to
-    config: dict[str, Any]
+    checked: Checked
+    content: bytes  # the config as it stands in the file
+    trust: Trust
     path: Path  # the checkpoint
     run: Run | None  # the run folder that it lies in
     step: int
+    class_names: tuple[str, ...] = ()  # empty where the checkpoint does not know them
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """As it stands in the file, with the model's part of it checked."""
+        return self.checked.config
+
+    @property
+    def points(self) -> bool:
+        """Whether its samples are points, not images."""
+        return not self.config["dataset"]["resolution"]
+
+    def dataset(self, **other: Any) -> Part:
+        """What the run was trained on, with other settings where they are given; checked, not built."""
+        node = saved.at_home(self.config, self.content)["dataset"]
+        return build.check_part("dataset", {**node, **other}, self.trust)
 
 
 class Manner(NamedTuple):
@@ -50,8 +76,40 @@ class Manner(NamedTuple):
         return ", ".join(words)
 
 
-def restore(source: str, manner: Manner, device: torch.device) -> Restored:
+def _check_size(checked: Checked, weights: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Raises ConfigError where a config describes other networks than its weights are of, or data of another size than
+    they draw; nothing large is made.
+
+    The game is built without memory, and no further than there are weights for.
+    """
+    foreign = ConfigError(two_lines(f"{path}: its weights do not fit its own config", "it was put together by hand"))
+    left = SPARE + 2 * len(weights)  # a parametrized weight is registered twice
+
+    def count(*_: Any) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise foreign
+
+    watching = register_module_parameter_registration_hook(count)
+    try:
+        with torch.device("meta"):
+            sketch: Any = build.game(checked)
+    finally:
+        watching.remove()
+    shapes = {name: tensor.shape for name, tensor in sketch.state_dict().items()}
+    numbers = sum(parameter.numel() for parameter in sketch.players()["generator"].parameters())
+    data, generator = checked.config["dataset"], checked.config["model"]["generator"]
+    alike = all(data.get(fact) == generator.get(fact) for fact in ("resolution", "channels"))
+    if shapes != {name: t.shape for name, t in weights.items()} or sketch.prior.latent_dim > numbers or not alike:
+        raise foreign
+
+
+def restore(source: str, manner: Manner, device: torch.device, vouched: Sequence[str] = ()) -> Restored:
     """The game of `source` (a run folder or a .pt file) on `device`, with a generator that draws as asked.
+
+    Of the config that lies in the file the game is built and nothing else; `vouched` names modules of the user's own
+    that it may name.
 
     Raises:
         ConfigError: There is no checkpoint, it is damaged, its config names what it may not, or it cannot draw so.
@@ -63,8 +121,12 @@ def restore(source: str, manner: Manner, device: torch.device) -> Restored:
         raise ConfigError(str(error)) from error
     for problem in problems:
         log.warning("%s; using %s, the one before it", problem, path.name)
-    config = saved.read(state["config"], path)
-    game: Any = build.checked_game(config, trust.for_checkpoints())
+    content = state["config"].encode(errors="surrogatepass")
+    trusted = trust.for_files(vouched)
+    checked = build.check_model(saved.read(content, path), trusted)
+    if not trust.asked_for(checked.targets()):
+        _check_size(checked, state["game"], path)
+    game: Any = build.game(checked)
     try:
         check_types(state["game"], game, "game")
         check_types(state["ema"], game.players()["generator"], "ema")
@@ -85,4 +147,13 @@ def restore(source: str, manner: Manner, device: torch.device) -> Restored:
             sampling.standing_statistics(game, generator, manner.seed, manner.standing_statistics, device)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    return Restored(game, generator, config, path, run, int(state["clock"]["step"]))
+    step = int(state["clock"]["step"])
+    return Restored(game, generator, checked, content, trusted, path, run, step, _class_names(state))
+
+
+def _class_names(state: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the labels are called; a stranger's file may say anything."""
+    names = state.get("class_names")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return ()
+    return tuple(shown(name) for name in names)

@@ -6,16 +6,16 @@ import logging
 import os
 import platform
 import re
-import shlex
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib import metadata
+from logging import LogRecord
 from pathlib import Path
 from typing import Any
 
+from gan_cli.console import Plain
 from gan_cli.files import Held, holding, naming, read_json, remove_leftovers, write_json, write_text
 from gan_cli.training.checkpoint import newest_first
 from gan_cli.types import Clock
@@ -60,7 +60,16 @@ class Run:
             raise NotARun(f"{folder} is no folder: give a run folder, such as outputs/train/<run>")
         if not run.config.is_file():
             raise NotARun(f"{folder} is no run folder: it has no config.yaml")
+        run.check_contained()
         return run
+
+    def check_contained(self) -> None:
+        """Raises NotARun where a link leads out of the folder: what is written into a run stays in it."""
+        home = self.folder.resolve()
+        own = [path for path in vars(self).values() if path != self.folder]
+        for path in [*own, *self.checkpoints.glob("*"), *self.evals.glob("*")]:
+            if path.is_symlink() and not path.resolve().is_relative_to(home):
+                raise NotARun(f"{path} is a link that leads out of the run's folder\n  put the file itself there")
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -120,9 +129,9 @@ class Run:
             return None
         return Clock(step, images, seconds) if isinstance(seconds, int | float) else None
 
-    def begin(self, config: str, facts: Mapping[str, Any]) -> None:
+    def begin(self, config: str, command: str, facts: Mapping[str, Any]) -> None:
         """Writes config and manifest, or adds a session to the manifest of a resumed run; it has no result yet."""
-        session = {"command": command_line(), "start": now(), "end": None, **environment()}
+        session = {"command": command, "start": now(), "end": None, **environment()}
         manifest = self.read_manifest()
         if manifest:
             manifest["resumed"] = [*_sessions(manifest), session]
@@ -142,11 +151,13 @@ class Run:
         write_json(self.manifest, manifest)
 
     @contextmanager
-    def logging(self) -> Iterator[None]:
-        """Everything that the program says, with times, into train.log."""
+    def logging(self, earlier: Sequence[LogRecord] = ()) -> Iterator[None]:
+        """Everything that the program says, with times, into train.log; before it what was said `earlier`."""
         with naming(self.log):
             handler = Log(self.log)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        handler.setFormatter(Plain("%(asctime)s %(levelname)s %(message)s"))
+        for record in earlier:
+            handler.handle(record)
         logger = logging.getLogger("gan_cli")
         logger.addHandler(handler)
         try:
@@ -155,6 +166,23 @@ class Run:
             logger.removeHandler(handler)
             with suppress(OSError):  # of a full disk
                 handler.close()
+
+
+@contextmanager
+def heard() -> Iterator[list[LogRecord]]:
+    """What the program says meanwhile, for a log that is not open yet."""
+    records: list[LogRecord] = []
+
+    class Ear(logging.Handler):
+        def emit(self, record: LogRecord) -> None:
+            records.append(record)
+
+    ear, logger = Ear(logging.INFO), logging.getLogger("gan_cli")
+    logger.addHandler(ear)
+    try:
+        yield records
+    finally:
+        logger.removeHandler(ear)
 
 
 def checkpoints_of(source: Path | str) -> tuple[list[Path], Run | None]:
@@ -167,8 +195,11 @@ def checkpoints_of(source: Path | str) -> tuple[list[Path], Run | None]:
     """
     path = Path(source)
     if path.is_file():
-        home = path.resolve().parent.parent
-        return [path], Run(home) if (home / "config.yaml").is_file() else None
+        home = Run(path.resolve().parent.parent)
+        if not home.config.is_file():
+            return [path], None
+        home.check_contained()
+        return [path], home
     if not path.exists():
         raise NotARun(f"{source} does not exist: give a run folder (outputs/train/<run>) or a checkpoint (.pt)")
     run = Run.open(path)
@@ -188,10 +219,6 @@ def _sessions(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def command_line() -> str:
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 def environment() -> dict[str, Any]:

@@ -5,23 +5,25 @@ from __future__ import annotations
 import logging
 import shlex
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gan_cli.config import build, compose
+from gan_cli.config import build, compose, own
+from gan_cli.config.build import Checked
 from gan_cli.config.errors import ConfigError, RunFailed, two_lines
+from gan_cli.config.trust import Trust
 from gan_cli.files import NotWritten, cause, read_json_lines
 from gan_cli.games.rehearsal import TooFew
-from gan_cli.runs import NotARun, Run, checkpoints_of
+from gan_cli.runs import NotARun, Run, checkpoints_of, heard
 from gan_cli.training.checkpoint import CheckpointError, load_newest, newest_first
 from gan_cli.training.contents import Unsound
 from gan_cli.training.meter import NonFinite
 from gan_cli.training.runtime import StopRequest, out_of_memory, stop_on_signals
 from gan_cli.training.trainer import Trainer
-from gan_cli.types import Clock, Growing
+from gan_cli.types import Clock, Growing, Named
 
 log = logging.getLogger(__name__)
 
@@ -35,18 +37,20 @@ class Job:
 
     config: dict[str, Any]
     folder: Path
+    command: str  # as it was typed
     facts: dict[str, Any]
+    trust: Trust
     resume: bool
 
 
-def consider(trainer: Trainer, config: Mapping[str, Any]) -> list[Said]:
+def consider(trainer: Trainer, checked: Checked) -> list[Said]:
     """Gives the trainer its callbacks and tries out what can be known before the first step; what is to be said of it.
 
     Raises:
         ConfigError: The run could not go on for long.
     """
-    trainer.callbacks = build.callbacks(config)
-    settings = config["trainer"]
+    trainer.callbacks = build.callbacks(checked)
+    settings = checked.config["trainer"]
     try:
         trainer.game.rehearse(
             trainer.data.shape, trainer.data.batch_size // (settings["devices"] * settings["micro_batches"])
@@ -69,18 +73,20 @@ def play(job: Job, rank: int) -> dict[str, Any]:
     """Trains as one of the run's processes. Rank 0 writes; what it wrote as result is returned."""
     run = Run(job.folder)
     try:
-        trainer = build.trainer(job.config, rank)
+        checked = build.check(job.config, job.trust)
+        with heard() as earlier:
+            trainer = build.trainer(checked, rank)
         trainer.folder = job.folder
         trainer.config = compose.to_yaml(job.config)
         trainer.place()
         if rank != 0:
             _restore(trainer, run, job)
             return {"status": trainer.fit(StopRequest())}
-        said = consider(trainer, job.config)
+        said = consider(trainer, checked)
         with run.alone():
             if not job.resume and run.config.exists():  # another start was faster
                 raise NotARun(f"{job.folder} holds a run already\n  gan train resume={job.folder} continues it")
-            return _play_alone(trainer, run, job, said)
+            return _play_alone(trainer, run, job, said, earlier)
     except NotARun as error:
         raise ConfigError(str(error)) from error
     except OSError as error:
@@ -91,7 +97,9 @@ def play(job: Job, rank: int) -> dict[str, Any]:
         raise
 
 
-def _play_alone(trainer: Trainer, run: Run, job: Job, said: list[Said]) -> dict[str, Any]:
+def _play_alone(
+    trainer: Trainer, run: Run, job: Job, said: list[Said], earlier: Sequence[logging.LogRecord]
+) -> dict[str, Any]:
     """The session of the one process that writes."""
     restored = _restore(trainer, run, job)
     described = _describe(trainer)
@@ -99,8 +107,9 @@ def _play_alone(trainer: Trainer, run: Run, job: Job, said: list[Said]) -> dict[
     if job.resume and not run.read_manifest():
         said.append((logging.WARNING, f"{run.manifest} cannot be read: a new one is begun"))
     facts = {**job.facts, "seed": trainer.seed, "data": described, "parameters": _sizes(trainer)}
-    run.begin(trainer.config, facts)
-    with run.logging():
+    run.begin(trainer.config, job.command, facts)
+    own.remember(trainer.config)
+    with run.logging(earlier):
         for level, line in said:
             log.log(level, "%s", line)
         log.info("training in %s on %s", job.folder, trainer.runtime.device)
@@ -242,15 +251,20 @@ def _saved(run: Run) -> str:
 
 def _describe(trainer: Trainer) -> dict[str, Any]:
     data = trainer.data
-    return {"samples": len(data), "shape": list(data.shape), "sha256": data.fingerprint()}
+    facts: dict[str, Any] = {"samples": len(data), "shape": list(data.shape), "sha256": data.fingerprint()}
+    if isinstance(data, Named):
+        facts |= {"class_names": list(data.class_names)} if data.class_names else {}
+        facts |= {"read": dict(data.described)} if data.described else {}
+    return facts
 
 
 def _other_data(run: Run, described: dict[str, Any]) -> list[Said]:
     """A warning where a resumed run no longer finds the data that it began with."""
-    began = run.read_manifest().get("data", described)
-    if began == described:
+    then = run.read_manifest().get("data", described)
+    began, now = ({key: data.get(key) for key in ("samples", "shape", "sha256")} for data in (then, described))
+    if began == now:
         return []
-    return [(logging.WARNING, f"the data have changed since this run began: {began} then, {described} now")]
+    return [(logging.WARNING, f"the data have changed since this run began: {began} then, {now} now")]
 
 
 def _sizes(trainer: Trainer) -> dict[str, int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, NamedTuple, Protocol, runtime_checkable
+from typing import Annotated, Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from annotated_types import Ge, Gt, Interval
@@ -283,3 +283,11 @@ class Data(Protocol):
     def preview(self, n: int) -> Tensor: ...
     def quantised(self, n: int) -> Tensor: ...
     def fingerprint(self) -> str: ...
+
+
+@runtime_checkable
+class Named(Protocol):
+    """Data that know what their classes are called and what was read."""
+
+    class_names: tuple[str, ...]
+    described: Mapping[str, Any]  # for the manifest; see `gan_cli.data.described`

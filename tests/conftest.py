@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ import torch
 
 from gan_cli import Result, train
 from gan_cli.cli import main
+from gan_cli.config import build, compose, trust
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 # Not the user's own; shared by the processes of one run of the tests.
@@ -56,6 +57,11 @@ def words(*more: str, model: tuple[str, ...] = SMALL_MLP, steps: int = 2) -> tup
     return (*model, "dataset.batch_size=8", f"trainer.max_steps={steps}", *QUIET, *more)
 
 
+def checked(words: Sequence[str]) -> build.Checked:
+    """The config that these overrides make, ready to be built."""
+    return build.check(compose.compose("train", words).config, trust.for_composed(()))
+
+
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     """A test draws the same numbers each time."""
@@ -67,7 +73,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder to work in."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("GAN_TRUST", raising=False)
-    monkeypatch.delenv("_GAN_TRUST_COMMAND_LINE", raising=False)
     return tmp_path
 
 
@@ -112,10 +117,6 @@ def gan_here(here: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.Monk
     """`gan ...` by its entry point within this process, which saves the seconds of a start."""
 
     def run(*arguments: str) -> Told:
-        monkeypatch.setattr(sys, "argv", ["gan"])
-        monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
-        monkeypatch.delenv("GAN_STAMP", raising=False)
-        monkeypatch.setenv("_GAN_TRUST_COMMAND_LINE", "")
         monkeypatch.setattr(logging.getLogger("hydra"), "handlers", [])
         capsys.readouterr()
         return Told(main(list(arguments)), *capsys.readouterr())
@@ -147,4 +148,4 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
-__all__ = ["Result", "same", "weights", "words"]
+__all__ = ["Result", "checked", "same", "weights", "words"]

@@ -136,7 +136,7 @@ def test_a_run_from_the_shell_says_where_everything_is(gan: Shell, gan_here: Ins
     assert done.returncode == 0, done.stderr
     (folder,) = (here / "outputs" / "train").iterdir()
     last = done.stdout.strip().splitlines()[-4:]
-    assert str(folder) in last[0]
+    assert str(folder.relative_to(here)) in last[0]
     assert [line.split()[:2] for line in last[1:]] == [["gan", "sample"], ["gan", "eval"], ["gan", "train"]]
     assert folder.name.endswith("mlp-nonsaturating-digits")
     # each of these commands works as it is printed
@@ -175,7 +175,7 @@ def test_a_value_that_hydra_cannot_read_is_meant_as_it_stands(name: str) -> None
 
 @pytest.mark.parametrize("value", ["[a, b]", "{a: 1}", "'a b'", "${seed}", "a,b", "null", "3", "1e-3"])
 def test_a_value_that_means_something_to_hydra_keeps_its_meaning(value: str) -> None:
-    assert readable(f"name={value}") == f"name={value}"
+    assert readable(f"optimizer.lr={value}") == f"optimizer.lr={value}"
 
 
 def test_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,7 +212,6 @@ def test_completion(gan: Shell) -> None:
     assert gan("-sc", "query=bash", env={"COMP_LINE": "gan tr"}).stdout.split() == ["train"]
     found = gan("-sc", "query=bash", env={"COMP_LINE": "gan train loss=w"}).stdout.split()
     assert found == ["loss=wgan", "loss=wgan_gp"]
-    assert "hydra_bash_completion" in gan("completion", "bash").stdout
     assert gan("completion", "tcsh").returncode == 2
 
 

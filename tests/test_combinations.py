@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 import torch
 
-from conftest import CONF
+from conftest import CONF, checked
 from gan_cli import train
 from gan_cli.config import build, compose
 from gan_cli.config.errors import ConfigError
@@ -220,7 +220,7 @@ def test_every_combination_trains_or_is_refused_with_a_remedy(shard: int) -> Non
 )
 def test_what_cannot_work_is_refused_in_one_line_with_the_remedy(words: list[str], remedy: str) -> None:
     with pytest.raises(ConfigError, match=remedy) as caught:
-        build.game(compose.compose("train", ["model.latent_dim=3", *words]).config)
+        build.game(checked(["model.latent_dim=3", *words]))
     assert len(str(caught.value).splitlines()) == 1
 
 

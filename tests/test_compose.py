@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import CONF, QUIET, SMALL, SMALL_DCGAN, SMALL_MLP, SMALL_R3GAN, SMALL_RESIDUAL, words
+from conftest import CONF, QUIET, SMALL, SMALL_DCGAN, SMALL_MLP, SMALL_R3GAN, SMALL_RESIDUAL, checked, words
 from gan_cli import train
 from gan_cli.config import build, compose, trust
 from gan_cli.config.errors import ConfigError
@@ -49,7 +49,7 @@ def test_every_file_trains_two_steps(here: Path, group: str, choice: str) -> Non
 def test_every_dataset_composes_and_the_embedded_ones_train(here: Path, choice: str) -> None:
     root = ("dataset.root=somewhere",) if choice == "folder" else ()
     config = compose.compose("train", [f"dataset={choice}", *root, *SMALL_MLP, *QUIET]).config
-    build.check(config, trust.for_runs())
+    build.check(config, trust.for_composed(()))
     if choice in EMBEDDED:
         assert train(*words(f"dataset={choice}")).step == 2
 
@@ -61,7 +61,7 @@ def test_every_callback_runs_alone(here: Path, choice: str) -> None:
 
 @pytest.mark.parametrize("choice", GROUPS.get("experiment", []))
 def test_every_experiment_trains_two_steps(here: Path, choice: str) -> None:
-    build.check(compose.compose("train", [f"experiment={choice}"]).config, trust.for_runs())
+    build.check(compose.compose("train", [f"experiment={choice}"]).config, trust.for_composed(()))
     ends = ("trainer.max_steps=2", "trainer.max_minutes=null")
     assert train(f"experiment={choice}", *SHRUNK.get(choice, ()), *ends, *QUIET).step == 2
 
@@ -101,7 +101,7 @@ def test_a_loss_brings_its_papers_companions_and_the_user_wins() -> None:
 @pytest.mark.parametrize("conditioning", sorted({*GROUPS["conditioning"]} - {"none", "projection"}))
 def test_every_conditioning_with_every_model(here: Path, conditioning: str) -> None:
     for model in SMALL.values():
-        trainer = build.trainer(compose.compose("train", words(f"conditioning={conditioning}", model=model)).config)
+        trainer = build.trainer(checked(words(f"conditioning={conditioning}", model=model)))
         trainer.place()
         assert trainer.fit(StopRequest()) == "finished"
 
@@ -113,7 +113,7 @@ def test_colour_and_odd_sides_need_no_preset(here: Path) -> None:
 
 def test_two_learning_rates(here: Path) -> None:
     config = compose.compose("train", words("optimizer.discriminator.lr=1e-3")).config
-    trainer = build.trainer(config)
+    trainer = build.trainer(build.check(config, trust.for_composed(())))
     assert {n: o.param_groups[0]["lr"] for n, o in trainer.optimizers.items()} == {
         "generator": 2e-4,
         "discriminator": 1e-3,
@@ -138,9 +138,8 @@ def test_residual_networks_train_with_their_companions(here: Path, model: str, m
 
 def test_residual_networks_refuse_points() -> None:
     for model in SMALL_RESIDUAL.values():
-        config = compose.compose("train", [*model, "dataset=ring"]).config
         with pytest.raises(ConfigError, match="model=mlp"):
-            build.game(config)
+            build.game(checked([*model, "dataset=ring"]))
 
 
 def test_sagan_learns_four_times_as_fast_in_d() -> None:

@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from conftest import Inside, same, weights, words
+from conftest import Inside, checked, same, weights, words
 from gan_cli import evaluate, sample, train
 from gan_cli.config.errors import ConfigError
 from gan_cli.evaluation import files
@@ -77,7 +77,7 @@ def test_refusals_are_two_lines(stored: dict[str, str], here: Path) -> None:
     Image.new("RGB", (6, 5)).save("mixed/b.png")
     (here / "deep").mkdir()
     for name in ("a", "b"):
-        Image.fromarray(np.full((5, 5), 40000, np.uint16)).save(f"deep/{name}.png")
+        Image.fromarray(np.full((5, 5), 0.5, np.float32)).save(f"deep/{name}.tif")
     (here / "broken").mkdir()
     (here / "broken" / "a.png").write_bytes(b"no image")
     (here / "broken" / "b.png").write_bytes(b"no image")
@@ -88,7 +88,7 @@ def test_refusals_are_two_lines(stored: dict[str, str], here: Path) -> None:
     for source, message in {
         "empty": "holds no images",
         "mixed": "mixes sizes: 5 x 5 and 6 x 5",
-        "deep": "more than 8 bits",
+        "deep": "32-bit values from 0.5 to 0.5",
         "broken": "cannot be read",
         "one": "holds 1 images",
         "floats.npz": "uint8",
@@ -306,9 +306,9 @@ def test_a_folder_of_grey_samples_measures_like_the_run(finished: Path, here: Pa
     sample(finished, "n=200", "out=grey")
     a = evaluate(finished, *PIXELS, reference="digits:all", n=200).fd_pixels.value
     assert evaluate("grey", *PIXELS, reference="digits:all").fd_pixels.value == pytest.approx(a, rel=1e-6)
-    first = next(files.folder(here / "grey").batches(200))[0]
+    first = next(files.pictures(here / "grey").part(range(200))(200))[0]
     Image.open("grey/00000.png").convert("RGB").save("grey/00000.png")
-    assert torch.equal(next(files.folder(here / "grey").batches(200))[0], first.expand(-1, 3, -1, -1))
+    assert torch.equal(next(files.pictures(here / "grey").part(range(200))(200))[0], first.expand(-1, 3, -1, -1))
 
 
 def test_inception_sees_one_grey_channel_as_three_equal_ones() -> None:
@@ -319,9 +319,9 @@ def test_inception_sees_one_grey_channel_as_three_equal_ones() -> None:
 
 
 def _stored_digits(here: Path) -> str:
-    from gan_cli.config import build, compose
+    from gan_cli.config import build
 
-    data = build.data(compose.compose("train", words()).config)
+    data = build.data(checked(words()).parts["dataset"])
     np.savez(here / "digits.npz", arr_0=data.quantised(1797).permute(0, 2, 3, 1).numpy())
     return "digits.npz"
 

@@ -84,9 +84,8 @@ def test_networks_losses_and_terms_import_torch_and_types_only(path: Path) -> No
             assert any(name == o or name.startswith(f"{o}.") for o in own), name
 
 
-def test_one_place_instantiates() -> None:
-    users = [p for p in modules() if any(n.endswith("utils.instantiate") for n in imported(p))]
-    assert users == [PACKAGE / "config" / "build.py"]
+def test_nobody_instantiates_what_was_not_checked() -> None:
+    assert not [p for p in modules() if any(n.endswith("utils.instantiate") for n in imported(p))]
 
 
 def test_one_place_knows_hydras_version() -> None:

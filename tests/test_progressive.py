@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import SMALL, words
+from conftest import SMALL, checked, words
 from gan_cli import train
 from gan_cli.config import build, compose
 from gan_cli.config.errors import ConfigError
@@ -43,7 +43,7 @@ def test_progressive_networks_refuse_points_and_what_reads_single_samples() -> N
         ("pggan", "penalty=[gradient_penalty]", r"model\.discriminator\.minibatch=none"),
     ):
         with pytest.raises(ConfigError, match=remedy):
-            build.game(compose.compose("train", [*SMALL[model], word]).config)
+            build.game(checked([*SMALL[model], word]))
 
 
 def test_styles_on_cifar10_as_the_authors_preset_has_them() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from conftest import same, weights, words
+from conftest import checked, same, weights, words
 from gan_cli import ramps, train
 from gan_cli.config import build, compose
 from gan_cli.config.errors import ConfigError
@@ -67,7 +67,7 @@ def test_ramps_on_the_command_line_and_in_a_resumed_run(here: Path) -> None:
 def test_settings_of_optimizers_may_be_ramps(here: Path) -> None:
     moving = ("optimizer.discriminator.lr=${linear:1e-3,0,32}", "optimizer.betas=[0,'${cosine:0.9,0.99,32}']")
     base = words(*moving, "schedule=linear", "trainer.ema_half_life=${linear:0,100,32}", "trainer.ema_rampup=0")
-    trainer = build.trainer(compose.compose("train", base).config)
+    trainer = build.trainer(checked(base))
     trainer.place()
     found = []
     for _ in range(2):

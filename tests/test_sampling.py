@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from PIL import Image
 from conftest import SMALL, SMALL_DCGAN, Inside, Shell, words
 from gan_cli import pictures, sample, sampling, train
 from gan_cli.config.errors import ConfigError
+from gan_cli.config.labels import chosen_classes
 from gan_cli.restore import Manner, restore
 
 
@@ -134,11 +137,75 @@ def test_every_way_to_draw_has_its_own_picture(here: Path, gan_here: Inside) -> 
     assert {p.name for p in (here / "run" / "samples").glob("sample-*")} == {f"{stem}{way}.png" for way in ways}
 
 
-@pytest.mark.parametrize("setting", ["classes=3..1", "classes='4,3..1'", "classes=[-1]", "classes=x"])
-def test_classes_that_are_none(convolutional: Path, setting: str) -> None:
-    with pytest.raises(ConfigError, match=r"is not valid: (write a class|3\.\.1 is no range)") as caught:
-        sample(convolutional, "n=2", setting)
-    assert len(str(caught.value).splitlines()) <= 2
+@pytest.mark.parametrize(
+    ("words", "names", "numbers"),
+    [
+        ("7", (), [7]),
+        (7, (), [7]),
+        ("0..3,9", (), [0, 1, 2, 3, 9]),
+        ([1, 5], (), [1, 5]),
+        (None, ("a",), []),
+        ("cat,dog", ("bird", "cat", "dog"), [1, 2]),
+        (["dog", 0], ("bird", "cat", "dog"), [2, 0]),
+        ("big cat", ("big cat", "dog"), [0]),
+        ("a,b", ("a", "a,b"), [1]),  # a comma may be part of a name
+        (10, ("2", "10", "11"), [1]),  # where all names are numbers, a number is a name
+        ("2..10", ("2", "10", "11"), [0, 1]),
+        (1, ("01", "02"), [0]),  # what the command line has read as a number
+        (1e5, ("1e5", "x"), [0]),
+        (True, ("false", "true"), [1]),
+        (1, ("cat", "dog", "7"), [1]),
+        (7, ("cat", "dog", "7"), [2]),
+    ],
+)
+def test_classes_by_name_and_by_number(words: object, names: tuple[str, ...], numbers: list[int]) -> None:
+    assert chosen_classes(words, names) == numbers  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("words", "names", "message"),
+    [
+        ("3..1", (), "3..1 is no range"),
+        ("4,3..1", (), "write 1..3"),
+        ([-1], (), "write a class"),
+        ("x", (), "write a class"),
+        ("catt", ("cat", "dog"), "did you mean cat"),
+        (0, ("1990", "1991"), "the classes are 1990, 1991"),
+        ("1990..1995", ("1990", "1991"), "no such class"),
+    ],
+)
+def test_classes_that_are_none(words: object, names: tuple[str, ...], message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)) as caught:
+        chosen_classes(words, names)  # type: ignore[arg-type]
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_class_names_live_in_the_run_and_in_its_checkpoints(here: Path, gan_here: Inside) -> None:
+    for name in ("big cat", "dog"):
+        (here / "d" / name).mkdir(parents=True)
+        for i in range(3):
+            Image.new("RGB", (16, 16), (40 * i, 0, 0)).save(here / "d" / name / f"{i}.png")
+    data = ("dataset=folder", "dataset.root=d", "dataset.resolution=16", "dataset.classes=2")
+    train(*words(*data, "conditioning=concat", "hydra.run.dir=run"))
+    manifest = json.loads((here / "run" / "manifest.json").read_text())
+    assert manifest["data"]["class_names"] == ["big cat", "dog"]
+    assert manifest["data"]["read"]["classes"] == {"big cat": 3, "dog": 3}
+    assert "/d: 6 pictures in 2 classes (big cat 3, dog 3)" in (here / "run" / "train.log").read_text()
+    shutil.copy("run/checkpoints/last.pt", "alone.pt")
+    by_number = sample("alone.pt", "n=4", "classes=1")
+    assert torch.equal(sample("alone.pt", "n=4", "classes=dog"), by_number)
+    assert torch.equal(sample("run", "n=4", "classes=[dog]"), by_number)
+    both = gan_here("sample", "alone.pt", "n=4", "classes=dog,big cat", "out=x.npz")
+    assert both.returncode == 0, both.stderr
+    assert "1 dog, 0 big cat" in both.stdout
+    assert np.load("x.npz")["labels"].tolist() == [1, 0, 1, 0]
+    wrong = gan_here("sample", "alone.pt", "classes=bigcat")
+    assert wrong.returncode == 2
+    assert "did you mean big cat" in wrong.stderr
+    state = torch.load("alone.pt", weights_only=True)
+    del state["class_names"]  # as those of earlier versions
+    torch.save(state, "old.pt")
+    assert torch.equal(sample("old.pt", "n=4", "classes=1"), by_number)
 
 
 def test_the_newest_whole_checkpoint_is_used(convolutional: Path, here: Path) -> None:

@@ -8,18 +8,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from omegaconf import DictConfig
 from pydantic import BaseModel, ConfigDict, Field
 
 from gan_cli import console, outputs
-from gan_cli.config import compose
+from gan_cli.config import compose, trust
 from gan_cli.config.errors import ConfigError, two_lines
 from gan_cli.config.schema import validated
+from gan_cli.config.words import divide, path
 
 if TYPE_CHECKING:
     from gan_cli.evaluation.measure import Evaluation, Plan
     from gan_cli.evaluation.sources import Source
-    from gan_cli.runs import Run
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +33,7 @@ class Request(BaseModel):
     checkpoint: str
     reference: str | None
     root: str | None
+    levels: tuple[float, float] | None = None
     n: Annotated[int, Field(ge=2)] | None
     seed: Annotated[int, Field(ge=0)]
     ema: bool
@@ -53,7 +53,7 @@ def evaluate(
     source: str | Path,
     *overrides: str,
     reference: str | Path | None = None,
-    metrics: Sequence[str] | None = None,
+    metrics: str | Sequence[str] | None = None,
     n: int | None = None,
 ) -> Evaluation:
     """Measures as `gan eval` does: `evaluate("outputs/train/<run>", reference="cifar10:train", metrics=["fid"])`.
@@ -67,12 +67,14 @@ def evaluate(
         Values by name, each with `.value`, `.se`, `.n`, `.convention`: `found.fid.value`. Writes nothing, unless
         `json=...` is given.
     """
-    words = [f"checkpoint={compose.quote(str(source))}", *overrides]
-    words += [f"reference={compose.quote(str(reference))}"] if reference is not None else []
+    vouched, settings = trust.taken(overrides)
+    words = [f"checkpoint={compose.quote(path(source, 'source'))}", *settings]
+    words += [f"reference={compose.quote(path(reference, 'reference'))}"] if reference is not None else []
+    metrics = [metrics] if isinstance(metrics, str) else metrics
     words += [f"metrics=[{','.join(metrics)}]"] if metrics is not None else []
     words += [f"n={n}"] if n is not None else []
     request = validated(Request, compose.compose("eval", words).config)
-    evaluation, _ = _evaluate(request)
+    evaluation, _ = _evaluate(request, vouched)
     _write(request, evaluation, None)
     return evaluation
 
@@ -82,8 +84,12 @@ def main(words: Sequence[str]) -> None:
     if "checkpoint='cache'" in words and not Path("cache").exists():
         show_cache([word for word in words if word != "checkpoint='cache'"])
         return
-    with compose.friendly("eval", words):
-        compose.hydra_main("eval", _job)
+    vouched, settings = trust.taken(words)
+    if compose.shown_by_hydra(divide(settings)[1]):
+        with compose.friendly("eval", settings):
+            compose.hydra_main("eval", lambda config: _run(compose.plain(config), vouched), settings)
+    else:
+        _run(compose.compose("eval", settings).config, vouched)
 
 
 def show_cache(words: Sequence[str]) -> None:
@@ -104,18 +110,19 @@ def show_cache(words: Sequence[str]) -> None:
         log.info("  %s  %9s  %s", entry.key[:12], f"{entry.size / 2**20:.1f} MiB", said)
 
 
-def _job(config: DictConfig) -> None:
+def _run(config: Mapping[str, Any], vouched: Sequence[str]) -> None:
     console.set_up()
-    request = validated(Request, compose.plain(config))
+    request = validated(Request, config)
     console.set_up(aside=bool(request.json_file) and outputs.is_standard(Path(str(request.json_file))))
-    evaluation, source = _evaluate(request)
+    evaluation, source = _evaluate(request, vouched)
     if not evaluation:
         raise ConfigError(*(f"{name} was not measured: {reason}" for name, reason in evaluation.refused.items()))
     _report(evaluation)
     _write(request, evaluation, source)
 
 
-def _evaluate(request: Request) -> tuple[Evaluation, Source]:
+def _evaluate(request: Request, vouched: Sequence[str]) -> tuple[Evaluation, Source]:
+    from gan_cli.data.decoding import checked_levels
     from gan_cli.evaluation import measure, sources
     from gan_cli.metrics import NotMeasurable
     from gan_cli.restore import Manner
@@ -128,13 +135,15 @@ def _evaluate(request: Request) -> tuple[Evaluation, Source]:
         raise ConfigError(str(error)) from error
     prepare_process()
     manner = Manner(request.seed, request.ema, request.truncation, request.standing_statistics)
-    source = sources.open_source(request.checkpoint, request.n, manner, device)
-    if source.run is not None:
-        _stay_inside(source.run)
-    reference = sources.open_reference(request.reference, request.root, source)
+    try:
+        levels = checked_levels(request.levels, "levels")
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    source = sources.open_source(request.checkpoint, request.n, manner, device, levels, vouched)
+    reference = sources.open_reference(request.reference, request.root, source, levels)
     if source.points != reference.points:
         raise ConfigError(f"{request.checkpoint} and {reference.name} cannot be compared: one holds points, one images")
-    plan = _plan(request, source, reference, device)
+    plan = _plan(request, source, reference, device, vouched)
     if not source.points and "points" in plan.detectors:
         raise ConfigError(two_lines("detector=points: these are images", "use detector=pixels or inception"))
     evaluation = measure.Evaluation(source.name, source.step, request.seed)
@@ -157,7 +166,7 @@ def _suiting(source: Source, reference: Source) -> str:
 SUITING = {"points": ("point_modes",), "classifier": (*COMMON, "modes"), "inception": (*COMMON, "inception_score")}
 
 
-def _plan(request: Request, source: Source, reference: Source, device: Any) -> Plan:
+def _plan(request: Request, source: Source, reference: Source, device: Any, vouched: Sequence[str]) -> Plan:
     from gan_cli.evaluation.measure import Plan
 
     detectors, metrics = request.detector, request.metrics
@@ -176,10 +185,10 @@ def _plan(request: Request, source: Source, reference: Source, device: Any) -> P
         ).config
         detectors, metrics = detectors or chosen["detector"], metrics or chosen["metrics"]
     cache = Path(request.cache) / "references"
-    built = _built("detector", detectors)
+    built = _built("detector", detectors, vouched)
     return Plan(
         {name: detector.to(device) for name, detector in built.items()},
-        _built("metrics", metrics),
+        _built("metrics", metrics, vouched),
         request.rows,
         request.batch_size,
         cache,
@@ -187,13 +196,12 @@ def _plan(request: Request, source: Source, reference: Source, device: Any) -> P
     )
 
 
-def _built(group: str, nodes: Mapping[str, Any]) -> dict[str, Any]:
-    from gan_cli.config import build, trust
+def _built(group: str, nodes: Mapping[str, Any], vouched: Sequence[str]) -> dict[str, Any]:
+    from gan_cli.config import build
 
-    problems = [p for name, node in nodes.items() for p in build.check_part(f"{group}.{name}", node, trust.for_runs())]
-    if problems:
-        raise ConfigError(*problems)
-    return {name: build.make(f"{group}.{name}", node) for name, node in nodes.items()}
+    trusted = trust.for_composed(vouched)
+    parts = {name: build.check_part(f"{group}.{name}", node, trusted) for name, node in nodes.items()}
+    return {name: build.make(part) for name, part in parts.items()}
 
 
 def _report(evaluation: Evaluation) -> None:
@@ -229,16 +237,6 @@ def _spare_inputs(request: Request) -> None:
         raise ConfigError(str(error)) from error
 
 
-def _stay_inside(run: Run) -> None:
-    """Raises ConfigError where the run's evaluations would be written somewhere else."""
-    from gan_cli.inputs import WouldOverwrite, refuse_links
-
-    try:
-        refuse_links(run.folder, [run.evals / "any.json"])
-    except WouldOverwrite as error:
-        raise ConfigError(str(error)) from error
-
-
 def _write(request: Request, evaluation: Evaluation, source: Source | None) -> None:
     """evals/<stamp>.json of a run, and what json= names."""
     from gan_cli.evaluation import report
@@ -248,6 +246,6 @@ def _write(request: Request, evaluation: Evaluation, source: Source | None) -> N
         if source is not None:
             log.info("written to %s", request.json_file)
     if source is not None and source.run is not None:
-        target = source.run.evals / f"{os.environ[compose.STAMP]}.json"
+        target = source.run.evals / f"{compose.new_stamp()}.json"
         report.keep(evaluation, target)
         log.info("written to %s", target)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from omegaconf import DictConfig
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from gan_cli import console, outputs
-from gan_cli.config import compose
+from gan_cli.config import compose, trust
 from gan_cli.config.errors import ConfigError, two_lines
+from gan_cli.config.labels import chosen_classes
 from gan_cli.config.schema import validated
+from gan_cli.config.words import divide, listed, path
 from gan_cli.files import cause
 
 if TYPE_CHECKING:
@@ -27,7 +30,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-HOW = "write a class, a range such as 0..9, or several with commas"
+MOST_NAMES = 20  # of classes, in a line
+LONGEST = 60  # characters of the classes in a file's name
 
 
 class Request(BaseModel):
@@ -41,33 +45,11 @@ class Request(BaseModel):
     ema: bool
     out: str | None
     device: str
-    classes: str | int | list[int] | None = None
+    root: str | None = None
+    classes: str | int | float | bool | list[str | int | float | bool] | None = None
     standing_statistics: Annotated[int, Field(ge=0)] = 0
     truncation: Annotated[float, Field(ge=0)] | None = None
     mode: dict[str, Any]
-
-    @field_validator("classes")
-    @classmethod
-    def _readable(cls, classes: Any) -> Any:
-        chosen_classes(classes)
-        return classes
-
-
-def chosen_classes(classes: str | int | list[int] | None) -> list[int]:
-    """`7`, `0..9`, "1,3,5" or a list as a list. Raises ValueError for anything else."""
-    if isinstance(classes, list):
-        if any(k < 0 for k in classes):
-            raise ValueError(HOW)
-        return classes
-    chosen: list[int] = []
-    for word in str(classes).split(",") if classes is not None else []:
-        first, dots, last = word.strip(" []").partition("..")
-        if not first.isdigit() or (dots and not last.isdigit()):
-            raise ValueError(HOW)
-        if dots and int(last) < int(first):
-            raise ValueError(f"{first}..{last} is no range\n  write {last}..{first}")
-        chosen += range(int(first), int(last or first) + 1)
-    return chosen
 
 
 def sample(source: str | Path, *overrides: str) -> Tensor:
@@ -77,11 +59,13 @@ def sample(source: str | Path, *overrides: str) -> Tensor:
         Images float `[n, C, H, W]` in [-1, 1], or points `[n, 2]`; `[rows, columns, ...]` of a mode that lays them out.
         Nothing is written, unless `out=...` is given.
     """
-    config = compose.compose("sample", [f"checkpoint={compose.quote(str(source))}", *overrides]).config
+    vouched, settings = trust.taken(overrides)
+    asked = [f"checkpoint={compose.quote(path(source, 'source'))}", *map(listed, settings)]
+    config = compose.compose("sample", asked).config
     request = validated(Request, config)
     if request.out is not None:
         _spare_inputs(request, Path(request.out))
-    _, _, drawing = _drawing(request)
+    _, _, drawing = _drawing(request, vouched)
     with _friendly(request.out):
         if request.out is None:
             return drawing.samples()
@@ -93,30 +77,35 @@ def sample(source: str | Path, *overrides: str) -> Tensor:
 
 def main(words: Sequence[str]) -> None:
     """The command line: `words` after `gan sample`."""
-    with compose.friendly("sample", words):
-        compose.hydra_main("sample", _job)
+    vouched, settings = trust.taken(words)
+    if compose.shown_by_hydra(divide(settings)[1]):
+        with compose.friendly("sample", settings):
+            compose.hydra_main("sample", lambda config: _run(compose.plain(config), vouched), settings)
+    else:
+        _run(compose.compose("sample", settings).config, vouched)
 
 
-def _job(config: DictConfig) -> None:
+def _run(config: Mapping[str, Any], vouched: Sequence[str]) -> None:
     console.set_up()
-    request = validated(Request, compose.plain(config))
+    request = validated(Request, config)
     console.set_up(aside=request.out is not None and outputs.is_standard(Path(request.out)))
     if request.out is not None:
         _spare_inputs(request, Path(request.out))
-    restored, mode, drawing = _drawing(request)
+    restored, mode, drawing = _drawing(request, vouched)
     draws = "-".join([f"seed{request.seed}", f"n{mode.n}", *_unusual(request)]) + ".png"
     if request.out is not None:
         out = Path(request.out)
     elif restored.run is not None:
         out = restored.run.samples / f"{mode.name}-step{restored.step:09d}-{draws}"
-        _stay_inside(restored.run.folder, out)
+        _stay_inside(out)
     else:
         out = Path(f"{restored.path.stem}-{mode.name}-{draws}")
     _spare_inputs(request, out)
     with _friendly(str(out)):
         written = drawing.write(out)
     log.info("%s of step %d: %s", mode.title, restored.step, ", ".join(map(str, written)))
-    log.info("  gan eval %s", shlex.quote(request.checkpoint))
+    _tell_classes(request, restored)
+    log.info("  gan eval %s%s", shlex.quote(request.checkpoint), trust.asked_for(restored.checked.targets()))
 
 
 def _spare_inputs(request: Request, out: Path) -> None:
@@ -134,14 +123,28 @@ def _spare_inputs(request: Request, out: Path) -> None:
         raise ConfigError(str(error)) from error
 
 
-def _stay_inside(folder: Path, out: Path) -> None:
+def _stay_inside(out: Path) -> None:
     """Raises ConfigError where a run's own picture, or a part of it, would be written somewhere else."""
     from gan_cli.inputs import WouldOverwrite, parts, refuse_links
 
     try:
-        refuse_links(folder, [out, out.with_suffix(".npz"), *parts(out, out.suffix)])
+        refuse_links([out, out.with_suffix(".npz"), *parts(out, out.suffix)])
     except WouldOverwrite as error:
         raise ConfigError(str(error)) from error
+
+
+def _tell_classes(request: Request, restored: Restored) -> None:
+    """What the classes are called that took turns."""
+    from gan_cli import sampling
+
+    if not restored.class_names or not sampling.on_demand(restored.generator):
+        return
+    chosen = _known_classes(request, restored) or range(len(restored.class_names))
+    names = [f"{k} {restored.class_names[k]}" for k in chosen]
+    if all(restored.class_names[k] == str(k) for k in chosen):
+        return  # digits are called what they are
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    log.info("  classes in turn: %s%s", ", ".join(names[:MOST_NAMES]), more)
 
 
 def _unusual(request: Request) -> list[str]:
@@ -150,63 +153,64 @@ def _unusual(request: Request) -> list[str]:
     words += [f"truncation{request.truncation!r}"] if request.truncation is not None else []
     words += [f"statistics{request.standing_statistics}"] if request.standing_statistics else []
     classes = ",".join(map(str, request.classes)) if isinstance(request.classes, list) else request.classes
-    return words if classes in (None, "") else [*words, "classes" + str(classes).replace(" ", "").strip("[]")]
+    return words if classes in (None, "") else [*words, "classes" + _for_a_name(str(classes))]
 
 
-def _drawing(request: Request) -> tuple[Restored, Mode, Drawing]:
+def _for_a_name(classes: str) -> str:
+    """Names of classes as part of a file's name: short, and without what parts folders."""
+    plain = re.sub(r"[^\w.,+-]", "_", classes.strip("[]").replace(", ", ","))
+    return plain if len(plain) <= LONGEST else f"{plain[:LONGEST]}-{hashlib.sha256(classes.encode()).hexdigest()[:8]}"
+
+
+def _drawing(request: Request, vouched: Sequence[str]) -> tuple[Restored, Mode, Drawing]:
     from gan_cli.restore import Manner, restore
     from gan_cli.training.runtime import pick_device, prepare_process
 
-    mode = _mode(request)
+    mode = _mode(request, vouched)
     try:
         device = pick_device(request.device)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     prepare_process()
     manner = Manner(request.seed, request.ema, request.truncation, request.standing_statistics)
-    restored = restore(request.checkpoint, manner, device)
+    restored = restore(request.checkpoint, manner, device, vouched)
     classes = _known_classes(request, restored)
     with _friendly():
         return restored, mode, mode.draw(_subject(request, restored, classes, device))
 
 
-def _mode(request: Request) -> Mode:
+def _mode(request: Request, vouched: Sequence[str]) -> Mode:
     """The object that conf/mode/ describes; `n` is its own unless the user says otherwise."""
-    from gan_cli.config import build, trust
+    from gan_cli.config import build
 
     node = request.mode if request.n is None else {**request.mode, "n": request.n}
-    problems = build.check_part("mode", node, trust.for_runs())
-    if problems:
-        raise ConfigError(*problems)
-    mode: Mode = build.make("mode", node)
+    mode: Mode = build.make(build.check_part("mode", node, trust.for_composed(vouched)))
     return mode
 
 
 def _known_classes(request: Request, restored: Restored) -> tuple[int, ...]:
     from gan_cli import sampling
 
-    classes, known = chosen_classes(request.classes), sampling.on_demand(restored.generator)
-    if classes and not known:
+    known = sampling.on_demand(restored.generator)
+    names = restored.class_names if len(restored.class_names) == known else ()
+    if request.classes not in (None, "", []) and not known:
         remedy = "train with conditioning=concat, projection or acgan on labelled data"
         raise ConfigError(two_lines("classes=: this generator draws no classes on demand", remedy))
+    classes = chosen_classes(request.classes, names)
     if classes and max(classes) >= known:
         raise ConfigError(two_lines(f"classes={request.classes}: there is no such class", f"it knows 0..{known - 1}"))
     return tuple(classes)
 
 
 def _subject(request: Request, restored: Restored, classes: tuple[int, ...], device: Any) -> Subject:
-    from gan_cli.config import build, trust
+    from gan_cli.config import build
     from gan_cli.latent import Subject
 
-    dataset = restored.config["dataset"]
-
     def data() -> Any:
-        problems = build.check_part("dataset", dataset, trust.for_checkpoints())
-        if problems:
-            raise ConfigError(*problems)
-        return build.data(restored.config)
+        return build.data(restored.dataset(**({} if request.root is None else {"root": request.root})))
 
-    return Subject(restored.game, restored.generator, request.seed, device, classes, not dataset["resolution"], data)
+    levels = restored.config["dataset"].get("levels")
+    return Subject(restored.game, restored.generator, request.seed, device, classes, restored.points, data, levels)
 
 
 @contextmanager

@@ -6,19 +6,18 @@ import logging
 import math
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from itertools import takewhile
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig
-
 from gan_cli import console
-from gan_cli.config import compose
+from gan_cli.config import compose, trust
 from gan_cli.config.compose import Composed
 from gan_cli.config.errors import ConfigError, Interrupted, RunFailed, two_lines
+from gan_cli.config.words import divide, text
 
 if TYPE_CHECKING:
+    from gan_cli.config.build import Checked
     from gan_cli.config.trust import Trust
     from gan_cli.session import Job
 
@@ -37,7 +36,7 @@ class Result:
     score: float | None = None  # the best measurement, which a sweep minimises; infinite where the run diverged
 
 
-def train(*overrides: str) -> Result:
+def train(*words: str) -> Result:
     """Trains as `gan train` does, with the same words: `train("model=mlp", "dataset=ring")`.
 
     Raises:
@@ -46,104 +45,91 @@ def train(*overrides: str) -> Result:
         Interrupted: Somebody stopped it; what was done is saved.
     """
     console.set_up()
+    vouched, settings = trust.taken(words)
+    asked = Asked(shlex.join(["gan", "train", *words]), settings, vouched)
     for key, go in (("resume", _resume), ("repeat", _repeat)):
-        source, others = _take(key, overrides)
+        source, others = _take(key, settings)
         if source is not None:
-            return go(others, source)
-    return _start(compose.compose("train", overrides), overrides)
+            return go(replace(asked, settings=others), source)
+    return _begin(compose.compose("train", settings), asked, trust.for_composed(vouched))
 
 
 def main(words: Sequence[str]) -> None:
     """The command line: `words` after `gan train`."""
+    vouched, settings = trust.taken(words)
+    flags = divide(settings)[1]
+    if not compose.shown_by_hydra(flags):
+        train(*words)
+        return
     for key in ("resume", "repeat"):
-        if _take(key, words)[0] is not None:
-            if {"-m", "--multirun"} & set(words):
-                raise ConfigError(f"{key}= stands for one run: leave -m out")
-            train(*words)
-            return
-    overrides = list(takewhile(lambda word: not word.startswith("-"), words))  # flags and their values come last
-    with compose.friendly("train", overrides):
-        compose.hydra_main("train", lambda config: _job(config, overrides))
+        if _take(key, settings)[0] is not None:
+            remedy = "its config.yaml is what it is made of, with your changes over it"
+            raise ConfigError(two_lines(f"{flags[0]} does not go with {key}=", remedy))
+    typed = shlex.join(["gan", "train", *words])
+
+    def job(composed: Composed, own: list[str]) -> float | None:
+        return _begin(composed, Asked(typed, own, vouched), trust.for_composed(vouched)).score
+
+    if {"-m", "--multirun"} & set(flags):
+        from gan_cli.config.sweeps import sweep
+
+        sweep(settings, job)
+        return
+    compose.hydra_main("train", lambda config: job(compose.inside_hydra(config), divide(settings)[0]), settings)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user asked for."""
+
+    command: str  # as it was typed
+    settings: list[str]
+    vouched: tuple[str, ...]
 
 
 def _take(key: str, words: Sequence[str]) -> tuple[str | None, list[str]]:
     """The value of the last word `key=value`, and the other words."""
-    values = [word.partition("=")[2].strip("'\"") for word in words if word.startswith(f"{key}=")]
+    values = [text(word.partition("=")[2]) for word in words if word.startswith(f"{key}=")]
     return (values[-1] if values else None), [word for word in words if not word.startswith(f"{key}=")]
 
 
-def _job(config: DictConfig, overrides: Sequence[str]) -> float | None:
-    """Hydra's task: one run, or one job of a sweep."""
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
-
-    console.set_up()
-    meta = HydraConfig.get()
-    sweep = meta.mode == RunMode.MULTIRUN
-    if sweep:
-        overrides = list(meta.overrides.task)
-        log.info("\n#%s  %s", meta.job.num, " ".join(overrides))
-    folder = Path(meta.runtime.output_dir)
-    try:
-        return _start(compose.inside_hydra(config), overrides).score
-    except Exception as error:
-        if sweep:
-            log.warning("#%s failed: %s", meta.job.num, error)
-        raise
-    finally:
-        _leave_no_empty_folder(folder)
-
-
-def _leave_no_empty_folder(folder: Path) -> None:
-    """Hydra makes the folder before the config is checked; a refused run leaves nothing behind."""
-    for path in (folder, folder.parent, folder.parent.parent):
-        try:
-            path.rmdir()
-        except OSError:
-            return
-
-
-def _start(composed: Composed, overrides: Sequence[str]) -> Result:
-    from gan_cli.config import trust
-
-    return _begin(composed, overrides, trust.for_runs())
-
-
-def _repeat(overrides: Sequence[str], source: str) -> Result:
+def _repeat(asked: Asked, source: str) -> Result:
     """A new run from another's config.yaml alone, with the user's changes to its values."""
-    from gan_cli.config import saved, trust
+    from gan_cli.config import saved
     from gan_cli.runs import STAMP, Run
 
     path = Path(source)
     text = path if path.is_file() else Run(path).config
     if not text.is_file():
         raise ConfigError(two_lines(f"{source} holds no config.yaml", "repeat=outputs/train/<run> repeats a run"))
-    folder, others = _take("hydra.run.dir", overrides)
-    config = saved.change(saved.read(text.read_text(), text), others)
+    folder, others = _take("hydra.run.dir", asked.settings)
+    content = text.read_bytes()
+    config = saved.change(saved.at_home(saved.read(content, text), content), others)
     label = config.get("name") or STAMP.sub("", text.resolve().parent.name)
     home = Path(folder or f"outputs/train/{compose.new_stamp()}-{label}")
-    return _begin(Composed(config, {}, home), overrides, trust.for_checkpoints())
+    return _begin(Composed(config, {}, home), asked, trust.for_files(asked.vouched))
 
 
-def _begin(composed: Composed, overrides: Sequence[str], trusted: Trust) -> Result:
+def _begin(composed: Composed, asked: Asked, trusted: Trust) -> Result:
     from gan_cli.config import build
     from gan_cli.runs import Run
     from gan_cli.session import Job
 
-    build.check(composed.config, trusted)
+    checked = build.check(_anchored(composed.config), trusted)
     if Run(composed.folder).config.exists():
         remedy = f"gan train resume={composed.folder} continues it"
         raise ConfigError(two_lines(f"{composed.folder} holds a run already", remedy))
-    facts = {"overrides": list(overrides), "choices": composed.choices}
-    return _play(Job(_anchored(composed.config), composed.folder, facts, resume=False))
+    facts = {"overrides": asked.settings, "choices": composed.choices}
+    return _play(Job(checked.config, composed.folder, asked.command, facts, trusted, resume=False), checked)
 
 
 def _anchored(config: dict[str, Any]) -> dict[str, Any]:
     """With an absolute dataset.root, so that the run finds its data from any folder."""
-    dataset = config["dataset"]
-    root = dataset.get("root")
+    dataset = config.get("dataset")
+    root = dataset.get("root") if isinstance(dataset, dict) else None
     if not root or str(root).startswith("~"):
         return config
+    assert isinstance(dataset, dict)
     return {**config, "dataset": {**dataset, "root": str(Path(root).absolute())}}
 
 
@@ -154,8 +140,8 @@ def _more(limits: Mapping[str, Any], result: Mapping[str, Any]) -> str:
     return " ".join(reached) or f"trainer.max_steps={2 * result['step']}"
 
 
-def _resume(overrides: Sequence[str], source: str) -> Result:
-    from gan_cli.config import build, saved, trust
+def _resume(asked: Asked, source: str) -> Result:
+    from gan_cli.config import build, saved
     from gan_cli.runs import NotARun, Run
     from gan_cli.session import Job
     from gan_cli.training.trainer import Limits
@@ -164,21 +150,25 @@ def _resume(overrides: Sequence[str], source: str) -> Result:
         run = Run.open(source)
     except NotARun as error:
         raise ConfigError(two_lines(str(error), "resume=outputs/train/<run> continues a run")) from error
-    config = saved.change(saved.read(run.config.read_text(), run.config), overrides, saved.KEPT)
-    build.check(config, trust.for_checkpoints())
+    content = run.config.read_bytes()
+    config = saved.at_home(saved.read(content, run.config), content)
+    trusted = trust.for_files(asked.vouched)
+    checked = build.check(saved.change(config, asked.settings, saved.KEPT), trusted)
+    trainer = checked.config["trainer"]
     done = run.finished()
-    limits = Limits(*(config["trainer"].get(k) for k in ("max_steps", "max_images", "max_minutes")))
+    limits = Limits(*(trainer.get(k) for k in ("max_steps", "max_images", "max_minutes")))
     if done is not None and limits.reached(done):
         raise ConfigError(
             two_lines(
                 f"{run.folder} is finished: step {done.step}, {done.images} images",
-                f"give it more to do: {_more(config['trainer'], asdict(done))}",
+                f"give it more to do: {_more(trainer, asdict(done))}",
             )
         )
-    return _play(Job(config, run.folder, {"overrides": list(overrides)}, resume=True))
+    job = Job(checked.config, run.folder, asked.command, {"overrides": asked.settings}, trusted, resume=True)
+    return _play(job, checked)
 
 
-def _play(job: Job) -> Result:
+def _play(job: Job, checked: Checked) -> Result:
     from gan_cli.config import build
     from gan_cli.runs import NotARun, Run
     from gan_cli.session import consider, play
@@ -186,11 +176,11 @@ def _play(job: Job) -> Result:
 
     processes = job.config["trainer"]["devices"]
     if processes == 1:
-        return _conclude(job, play(job, 0))
+        return _conclude(job, checked, play(job, 0))
     run = Run(job.folder)
     try:
         # What is wrong is told once, before the processes start.
-        consider(build.trainer(job.config), job.config)
+        consider(build.trainer(checked), checked)
         with run.alone():
             pass
     except NotARun as error:
@@ -203,10 +193,10 @@ def _play(job: Job) -> Result:
     result = run.read_result()
     if not result:
         raise RunFailed(f"no process of the run reported a result; see {job.folder}")
-    return _conclude(job, result)
+    return _conclude(job, checked, result)
 
 
-def _conclude(job: Job, result: dict[str, Any]) -> Result:
+def _conclude(job: Job, checked: Checked, result: dict[str, Any]) -> Result:
     """Says where everything is, and raises what the run's end calls for."""
     from gan_cli.runs import Run
     from gan_cli.training.checkpoint import newest_first
@@ -214,8 +204,8 @@ def _conclude(job: Job, result: dict[str, Any]) -> Result:
     folder, step = job.folder, result["step"]
     if result["status"] == "failed":
         raise RunFailed(result["error"])
-    typed = shlex.quote(str(folder))
-    resume = f"gan train resume={typed}"
+    typed, vouched = shlex.quote(str(folder)), trust.asked_for(checked.targets())
+    resume = f"gan train resume={typed}{vouched}"
     if result["status"] == "stopped":
         raise Interrupted(two_lines(f"stopped at step {step}; everything is saved in {folder}", resume))
     diverged = result["status"] == "diverged"
@@ -223,8 +213,8 @@ def _conclude(job: Job, result: dict[str, Any]) -> Result:
         log.warning("the run diverged: at step %d losses or weights are beyond any use", step)
     log.info("%s at step %d; everything is in %s", result["status"], step, folder)
     if newest_first(Run(folder).checkpoints):
-        log.info("  gan sample %s n=64", typed)
-        log.info("  gan eval %s", typed)
+        log.info("  gan sample %s n=64%s", typed, vouched)
+        log.info("  gan eval %s%s", typed, vouched)
         log.info("  %s %s", resume, _more(job.config["trainer"], result))
     else:
         log.warning("no weights were kept: callback=[checkpoints] keeps them")

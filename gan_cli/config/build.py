@@ -1,151 +1,194 @@
-"""From a checked config to objects. The only place that calls Hydra's `instantiate`."""
+"""From a config to objects: all of it is read and checked first, and what was checked is what is built."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from torch import nn
 from torch.optim import Optimizer
 
 from gan_cli.callbacks import Callback
 from gan_cli.config import schema
 from gan_cli.config.errors import ConfigError, two_lines
+from gan_cli.config.schema import Part
 from gan_cli.config.trust import Trust
 from gan_cli.ramps import settled
 from gan_cli.training.runtime import out_of_memory
 from gan_cli.training.schedules import Schedule
 from gan_cli.training.trainer import Trainer
-from gan_cli.types import Data, Incompatible
+from gan_cli.types import Data
 
 PLAYERS = ("generator", "discriminator")
 GROUPS = {"penalties": "penalty", "auxiliaries": "auxiliary", "augments": "augment"}  # a game's argument -> its group
-# The arguments that the program adds to what the config says.
-GIVEN_GAME = frozenset({*PLAYERS, "loss", "prior", *GROUPS})
-SINGLE = {"_target_": "gan_cli.networks.panel.single"}
-GIVEN_TRAINER = frozenset({"game", "data", "optimizers", "ramps", "seed", "schedule", "rank"})
+SINGLE = {"_target_": "gan_cli.networks.panel.single"}  # of runs that are older than the group
 
-Node = tuple[str, Any, frozenset[str]]  # where a part stands, its config, and the arguments that the program adds
+
+class Node(NamedTuple):
+    """Where a part stands, and its config."""
+
+    path: str
+    node: Any
+    given: frozenset[str] = frozenset()  # arguments that the program adds to what the config says
+    follows_progress: bool = False
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A config that may be built."""
+
+    config: dict[str, Any]  # plain values, converted
+    parts: Mapping[str, Part]
+
+    def group(self, name: str) -> dict[str, Part]:
+        """The parts of a group of which several may be chosen, by their own names, in their order."""
+        return {path.partition(".")[2]: part for path, part in self.parts.items() if path.startswith(f"{name}.")}
+
+    def targets(self) -> list[str]:
+        """What the config names."""
+        return [inner.name for part in self.parts.values() for inner in schema.parts_in(part)]
 
 
 def optimizer_node(config: Mapping[str, Any], player: str) -> dict[str, Any]:
     """One player's optimizer: the common settings, and over them those of its own that are not null."""
     common = {key: value for key, value in config.items() if key not in PLAYERS}
     own = {key: value for key, value in (config.get(player) or {}).items() if value is not None}
-    return {**common, **own, "_partial_": True}
+    return {**common, **own}
 
 
 def _model_nodes(config: Mapping[str, Any]) -> list[Node]:
     """The parts of a game."""
-    named = [(f"{g}.{name}", node) for g in GROUPS.values() for name, node in (config.get(g) or {}).items()]
-    players = [(f"model.{player}", config["model"][player]) for player in PLAYERS]
-    plain = [*players, ("loss", config["loss"]), ("prior", config["prior"]), *named]
     return [
-        ("game", config["game"], GIVEN_GAME),
-        ("panel", config.get("panel") or SINGLE, frozenset({"make"})),
-        *((path, node, frozenset()) for path, node in plain),
+        *(Node(f"model.{player}", config["model"][player]) for player in PLAYERS),
+        Node("panel", config.get("panel") or SINGLE, frozenset({"make"})),
+        Node("loss", config["loss"]),
+        Node("prior", config["prior"]),
+        *(Node(f"{g}.{name}", node) for g in GROUPS.values() for name, node in (config.get(g) or {}).items()),
+        Node("game", config["game"], frozenset({*PLAYERS, "loss", "prior", *GROUPS})),
     ]
 
 
 def _nodes(config: Mapping[str, Any]) -> list[Node]:
     """The parts of a run."""
-    named = [(f"callback.{name}", node) for name, node in (config.get("callback") or {}).items()]
-    named += [("evaluation", config["evaluation"])]
-    plain = [("dataset", config["dataset"]), ("schedule", config["schedule"]), *named]
+    given = frozenset({"game", "data", "optimizers", "ramps", "seed", "schedule", "rank"})
+    optimizer = config["optimizer"]
     return [
         *_model_nodes(config),
-        *(("optimizer", optimizer_node(config["optimizer"], p), frozenset({"params"})) for p in PLAYERS),
-        ("trainer", config["trainer"], GIVEN_TRAINER),
-        *((path, node, frozenset()) for path, node in plain),
+        *(Node(f"optimizer.{p}", optimizer_node(optimizer, p), frozenset({"params"}), True) for p in PLAYERS),
+        Node("trainer", config["trainer"], given),
+        Node("dataset", config["dataset"]),
+        Node("schedule", config["schedule"]),
+        Node("evaluation", config["evaluation"]),
+        *(Node(f"callback.{name}", node) for name, node in (config.get("callback") or {}).items()),
     ]
 
 
-def check(config: Mapping[str, Any], trust: Trust) -> None:
-    """Raises ConfigError with all problems that can be seen without building anything."""
-    problems = schema.check_settings(config)
+def check(config: Mapping[str, Any], trust: Trust) -> Checked:
+    """A run's config. Raises ConfigError with all problems that can be seen without building anything."""
+    problems: list[str] = []
+    own: dict[str, Any] = {}
+    try:
+        own = schema.validated(schema.Settings, config).model_dump(include=set(schema.Settings.model_fields))
+    except ConfigError as error:
+        problems += error.problems
     try:
         nodes = _nodes(config)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ConfigError(f"the config lacks a part that a run needs: {error}") from error
-    for path, node, given in nodes:
-        problems += check_part(path, node, trust, given)
+    return _checked({**config, **{key: own[key] for key in own if key in config}}, nodes, trust, problems)
+
+
+def check_model(config: Mapping[str, Any], trust: Trust) -> Checked:
+    """The model of a config that came out of a file; nothing else of it is looked at."""
+    try:
+        nodes = _model_nodes(config)
+        config["dataset"]["resolution"]  # empty for points
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"the config lacks a part of the model: {error}") from error
+    return _checked(dict(config), nodes, trust, [])
+
+
+def check_part(path: str, node: Any, trust: Trust) -> Part:
+    """One part of a config."""
+    return _checked({}, [Node(path, node)], trust, []).parts[path]
+
+
+def _checked(config: dict[str, Any], nodes: Sequence[Node], trust: Trust, problems: list[str]) -> Checked:
+    """Raises ConfigError with all problems."""
+    parts = {}
+    for path, node, given, follows_progress in nodes:
+        slot = "optimizer" if path.startswith("optimizer.") else ""
+        part = schema.part_of(path, node, trust, problems, given, follows_progress, slot)
+        if part is not None:
+            parts[path] = part
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
+    for path, part in parts.items():
+        if not part.path.startswith("optimizer."):  # whose node is made of several
+            config = _with(config, path.split("."), part.plain())
+    return Checked(config, parts)
 
 
-def check_part(path: str, node: Any, trust: Trust, given: frozenset[str] = frozenset()) -> list[str]:
-    """All problems of one part of a config and of the parts inside it."""
-    if not isinstance(node, Mapping) or "_target_" not in node:
-        return [f"{path} says nothing about what to build: it has no _target_"]
-    problems = []
-    for inner, child in schema.targets(node, path):
-        problems += schema.check_node(inner, child, trust, given if inner == path else frozenset())
-    return problems
+def _with(config: Mapping[str, Any], path: Sequence[str], value: Any) -> dict[str, Any]:
+    """The config with another value at a path that it has."""
+    first, *rest = path
+    if first not in config:
+        return dict(config)
+    return {**config, first: _with(config[first], rest, value) if rest else value}
 
 
-def make(path: str, node: Mapping[str, Any], **given: Any) -> Any:
-    """The object that a checked node describes. Raises ConfigError, naming the node, when its values are refused."""
+def make(part: Part, **given: Any) -> Any:
+    """The object that a part describes. Raises ConfigError, naming the part, when its values are refused."""
+    settings = {key: _made(value) for key, value in part.settings.items()}
+    if part.partial:
+        return partial(part.target, **settings)
     try:
-        return instantiate(dict(node), **given, _convert_="all")
-    except InstantiationException as error:
-        cause = error.__cause__ or error
-        if out_of_memory(cause):
+        return part.target(**settings, **given)
+    except ValueError as error:
+        raise error if isinstance(error, ConfigError) else ConfigError(str(error)) from error
+    except Exception as error:
+        if out_of_memory(error):
             remedy = "lower dataset.batch_size, dataset.resolution or the size of the model (model.width)"
-            raise ConfigError(two_lines(f"{path} needs more memory than there is", remedy)) from error
-        text = str(cause)
-        raise ConfigError(text if isinstance(cause, ValueError) else f"{path} cannot be built: {text}") from error
+            raise ConfigError(two_lines(f"{part.path} needs more memory than there is", remedy)) from error
+        raise ConfigError(f"{part.path} cannot be built: {error}") from error
 
 
-def game(config: Mapping[str, Any]) -> nn.Module:
-    """The game with its networks, from a checked config."""
+def _made(value: Any) -> Any:
+    if isinstance(value, Part):
+        return make(value)
+    if isinstance(value, dict):
+        return {key: _made(inner) for key, inner in value.items()}
+    return [_made(inner) for inner in value] if isinstance(value, list) else value
+
+
+def game(checked: Checked) -> nn.Module:
+    """The game with its networks."""
     problems: list[str] = []
     parts: dict[str, Any] = {}
 
-    def attempt(name: str, path: str, node: Mapping[str, Any], **given: Any) -> None:
+    def attempt(name: str, path: str, **given: Any) -> None:
         try:
-            parts[name] = make(path, node, **given)
+            parts[name] = make(checked.parts[path], **given)
         except ConfigError as error:
             problems.extend(error.problems)
 
-    model = config["model"]
-    attempt("generator", "model.generator", model["generator"])
-    attempt(
-        "discriminator",
-        "panel",
-        config.get("panel") or SINGLE,
-        make=lambda: make("model.discriminator", model["discriminator"]),
-    )
-    attempt("loss", "loss", config["loss"])
-    attempt("prior", "prior", config["prior"])
+    attempt("generator", "model.generator")
+    attempt("discriminator", "panel", make=lambda: make(checked.parts["model.discriminator"]))
+    attempt("loss", "loss")
+    attempt("prior", "prior")
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
     for argument, group in GROUPS.items():
-        chosen = config.get(group) or {}
-        parts[argument] = {name: make(f"{group}.{name}", node) for name, node in chosen.items()}
-    try:
-        built: nn.Module = make("game", {**config["game"], "_partial_": True})(**parts)
-    except Incompatible as error:
-        raise ConfigError(str(error)) from error
+        parts[argument] = {name: make(part) for name, part in checked.group(group).items()}
+    built: nn.Module = make(checked.parts["game"], **parts)
     return built
 
 
-def checked_game(config: Mapping[str, Any], trust: Trust) -> nn.Module:
-    """The game of a config that came out of a file."""
-    try:
-        nodes = _model_nodes(config)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"the config lacks a part of the model: {error}") from error
-    problems = [problem for path, node, given in nodes for problem in check_part(path, node, trust, given)]
-    if problems:
-        raise ConfigError(*problems)
-    return game(config)
-
-
-def data(config: Mapping[str, Any]) -> Data:
-    """The data set, from a checked config."""
-    built: Data = make("dataset", config["dataset"])
+def data(part: Part) -> Data:
+    """The data set."""
+    built: Data = make(part)
     return built
 
 
@@ -156,18 +199,19 @@ class Optimizers(NamedTuple):
     ramps: dict[str, dict[str, Any]]
 
 
-def optimizers(config: Mapping[str, Any], players: Mapping[str, nn.Module]) -> Optimizers:
+def optimizers(checked: Checked, players: Mapping[str, nn.Module]) -> Optimizers:
     """One optimizer a player, with its settings as they are at the start."""
     built = Optimizers({}, {})
     for name, player in players.items():
-        factory = make("optimizer", optimizer_node(config["optimizer"], name))
-        first = {key: settled(value, 0) for key, value in factory.keywords.items()}
+        part = checked.parts[f"optimizer.{name}"]
+        settings = {key: _made(value) for key, value in part.settings.items()}
+        first = {key: settled(value, 0) for key, value in settings.items()}
         try:
-            built.by_player[name] = factory(player.parameters(), **first)
+            built.by_player[name] = part.target(player.parameters(), **first)
         except ValueError as error:  # torch names no key
             shown = ", ".join(f"optimizer.{key}={value}" for key, value in first.items())
             raise ConfigError(two_lines(f"the optimizer of the {name}: {error}", f"it is set so: {shown}")) from error
-        built.ramps[name] = {key: value for key, value in factory.keywords.items() if value != first[key]}
+        built.ramps[name] = {key: value for key, value in settings.items() if value != first[key]}
     return built
 
 
@@ -188,32 +232,30 @@ def _check_parts(config: Mapping[str, Any], played: Any) -> None:
             )
 
 
-def trainer(config: Mapping[str, Any], rank: int = 0) -> Trainer:
-    """Everything that a run is made of, from a checked config. The seed decides the first weights."""
+def trainer(checked: Checked, rank: int = 0) -> Trainer:
+    """Everything that a run is made of. The seed decides the first weights."""
     from gan_cli import rng
 
-    rng.reseed(config["seed"], "weights")
-    played: Any = game(config)
-    dataset = data(config)
-    schedule: Schedule = make("schedule", config["schedule"])
-    _check_parts(config, played)
-    try:
-        chosen = optimizers(config, played.players())
-        built: Trainer = make("trainer", {**config["trainer"], "_partial_": True})(
-            game=played,
-            data=dataset,
-            optimizers=chosen.by_player,
-            ramps=chosen.ramps,
-            seed=config["seed"],
-            schedule=schedule,
-            rank=rank,
-        )
-    except ValueError as error:
-        raise error if isinstance(error, ConfigError) else ConfigError(str(error)) from error
+    seed = checked.config["seed"]
+    rng.reseed(seed, "weights")
+    played: Any = game(checked)
+    dataset = data(checked.parts["dataset"])
+    schedule: Schedule = make(checked.parts["schedule"])
+    _check_parts(checked.config, played)
+    chosen = optimizers(checked, played.players())
+    built: Trainer = make(
+        checked.parts["trainer"],
+        game=played,
+        data=dataset,
+        optimizers=chosen.by_player,
+        ramps=chosen.ramps,
+        seed=seed,
+        schedule=schedule,
+        rank=rank,
+    )
     return built
 
 
-def callbacks(config: Mapping[str, Any]) -> Sequence[Callback]:
+def callbacks(checked: Checked) -> Sequence[Callback]:
     """The callbacks in their order; measurements come first, so that the others see them."""
-    named = (config.get("callback") or {}).items()
-    return [make("evaluation", config["evaluation"]), *(make(f"callback.{name}", node) for name, node in named)]
+    return [make(checked.parts["evaluation"]), *(make(part) for part in checked.group("callback").values())]

@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import os
-import re
 import secrets
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import hydra
-import yaml
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from pydantic import ValidationError
 
-from gan_cli.config.errors import ConfigError, did_you_mean, two_lines, unknown_choice
-from gan_cli.config.words import in_shell, readable, unreadable
+from gan_cli.config import unread
+from gan_cli.config.choices import conf_dir as conf_dir
+from gan_cli.config.choices import config_groups as config_groups
+from gan_cli.config.choices import dotted as dotted
+from gan_cli.config.errors import ConfigError, two_lines
+from gan_cli.config.explain import broken, composing
+from gan_cli.config.explain import friendly as friendly
+from gan_cli.config.schema import NUMBER, converted
+from gan_cli.config.words import CONFIG_DIR, divide, readable
 from gan_cli.config.words import quote as quote
 
 HYDRA_1_4 = tuple(int(part) for part in hydra.__version__.split(".")[:2]) >= (1, 4)
-STAMP = "GAN_STAMP"
+FULL_ERROR = "HYDRA_FULL_ERROR"  # with it, Hydra's main function hands errors on
 
 
 class Composed(NamedTuple):
@@ -38,25 +43,25 @@ class Composed(NamedTuple):
     folder: Path  # the run folder
 
 
-def conf_dir() -> str:
-    """The packaged configs of an installed gan, or those of the source checkout."""
-    packaged = Path(str(resources.files("gan_cli"))) / "conf"
-    folder = packaged if packaged.is_dir() else Path(__file__).resolve().parents[2] / "conf"
-    return str(folder)
-
-
 def new_stamp() -> str:
-    """The time and a random word: two runs never share a folder. Inherited by worker processes."""
-    os.environ[STAMP] = time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(2)
-    return os.environ[STAMP]
+    """The time and a random word: two runs never share a folder."""
+    return time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(2)
 
 
+def _times(a: Any, b: Any) -> Any:
+    """A product of two settings, also of numbers in quotes. Raises ValueError where one is no number."""
+    try:
+        return converted(a, NUMBER) * converted(b, NUMBER)
+    except ValidationError:
+        raise ValueError(f"{a} and {b} have no product: give numbers") from None
+
+
+# One config has one stamp, however often it is asked for.
+OmegaConf.register_new_resolver("gan.stamp", new_stamp, use_cache=True, replace=True)
 OmegaConf.register_new_resolver(
-    "gan.label",
-    lambda name, model, loss, dataset: name or f"{model}-{loss}-{dataset}",
-    replace=True,
+    "gan.label", lambda name, model, loss, dataset: name or f"{model}-{loss}-{dataset}", replace=True
 )
-OmegaConf.register_new_resolver("gan.times", lambda a, b: a * b, replace=True)
+OmegaConf.register_new_resolver("gan.times", _times, replace=True)
 OmegaConf.register_new_resolver(
     "gan.unless", lambda value, *others: value if all(other is None for other in others) else None, replace=True
 )
@@ -75,32 +80,47 @@ def _version() -> dict[str, Any]:
     return {} if HYDRA_1_4 else {"version_base": "1.3"}
 
 
-def hydra_main(command: str, task: Callable[[DictConfig], Any]) -> None:
-    """Runs `task` as Hydra's main function of `conf/<command>.yaml`: single runs, sweeps, --cfg, completion.
+def hydra_main(command: str, task: Callable[[DictConfig], Any], words: Sequence[str]) -> None:
+    """Runs `task` as Hydra's main function of `conf/<command>.yaml` does with these words: sweeps, --cfg, --info.
 
-    Its words are those of `sys.argv` after the command.
-
-    Errors of the task are kept until Hydra is done, for it would talk about them itself; a sweep goes on after one.
+    An error of the task is kept until Hydra is done: what Hydra itself raises is about the words.
     """
-    os.environ.get(STAMP) or new_stamp()
-    settings: dict[str, Any] = _version()
-    if HYDRA_1_4:
-        settings["execution_whitelist"] = ("gan_cli.*", "torch.nn.*", "torch.optim.*")
     failures: list[Exception] = []
-    typed = sys.argv
 
-    def quiet(config: DictConfig) -> Any:
-        sys.argv = typed  # Hydra has read it; the manifest tells what the user wrote
+    def kept(config: DictConfig) -> Any:
         try:
             return task(config)
         except Exception as error:
             failures.append(error)
-            return float("nan")  # the worst score, to whatever sweeps
+            return None
 
-    sys.argv = [typed[0], *map(readable, typed[2:])]
-    hydra.main(config_path=conf_dir(), config_name=command, **settings)(quiet)()
+    settings: dict[str, Any] = _version()
+    if HYDRA_1_4:
+        settings["execution_whitelist"] = ("gan_cli.*", "torch.nn.*", "torch.optim.*")
+    overrides, flags = divide(words, command)
+    with composing(command, overrides), _lent([command, *map(readable, overrides), *flags]):
+        hydra.main(config_path=conf_dir(), config_name=command, **settings)(kept)()
     if failures:
         raise failures[0]
+
+
+@contextmanager
+def _lent(words: list[str]) -> Iterator[None]:
+    """What Hydra's main function reads of the process, for as long as it runs."""
+    argv, full = sys.argv, os.environ.get(FULL_ERROR)
+    sys.argv, os.environ[FULL_ERROR] = words, "1"
+    try:
+        yield
+    finally:
+        sys.argv = argv
+        del os.environ[FULL_ERROR]
+        if full is not None:
+            os.environ[FULL_ERROR] = full
+
+
+def shown_by_hydra(flags: Sequence[str]) -> bool:
+    """Whether flags ask for what only Hydra's main function does; those that name a folder of configs do not."""
+    return any(flag.startswith("-") and flag not in CONFIG_DIR for flag in flags)
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -111,126 +131,21 @@ def plain(config: DictConfig) -> dict[str, Any]:
             raise ConfigError(*(two_lines(f"{key} is not set", f"add {key}=...") for key in sorted(missing)))
         values = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
-        raise ConfigError(_broken(error)) from error
+        raise ConfigError(broken(error)) from error
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}
-
-
-def _broken(error: OmegaConfBaseException) -> str:
-    """An interpolation that cannot be resolved, with its key."""
-    ramp = "what follows progress is written '${linear:START,END,IMAGES}' or '${cosine:START,END,IMAGES}'"
-    first = str(error).splitlines()[0]
-    return two_lines(f"{error.full_key}: {first}", ramp if "interpolation" in first else "")
 
 
 def _chosen(choices: Mapping[Any, Any]) -> dict[str, str | None]:
     return {k: None if v is None else str(v) for k, v in choices.items() if not k.startswith("hydra/")}
 
 
-def inside_hydra(config: DictConfig) -> Composed:
+def inside_hydra(config: DictConfig, command: str = "train") -> Composed:
     """What Hydra's main function was given, and the folder that it chose."""
     meta = HydraConfig.get()
-    return Composed(plain(config), _chosen(meta.runtime.choices), Path(meta.runtime.output_dir))
-
-
-@contextmanager
-def friendly(command: str, overrides: Sequence[str]) -> Any:
-    """Turns Hydra's errors into two lines: what is wrong, what was probably meant."""
-    try:
-        yield
-    except MissingConfigException as error:
-        group, _, choice = (error.missing_cfg_file or "").rpartition("/")
-        options = error.options or _choices(group, str(error))
-        if not options:
-            raise ConfigError(str(error).splitlines()[0]) from error
-        raise ConfigError(unknown_choice(group, choice, options)) from error
-    except OverrideParseException as error:
-        raise ConfigError(unreadable(str(error.override))) from error
-    except (ConfigCompositionException, OmegaConfBaseException, HydraException) as error:
-        raise ConfigError(_explain(command, error, overrides)) from error
-
-
-def _choices(group: str, message: str) -> list[str]:
-    """The choices of a group in the folders that Hydra says it has searched: of a list it tells no choices itself."""
-    folders = re.findall(r"path=file://(.+)$", message, flags=re.MULTILINE)
-    return sorted({choice for folder in folders for choice in config_groups(Path(folder)).get(group, ())})
-
-
-def _explain(command: str, error: Exception, overrides: Sequence[str]) -> str:
-    while not str(error) and isinstance(error.__cause__, Exception):
-        error = error.__cause__
-    first = (str(error).splitlines() or [type(error).__name__])[0]
-    found = re.match(r"Could not (?:override|append to config|delete from config)[^']*'([^']*)'", first)
-    swept = re.match(r"(?:Ambiguous value for argument|Sweep parameters) '([^']*)'", first)
-    if swept is not None:
-        return _one_value(command, swept.group(1))
-    if found is None:
-        return first
-    key = found.group(1).split("@")[0]
-    known = _known_keys(command, overrides)
-    if key in known:  # the key is there, the value is not of its kind
-        detail = [*str(error).splitlines(), ""][1].strip()
-        return two_lines(f"{key} cannot be set so", detail)
-    owners = _owners(key)
-    remedy = f"choose one that has it: {', '.join(owners)}" if owners else did_you_mean(key, known)
-    return two_lines(f"unknown setting '{key}'", remedy)
-
-
-def _owners(key: str) -> list[str]:
-    """The choices, as they are written, whose files have the setting: add `penalty=[r1]` for penalty.r1.weight."""
-    group, _, inner = key.partition(".")
-    folder = Path(conf_dir())
-    has = [
-        choice
-        for choice in config_groups(folder).get(group, ())
-        if inner in dotted(yaml.safe_load((folder / group / f"{choice}.yaml").read_text()))
-    ]
-    listed = any(
-        re.search(rf"^  - {group}: \[", path.read_text(), flags=re.MULTILINE) for path in folder.glob("*.yaml")
-    )
-    return [f"{group}=[{choice}]" if listed else f"{group}={choice}" for choice in has]
-
-
-def _one_value(command: str, word: str) -> str:
-    key, _, value = word.partition("=")
-    quoted = in_shell(f"{key}={quote(value)}")
-    remedy = f"gan {command} -m {word} sweeps over them; {key}=[{value}] is a list, {quoted} a word with a comma"
-    return two_lines(f"{word}: several values for one run", remedy)
-
-
-def _known_keys(command: str, overrides: Sequence[str]) -> list[str]:
-    """Every group and every key that the command has with the groups that were chosen."""
-    groups = config_groups(Path(conf_dir()))
-    chosen = [o for o in overrides if o.split("=")[0] in groups]
-    for attempt in (chosen, []):
-        try:
-            with _initialised():
-                config = hydra.compose(command, attempt)
-        except Exception:
-            continue
-        return [*groups, *dotted(OmegaConf.to_container(config, resolve=False))]
-    return list(groups)
-
-
-def dotted(node: Any, prefix: str = "") -> list[str]:
-    """The dotted names of all keys below a node, those of Hydra's own apart."""
-    if not isinstance(node, dict):
-        return []
-    keys = []
-    for name, value in node.items():
-        if not str(name).startswith("_"):
-            keys += [f"{prefix}{name}", *dotted(value, f"{prefix}{name}.")]
-    return keys
-
-
-def config_groups(folder: Path) -> dict[str, list[str]]:
-    """Group -> choices, as the folders and files of conf/; names that begin with _ are for inclusion only."""
-    groups: dict[str, list[str]] = {}
-    for path in sorted(folder.rglob("*.yaml")):
-        group = path.parent.relative_to(folder).as_posix()
-        if group != "." and not path.stem.startswith("_"):
-            groups.setdefault(group, []).append(path.stem)
-    return groups
+    chosen = _chosen(meta.runtime.choices)
+    unread.check(command, config, chosen)
+    return Composed(plain(config), chosen, Path(meta.runtime.output_dir))
 
 
 def _initialised() -> Any:
@@ -238,20 +153,51 @@ def _initialised() -> Any:
     return hydra.initialize_config_dir(conf_dir(), **_version())
 
 
-def compose(command: str, overrides: Sequence[str]) -> Composed:
-    """A command's config from override strings, outside of Hydra's main function (Python use).
+def compose(command: str, words: Sequence[str]) -> Composed:
+    """A command's config from its words: settings, choices, and `--config-dir` with folders of configs.
 
     Raises:
-        ConfigError: An override is wrong.
+        ConfigError: A word is wrong.
     """
-    new_stamp()
-    with friendly(command, overrides), _initialised():
-        config = hydra.compose(command, [readable(word) for word in overrides], return_hydra_config=True)
-        choices = _chosen(config.hydra.runtime.choices)
+    with _with_hydras_part(command, words) as config:
+        chosen = _chosen(config.hydra.runtime.choices)
         folder = Path(config.hydra.run.dir)
-        OmegaConf.set_struct(config, False)
-        del config["hydra"]
-        return Composed(plain(config), choices, folder)
+        return Composed(_without_hydras_part(command, config, chosen), chosen, folder)
+
+
+def compose_sweep(words: Sequence[str]) -> tuple[dict[str, Any], Mapping[str, Any], Path]:
+    """The config of a sweep's job, the node of its sweeper and the sweep's folder."""
+    with _with_hydras_part("train", words) as config:
+        chosen = _chosen(config.hydra.runtime.choices)
+        sweeper, folder = OmegaConf.to_container(config.hydra.sweeper, resolve=False), Path(config.hydra.sweep.dir)
+        assert isinstance(sweeper, dict)
+        job = _without_hydras_part("train", config, chosen)
+        return job, {str(key): value for key, value in sweeper.items()}, folder
+
+
+@contextmanager
+def _with_hydras_part(command: str, words: Sequence[str]) -> Iterator[DictConfig]:
+    overrides, flags = divide(words, command)
+    with composing(command, overrides), _initialised():
+        asked = [*map(readable, overrides), *_search_path(flags)]
+        yield hydra.compose(command, asked, return_hydra_config=True)
+
+
+def _without_hydras_part(command: str, config: DictConfig, chosen: Mapping[str, str | None]) -> dict[str, Any]:
+    OmegaConf.set_struct(config, False)
+    del config["hydra"]
+    unread.check(command, config, chosen)
+    return plain(config)
+
+
+def _search_path(flags: Sequence[str]) -> list[str]:
+    """`--config-dir FOLDER` as the setting that Hydra composes with."""
+    named = [folder for flag, folder in pairwise(flags) if flag in CONFIG_DIR]
+    missing = [folder for folder in named if not Path(folder).is_dir()]
+    if missing:
+        raise ConfigError(two_lines(f"--config-dir {missing[0]} is no folder", "name the folder of your configs"))
+    urls = ",".join(quote(f"file://{Path(folder).absolute()}") for folder in named)
+    return [f"hydra.searchpath=[{urls}]"] if named else []
 
 
 def to_yaml(config: Mapping[str, Any]) -> str:

@@ -51,3 +51,10 @@ def unknown_choice(group: str, choice: str, options: Sequence[str]) -> str:
     remedy = did_you_mean(choice, options)
     shown = f"choices: {', '.join(options)}"
     return two_lines(f"no {group} named '{choice}'", f"{remedy} {shown}".strip())
+
+
+def not_global(group: str, choice: str | None) -> str:
+    """Of a file in a group such as `experiment`, whose files change settings anywhere, that is not written so."""
+    what = f"{group}={choice}" if choice else f"the {group}"
+    remedy = f"make '# @package _global_' the first line of its file, {group}/{choice or '...'}.yaml"
+    return two_lines(f"{what} changes nothing: its settings are put under '{group}.'", remedy)

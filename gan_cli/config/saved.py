@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
-from gan_cli.config.compose import conf_dir, config_groups, dotted, friendly, plain
+from gan_cli.config import own, plain_yaml
+from gan_cli.config.compose import compose, conf_dir, config_groups, dotted, friendly, plain
 from gan_cli.config.errors import ConfigError, did_you_mean, two_lines
 from gan_cli.config.words import readable
 
+log = logging.getLogger(__name__)
+
 INTERPOLATION = re.compile(r"\$\{")
+# Settings that say where code and weights are read, or where files are written.
+PLACES = ("root", "cache", "weights", "repository", "init_from")
 # What a run keeps for life; a resumed run that changed these would not be the same run.
 KEPT = (
     "seed",
@@ -31,22 +36,72 @@ KEPT = (
 )
 
 
-def read(text: str, origin: Path) -> dict[str, Any]:
+def read(content: bytes, origin: Path | str) -> dict[str, Any]:
     """A config out of a run folder or a checkpoint: plain values only.
 
     Raises:
-        ConfigError: It is no mapping, or it holds an interpolation, which would be evaluated.
+        ConfigError: It is no plain YAML, no mapping, or it holds an interpolation, which would be evaluated.
     """
     try:
-        config = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"the config of {origin} cannot be read: {str(error).splitlines()[0]}") from error
+        config = plain_yaml.read(content)
+    except plain_yaml.Refused as error:
+        raise ConfigError(two_lines(f"the config of {origin} was refused: it holds {error}", PLAIN)) from error
     if not isinstance(config, dict):
-        raise ConfigError(f"the config of {origin} is no mapping of settings")
+        raise ConfigError(two_lines(f"the config of {origin} is no mapping of settings", PLAIN))
     for key, value in _leaves(config):
         if isinstance(value, str) and INTERPOLATION.search(value):
-            raise ConfigError(f"the config of {origin} holds an interpolation ({key}: {value}) and was refused")
+            raise ConfigError(
+                two_lines(f"the config of {origin} was refused: it holds an interpolation ({key}: {value})", PLAIN)
+            )
     return config
+
+
+def at_home(config: dict[str, Any], content: bytes) -> dict[str, Any]:
+    """The config with this machine's places in the stead of the file's, unless it was composed on this machine.
+
+    A data set that has no usual place is left without one, and the user has to say where it is.
+    """
+    if own.is_own(content.decode(errors="replace")):
+        return config
+    usual = compose("train", []).config
+    homes = {
+        "dataset": {"root": _usual_root(config, usual), "cache": usual["dataset"]["cache"]},
+        "evaluation": {
+            "cache": usual["evaluation"]["cache"],
+            "detector": {"cache": str(Path(usual["evaluation"]["cache"]).with_name("classifiers"))},
+        },
+    }
+    moved = _moved(config, homes, "")
+    assert isinstance(moved, dict)
+    return moved
+
+
+def _usual_root(config: Mapping[str, Any], usual: Mapping[str, Any]) -> str | None:
+    """Where the files of a packaged data set lie on this machine; None where each user has files of their own."""
+    dataset = config.get("dataset")
+    source = dataset.get("source") if isinstance(dataset, dict) else None
+    target = source.get("_target_") if isinstance(source, dict) else None
+    root: str = usual["dataset"]["root"]
+    return None if target == "gan_cli.data.sources.folder" else root
+
+
+def _moved(node: Any, homes: Any, path: str) -> Any:
+    """The node with every place in it replaced by the one at home, or by none."""
+    if isinstance(node, list):
+        return [_moved(value, {}, f"{path}{i}.") for i, value in enumerate(node)]
+    if not isinstance(node, dict):
+        return node
+    known = homes if isinstance(homes, dict) else {}
+    moved = {}
+    for key, value in node.items():
+        if key in PLACES and not isinstance(value, dict | list):
+            moved[key] = known.get(key)
+            if key != "cache" and value is not None and moved[key] != value:
+                what = "this machine's is used" if moved[key] is not None else "none is used"
+                log.warning("%s%s=%s stands in the file, which may be a stranger's: %s", path, key, value, what)
+        else:
+            moved[key] = _moved(value, known.get(key), f"{path}{key}.")
+    return moved
 
 
 def _leaves(node: Any, prefix: str = "") -> list[tuple[str, Any]]:
@@ -57,6 +112,9 @@ def _leaves(node: Any, prefix: str = "") -> list[tuple[str, Any]]:
     if isinstance(node, list):
         return [leaf for i, v in enumerate(node) for leaf in _leaves(v, f"{prefix}{i}.")]
     return [(prefix.rstrip("."), node)]
+
+
+PLAIN = "a run's config is words and numbers as gan writes them: see `gan train --cfg job`"
 
 
 def parse(words: Sequence[str]) -> list[Override]:

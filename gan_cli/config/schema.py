@@ -1,24 +1,55 @@
-"""Checks of a config before anything is built: every problem at once, each with its key, value and remedy.
+"""Reads a config's nodes as parts: what each is to be called with, every value converted by the signature it is for.
 
-The signatures of the parts are their schema: names, types and the ranges of `gan_cli.types`.
+The signatures of the parts are their schema: names, types and the ranges of `gan_cli.types`. What is wrong is gathered,
+each with its key, value and remedy, and nothing is built before all of it was read.
 """
 
 from __future__ import annotations
 
 import inspect
+import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, TypeVar
 
 from annotated_types import Ge
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
 
 from gan_cli.config.errors import ConfigError, did_you_mean, two_lines
+from gan_cli.config.listed import RAMP, partials, slot_of, slots
 from gan_cli.config.trust import Trust, Untrusted, remedy
 
 ARBITRARY = ConfigDict(arbitrary_types_allowed=True)  # a part may stand where a number may
-SPECIAL = frozenset({"_target_", "_partial_", "_recursive_", "_convert_", "_args_"})
+OF_HYDRA = ("_args_", "_recursive_", "_convert_")  # of no use here, and they hide what is set
+NUMBER = Annotated[int | float, Field(union_mode="left_to_right")]  # whole where it can be
+LONGEST_NAME = 200  # bytes; with the stamp before it, a file system's 255 are kept
+
+
+@dataclass(frozen=True)
+class Part:
+    """One node of a config: what to call, and with what."""
+
+    path: str
+    name: str  # its `_target_`
+    target: Callable[..., Any]
+    settings: Mapping[str, Any]  # converted; parts may stand among them, in lists and mappings too
+    partial: bool  # to be handed over and called later
+
+    def plain(self) -> dict[str, Any]:
+        """The node as it can be written down, with the converted values."""
+        own = {"_target_": self.name, **({"_partial_": True} if self.partial else {})}
+        return {**own, **{key: _plain(value) for key, value in self.settings.items()}}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Part):
+        return value.plain()
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 class Settings(BaseModel):
@@ -30,99 +61,247 @@ class Settings(BaseModel):
     name: str | None = None
     init_from: str | None = None
 
+    @field_validator("name")
+    @classmethod
+    def _one_component(cls, name: str | None) -> str | None:
+        return None if name is None else checked_name(name)
+
+
+def checked_name(name: str) -> str:
+    """The last words of a run folder's name. Raises ValueError where they are no part of one file name."""
+    if not name.isprintable() or any(sign in name for sign in "/\\") or name in ("", ".", ".."):
+        raise ValueError("a run folder's name has no slash, no control character and is not . or ..")
+    if len(name.encode(errors="surrogateescape")) > LONGEST_NAME:
+        raise ValueError(f"a run folder's name has at most {LONGEST_NAME} bytes")
+    return name
+
 
 def _message(error: Mapping[str, Any]) -> str:
     return str(error["msg"]).removeprefix("Value error, ").replace("Input", "it").replace("input", "it")
 
 
 def _complaint(key: str, value: Any, error: ValidationError) -> str:
-    return f"{key}={value!r} is not valid: {'; '.join(sorted({_message(e) for e in error.errors()}))}"
+    return f"{key}={_short(value)} is not valid: {'; '.join(sorted({_message(e) for e in error.errors()}))}"
 
 
-def check_settings(config: Mapping[str, Any]) -> list[str]:
-    try:
-        Settings.model_validate(dict(config))
-    except ValidationError as error:
-        return [f"{e['loc'][0]}={e['input']!r} is not valid: {_message(e)}" for e in error.errors()]
-    return []
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) < 100 else f"{text[:80]} ..."
 
 
-def targets(node: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every node with a `_target_`, with its dotted path, outermost first."""
-    if isinstance(node, Mapping):
-        if "_target_" in node:
-            yield path, node
-        for key, value in node.items():
-            yield from targets(value, f"{path}.{key}" if path else str(key))
-    elif isinstance(node, list):
-        for i, value in enumerate(node):
-            yield from targets(value, f"{path}.{i}")
+def part_of(
+    path: str,
+    node: Any,
+    trust: Trust,
+    problems: list[str],
+    given: frozenset[str] = frozenset(),
+    follows_progress: bool = False,
+    slot: str = "",
+) -> Part | None:
+    """The part that a node describes; what is wrong with it is added to `problems`.
 
-
-def check_node(path: str, node: Mapping[str, Any], trust: Trust, given: frozenset[str]) -> list[str]:
-    """What is wrong with one `_target_` node itself; `given` are arguments that the program adds."""
-    target = node["_target_"]
-    if not isinstance(target, str):
-        return [f"{path}._target_={target!r} is no name of a class"]
-    try:
-        part = trust.resolve(target)
-    except Untrusted:
-        return [two_lines(f"{path}._target_={target} may not be used: it is no part of gan", remedy(target))]
-    except LookupError as error:
-        return [f"{path}._target_: {error}"]
-    # Hydra passes `_args_` by position, which no config of ours needs and which hides what is set.
-    if "_args_" in node:
-        return [f"{path}._args_ is not supported: name the arguments"]
-    parameters = inspect.signature(part).parameters
-    hints = _hints(part)
-    problems = []
+    Args:
+        path: Where it stands in the config.
+        given: Arguments that the program adds.
+        follows_progress: Whether its numbers may be ramps, whatever its signature says.
+        slot: What conf/ calls the place, where the path does not say it.
+    """
+    slot = slot or slot_of(path)
+    if not isinstance(node, Mapping) or "_target_" not in node:
+        problems.append(f"{path} says nothing about what to build: it has no _target_")
+        return None
+    before = len(problems)
+    target = _resolved(path, slot, node, trust, problems)
+    partial = node.get("_partial_", False)
+    if partial is not False and (partial is not True or slot not in partials()):
+        problems.append(f"{path}._partial_={_short(partial)}: this part is not one to be called later")
+    problems += [f"{path}.{key} is not supported: leave it out" for key in OF_HYDRA if key in node]
+    if target is None or len(problems) > before:
+        _look_inside(path, node, trust, problems)
+        return None
+    parameters, hints = inspect.signature(target).parameters, hints_of(target)
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    settings = {}
     for key, value in node.items():
-        if key in SPECIAL:
+        if key in ("_target_", "_partial_"):
             continue
         if key not in parameters and not takes_any:
             names = [name for name in parameters if name not in given]
             hint = did_you_mean(str(key), names) or f"it takes {', '.join(names) or 'no settings'}"
-            problems.append(two_lines(f"unknown setting '{path}.{key}' of {target.rsplit('.', 1)[-1]}", hint))
-        elif key in hints and not any(True for _ in targets(value, "")):
-            problems += _check_value(f"{path}.{key}", value, hints[key])
-    if not node.get("_partial_", False):
-        for name, parameter in parameters.items():
-            free = parameter.default is parameter.empty and parameter.kind not in (
-                parameter.VAR_POSITIONAL,
-                parameter.VAR_KEYWORD,
-            )
-            if free and name not in node and name not in given:
-                problems.append(two_lines(f"{path}.{name} is not set", f"add {path}.{name}=..."))
-    return problems
+            problems.append(two_lines(f"unknown setting '{path}.{key}' of {target.__name__}", hint))
+        settings[key] = _value(f"{path}.{key}", value, hints.get(key, Any), trust, problems, follows_progress)
+    free = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    for name, parameter in parameters.items() if not partial else ():
+        needed = parameter.default is parameter.empty and parameter.kind not in free
+        if needed and name not in node and name not in given:
+            problems.append(two_lines(f"{path}.{name} is not set", f"add {path}.{name}=..."))
+    return Part(path, node["_target_"], target, settings, bool(partial))
 
 
-def _hints(part: Callable[..., Any]) -> dict[str, Any]:
+def _resolved(path: str, slot: str, node: Any, trust: Trust, problems: list[str]) -> Callable[..., Any] | None:
+    target = node["_target_"]
+    if not isinstance(target, str):
+        problems.append(f"{path}._target_={_short(target)} is no name of a class")
+        return None
+    try:
+        return trust.resolve(slot, target)
+    except Untrusted:
+        problems.append(two_lines(f"{path}._target_={target} may not be used there", remedy(target)))
+    except LookupError as error:
+        problems.append(f"{path}._target_: {error}")
+    return None
+
+
+def _look_inside(path: str, node: Any, trust: Trust, problems: list[str]) -> None:
+    """Adds what is wrong with the parts inside of something that is itself refused."""
+    pairs = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list | tuple) else ()
+    for key, inner in pairs:
+        if isinstance(inner, Mapping) and "_target_" in inner:
+            part_of(f"{path}.{key}", inner, trust, problems)
+        else:
+            _look_inside(f"{path}.{key}", inner, trust, problems)
+
+
+def holds_parts(value: Any) -> bool:
+    """Whether a part stands anywhere in a value, whatever holds it."""
+    if isinstance(value, Mapping):
+        return "_target_" in value or any(holds_parts(inner) for inner in value.values())
+    return isinstance(value, list | tuple | set | frozenset) and any(holds_parts(inner) for inner in value)
+
+
+def _value(path: str, value: Any, hint: Any, trust: Trust, problems: list[str], follows_progress: bool) -> Any:
+    """The converted value of a setting, or the parts that it is made of."""
+
+    def inner(key: Any, value: Any) -> Any:
+        return _value(f"{path}.{key}", value, Any, trust, problems, follows_progress)
+
+    if not holds_parts(value):
+        return _converted(path, value, hint, problems)
+    if isinstance(value, Mapping) and "_target_" in value:
+        ramp = value["_target_"] in slots()[RAMP]
+        part = part_of(path, value, trust, problems, slot=RAMP if ramp else "")
+        if ramp and part is not None and not follows_progress and not admits(hint, part.target):
+            problems.append(two_lines(f"{path} cannot follow progress", f"give one value: {path}=..."))
+        return part
+    if isinstance(value, Mapping):
+        return {key: inner(key, held) for key, held in value.items()}
+    return [inner(i, held) for i, held in enumerate(value)]
+
+
+def admits(hint: Any, kind: Callable[..., Any]) -> bool:
+    """Whether a setting of this type may be an object of that class."""
+    if typing.get_origin(hint) is Annotated:
+        return admits(typing.get_args(hint)[0], kind)
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return any(admits(one, kind) for one in typing.get_args(hint))
+    return hint is Any or (inspect.isclass(hint) and inspect.isclass(kind) and issubclass(kind, hint))
+
+
+def _converted(path: str, value: Any, hint: Any, problems: list[str]) -> Any:
+    try:
+        return converted(value, hint)
+    except ValidationError as error:
+        missing = two_lines(f"{path} is not set", f"add {path}=...")
+        problems.append(missing if value is None else _complaint(path, value, error))
+    return value
+
+
+def converted(value: Any, hint: Any) -> Any:
+    """A value as the type of its setting has it: `no` is false for a bool, "1e2" and 100.0 are 100 for an int.
+
+    Raises:
+        ValidationError: It can be read in no such way.
+    """
+    adapter = _adapter(hint)
+    if adapter is None:
+        return value
+    if isinstance(value, bool) and not _is_valid(adapter, value):
+        value = str(value).lower()  # true is no 1
+    try:
+        return adapter.validate_python(value)
+    except ValidationError:
+        number = _number(value)
+        if number is None:
+            raise
+        return adapter.validate_python(number)
+
+
+def _is_valid(adapter: TypeAdapter, value: Any) -> bool:
+    try:
+        adapter.validate_python(value, strict=True)
+    except ValidationError:
+        return False
+    return True
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return float(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def _adapter(hint: Any) -> TypeAdapter | None:
+    """What reads values of a type; None for the type of a part, which is no setting's."""
+    try:
+        return TypeAdapter(hint, config=ARBITRARY)
+    except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation, TypeError):
+        return None
+
+
+@cache
+def hints_of(part: Callable[..., Any]) -> Mapping[str, Any]:
+    """The types of a part's settings, with their ranges; of an unannotated one that of its default."""
     function = part.__init__ if inspect.isclass(part) else part
     try:
-        return typing.get_type_hints(function, include_extras=True)
-    except (NameError, TypeError):
-        return {}
+        found = typing.get_type_hints(function, include_extras=True)
+    except (NameError, TypeError, AttributeError):
+        found = {}
+    parameters = inspect.signature(part).parameters.items()
+    return {name: found.get(name, _of_default(parameter.default)) for name, parameter in parameters}
 
 
-def _check_value(key: str, value: Any, hint: Any) -> list[str]:
-    try:
-        TypeAdapter(hint, config=ARBITRARY).validate_python(value)
-    except ValidationError as error:
-        return [two_lines(f"{key} is not set", f"add {key}=...") if value is None else _complaint(key, value, error)]
-    except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation):
-        return []  # the type of a part, not of a setting
-    return []
+def _of_default(default: Any) -> Any:
+    if type(default) is int:  # 1 may stand for 1.0
+        return NUMBER
+    return type(default) if type(default) in (bool, float) else Any
+
+
+def parts_in(value: Any) -> Iterator[Part]:
+    """All parts in a part's settings, itself first."""
+    if isinstance(value, Part):
+        yield value
+        value = value.settings
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    for inner in value if isinstance(value, list | tuple) else ():
+        yield from parts_in(inner)
+
+
+def _wrong(model: type[BaseModel], error: Mapping[str, Any]) -> str:
+    key = str(error["loc"][0])
+    if error["type"] == "extra_forbidden":
+        return two_lines(f"unknown setting '{key}'", did_you_mean(key, model.model_fields))
+    if error["type"] == "missing":
+        return two_lines(f"{key} is not set", f"add {key}=...")
+    return f"{key}={_short(error['input'])} is not valid: {_message(error)}"
 
 
 M = TypeVar("M", bound=BaseModel)
 
 
 def validated(model: type[M], config: Mapping[str, Any]) -> M:
-    """A command's settings. Raises ConfigError with all problems."""
-    try:
-        return model.model_validate(dict(config))
-    except ValidationError as error:
-        raise ConfigError(
-            *(f"{e['loc'][0]}={e['input']!r} is not valid: {_message(e)}" for e in error.errors())
-        ) from error
+    """Settings of a command, or those that belong to no part, converted. Raises ConfigError with all problems."""
+    values = dict(config)
+    problems: list[str] = []
+    for name, field in model.model_fields.items():
+        key = field.alias or name
+        if key in values and not holds_parts(values[key]):
+            hint = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+            values[key] = _converted(key, values[key], hint, problems)
+    if not problems:
+        try:
+            return model.model_validate(values)
+        except ValidationError as error:
+            problems = [_wrong(model, e) for e in error.errors()]
+    raise ConfigError(*problems)

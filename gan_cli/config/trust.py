@@ -1,7 +1,7 @@
-"""Which code a config may name. Decided here and on the user's own command line, never by a config.
+"""Which code a config may name. Decided by packaged conf/ and on the user's own command line, never by the config.
 
-A `_target_` is accepted when its spelling begins with an allowed package and the object found there was defined in an
-allowed package: an alias such as `gan_cli.losses.nn.utils...` or `torch.optim.adam.torch.load` is looked through.
+Each slot takes the targets that conf/ names for it (`gan_cli.config.listed`), spelt as they are there, and what the
+user vouches for: a module of theirs, or one class by its full name.
 """
 
 from __future__ import annotations
@@ -10,98 +10,92 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-# What a game is made of.
-MODEL = ("games", "losses", "penalties", "auxiliaries", "priors", "ramps", "augment", "networks")
-# What a run, its evaluation and its samples need besides.
-RUN = (*MODEL, "data", "callbacks", "metrics", "latent", "training.schedules", "training.trainer")
+from gan_cli.config import listed
+from gan_cli.config.words import strings
 
-ENVIRONMENT = "GAN_TRUST"  # modules of the user's own, comma-separated
-COMMAND_LINE = "_GAN_TRUST_COMMAND_LINE"  # the same, from `trust=...`; inherited by worker processes
+ENVIRONMENT = "GAN_TRUST"  # modules of the user's own, comma-separated; counts for what they compose
 
 
 class Untrusted(ValueError):
     """The config names code that it may not name."""
 
 
-def _listed(variable: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in os.environ.get(variable, "").split(",") if word.strip())
+@dataclass(frozen=True)
+class Trust:
+    """What may be built besides what conf/ names. Plain values, so that it reaches other processes."""
 
+    vouched: tuple[str, ...] = ()  # modules and single names
 
-def trust_on_command_line(modules: str) -> None:
-    """Notes `trust=a,b` for this process and those that it starts."""
-    words = modules.strip("[]() ").split(",")
-    joined = ",".join((*_listed(COMMAND_LINE), *(w.strip().strip("'\"") for w in words)))
-    os.environ[COMMAND_LINE] = joined
+    def resolve(self, slot: str, target: str) -> Callable[..., Any]:
+        """The class or function that `target` names where `slot` is.
+
+        Raises:
+            Untrusted: Neither does conf/ name it there nor does the user vouch for it.
+            LookupError: There is no such thing.
+        """
+        if target in listed.slots().get(slot, ()):
+            return _found(target)
+        homes = [home for home in self.vouched if _within(target, home)]
+        if not homes or any(part.startswith("_") for part in target.split(".")):
+            raise Untrusted(target)
+        if os.getcwd() not in sys.path:
+            sys.path.append(os.getcwd())  # the user's own module beside their data; last, so that it shadows nothing
+        found = _found(target)
+        # What a module imports is not its own: my_losses.os.system is looked through.
+        own = target in homes or any(_within(found.__module__ or "", home) for home in homes)
+        if not own or not (inspect.isclass(found) or inspect.isfunction(found)):
+            raise Untrusted(target)
+        return found
 
 
 def _within(name: str, package: str) -> bool:
     return name == package or name.startswith(f"{package}.")
 
 
-@dataclass(frozen=True)
-class Trust:
-    """What may be built."""
-
-    own: tuple[str, ...]  # packages of gan_cli
-    users: tuple[str, ...] = ()  # modules that the user trusts
-
-    def resolve(self, target: str) -> Callable[..., Any]:
-        """The class or function that `target` names.
-
-        Raises:
-            Untrusted: It is not, or not really, in an allowed package.
-            LookupError: There is no such thing.
-        """
-        parts = target.split(".")
-        allowed = (*(f"gan_cli.{name}" for name in self.own), "torch.nn", "torch.optim", *self.users)
-        home = max((p for p in allowed if _within(target, p)), key=len, default=None)
-        if home is None or any(part.startswith("_") for part in parts):
-            raise Untrusted(target)
-        if home in self.users and os.getcwd() not in sys.path:
-            sys.path.append(os.getcwd())  # the user's own module beside their data; last, so that it shadows nothing
-        found = self._walk(home, parts[len(home.split(".")) :], target)
-        if not (inspect.isclass(found) or inspect.isfunction(found)) or not self._defined_inside(found):
-            raise Untrusted(target)
-        return found
-
-    def _walk(self, home: str, rest: list[str], target: str) -> Any:
-        try:
-            found: Any = importlib.import_module(home)
-            for i, part in enumerate(rest):
-                if not hasattr(found, part) and inspect.ismodule(found):
-                    importlib.import_module(".".join((home, *rest[: i + 1])))
-                found = getattr(found, part)
-        except (ImportError, AttributeError) as error:
-            raise LookupError(f"{target} cannot be found ({error})") from error
-        return found
-
-    def _defined_inside(self, found: Any) -> bool:
-        module = found.__module__ or ""
-        if any(_within(module, f"gan_cli.{name}") for name in self.own):
-            return True
-        if any(_within(module, name) for name in self.users):
-            return True
-        import torch
-
-        bases = {"torch.nn": torch.nn.Module, "torch.optim": torch.optim.Optimizer}
-        return inspect.isclass(found) and any(_within(module, p) and issubclass(found, b) for p, b in bases.items())
+def _found(target: str) -> Any:
+    """What stands under a name at the top of a module: no methods, nothing inside of a class."""
+    module, _, name = target.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise LookupError(f"{target} cannot be found ({error})") from error
 
 
-def for_runs() -> Trust:
-    """For a config that the user composed: built-in parts, and what they trust on the command line or environment."""
-    return Trust(RUN, (*_listed(ENVIRONMENT), *_listed(COMMAND_LINE)))
+def _listed(text: str) -> tuple[str, ...]:
+    words = (word.strip().strip("'\"") for word in text.strip("[]() ").split(","))
+    return tuple(word for word in words if word)
 
 
-def for_checkpoints() -> Trust:
-    """For a config that came out of a file: built-in parts, and what is trusted on this very command line."""
-    return Trust(RUN, _listed(COMMAND_LINE))
+def taken(words: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
+    """What `trust=a,b` among the words vouches for, and the other words."""
+    words = strings(words)
+    vouched = [home for word in words if word.startswith("trust=") for home in _listed(word.partition("=")[2])]
+    return tuple(vouched), [word for word in words if not word.startswith("trust=")]
+
+
+def for_composed(vouched: Sequence[str]) -> Trust:
+    """For a config that the user composed: `$GAN_TRUST` counts too."""
+    return Trust((*_listed(os.environ.get(ENVIRONMENT, "")), *vouched))
+
+
+def for_files(vouched: Sequence[str]) -> Trust:
+    """For a config that came out of a file, which may be a stranger's: only what is vouched for this very time."""
+    return Trust(tuple(vouched))
 
 
 def remedy(target: str) -> str:
-    """How to trust one's own module."""
+    """How to vouch for one's own module."""
     module = target.split(".")[0]
-    return f"if the module {module} is your own, say so on the command line: trust={module}"
+    own = module if module not in ("gan_cli", "torch") else target
+    return f"if {own} is your own or known to you, say so on the command line: trust={own}"
+
+
+def asked_for(targets: Sequence[str]) -> str:
+    """The word, a space before it, without which these targets may not be named again; empty for what conf/ names."""
+    known = frozenset().union(*listed.slots().values())
+    modules = dict.fromkeys(target.rpartition(".")[0] for target in targets if target not in known)
+    return f" trust={','.join(modules)}" if modules else ""

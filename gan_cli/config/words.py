@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Sequence
-from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import OverrideParseException
+from hydra.core.override_parser.types import Override, QuotedString
+from hydra.errors import HydraException
 
+from gan_cli.config.choices import TEXT, default, offers, packaged
 from gan_cli.config.errors import ConfigError, did_you_mean, two_lines
 
 # Hydra's flags, which its own parser would answer with its usage when they are misspelt or stand between settings.
-BARE = ("-m", "--multirun", "-r", "--run", "--resolve", "-sc", "--shell-completion", "--hydra-help")
+BARE = ("-m", "--multirun", "-r", "--run", "--resolve", "--hydra-help")
 CONFIGS = ("job", "hydra", "all")
 INFOS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 # Flag -> the values that it may have, any when there are none.
@@ -21,22 +23,26 @@ VALUED: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("--cfg", "-c"), CONFIGS),
     **dict.fromkeys(("--package", "-p", "--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp"), ()),
 }
+CONFIG_DIR = ("--config-dir", "-cd")
 INFO = ("--info", "-i")  # its value may be left out
 SHOWN = "-m, --cfg job, --resolve, --package NAME, --info, --config-dir DIR, --config-name NAME"
+# Each of these is another thing to do: not two at once.
+DEEDS = ({"-m", "--multirun"}, {"-r", "--run"}, {"--cfg", "-c"}, set(INFO), {"--hydra-help"})
+SHOWS = frozenset({"--cfg", "-c", *INFO, "--hydra-help"})  # with these nothing is run
 # What begins so has a meaning in Hydra's grammar: it is not silently made a string.
 STRUCTURE = re.compile(r"^[\[{'\"]|\$\{|,")
 SETTING = re.compile(r"^(\+{0,2}[\w./@:-]+)=(.*)$", flags=re.DOTALL)
 
 
-def divide(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Settings and plain words, and apart from them the flags with their values.
+def divide(words: Sequence[str], command: str = "train") -> tuple[list[str], list[str]]:
+    """Settings and plain words, and apart from them the flags with their values, each a word of its own.
 
     Raises:
-        ConfigError: There is no such flag, or its value is missing or none that it takes.
+        ConfigError: There is no such flag, its value is missing or none that it takes, or two flags exclude each other.
     """
     others: list[str] = []
     flags: list[str] = []
-    rest = list(words)
+    rest = [*strings(words)]
     while rest:
         word = rest.pop(0)
         name, equals, value = word.partition("=")
@@ -44,51 +50,177 @@ def divide(words: Sequence[str]) -> tuple[list[str], list[str]]:
             others.append(word)
             continue
         if word not in BARE and name not in VALUED and name not in INFO:
-            raise ConfigError(_unknown(word))
-        flags.append(word)
+            raise ConfigError(_unknown(word, rest, command))
+        flags.append(name)
         if name in VALUED and not equals:
             value = rest.pop(0) if rest else ""
-            flags.append(value)
         elif name in INFO and not equals and rest and rest[0] in INFOS:
-            flags.append(rest.pop(0))
-        if name in VALUED and value not in (VALUED[name] or (value or None,)):
-            remedy = f"choices: {', '.join(VALUED[name])}" if VALUED[name] else f"write {name} VALUE"
+            value = rest.pop(0)
+        if name not in BARE and (value or name in VALUED):
+            flags.append(value)
+        allowed = VALUED.get(name) or INFOS if name in INFO or VALUED.get(name) else ()
+        if (name in VALUED and not value) or (value and allowed and value not in allowed):
+            remedy = f"choices: {', '.join(allowed)}" if allowed else f"write {name} VALUE"
             raise ConfigError(two_lines(f"{name} does not take '{value}'", remedy))
+    _check_together(flags)
     return others, flags
 
 
-def _unknown(word: str) -> str:
-    setting = word.lstrip("-")
-    if "=" in setting:
-        return two_lines(f"no flag '{word.partition('=')[0]}'", f"settings have no dashes: {setting}")
+def _check_together(flags: Sequence[str]) -> None:
+    deeds = [next(flag for flag in flags if flag in deed) for deed in DEEDS if deed & set(flags)]
+    if len(deeds) > 1:
+        raise ConfigError(two_lines(f"{' and '.join(deeds)} do not go together", f"leave {deeds[-1]} out"))
+    if "--resolve" in flags and not {"--cfg", "-c"} & set(flags):
+        raise ConfigError(two_lines("--resolve stands with --cfg alone", "write --cfg job --resolve"))
+    if {"--package", "-p"} & set(flags) and not {"--cfg", "-c"} & set(flags):
+        raise ConfigError(two_lines("--package stands with --cfg alone", "write --cfg job --package NAME"))
+
+
+def _unknown(word: str, following: Sequence[str], command: str) -> str:
+    """Of a flag that there is not: --seed=1 and --out x.png are settings with dashes too many."""
+    flag, equals, value = word.partition("=")
+    name = flag.lstrip("-").replace("-", "_")
+    offer = offers().get(command)
+    setting = offer is not None and name in {*offer.settings, *offer.groups, "resume", "repeat", "trust"}
+    if setting and not equals:
+        value = following[0] if following and not following[0].startswith("-") else "..."
+    if setting or equals:
+        return two_lines(
+            f"no flag '{flag}'", f"settings have no dashes: {name if setting else flag.lstrip('-')}={value}"
+        )
     return two_lines(f"no flag '{word}'", did_you_mean(word, (*BARE, *VALUED, *INFO)) or f"flags: {SHOWN}")
+
+
+def strings(words: Sequence[str]) -> Sequence[str]:
+    """The words themselves. Raises ConfigError for what no command line can hold."""
+    if isinstance(words, str):
+        raise ConfigError(two_lines(f"{words!r} is one word where several may stand", "give them one by one"))
+    for word in words:
+        if not isinstance(word, str):
+            remedy = 'give settings one by one, each a string: "model=mlp", "dataset=ring"'
+            raise ConfigError(two_lines(f"{str(word)[:60]!r} is no word but a {type(word).__name__}", remedy))
+        if "\0" in word:
+            raise ConfigError(two_lines(f"{word!r} holds a NUL byte", "no name and no value may hold one"))
+    return words
 
 
 def quote(value: str) -> str:
     """A string as a value that Hydra's grammar takes literally, whatever is in it."""
-    # In its quotes only a quote is escaped, and backslashes before one; OmegaConf would evaluate ${...}.
-    escaped = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value)
-    return "'" + escaped.replace("${", "\\${") + "'"
+    # OmegaConf would evaluate ${...}: a backslash keeps it from that, and those before it are then doubled.
+    literal = re.sub(r"(\\*)\$\{", lambda m: m[1] * 2 + "\\${", value)
+    # In Hydra's quotes only a quote is escaped, and backslashes before one.
+    return "'" + re.sub(r"(\\*)('|\Z)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), literal) + "'"
+
+
+def text(value: str) -> str:
+    """What the value of a word means where text is meant: without Hydra's quotes, the home folder for a leading ~."""
+    if value[:1] in ("'", '"'):
+        read = _value(value)
+        if isinstance(read, QuotedString):  # as OmegaConf reads it: see `quote`
+            return re.sub(r"(\\+)\$\{", lambda m: m[1][: len(m[1]) // 2] + "${", read.text)
+        return value
+    return os.path.expanduser(value) if at_home(value) else value
+
+
+def path(source: object, what: str) -> str:
+    """A path as a string. Raises ConfigError for anything else, such as samples themselves."""
+    if not isinstance(source, str | os.PathLike):
+        remedy = "give a path: a run folder, a checkpoint, or images (a folder, .zip, .npz, .pt)"
+        raise ConfigError(two_lines(f"the {what} is a {type(source).__name__}, no path", remedy))
+    return os.fspath(source)
+
+
+def at_home(value: str) -> bool:
+    return value == "~" or value.startswith("~/")
 
 
 def readable(word: str) -> str:
-    """The word; its value in quotes where Hydra's grammar cannot read it, and it can only be meant as it stands.
+    """The word as Hydra's grammar has to be given it, so that it means what a person means by it.
 
-    `out=é (1).png`, `dataset.root=~/photos`: the home folder takes the place of a leading ~, as in a shell.
+    `out=é (1).png`, `name=2024`, `root=true`: text stays as it stands. `dataset.root=~/photos`: the home folder takes
+    the place of a leading ~, as in a shell. `penalty=null`: none of them. What has a meaning in the grammar keeps it.
+
+    Raises:
+        ConfigError: The word takes away a choice that a run cannot do without.
     """
+    if word.startswith("~") and isinstance(default(word[1:]), list):
+        return f"{word[1:]}=[]"  # Hydra deletes single choices only
     found = SETTING.match(word)
-    if found is None or STRUCTURE.search(found[2]) or _read(word):
+    if found is None or word.startswith("-"):
         return word
-    home = found[2] == "~" or found[2].startswith("~/")
-    return f"{found[1]}={quote(str(Path(found[2]).expanduser()) if home else found[2])}"
+    key = found[1].lstrip("+").partition("@")[0]
+    parts = [_meant(key, part) for part in _split(found[2])]
+    meant = f"{found[1]}={','.join(parts)}"
+    if len(parts) > 1 or STRUCTURE.search(found[2]) or _read(meant):
+        return meant
+    return f"{found[1]}={quote(found[2])}"
+
+
+def _meant(key: str, part: str) -> str:
+    """One value, as it is to be read: of a sweep, of a list, or the only one."""
+    if at_home(part):
+        return quote(os.path.expanduser(part))
+    group = key in packaged()
+    if part.startswith("[") and part.endswith("]"):
+        return f"[{','.join(quote(p.strip()) if group and _bare(p) else _meant('', p) for p in _split(part[1:-1]))}]"
+    if not (group or key.rsplit(".", 1)[-1] in TEXT) or not _bare(part):
+        return part
+    if _value(part) is not None:
+        return quote(part.strip())
+    return _nothing(key) if group else part
+
+
+def _nothing(group: str) -> str:
+    """What GROUP=null means. Raises ConfigError where something has to be chosen."""
+    chosen = default(group)
+    if chosen is None or isinstance(chosen, list):
+        return "[]"
+    raise ConfigError(two_lines(f"{group}=null: there has to be one", f"choices: {', '.join(packaged()[group])}"))
+
+
+def _bare(part: str) -> bool:
+    """Whether a value that is typed without quotes would be read as a number, a truth value or null."""
+    return isinstance(_value(part, ""), bool | int | float | None)
+
+
+def _split(value: str) -> list[str]:
+    """At the commas that stand in no brackets and no quotes."""
+    parts, depth, quoted = [""], 0, ""
+    for i, letter in enumerate(value):
+        if quoted:
+            quoted = "" if letter == quoted and value[i - 1] != "\\" else quoted
+        elif letter in "'\"" and not parts[-1].strip():
+            quoted = letter
+        depth += 0 if quoted else (letter in "[{(") - (letter in "]})")
+        if letter == "," and depth == 0 and not quoted:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return parts
+
+
+def parse(word: str) -> Override | None:
+    """The word by Hydra's grammar; None where it cannot read it."""
+    try:
+        return OverridesParser.create().parse_overrides([word])[0]
+    except (HydraException, ValueError, RecursionError):
+        return None
+
+
+def _value(part: str, otherwise: object = None) -> object:
+    override = parse(f"key={part}")
+    return otherwise if override is None else override._value
+
+
+def listed(word: str) -> str:
+    """`classes=cat,dog` in quotes: a list of names, not several jobs."""
+    name, _, value = word.partition("=")
+    plain = name == "classes" and "," in value and not value.startswith(("[", "'", '"'))
+    return f"{name}={quote(value)}" if plain else word
 
 
 def _read(word: str) -> bool:
-    try:
-        OverridesParser.create().parse_overrides([word])
-    except OverrideParseException:
-        return False
-    return True
+    return parse(word) is not None
 
 
 def unreadable(word: str) -> str:

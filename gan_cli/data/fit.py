@@ -41,7 +41,8 @@ def pad(height: int, width: int, frame_h: int, frame_w: int) -> Placement:
     scale = min(frame_h / height, frame_w / width)
     if 1 < scale < 2:
         scale = 1.0
-    return _centred(min(frame_h, round(height * scale)), min(frame_w, round(width * scale)), frame_h, frame_w)
+    inside_h, inside_w = (max(1, round(side * scale)) for side in (height, width))  # a line stays one
+    return _centred(min(frame_h, inside_h), min(frame_w, inside_w), frame_h, frame_w)
 
 
 def stretch(height: int, width: int, frame_h: int, frame_w: int) -> Placement:

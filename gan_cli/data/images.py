@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from gan_cli import rng
+from gan_cli.data.decoding import Levels, checked_levels
+from gan_cli.data.described import line_of
+from gan_cli.data.errors import DataError as DataError
 from gan_cli.data.fit import FITS, Fit, fit_stack, recolour
 from gan_cli.data.order import Shuffle
+from gan_cli.data.subset import digests_of, fair_part
 from gan_cli.types import Batch, NonNegativeInt, PositiveInt, sample_shape
 
-
-class DataError(ValueError):
-    """The data are not there or not what the config says; the message says what to do."""
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Request:
     width: int
     fit: Fit
     cache: Path
+    levels: Levels | None = None
 
 
 class Decoded(NamedTuple):
@@ -43,11 +47,26 @@ class Decoded(NamedTuple):
     images: Tensor  # uint8 [N, C, H, W], of any one size
     labels: Tensor | None = None  # int64 [N]
     class_names: tuple[str, ...] = ()
+    described: Mapping[str, Any] = {}  # what was read and what was passed over, where files were listed
 
 
 def to_float(images: Tensor) -> Tensor:
     """uint8 0 ... 255 to float -1 ... 1."""
     return images.float().div_(127.5).sub_(1)
+
+
+def _limited(decoded: Decoded, limit: int | None, classes: int) -> Decoded:
+    """At most `limit` of the images, a fair part of each class."""
+    if limit is None or limit >= len(decoded.images):
+        return decoded
+    labels = None if decoded.labels is None else decoded.labels.tolist()
+    if labels is not None and 1 < limit < classes:
+        raise DataError(f"dataset.limit={limit} leaves some of dataset.classes={classes} without an image: raise it")
+    chosen = torch.tensor(fair_part(digests_of(decoded.images), labels, limit))
+    log.info("%d of %d images, chosen by their content%s", limit, len(decoded.images), ", evenly" if labels else "")
+    return decoded._replace(
+        images=decoded.images[chosen], labels=None if decoded.labels is None else decoded.labels[chosen]
+    )
 
 
 class Images:
@@ -65,8 +84,9 @@ class Images:
         fit: crop | pad | stretch (see `gan_cli.data.fit`).
         download: Whether missing files may be fetched.
         strict: Whether an image that cannot be read is an error instead of a warning.
-        limit: Keep the first `limit` images only.
+        limit: Keep so many images only: chosen by their content, evenly over the classes where there are labels.
         cache: Where decoded folders are kept.
+        levels: `[low, high]`: the values in the files that become black and white, for files that do not say it.
 
     Raises:
         DataError: Nothing there, too few images, or labels that contradict `classes`.
@@ -87,6 +107,7 @@ class Images:
         strict: bool = False,
         limit: PositiveInt | None = None,
         cache: str = "~/.cache/gan/decoded",
+        levels: tuple[float, float] | None = None,
     ) -> None:
         if channels not in (1, 3):
             raise DataError(f"dataset.channels={channels}: images have 1 channel (grey) or 3 (colour)")
@@ -106,28 +127,42 @@ class Images:
             *self.shape,
             FITS[fit],
             Path(os.path.expanduser(cache)),
+            checked_levels(levels, "dataset.levels"),
         )
         decoded = source(request)
-        images = recolour(fit_stack(decoded.images[:limit], *self.shape[1:], FITS[fit]), channels)
-        self.images, self.labels = images, self._checked_labels(decoded, limit)
+        self.described = decoded.described
+        self._tell()
+        decoded = _limited(decoded, limit, classes)
+        if len(decoded.images) < 2:
+            raise DataError(f"dataset.root={root} has {len(decoded.images)} images: a GAN needs at least 2")
+        images = recolour(fit_stack(decoded.images, *self.shape[1:], FITS[fit]), channels)
+        self.images, self.labels = images, self._checked_labels(decoded)
         self.class_names = decoded.class_names
-        if len(self.images) < 2:
-            raise DataError(f"dataset.root={root} has {len(self.images)} images: a GAN needs at least 2")
         self.place(torch.device("cpu"), seed=0)
 
-    def _checked_labels(self, decoded: Decoded, limit: int | None) -> Tensor:
+    def _tell(self) -> None:
+        """Says what was read, where files were listed."""
+        if not self.described:
+            return
+        count = len(self.described["classes"])
+        unused = f"; dataset.classes={count} makes them labels" if count and not self.classes else ""
+        log.info("%s%s", line_of(self.described), unused)
+
+    def _checked_labels(self, decoded: Decoded) -> Tensor:
         if self.classes == 0 or decoded.labels is None:
             if self.classes:
-                raise DataError(
-                    f"dataset.classes={self.classes}, but these images have no labels: use dataset.classes=0"
-                )
-            return torch.zeros(len(decoded.images[:limit]), dtype=torch.int64)
+                why = self.described.get("no_labels_because")
+                reason = f": {why}; or use dataset.classes=0" if why else ": use dataset.classes=0"
+                raise DataError(f"dataset.classes={self.classes}, but these images have no labels{reason}")
+            return torch.zeros(len(decoded.images), dtype=torch.int64)
         found = int(decoded.labels.max()) + 1
         if found != self.classes:
+            empty = self.described.get("passed_over", {}).get("empty folder")
+            but = f" ({', '.join(empty['names'])} has no image)" if empty else ""
             raise DataError(
-                f"dataset.classes={self.classes}, but the labels name {found} classes: set dataset.classes={found}"
+                f"dataset.classes={self.classes}, but the labels name {found} classes{but}: set dataset.classes={found}"
             )
-        return decoded.labels[:limit].to(torch.int64)
+        return decoded.labels.to(torch.int64)
 
     def __len__(self) -> int:
         return len(self.images)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -89,6 +90,7 @@ class Points:
         self.batch_size = batch_size
         self.size = size
         self.class_names: tuple[str, ...] = ()
+        self.described: Mapping[str, Any] = {}
         self.place(torch.device("cpu"), seed=0)
 
     def __len__(self) -> int:

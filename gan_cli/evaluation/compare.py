@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -119,6 +120,8 @@ def sides_of(word: str) -> list[Side]:
         ConfigError: It is none of them, or was not measured yet.
     """
     path = Path(word)
+    if not os.path.exists(word):  # also where it is too long for a name
+        raise ConfigError(two_lines(f"{word} does not exist", "give run folders, sweeps or evaluation files"))
     if path.is_file():
         return [Side(path.stem, (read(path).metrics,))]
     if (path / "config.yaml").is_file():

@@ -1,150 +1,219 @@
-"""Images out of folders, zips, .npz and .pt files: all of one size, 8 bits, at least two, or a clear refusal."""
+"""Images out of folders, zips, .npz and .pt files: read as training reads them, or a clear refusal."""
 
 from __future__ import annotations
 
 import hashlib
-import io
-import zipfile
+import logging
+import pickle
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from gan_cli.config.errors import ConfigError, two_lines
-from gan_cli.data.folder import EXTENSIONS
+from gan_cli.data.classes import classified
+from gan_cli.data.decoding import Extent, Header, Levels, decode, header
+from gan_cli.data.described import describe, line_of
+from gan_cli.data.errors import DataError, NoLevels, PictureError
+from gan_cli.data.fit import FITS
+from gan_cli.data.listing import File, listed, nothing_in, shown
+from gan_cli.data.subset import digests_of
+from gan_cli.evaluation import arrays
 from gan_cli.metrics.moments import Gaussian
 
-GREY = frozenset({"1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "I;16N", "F"})  # Pillow's modes without colour
+log = logging.getLogger(__name__)
+
 Batches = Callable[[int], Iterator[tuple[Tensor, Tensor | None]]]  # size -> images uint8 [n, C, H, W], labels [n]
 
 
-class Stored(NamedTuple):
+class Frame(NamedTuple):
+    """What pictures of any size are brought to: the samples' size, as the data of a run were or by a plain crop."""
+
+    height: int
+    width: int
+    channels: int | None = None  # 1 where all pictures are grey, else 3, when None
+    fit: str = "crop"
+    levels: Levels | None = None
+
+    def __str__(self) -> str:
+        return f"fitted to {self.height} x {self.width} by {self.fit}"
+
+
+@dataclass(frozen=True)
+class Stored:
     """Images that lie in files, or only their statistics."""
 
     n: int
-    batches: Batches
+    part: Callable[[Sequence[int]], Batches]  # the images with these indices
     fingerprint: str
+    digests: Callable[[], list[bytes]] = list  # of each image's content
+    labels: Sequence[int] | None = None
     statistics: Gaussian | None = None
+    shape: tuple[int, int, int] | None = None  # [C, H, W], when all have one
+    fitted: Callable[[Frame], Stored] | None = None  # the same brought to a frame, where they are pictures
 
 
-def _is_grey(data: bytes) -> bool:
+def _refused(name: str, error: Exception) -> ConfigError:
+    if isinstance(error, NoLevels):
+        return ConfigError(two_lines(f"{shown(name)}: {error}", "set levels=[low,high]"))
+    return ConfigError(two_lines(f"{shown(name)} cannot be read ({error})", "remove it, or fetch it again"))
+
+
+def _is_grey(data: bytes, name: str = "") -> bool:
     """Whether an image is stored without colour; its header says so, and what cannot be read is found out later."""
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            return image.mode in GREY
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return header(name, data).grey
+    except PictureError:
         return False
 
 
-def _decode(name: str, data: bytes, mode: str) -> np.ndarray:
-    """uint8 [C, H, W] in the mode L or RGB. Raises ConfigError for what is no 8-bit image."""
+def _decode(
+    name: str,
+    data: bytes,
+    mode: str,
+    levels: Levels | None = None,
+    frame: Frame | None = None,
+    extent: Extent | None = None,
+) -> np.ndarray:
+    """uint8 [C, H, W] in the mode L or RGB. Raises ConfigError for what cannot be read."""
+    place = None if frame is None else (frame.height, frame.width, FITS[frame.fit])
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            image.load()
-            if image.mode.startswith(("I", "F")):
-                raise ConfigError(
-                    two_lines(f"{name} has more than 8 bits a value", "convert it: rounding it here would be a guess")
-                )
-            pixels = np.asarray(image if image.mode == mode else image.convert(mode))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        if isinstance(error, ConfigError):
-            raise
-        raise ConfigError(two_lines(f"{name} cannot be read ({error})", "remove it, or fetch it again")) from error
-    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+        return decode(name, data, 1 if mode == "L" else 3, levels, place, extent)
+    except PictureError as error:
+        raise _refused(name, error) from error
 
 
-def _from_images(place: str, names: Sequence[str], read: Callable[[str], bytes]) -> Stored:
-    """Named image files, in the order of their names: with one channel where all of them are grey, else with three."""
-    if not names:
-        kinds = ", ".join(sorted(e[1:] for e in EXTENSIONS))
-        raise ConfigError(two_lines(f"{place} holds no images", f"give one with {kinds} files, nested or flat"))
-    names = sorted(names)
-    digest = hashlib.sha256()
-    grey = True
-    for name in names:
-        data = read(name)
-        digest.update(hashlib.sha256(data).digest())
-        grey = grey and _is_grey(data)
-    mode = "L" if grey else "RGB"
-    if grey:  # features that were kept of three equal channels are not those of one
-        digest.update(b"one channel")
+def _bytes_of(file: File) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise _refused(str(file), error) from error
+
+
+def _header(file: File, data: bytes) -> Header:
+    try:
+        return header(str(file), data)
+    except PictureError as error:
+        raise _refused(str(file), error) from error
+
+
+def pictures(place: Path, levels: Levels | None = None) -> Stored:
+    """All images of a folder or zip, in the order of their names: of one channel where all are grey, else of three."""
+    try:
+        listing = listed(place)
+        found = classified(listing)
+    except DataError as error:
+        raise ConfigError(str(error)) from error
+    if not listing.files:
+        what, remedy = nothing_in(listing).split("\n  ")
+        raise ConfigError(two_lines(what.replace("has no images", "holds no images"), remedy))
+    labels = dict(zip((file.name for file in found.files), found.labels, strict=True)) if found.labels else {}
+    files = sorted(listing.files, key=lambda file: file.name)
+    named = [found.names[labels[file.name]] for file in found.files] if labels else None
+    log.info("%s", line_of(describe(listing, found, named, len(files), found.why_none)))
+    return _stored(str(place), files, [labels[file.name] for file in files] if labels else None, levels)
+
+
+def _stored(place: str, files: Sequence[File], labels: Sequence[int] | None, levels: Levels | None) -> Stored:
+    digests, headers, grey = [], [], True
+    for file in files:
+        data = _bytes_of(file)
+        digests.append(hashlib.sha256(data).digest())
+        headers.append(_header(file, data))
+        grey = grey and _is_grey(data, file.name)
+    sizes = {(h.height, h.width) for h in headers}
+    marks = [b"one channel"] if grey else []  # features that were kept of three equal channels are not those of one
+    marks += [] if all(h.plain for h in headers) else [b"decoded as for training"]  # they were read otherwise once
+    marks += [f"levels {levels}".encode()] if levels is not None else []
+    fingerprint = hashlib.sha256(b"".join([*digests, *marks]))
+
+    def within(frame: Frame | None, levels: Levels | None, name: str) -> Stored:
+        grey_here = grey if frame is None or frame.channels is None else frame.channels == 1
+        size = (frame.height, frame.width) if frame is not None else next(iter(sizes)) if len(sizes) == 1 else None
+        read = partial(_read, place, files, "L" if grey_here else "RGB", levels, frame)
+        shape = None if size is None else (1 if grey_here else 3, *size)
+        return Stored(len(files), read, name, lambda: digests, labels, shape=shape)
+
+    def fitted(frame: Frame) -> Stored:
+        framed = fingerprint.copy()
+        framed.update(repr(frame).encode())
+        return within(frame, levels if levels is not None else frame.levels, framed.hexdigest())
+
+    whole = within(None, levels, fingerprint.hexdigest())
+    return Stored(whole.n, whole.part, whole.fingerprint, whole.digests, labels, shape=whole.shape, fitted=fitted)
+
+
+def _read(
+    place: str, files: Sequence[File], mode: str, levels: Levels | None, frame: Frame | None, chosen: Sequence[int]
+) -> Batches:
+    """The pictures with these indices, decoded as they are asked for."""
 
     def batches(size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
-        shape = None
-        for start in range(0, len(names), size):
+        shape, extent = None, Extent()
+        for start in range(0, len(chosen), size):
             pixels = []
-            for name in names[start : start + size]:
-                image = _decode(name, read(name), mode)
+            for file in (files[i] for i in chosen[start : start + size]):
+                image = _decode(str(file), _bytes_of(file), mode, levels, frame, extent)
                 shape = shape or image.shape
                 if image.shape[1:] != shape[1:]:
                     sizes = f"{shape[2]} x {shape[1]} and {image.shape[2]} x {image.shape[1]}"
                     raise ConfigError(
-                        two_lines(f"{place} mixes sizes: {sizes} ({name})", "bring them to one size first")
+                        two_lines(f"{place} mixes sizes: {sizes} ({file})", "bring them to one size first")
                     )
                 pixels.append(image)
-            stack = torch.from_numpy(np.stack(pixels))
-            yield stack, None
+            yield torch.from_numpy(np.stack(pixels)), None
+        told = None if levels is not None else extent.warning(place, "levels")
+        if told is not None:
+            log.warning("%s", told)
 
-    return Stored(len(names), batches, digest.hexdigest())
-
-
-def folder(path: Path) -> Stored:
-    """All images below a folder, recursively, whatever the case of their endings."""
-    names = [str(p) for p in path.rglob("*") if p.suffix.lower() in EXTENSIONS and p.is_file()]
-    return _from_images(str(path), names, lambda name: Path(name).read_bytes())
+    return batches
 
 
-def zipped(path: Path) -> Stored:
-    """All images in a zip."""
-    try:
-        archive = zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise ConfigError(two_lines(f"{path} is no zip ({error})", "fetch it again")) from error
-    names = [name for name in archive.namelist() if Path(name).suffix.lower() in EXTENSIONS]
-    return _from_images(str(path), names, archive.read)
-
-
-def tensors(images: Tensor, place: str) -> Stored:
+def tensors(images: Tensor, place: str, labels: Sequence[int] | None = None) -> Stored:
     """uint8 `[N, C, H, W]`, C 1 or 3."""
-    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
-        found = f"{images.dtype} {list(images.shape)}".replace("torch.", "")
+    found = f"{images.dtype} {list(images.shape)}".replace("torch.", "")
+    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3) or not all(images.shape):
         raise ConfigError(two_lines(f"{place} holds {found}", "give images as uint8 [N, C, H, W] with 1 or 3 channels"))
-    digest = hashlib.sha256(repr(tuple(images.shape)).encode() + images.contiguous().numpy().tobytes())
+    if images.layout is not torch.strided or images.is_meta or images.untyped_storage().nbytes() < images.numel():
+        raise ConfigError(two_lines(f"{place} holds {found} of which most are not there", "save it contiguously"))
+    digest = hashlib.sha256(repr(tuple(images.shape)).encode())
+    for image in images:
+        digest.update(image.contiguous().numpy().data)
 
-    def batches(size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
-        for piece in images.split(size):
-            yield piece, None
+    def part(chosen: Sequence[int]) -> Batches:
+        def batches(size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+            for index in torch.tensor(chosen, dtype=torch.int64).split(size):
+                yield images[index], None
 
-    return Stored(len(images), batches, digest.hexdigest())
+        return batches
+
+    _, *shape = images.shape
+    size = (shape[0], shape[1], shape[2])
+    return Stored(len(images), part, digest.hexdigest(), lambda: digests_of(images), labels, shape=size)
 
 
-def arrays(path: Path) -> Stored:
+def npz(path: Path) -> Stored:
     """`.npz`: images as `arr_0` uint8 NHWC, or statistics as `mu` and `sigma`."""
+    found = arrays.read(path)
+    if "mu" in found and "sigma" in found:
+        statistics = arrays.statistics(found, path)
+        mean, covariance = statistics.mean.numpy().tobytes(), statistics.covariance.numpy().tobytes()
+        digest = hashlib.sha256(mean + covariance).hexdigest()
+        return Stored(statistics.n, lambda chosen: lambda size: iter(()), digest, statistics=statistics)
+    images = arrays.images(found, path)
+    return tensors(torch.from_numpy(images).permute(0, 3, 1, 2), str(path), arrays.labels(found, len(images)))
+
+
+def tensor_file(path: Path) -> Stored | None:
+    """A tensor that a .pt file holds; None for anything else, a checkpoint for one."""
+    arrays.check_zip(path)
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            found = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise ConfigError(
-            two_lines(f"{path} cannot be read ({error})", "give an .npz with arr_0, or with mu and sigma")
-        ) from error
-    if {"mu", "sigma"} <= found.keys():
-        mean = torch.from_numpy(found["mu"].astype(np.float64))
-        covariance = torch.from_numpy(found["sigma"].astype(np.float64))
-        if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
-            raise ConfigError(f"{path}: mu {list(mean.shape)} and sigma {list(covariance.shape)} do not fit together")
-        n = int(found["n"]) if "n" in found else 0  # nothing says of how many
-        digest = hashlib.sha256(mean.numpy().tobytes() + covariance.numpy().tobytes()).hexdigest()
-        return Stored(n, lambda size: iter(()), digest, Gaussian(n, mean, covariance=covariance))
-    if "arr_0" not in found:
-        names = ", ".join(found) or "nothing"
-        raise ConfigError(
-            two_lines(f"{path} holds {names}", "give an .npz with arr_0 (uint8 NHWC), or with mu and sigma")
-        )
-    images = found["arr_0"]
-    if images.ndim != 4:
-        raise ConfigError(two_lines(f"{path}: arr_0 is {images.dtype} {list(images.shape)}", "give uint8 [N, H, W, C]"))
-    return tensors(torch.from_numpy(images).permute(0, 3, 1, 2), str(path))
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, TypeError):
+        return None
+    return tensors(found, str(path)) if isinstance(found, Tensor) else None

@@ -157,7 +157,7 @@ def measure(source: Source, reference: Source, plan: Plan, evaluation: Evaluatio
                     estimate.se,
                     fake.n if estimate.n_fake is None else estimate.n_fake,
                     (real.n or None) if estimate.n_real is None else estimate.n_real,
-                    f"{ready.convention}; {estimate.convention}" if estimate.convention else ready.convention,
+                    "; ".join(filter(None, (ready.convention, reference.prepared, estimate.convention))),
                     reference.name,
                     ready.name or "inception",
                     ready.digest,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,19 @@ from torch import Tensor
 from gan_cli import pictures, sampling
 from gan_cli.config import build, compose, trust
 from gan_cli.config.errors import ConfigError, two_lines
+from gan_cli.data.decoding import Levels
+from gan_cli.data.listing import is_zip
 from gan_cli.data.points import Mixture, Points
+from gan_cli.data.subset import fair_part
 from gan_cli.evaluation import files
 from gan_cli.evaluation.files import Batches
 from gan_cli.metrics.detectors import Labelled
 from gan_cli.metrics.moments import Gaussian
 from gan_cli.restore import Manner, Restored, restore
 from gan_cli.runs import Run
+from gan_cli.types import sample_shape
+
+log = logging.getLogger(__name__)
 
 DEFAULT_N = 10_000  # samples of a generator, unless n says otherwise
 POINTS_SEED = 20_260_101  # of the reference points of a density
@@ -43,61 +49,56 @@ class Source:
     step: int | None = None
     run: Run | None = None
     paths: Callable[[int, float], Iterator[tuple[Tensor, Tensor]]] | None = None
+    shape: tuple[int, int, int] | None = None  # [C, H, W] of images, where all have one
+    prepared: str = ""  # how a reference was brought to the samples' size; part of every convention
 
 
-def _files(word: str) -> files.Stored | None:
+def _files(word: str, levels: Levels | None) -> files.Stored | None:
     """Images or statistics in files; None when the word names no such file."""
     path = Path(word)
-    if path.is_dir():
-        return files.folder(path)
-    readers: Mapping[str, Callable[[Path], files.Stored]] = {".zip": files.zipped, ".npz": files.arrays}
-    if path.is_file() and path.suffix.lower() in readers:
-        return readers[path.suffix.lower()](path)
-    if path.is_file() and path.suffix.lower() in (".pt", ".pth"):
-        images = _tensor_in(path)
-        return None if images is None else files.tensors(images, word)
-    return None
-
-
-def _tensor_in(path: Path) -> Tensor | None:
-    """A tensor that a .pt file holds; None for anything else, a checkpoint for one."""
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError):
-        return None
-    return found if isinstance(found, Tensor) else None
+    if path.is_dir() or is_zip(path):
+        return files.pictures(path, levels)
+    if path.is_file() and path.suffix.lower() == ".npz":
+        return files.npz(path)
+    return files.tensor_file(path) if path.is_file() and path.suffix.lower() in (".pt", ".pth") else None
 
 
 def _exactly(stored: files.Stored, n: int | None, word: str) -> Source:
-    """The first n images of files, or all."""
+    """All images of files, or n of them: chosen by their content, evenly over their classes."""
     if stored.statistics is not None:
-        return Source(word, stored.n, stored.batches, fingerprint=stored.fingerprint, statistics=stored.statistics)
+        nothing = stored.part(())
+        return Source(word, stored.n, nothing, fingerprint=stored.fingerprint, statistics=stored.statistics)
     wanted = stored.n if n is None else n
     if stored.n < max(wanted, 2):
         raise ConfigError(
             two_lines(f"{word} holds {stored.n} images, and n={max(wanted, 2)} are needed", "lower n=, or add images")
         )
-
-    def batches(size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
-        left = wanted
-        for images, labels in stored.batches(size):
-            if left <= 0:
-                return
-            yield images[:left], None if labels is None else labels[:left]
-            left -= len(images)
-
-    return Source(word, wanted, batches, fingerprint=f"{stored.fingerprint}:{wanted}")
+    everything = wanted == stored.n
+    chosen = range(wanted) if everything else fair_part(stored.digests(), stored.labels, wanted)
+    how = "" if everything else " of a fair part"
+    fingerprint = f"{stored.fingerprint}:{wanted}{how}"
+    return Source(word, wanted, stored.part(chosen), fingerprint=fingerprint, shape=stored.shape)
 
 
-def open_source(word: str, n: int | None, manner: Manner, device: torch.device) -> Source:
+def open_source(
+    word: str,
+    n: int | None,
+    manner: Manner,
+    device: torch.device,
+    levels: Levels | None = None,
+    vouched: Sequence[str] = (),
+) -> Source:
     """What is to be measured: `n` samples of a run or checkpoint, drawn in this manner, or images in files."""
     is_run = (Path(word) / "config.yaml").is_file()
-    stored = None if is_run else _files(word)
+    stored = None if is_run else _files(word, levels)
+    if stored is not None and stored.statistics is not None:
+        what = f"{word} holds statistics, and no images to be measured"
+        raise ConfigError(two_lines(what, f"it can be the reference: gan eval SAMPLES reference={word}"))
     if stored is not None:
         return _exactly(stored, n, word)
-    restored = restore(word, manner, device)
+    restored = restore(word, manner, device, vouched)
     wanted = n or DEFAULT_N
-    points = not restored.config["dataset"]["resolution"]
+    points = restored.points
 
     def batches(size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
         for block, label in sampling.blocks(restored.game, restored.generator, manner.seed, wanted, device):
@@ -121,31 +122,67 @@ def open_source(word: str, n: int | None, manner: Manner, device: torch.device) 
     )
 
 
-def open_reference(word: str | None, root: str | None, source: Source) -> Source:
+def open_reference(word: str | None, root: str | None, source: Source, levels: Levels | None = None) -> Source:
     """What is compared with: NAME:SPLIT of a data set, files, statistics; the run's own data when nothing is said."""
     if word is not None and (Path(word) / "config.yaml").is_file():
         what = f"reference={word} is a run, whose pictures are plots and grids"
         raise ConfigError(two_lines(what, "give digits:all, say, a folder of images, or nothing: a run's own data"))
     if word is not None and (Path(word).exists() or ":" not in word):
-        stored = _files(word)
+        stored = _files(word, levels)
         if stored is None:
-            raise ConfigError(two_lines(f"reference={word} is nothing to compare with", _remedy()))
-        return _exactly(stored, None, word)
+            raise ConfigError(two_lines(f"reference={word} is nothing to compare with", _hint(word)))
+        return _framed(stored, source, word)
     own = source.restored.config["dataset"] if source.restored is not None else None
     if word is None and own is None:
         raise ConfigError(two_lines("against what?", _remedy()))
-    config = own if word is None else _named(word, own)
-    assert config is not None
-    if root is not None:
-        config = {**config, "root": root}
-    problems = build.check_part("dataset", config, trust.for_checkpoints())
-    if problems:
-        raise ConfigError(*problems)
-    return _dataset(build.data({"dataset": config}), _name(config))
+    moved = {
+        **({"root": root} if root is not None else {}),
+        **({"levels": list(levels)} if levels is not None else {}),
+    }
+    prepared = ""
+    if source.restored is not None and own is not None and (word is None or _is_own(word, own)):
+        split = {} if word is None else {"split": word.partition(":")[2]}
+        part = source.restored.dataset(**split, **moved)
+    else:
+        assert word is not None
+        config, prepared = _named(word, own, source)
+        part = build.check_part("dataset", {**config, **moved}, trust.for_composed(()))
+    return replace(_dataset(build.data(part), _name(part.plain())), prepared=prepared)
+
+
+def _framed(stored: files.Stored, source: Source, word: str) -> Source:
+    """Files as a reference: as they are where all have the samples' size, else fitted as the samples' data were."""
+    frame = _frame(source)
+    if stored.fitted is None or frame is None:
+        return _exactly(stored, None, word)
+    if stored.shape is not None and stored.shape[1:] == (frame.height, frame.width):
+        return _exactly(stored, None, word)
+    log.info("the reference %s is %s", word, frame)
+    return replace(_exactly(stored.fitted(frame), None, word), prepared=f"reference {frame}")
+
+
+def _frame(source: Source) -> files.Frame | None:
+    """The samples' size, and for a run how its data came to it; None for points and for files of several sizes."""
+    if source.restored is not None:
+        own = source.restored.config["dataset"]
+        if source.points:
+            return None
+        channels, height, width = sample_shape(own["channels"], own["resolution"])
+        levels = own.get("levels")
+        return files.Frame(height, width, channels, own.get("fit", "crop"), None if levels is None else tuple(levels))
+    return None if source.shape is None else files.Frame(*source.shape[1:])
 
 
 def _remedy() -> str:
     return "reference=cifar10:train, a folder of images, or an .npz with mu and sigma"
+
+
+def _hint(word: str) -> str:
+    """For the name of a data set without a split: that name with one."""
+    if word not in compose.config_groups(Path(compose.conf_dir())).get("dataset", ()):
+        return _remedy()
+    split = compose.compose("train", [f"dataset={word}", "model=mlp"]).config["dataset"].get("split", "all")
+    return f"write its split too: reference={word}:{split}"
 
 
 def _name(config: Mapping[str, Any]) -> str:
@@ -154,17 +191,31 @@ def _name(config: Mapping[str, Any]) -> str:
     return f"{name}:{config['split']}" if "split" in config else name
 
 
-def _named(word: str, own: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """The config of NAME:SPLIT: the run's own data set's when it is that one, else the packaged one."""
+def _is_own(word: str, own: Mapping[str, Any]) -> bool:
+    """Whether NAME:SPLIT is the run's own data set."""
+    return "split" in own and _name(own).split(":")[0] == word.partition(":")[0]
+
+
+def _named(word: str, own: Mapping[str, Any] | None, source: Source) -> tuple[Mapping[str, Any], str]:
+    """The config of NAME:SPLIT, a packaged data set, and how it was changed to suit the samples.
+
+    It comes in the samples' frame, for the same images must meet the same frame. Points have none to share.
+    """
     name, _, split = word.partition(":")
-    if own is not None and _name(own).split(":")[0] == name and "split" in own:
-        return {**own, "split": split}
     composed = compose.compose("train", [f"dataset={name}", "model=mlp"]).config["dataset"]
-    # The same images must meet the same frame; points have none to share.
-    fitted = {
-        key: own[key] for key in ("resolution", "channels", "fit") if own and own["resolution"] and key in composed
-    }
-    return {**composed, **fitted, "split": split}
+    if own is not None:
+        taken = ("resolution", "channels", "fit")
+        fitted = {key: own[key] for key in taken if own["resolution"] and key in composed}
+        return {**composed, **fitted, "split": split}, ""
+    usual = {**composed, "split": split}
+    if source.shape is None or not composed["resolution"]:
+        return usual, ""
+    channels, *size = source.shape
+    if sample_shape(composed["channels"], composed["resolution"])[1:] == tuple(size):
+        return {**usual, "channels": channels}, ""
+    log.info("the reference %s is fitted to the samples' %d x %d by %s", word, *size, composed["fit"])
+    prepared = f"reference fitted to {size[0]} x {size[1]} by {composed['fit']}"
+    return {**usual, "channels": channels, "resolution": size}, prepared
 
 
 def _dataset(data: Any, name: str) -> Source:

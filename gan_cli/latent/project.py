@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
-from gan_cli.data.fit import FITS, fit_image, recolour
+from gan_cli.data.decoding import Levels, decode
+from gan_cli.data.errors import PictureError
+from gan_cli.data.fit import FITS
 from gan_cli.drawings import Drawing, Sheet, Sheets
 from gan_cli.latent import Mode, Subject
 from gan_cli.latent.styles import MANY, space
@@ -21,17 +21,17 @@ from gan_cli.sampling import in_blocks, seeded
 from gan_cli.types import Incompatible, NonNegative, Positive, PositiveInt
 
 
-def read(path: str, shape: tuple[int, int, int], fit: str = "crop") -> Tensor:
-    """An image file as `shape` `[C, H, W]` in [-1, 1]. Raises ValueError when it is no image."""
+def read(path: str, shape: tuple[int, int, int], fit: str = "crop", levels: Levels | None = None) -> Tensor:
+    """An image file, read as training reads it, `[C, H, W]` in [-1, 1]. Raises ValueError when it is no image."""
     if fit not in FITS:
         raise ValueError(f"mode.fit={fit} is unknown\n  choose one of {', '.join(FITS)}")
     try:
-        with Image.open(Path(path).expanduser()) as file:
-            image = fit_image(file.convert("RGB"), *shape[1:], FITS[fit])
-    except OSError as error:
-        raise ValueError(f"mode.image={path} cannot be read\n  {error}") from error
-    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)
-    return recolour(pixels[None], shape[0])[0].float() / 127.5 - 1
+        data = Path(path).expanduser().read_bytes()
+        pixels = decode(path, data, shape[0], levels, (shape[1], shape[2], FITS[fit]))
+    except (OSError, PictureError) as error:
+        reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+        raise ValueError(f"mode.image={path} cannot be read\n  {reason}") from error
+    return torch.from_numpy(pixels.copy()).float() / 127.5 - 1
 
 
 def descend(
@@ -93,7 +93,7 @@ class Project(Mode):
             raise Incompatible("mode=project looks for images, and this generator draws points\n  use another mode")
         latent, label = subject.latents(1)
         _, *shape = subject.draw(latent, label).shape
-        target = read(self.image, (shape[0], shape[1], shape[2]), self.fit)
+        target = read(self.image, (shape[0], shape[1], shape[2]), self.fit, subject.levels)
         return Sheets(self.sheets(subject, target))
 
     def sheets(self, subject: Subject, target: Tensor) -> Iterator[Sheet]:

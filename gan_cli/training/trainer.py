@@ -21,7 +21,7 @@ from gan_cli.training.ema import Ema
 from gan_cli.training.meter import Meter, NonFinite
 from gan_cli.training.runtime import PRECISIONS, Runtime, StopRequest, pick_device, prepare_process
 from gan_cli.training.schedules import Schedule
-from gan_cli.types import Batch, Clock, Data, NonNegative, Phase, Positive, PositiveInt, Ramp, Scheduled
+from gan_cli.types import Batch, Clock, Data, Named, NonNegative, Phase, Positive, PositiveInt, Ramp, Scheduled
 
 if TYPE_CHECKING:
     from gan_cli.callbacks import Callback
@@ -285,7 +285,13 @@ class Trainer:
             "draws": self.draws,
             "clock": asdict(self.clock),
             "meter": self.meter.state_dict(),
+            **self._class_names(),
         }
+
+    def _class_names(self) -> dict[str, list[str]]:
+        """What the labels are called, so that a checkpoint alone knows it; nothing where they have no names."""
+        names = self.data.class_names if isinstance(self.data, Named) else ()
+        return {"class_names": list(names)} if names and self.data.classes else {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes up where `state_dict` was made; learning rates and the like stay those of the config.

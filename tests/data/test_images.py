@@ -57,6 +57,12 @@ def test_padding_keeps_exact_pixels() -> None:
     assert framed.float().sum() == digit.float().sum()
 
 
+@pytest.mark.parametrize("size", [(300, 1), (1, 300), (2, 2)])
+def test_thin_pictures_keep_a_pixel(size: tuple[int, int]) -> None:
+    assert fit.fit_image(Image.new("L", size, 200), 16, 16, fit.pad).getextrema()[1] > 150
+    assert (fit.fit_stack(torch.full((1, 1, *size), 200, dtype=torch.uint8), 16, 16, fit.pad) == 200).any()
+
+
 def test_crop_takes_the_middle() -> None:
     wide = torch.zeros(1, 1, 4, 8, dtype=torch.uint8)
     wide[..., 2:6] = 255

@@ -130,7 +130,7 @@ def test_folder_as_a_data_set(photos: Path) -> None:
 
 def test_second_reading_comes_from_the_cache(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = sources.folder(request(photos))
-    monkeypatch.setattr("gan_cli.data.folder.load_image", lambda *_: pytest.fail("decoded again"))
+    monkeypatch.setattr("gan_cli.data.folder.decode", lambda *_: pytest.fail("decoded again"))
     assert torch.equal(sources.folder(request(photos)).images, first.images)
     monkeypatch.undo()
     Image.new("L", (16, 16), 7).save(photos / "cats/deep/b.png")  # same name, other content

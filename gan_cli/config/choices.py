@@ -1,0 +1,139 @@
+"""What conf/ has to offer, read off its files: groups, their choices, settings of commands. Light to import."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+# Last parts of the names of settings that are text: what is typed there is never a number or a truth value.
+TEXT = frozenset(
+    (
+        *(
+            "name",
+            "init_from",
+            "resume",
+            "repeat",
+            "checkpoint",
+            "reference",
+            "root",
+            "out",
+            "json",
+            "weights",
+            "cache",
+        ),
+        *("image", "repository", "device", "dir", "subdir"),
+    )
+)
+GLOBAL = re.compile(r"^# *@package +_global_ *$", flags=re.MULTILINE)
+
+
+class Offer(NamedTuple):
+    """What one command takes."""
+
+    settings: tuple[str, ...]  # top-level names that are settings
+    groups: dict[str, Any]  # group -> its default: a choice, a list of choices where several may be chosen, or None
+
+
+def conf_dir() -> str:
+    """The packaged configs of an installed gan, or those of the source checkout."""
+    here = Path(__file__).resolve().parents[1]
+    folder = here / "conf" if (here / "conf").is_dir() else here.parent / "conf"
+    return str(folder)
+
+
+def config_groups(folder: Path) -> dict[str, list[str]]:
+    """Group -> choices, as the folders and files of conf/; names that begin with _ are for inclusion only."""
+    groups: dict[str, list[str]] = {}
+    for path in sorted(folder.rglob("*.yaml")):
+        group = path.parent.relative_to(folder).as_posix()
+        if group != "." and not path.stem.startswith("_"):
+            groups.setdefault(group, []).append(path.stem)
+    return groups
+
+
+@cache
+def offers() -> dict[str, Offer]:
+    """Command -> what it takes; of the packaged files, which do not change while the program runs."""
+    return {path.stem: _offer(path) for path in sorted(Path(conf_dir()).glob("*.yaml"))}
+
+
+def own(command: str) -> dict[str, Any]:
+    """The content of a command's own file."""
+    return dict(yaml.safe_load((Path(conf_dir()) / f"{command}.yaml").read_text(encoding="utf-8")))
+
+
+def _offer(path: Path) -> Offer:
+    content = own(path.stem)
+    entries = [entry for entry in content["defaults"] if isinstance(entry, dict)]
+    groups = {group: choice for entry in entries for group, choice in entry.items() if "override" not in group}
+    return Offer(tuple(key for key in content if key not in ("defaults", "hydra")), groups)
+
+
+@cache
+def packaged() -> dict[str, list[str]]:
+    """Group -> choices of the packaged files."""
+    return config_groups(Path(conf_dir()))
+
+
+def default(group: str) -> Any:
+    """What the command that has the group chooses there: a choice, a list where several may be chosen, or None."""
+    return next((offer.groups[group] for offer in offers().values() if group in offer.groups), None)
+
+
+def owner(group: str) -> str | None:
+    """The command that has the group."""
+    return next((command for command, offer in offers().items() if group in offer.groups), None)
+
+
+def is_global(group: str, choice: str) -> bool:
+    """Whether a packaged choice changes settings anywhere, as experiments do."""
+    return GLOBAL.search((Path(conf_dir()) / group / f"{choice}.yaml").read_text(encoding="utf-8")) is not None
+
+
+@cache
+def all_global(group: str) -> bool:
+    return all(is_global(group, choice) for choice in packaged()[group])
+
+
+def read(group: str, choice: str) -> dict[str, Any]:
+    """The content of a packaged choice, that of the files that it includes from its own group beneath."""
+    content = yaml.safe_load((Path(conf_dir()) / group / f"{choice}.yaml").read_text(encoding="utf-8")) or {}
+    content = content if isinstance(content, dict) else {}
+    included = [entry for entry in content.get("defaults", ()) if isinstance(entry, str) and entry != "_self_"]
+    merged: dict[str, Any] = {}
+    for name in included:
+        merged |= read(group, name)
+    return {**merged, **{key: value for key, value in content.items() if key != "defaults"}}
+
+
+def dotted(node: Any, prefix: str = "") -> list[str]:
+    """The dotted names of all keys below a node, those of Hydra's own apart."""
+    if not isinstance(node, dict):
+        return []
+    keys = []
+    for name, value in node.items():
+        if not str(name).startswith("_"):
+            keys += [f"{prefix}{name}", *dotted(value, f"{prefix}{name}.")]
+    return keys
+
+
+def keys(command: str, words: Sequence[str]) -> list[str]:
+    """Every group and every setting that the command has with the choices that the words make, or the usual ones."""
+    offer = offers()[command]
+    found = [*offer.groups, *dotted(own(command))]
+    for group, usual in offer.groups.items():
+        typed = [word.partition("=")[2].strip("[]'\"").split(",") for word in words if word.startswith(f"{group}=")]
+        wanted = typed[-1] if typed else usual if isinstance(usual, list) else [usual]
+        for choice in {*wanted} & {*packaged()[group]}:
+            found += dotted(read(group, choice), "" if is_global(group, choice) else f"{group}.")
+    return list(dict.fromkeys(key for key in found if key.partition(".")[0] not in ("defaults", "hydra")))
+
+
+def visible(names: Sequence[str]) -> list[str]:
+    """Choices that may be chosen: those that begin with _ are for inclusion only."""
+    return [name for name in names if not name.rsplit("/", 1)[-1].startswith("_")]

@@ -1,0 +1,199 @@
+"""What is wrong with the words of a command: Hydra's errors, and what Hydra would take, in two lines each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra.core.override_parser.types import ChoiceSweep, QuotedString
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from gan_cli.config import choices
+from gan_cli.config.errors import ConfigError, did_you_mean, not_global, two_lines, unknown_choice
+from gan_cli.config.words import SETTING, divide, in_shell, parse, quote, readable, unreadable
+
+LENGTH = "say how long by trainer.max_steps=20000 (updates of the generator), or .max_images=..., .max_minutes=..."
+# Last parts of settings that other programs have, and what to type here.
+ELSEWHERE = dict.fromkeys(("epochs", "epoch", "max_epochs", "num_epochs", "n_epochs", "nepochs"), LENGTH)
+RAMP = "what follows progress is written '${linear:START,END,IMAGES}' or '${cosine:START,END,IMAGES}'"
+
+
+@contextmanager
+def friendly(command: str, overrides: Sequence[str]) -> Iterator[None]:
+    """Turns Hydra's errors into two lines: what is wrong, what was probably meant."""
+    try:
+        yield
+    except MissingConfigException as error:
+        group, _, choice = (error.missing_cfg_file or "").rpartition("/")
+        options = choices.visible(error.options or _choices(group, str(error)))
+        if not options:
+            raise ConfigError(str(error).splitlines()[0]) from error
+        raise ConfigError(unknown_choice(group or "config", choice, options)) from error
+    except OverrideParseException as error:
+        raise ConfigError(unreadable(str(error.override))) from error
+    except (ConfigCompositionException, OmegaConfBaseException, HydraException) as error:
+        raise ConfigError(_explain(command, error, overrides)) from error
+    except RecursionError as error:
+        raise ConfigError(two_lines("brackets in brackets too deep to read", "write it in a file")) from error
+
+
+@contextmanager
+def composing(command: str, overrides: Sequence[str]) -> Iterator[None]:
+    """`friendly`, where nothing but Hydra is at work: all that it raises is about the words that it was given."""
+    refuse(command, overrides)
+    try:
+        with friendly(command, overrides):
+            yield
+    except ConfigError:
+        raise
+    except OSError as error:
+        what = f"the folder {error.filename} cannot be made ({error.strerror})"
+        raise ConfigError(
+            two_lines(what, "hydra.run.dir=FOLDER names another, hydra.sweep.dir= that of sweeps")
+        ) from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        name, line = ("a file", 0) if mark is None else (mark.name, mark.line)
+        raise ConfigError(two_lines(f"{name} is no YAML: {error.problem}", f"see line {line + 1}")) from error
+    except Exception as error:
+        raise ConfigError(_first(error)) from error
+
+
+def _first(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def refuse(command: str, words: Sequence[str]) -> None:
+    """Raises ConfigError for choices that Hydra would take, or explain, in a way that helps nobody."""
+    problems = [problem for word in divide(words, command)[0] for problem in _refused(command, word)]
+    if problems:
+        raise ConfigError(*problems)
+
+
+def _refused(command: str, word: str) -> list[str]:
+    offer = choices.offers()[command]
+    if word.startswith("~") and word[1:] in {*offer.settings} - {*offer.groups}:
+        return [two_lines(f"{word}: a setting cannot be taken away", f"leave the word out, or write {word[1:]}=...")]
+    if word.startswith("~") and isinstance(offer.groups.get(word[1:]), str):
+        return [two_lines(f"{word}: there has to be one", f"choices: {', '.join(choices.packaged()[word[1:]])}")]
+    found = SETTING.match(word)
+    key = found[1].lstrip("+").partition("@")[0] if found else ""
+    group = key.rsplit(".", 1)[-1]
+    if found is None or group not in choices.packaged():
+        return []
+    override = parse(readable(word))
+    value = None if override is None else override._value
+    values = value.list if isinstance(value, ChoiceSweep) else [value]
+    if key != group:
+        named = next((v for v in values if v in choices.packaged()[group]), None)
+        return [] if named is None else [_node(key, group, str(named))]
+    if group not in offer.groups:
+        return [_of_another(command, group, word)]
+    return [problem for one in values for problem in _wrong_choice(group, one)]
+
+
+def _wrong_choice(group: str, value: Any) -> list[str]:
+    """What is wrong with the value of a group's word."""
+    options = choices.packaged()[group]
+    if isinstance(value, dict):
+        remedy = f"choose one by its name, and set {group}.NAME=VALUE: {', '.join(options)}"
+        return [two_lines(f"{group}={{...}}: a choice stands here", remedy)]
+    several = isinstance(choices.default(group), list) or choices.all_global(group)
+    if isinstance(value, list) and len(value) != 1 and not several:
+        return [two_lines(f"{group}: there can be one", f"choices: {', '.join(options)}")]
+    names = [str(v.text if isinstance(v, QuotedString) else v) for v in (value if isinstance(value, list) else [value])]
+    hidden = [name for name in names if any(part.startswith(("_", "..")) for part in name.split("/"))]
+    return [unknown_choice(group, name, options) for name in hidden]
+
+
+def _node(key: str, group: str, choice: str) -> str:
+    """A part stands at `key`, and the name of a choice of another group was typed."""
+    content = choices.read(group, choice)
+    node = content if "_target_" in content else next(iter(content.values()))
+    return two_lines(f"{key} is a part and takes no name of a {group}", f"write {key}._target_={node['_target_']}")
+
+
+def _of_another(command: str, group: str, word: str) -> str:
+    owner = choices.owner(group)
+    if owner == "train":
+        remedy = f"gan train {word.lstrip('+')} starts a run with it; a run that is there keeps its own"
+    else:
+        remedy = f"gan {owner} RUN {word.lstrip('+')}"
+    return two_lines(f"{group}= is no choice of gan {command}", remedy)
+
+
+def _choices(group: str, message: str) -> list[str]:
+    """The choices of a group in the folders that Hydra says it has searched: of a list it tells no choices itself."""
+    folders = re.findall(r"path=file://(.+)$", message, flags=re.MULTILINE)
+    return sorted({choice for folder in folders for choice in choices.config_groups(Path(folder)).get(group, ())})
+
+
+def _explain(command: str, error: Exception, overrides: Sequence[str]) -> str:
+    while not str(error) and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    first = _first(error)
+    swept = re.match(r"(?:Ambiguous value for argument|Sweep parameters) '([^']*)'", first)
+    if swept is not None:
+        return _one_value(command, swept.group(1))
+    within = re.match(r"In '(\w+)/([^']*)': Could not override '[^']*@\1\.", first)
+    if within is not None:
+        return not_global(within.group(1), within.group(2))
+    lacking = re.match(r"Interpolation key '([^']*)'", first)
+    if lacking is not None:
+        return two_lines(first, _literal(lacking.group(1), overrides) or RAMP)
+    found = re.match(r"Could not (?:override|append to config|delete from config|delete)[^']*'([^']*)'", first)
+    if found is None:
+        return first
+    key = found.group(1).partition("=")[0].split("@")[0]
+    known = choices.keys(command, overrides)
+    if key in known:  # the key is there, the value is not of its kind
+        detail = [*str(error).splitlines(), ""][1].strip()
+        return two_lines(f"{key} cannot be set so", "" if "append" in detail else detail)
+    owners = _owners(command, key)
+    remedy = f"choose one that has it: {', '.join(owners)}" if owners else did_you_mean(key, known)
+    return two_lines(f"unknown setting '{key}'", ELSEWHERE.get(key.rsplit(".", 1)[-1]) or remedy)
+
+
+def _literal(name: str, words: Sequence[str]) -> str:
+    """The remedy where text was typed that holds a ${name}."""
+    typed = [SETTING.match(word) for word in words if f"${{{name}" in word]
+    meant = [
+        f"{m[1]}={quote(m[2])}"
+        for m in typed
+        if m and m[1].rsplit(".", 1)[-1] in choices.TEXT and m[2][:1] not in "'\""
+    ]
+    return f"if it is meant as it stands, quote it: {in_shell(meant[0])}" if meant else ""
+
+
+def _owners(command: str, key: str) -> list[str]:
+    """The choices, as they are written, whose files have the setting: add `penalty=[r1]` for penalty.r1.weight."""
+    group, _, inner = key.partition(".")
+    if command not in choices.offers() or group not in choices.offers()[command].groups:
+        return []
+    has = [c for c in choices.packaged()[group] if inner in choices.dotted(choices.read(group, c))]
+    listed = isinstance(choices.default(group), list)
+    return [f"{group}=[{choice}]" if listed else f"{group}={choice}" for choice in has]
+
+
+def _one_value(command: str, word: str) -> str:
+    key, _, value = word.partition("=")
+    quoted = in_shell(f"{key}={quote(value)}")
+    remedy = f"gan {command} -m {word} sweeps over them; {key}=[{value}] is a list, {quoted} a word with a comma"
+    return two_lines(f"{word}: several values for one run", remedy)
+
+
+def broken(error: OmegaConfBaseException) -> str:
+    """An interpolation that cannot be resolved, with its key."""
+    first = _first(error)
+    typed = None if error.parent_node is None else OmegaConf.to_container(error.parent_node, resolve=False)
+    value = typed.get(error.key) if isinstance(typed, dict) else None
+    key = error.full_key or ""
+    text = key.rsplit(".", 1)[-1] in choices.TEXT and isinstance(value, str)
+    literal = f"if it is meant as it stands, quote it: {in_shell(f'{key}={quote(str(value))}')}"
+    return two_lines(f"{key}: {first}", literal if text else RAMP if "interpolation" in first else "")

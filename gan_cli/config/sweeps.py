@@ -1,0 +1,141 @@
+"""Sweeps: Hydra's sweepers and launchers run the jobs; what became of each is kept in the sweep's folder."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep, Transformer
+from omegaconf import DictConfig
+
+from gan_cli import console
+from gan_cli.config import compose
+from gan_cli.config.compose import Composed
+from gan_cli.config.errors import ConfigError, RunFailed, two_lines
+from gan_cli.config.words import divide, quote, readable
+from gan_cli.files import read_json_lines
+
+log = logging.getLogger(__name__)
+
+FAILURES = "failures.jsonl"  # one line a job that was refused or failed
+OWN_FILES = (FAILURES, "multirun.yaml", "optimization_results.yaml")  # what lies in the folder besides the jobs
+MULTIRUN = ("-m", "--multirun")
+
+Job = Callable[[Composed, list[str]], float | None]  # (config, its words) -> score
+
+
+def sweep(words: Sequence[str], job: Job) -> None:
+    """All jobs of a sweep. A job that is refused or fails is the worst there is to whatever searches, not the end.
+
+    Raises:
+        ConfigError: The sweep cannot begin, or all that failed was refused.
+        RunFailed: A job failed after it began.
+    """
+    folder = _planned(words)
+
+    def task(config: DictConfig) -> float | None:
+        return _one(config, job)
+
+    if not any(word.startswith("hydra.sweep.dir=") for word in words):
+        words = [f"hydra.sweep.dir={quote(str(folder))}", *words]
+    try:
+        compose.hydra_main("train", task, words)
+        _conclude(folder)
+    finally:
+        _leave_nothing_of_what_never_began(folder)
+
+
+def _planned(words: Sequence[str]) -> Path:
+    """The sweep's folder. Raises ConfigError for words that are wrong in its very first job already."""
+    overrides, flags = divide(words)
+    with compose.friendly("train", overrides):
+        parsed = OverridesParser.create().parse_overrides([readable(word) for word in overrides])
+    first = [_first(word, override) for word, override in zip(overrides, parsed, strict=True)]
+    chosen = [flag for flag in flags if flag not in MULTIRUN]
+    composed, sweeper, folder = compose.compose_sweep([*first, *chosen])
+    searches = "basic" not in str(sweeper.get("_target_", "")).lower()
+    if searches and composed["evaluation"]["every_steps"] is None:
+        what = "a search needs a number to go by, and these jobs measure nothing"
+        raise ConfigError(two_lines(what, "add evaluation.every_steps=500"))
+    return folder
+
+
+def _first(word: str, override: Override) -> str:
+    """A word of a sweep as its first job has it."""
+    if not override.is_sweep_override():
+        return word
+    value = override.value()
+    if isinstance(value, IntervalSweep):
+        start: Any = value.start
+    elif isinstance(value, ChoiceSweep | RangeSweep):
+        start = next(iter(override.sweep_iterator(Transformer.encode)))
+    else:
+        return word
+    return f"{word.partition('=')[0]}={start}"
+
+
+def _one(config: DictConfig, job: Job) -> float | None:
+    """Hydra's task: one job, in whatever process the launcher starts it."""
+    console.set_up()
+    meta = HydraConfig.get()
+    words = list(meta.overrides.task)
+    log.info("\n#%s  %s", meta.job.num, " ".join(words))
+    worst = float("-inf") if meta.sweeper.get("direction") == "maximize" else float("inf")
+    searches = "basic" not in str(meta.sweeper.get("_target_", "")).lower()
+    try:
+        score = job(compose.inside_hydra(config), words)
+    except Exception as error:
+        log.warning("#%s failed: %s", meta.job.num, error)
+        log.debug("the job failed", exc_info=True)
+        _note(Path(meta.sweep.dir), {"job": meta.job.num, "words": words, "error": str(error), "code": _code(error)})
+        return worst
+    finally:
+        leave_no_empty_folder(Path(meta.runtime.output_dir))
+    return worst if score is None and searches else score
+
+
+def _code(error: Exception) -> int:
+    return 2 if isinstance(error, ConfigError) else 1
+
+
+def _note(folder: Path, failure: dict[str, Any]) -> None:
+    """One line at the end of the file, whole even where several jobs write at once."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / FAILURES).open("a") as file:
+        file.write(json.dumps(failure) + "\n")
+
+
+def _conclude(folder: Path) -> None:
+    """Raises what the jobs that failed call for."""
+    failures = read_json_lines(folder / FAILURES)
+    if not failures:
+        return
+    named = "; ".join(f"#{row['job']}: {row['error'].splitlines()[0]}" for row in failures[:3])
+    more = f" and {len(failures) - 3} more" if len(failures) > 3 else ""
+    began = any((job / "config.yaml").is_file() for job in folder.glob("*"))
+    where = f"the others are in {folder}" if began else "nothing was written"
+    text = two_lines(f"{len(failures)} jobs of the sweep failed: {named}{more}", where)
+    raise RunFailed(text) if any(row["code"] != 2 for row in failures) else ConfigError(text)
+
+
+def leave_no_empty_folder(folder: Path) -> None:
+    """Hydra makes a job's folder before the config is checked; what was refused leaves nothing behind."""
+    for path in (folder, folder.parent, folder.parent.parent):
+        try:
+            path.rmdir()
+        except OSError:
+            return
+
+
+def _leave_nothing_of_what_never_began(folder: Path) -> None:
+    """Where no job has begun, Hydra's own notes are all there is."""
+    if not folder.is_dir() or any(path.is_dir() or path.name not in OWN_FILES for path in folder.iterdir()):
+        return
+    shutil.rmtree(folder)
+    leave_no_empty_folder(folder.parent)

@@ -1,0 +1,69 @@
+"""Settings that nothing would read: misspelt in a file, or added with +, they would change nothing, in silence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from gan_cli.config import choices
+from gan_cli.config.errors import ConfigError, did_you_mean, not_global, two_lines
+
+
+def check(command: str, config: DictConfig, chosen: Mapping[str, str | None]) -> None:
+    """Raises ConfigError for settings of a composed config (not yet resolved) that no part of the command reads.
+
+    What lies in a part (a node with a `_target_`) is for its signature to judge. Of the rest something is read that
+    packaged files have too, and what an interpolation names.
+    """
+    offer = choices.offers()[command]
+    content = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(content, dict)
+    read = set(re.findall(r"\$\{([\w.]+)[},]", OmegaConf.to_yaml(config)))
+    known = {*offer.settings, *(group for group in offer.groups if not choices.all_global(group))}
+    problems = []
+    for key, value in ((str(name), node) for name, node in content.items()):
+        if key in offer.groups and key not in known:
+            problems.append(not_global(key, chosen.get(key)))
+        elif key not in known and not _named(key, read):
+            problems.append(two_lines(f"unknown setting '{key}'", did_you_mean(key, known)))
+        elif key in offer.groups and isinstance(value, str):
+            remedy = f"in a file, write it into its defaults: [override /{key}: {value}]"
+            problems.append(two_lines(f"{key}: {value} is no choice but a setting here", remedy))
+        else:
+            problems += _below(command, key, value, read)
+    if problems:
+        raise ConfigError(*problems)
+
+
+def _below(command: str, path: str, node: Any, read: set[str]) -> list[str]:
+    """Unread settings below a node that is no part."""
+    if not isinstance(node, dict) or "_target_" in node:
+        return []
+    problems = []
+    for name, value in node.items():
+        key = f"{path}.{name}"
+        if _has_part(value) or _named(key, read):
+            problems += _below(command, key, value, read)
+        elif key not in (known := _packaged(command, path.partition(".")[0])):
+            problems.append(two_lines(f"unknown setting '{key}'", did_you_mean(key, sorted(known))))
+    return problems
+
+
+def _has_part(node: Any) -> bool:
+    return isinstance(node, dict) and ("_target_" in node or any(_has_part(value) for value in node.values()))
+
+
+def _named(key: str, read: set[str]) -> bool:
+    """Whether an interpolation names it, something in it, or all that it stands in."""
+    return any(name == key or name.startswith(f"{key}.") or key.startswith(f"{name}.") for name in read)
+
+
+def _packaged(command: str, top: str) -> set[str]:
+    """The dotted names that packaged files have there."""
+    names = set(choices.dotted(choices.own(command).get(top), f"{top}."))
+    for choice in choices.packaged().get(top, ()):
+        names |= set(choices.dotted(choices.read(top, choice), "" if choices.is_global(top, choice) else f"{top}."))
+    return {name for name in names if name.startswith(f"{top}.")}

@@ -1,0 +1,166 @@
+"""Decoded pictures on disk: one memory-mapped uint8 array an entry, with notes that hold the digest of both.
+
+An entry is read whole once, to be verified; one that is damaged, or not what its notes say, is said, removed and built
+again. Where nothing can be written, the pictures are held in memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+log = logging.getLogger(__name__)
+
+SCHEMA = 2  # of the entries and of the decoder; raise it when either changes
+CHUNK = 2**24
+
+
+class Unreadable(NamedTuple):
+    name: str
+    reason: str
+
+
+@dataclass
+class Entry:
+    """What became of a list of files.
+
+    Attributes:
+        images: uint8 `[kept, C, H, W]`.
+        kept: The indices of the files that could be read, increasing.
+        unreadable: The others' indices, with the reason.
+        ranges: The values that they use, by the value of white.
+    """
+
+    images: np.ndarray
+    kept: list[int]
+    unreadable: list[tuple[int, str]]
+    ranges: dict[int, tuple[float, float]]
+
+    def notes(self) -> dict[str, Any]:
+        return {"kept": self.kept, "unreadable": self.unreadable, "ranges": sorted(self.ranges.items())}
+
+
+Items = Callable[[], Iterable[np.ndarray | Unreadable]]
+Ranges = Callable[[], dict[int, tuple[float, float]]]
+
+
+def key_of(*facts: Any) -> str:
+    """The name of the entry that these facts describe."""
+    return hashlib.sha256(json.dumps([SCHEMA, *facts]).encode()).hexdigest()
+
+
+def digest(images: np.ndarray, notes: dict[str, Any]) -> str:
+    """sha256 of the pixels, their shape and the notes."""
+    found = hashlib.sha256(json.dumps([list(images.shape), notes], sort_keys=True).encode())
+    flat = images.reshape(-1)
+    for start in range(0, flat.size, CHUNK):
+        found.update(flat[start : start + CHUNK].data)
+    return found.hexdigest()
+
+
+def kept_or_made(folder: Path, key: str, shape: tuple[int, ...], items: Items, ranges: Ranges) -> Entry:
+    """The entry `key`, verified, or made of `items` anew.
+
+    Args:
+        folder: Of the cache.
+        shape: `(files, C, H, W)`.
+        items: Decodes the files, in their order.
+        ranges: The values that were met, once they are decoded.
+    """
+    array, notes = folder / f"{key}.npy", folder / f"{key}.json"
+    if array.exists() or notes.exists():
+        found = _read(array, notes, shape)
+        if isinstance(found, Entry):
+            return found
+        log.warning("the decoded images in %s are damaged (%s): they are removed and made again", array, found)
+        _remove(array, notes)
+    try:
+        return _written(array, notes, shape, items, ranges)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        log.warning("decoded images cannot be kept in %s (%s): they stay in memory, for this time", folder, reason)
+    return _collected(items, ranges, np.empty(shape, np.uint8))
+
+
+def _read(array: Path, notes: Path, shape: tuple[int, ...]) -> Entry | str:
+    """The entry, or what is wrong with it."""
+    try:
+        facts = json.loads(notes.read_bytes())
+        if array.stat().st_size > np.prod(shape, dtype=np.int64) + 2**16:
+            return "it is too large"
+        images = np.load(array, mmap_mode="c", allow_pickle=False)
+        entry = Entry(
+            images,
+            [int(i) for i in facts["kept"]],
+            [(int(i), str(reason)) for i, reason in facts["unreadable"]],
+            {int(white): (float(low), float(high)) for white, (low, high) in facts["ranges"]},
+        )
+        if images.dtype != np.uint8 or images.shape != (len(entry.kept), *shape[1:]) or not images.flags.c_contiguous:
+            return f"it holds {images.dtype} {list(images.shape)}"
+        if sorted([*entry.kept, *(i for i, _ in entry.unreadable)]) != list(range(shape[0])):
+            return "its notes are of other files"
+        if facts["sha256"] != digest(images, json.loads(json.dumps(entry.notes()))):
+            return "its checksum differs"
+        return entry
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RecursionError) as error:
+        return str(error).split("\n")[0] or "it is incomplete"
+
+
+def _remove(*paths: Path) -> None:
+    for path in paths:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("%s cannot be removed (%s)", path, error.strerror)
+
+
+def _collected(items: Items, ranges: Ranges, memory: np.ndarray) -> Entry:
+    """Everything in memory."""
+    kept: list[int] = []
+    unreadable: list[tuple[int, str]] = []
+    for i, item in enumerate(items()):
+        if isinstance(item, Unreadable):
+            unreadable.append((i, item.reason))
+        else:
+            memory[len(kept)] = item
+            kept.append(i)
+    return Entry(memory[: len(kept)], kept, unreadable, ranges())
+
+
+def _written(array: Path, notes: Path, shape: tuple[int, ...], items: Items, ranges: Ranges) -> Entry:
+    """Both files, under temporary names first: an entry that is there is whole. Raises OSError."""
+    array.parent.mkdir(parents=True, exist_ok=True)
+    scratch, scratch_notes = (p.with_name(f".{p.name}.{os.getpid()}.tmp") for p in (array, notes))
+    kept: list[int] = []
+    unreadable: list[tuple[int, str]] = []
+    try:
+        with scratch.open("wb") as file:  # written, not mapped: a full disk is an error then, and no signal
+            header = np.lib.format.header_data_from_array_1_0(np.empty((0, *shape[1:]), np.uint8))
+            np.lib.format.write_array_header_1_0(file, {**header, "shape": shape})
+            for i, item in enumerate(items()):
+                if isinstance(item, Unreadable):
+                    unreadable.append((i, item.reason))
+                else:
+                    file.write(item.tobytes())
+                    kept.append(i)
+            file.seek(0)  # the header has room for any number of images
+            np.lib.format.write_array_header_1_0(file, {**header, "shape": (len(kept), *shape[1:])})
+        images = np.load(scratch, mmap_mode="c") if kept else np.empty((0, *shape[1:]), np.uint8)
+        entry = Entry(images, kept, unreadable, ranges())
+        if not kept:
+            return entry
+        told = json.loads(json.dumps(entry.notes()))
+        scratch_notes.write_text(json.dumps({**told, "sha256": digest(images, told)}))
+        os.replace(scratch, array)
+        os.replace(scratch_notes, notes)
+        return entry
+    finally:
+        _remove(scratch, scratch_notes)

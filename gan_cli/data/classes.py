@@ -1,0 +1,111 @@
+"""Which class each picture of a place belongs to, and why there are none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from gan_cli.data.errors import DataError
+from gan_cli.data.listing import SPLITS, File, Listing, Unopened, natural, shown
+
+MOST_CLASSES = 100_000
+FLAT = "they lie in one folder, and classes are folders of their own"
+
+
+@dataclass(frozen=True)
+class Classified:
+    """Pictures with their classes.
+
+    Attributes:
+        files: In the order of their names.
+        names: Of the classes, digits by their number; empty without labels.
+        labels: A class a file, or None.
+        why_none: Why there are no labels, in words that follow "have no labels: ".
+        taken: The split's folder that was taken for the place, or the empty string.
+        numbered: Whether the classes are numbers that somebody wrote, among which some may be missing.
+    """
+
+    files: Sequence[File]
+    names: tuple[str, ...] = ()
+    labels: list[int] | None = None
+    why_none: str = ""
+    taken: str = ""
+    numbered: bool = False
+
+
+def classified(listing: Listing, split: str | None = None) -> Classified:
+    """The classes by StyleGAN's dataset.json, or by the folders directly below the place, or none.
+
+    Where all folders are splits (train, test, ...) and no picture lies beside them, the one called `split` is the
+    place; with `split=None` everything is taken.
+
+    Raises:
+        DataError: There are splits, but not that one.
+    """
+    files, base = list(listing.files), ""
+    if listing.packed:
+        base = _shared_folder(files, stop=SPLITS if split is not None else frozenset())
+    tops = _tops(files, base)
+    taken = ""
+    if split is not None and tops and all(top.casefold() in SPLITS for top in tops):
+        (taken, *_) = [top for top in tops if top.casefold() == split.casefold()] or [""]
+        if not taken:
+            there = ", ".join(map(shown, tops))
+            what = f"dataset.split={split}: {listing.place} is parted into {there}"
+            raise DataError(f"{what}\n  choose one of these, dataset.split={shown(tops[0])}")
+        base = f"{base}{taken}/"
+        files = [file for file in files if file.name.startswith(base)]
+    found = _by_json(listing, files) if listing.labels is not None else _by_folders(files, base)
+    return replace(found, taken=shown(taken))
+
+
+def _tops(files: Sequence[File], base: str) -> list[str]:
+    """The folders directly below `base`; none where a picture lies beside them."""
+    parts = [file.name[len(base) :].split("/") for file in files]
+    return sorted({p[0] for p in parts}) if all(len(p) > 1 for p in parts) else []
+
+
+def _shared_folder(files: Sequence[File], stop: frozenset[str]) -> str:
+    """The folder that a zip holds as a whole, with its last slash; what is packed by `zip -r` has one more."""
+    base = ""
+    while len(tops := _tops(files, base)) == 1 and tops[0].casefold() not in stop:
+        base += f"{tops[0]}/"
+    return base
+
+
+def _by_folders(files: Sequence[File], base: str) -> Classified:
+    inside = [file.name[len(base) :].split("/") for file in files]
+    stray = [file for file, parts in zip(files, inside, strict=True) if len(parts) == 1]
+    tops = sorted({parts[0] for parts in inside if len(parts) > 1}, key=natural)
+    if len(stray) == len(files):
+        return Classified(files, why_none=FLAT)
+    if stray:
+        name, more = shown(stray[0].parts[-1]), len(stray) - 1
+        others = f" and {more} more" if more else ""
+        return Classified(files, why_none=f"{name}{others} lies beside the class folders; move it into one, or away")
+    if len(tops) < 2:
+        return Classified(files, why_none=f"there is one folder only, {shown(tops[0])}")
+    index = {top: k for k, top in enumerate(tops)}
+    return Classified(files, tuple(map(shown, tops)), [index[parts[0]] for parts in inside])
+
+
+def _by_json(listing: Listing, files: Sequence[File]) -> Classified:
+    assert listing.labels is not None
+    name = str(listing.labels)
+    try:
+        told = json.loads(listing.labels.read_bytes())
+        pairs = told["labels"]
+        given = None if pairs is None else {str(file).replace("\\", "/"): label for file, label in pairs}
+    except (Unopened, ValueError, KeyError, TypeError, RecursionError):
+        return Classified(files, why_none=f'{name} is not {{"labels": [["00000/img.png", 3], ...]}}')
+    if given is None:
+        return Classified(files, why_none=f"{name} names none")
+    home = listing.labels.name[: -len(listing.labels.parts[-1])]  # its names begin in its own folder
+    labels: list[int] = []
+    for file in files:
+        label = given.get(file.name.removeprefix(home))
+        if type(label) is not int or not 0 <= label < MOST_CLASSES:
+            return Classified(files, why_none=f"{name} has no class number for {shown(file.name)}")
+        labels.append(label)
+    return Classified(files, tuple(str(k) for k in range(max(labels, default=-1) + 1)), labels, numbered=True)

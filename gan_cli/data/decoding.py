@@ -1,0 +1,256 @@
+"""The one decoder of picture files: bytes in, 8-bit grey or colour out, whatever Pillow reads as a still picture.
+
+A picture is its first frame, upright, laid on white where it is transparent. How its values become 0 ... 255 follows
+its mode alone: 8 bits are what they are, 16 bits are divided by 257, and 32-bit integers and floats, which have no
+white of their own, need `levels`. (Of colour with 16 bits a channel Pillow hands over the upper 8.)
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import threading
+import warnings
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from gan_cli.data.errors import NoLevels, PictureError
+from gan_cli.data.fit import Fit, fit_image
+
+# Formats that are pictures and are read within this process. Not among them: EPS (starts Ghostscript), PDF, MPEG and
+# FLI (films), WMF, BUFR, GRIB, HDF5 and IPTC (no decoder, or none of every system), FITS (unpacks without a bound).
+SAFE = (
+    *("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000", "QOI", "ICO", "CUR", "ICNS"),
+    *("PSD", "DDS", "PCX", "DCX", "SGI", "SUN", "MSP", "XBM", "XPM", "GBR", "BLP", "FTEX", "PIXAR"),
+)
+# These have no signature at their start: they are looked for only where a file's ending says so.
+BY_ENDING = ("TGA", "IM", "PCD")
+MPO = ".mpo"  # JPEG files with several pictures, which Pillow registers for writing only
+LARGEST_SIDE, MOST_PIXELS = 2**16, 2**27  # beyond, a picture counts as unreadable
+MOST_BYTES = 2**29  # of a picture's file
+GREY = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N", "F"})  # modes without colour
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # by the orientation that a camera notes
+SMALL_PART = 8  # a set whose values use less than a part in so many of their range is told of
+
+Levels = tuple[float, float]  # the values of a file that become 0 and 255
+
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # the limits above are ours
+
+
+@cache
+def endings() -> Mapping[str, str]:
+    """Every ending that is taken for a picture's, with its dot, and its format: what the installed Pillow reads."""
+    known = Image.registered_extensions()
+    taken = {ending: name for ending, name in known.items() if name in (*SAFE, *BY_ENDING) and name in Image.OPEN}
+    return {**taken, MPO: "JPEG"}
+
+
+def kinds() -> str:
+    """The endings in words."""
+    common = ("jpg", "png", "webp", "bmp", "gif", "tif", "avif", "jp2", "tga", "ppm")
+    return ", ".join(kind for kind in common if f".{kind}" in endings()) + " and others"
+
+
+def checked_levels(levels: Sequence[float] | None, key: str) -> Levels | None:
+    """`[low, high]` as a pair. Raises ValueError, naming `key`, for what is none."""
+    if levels is None:
+        return None
+    if len(levels) != 2 or not all(math.isfinite(value) for value in levels) or levels[0] >= levels[1]:
+        raise ValueError(f"{key}={list(levels)}: levels are two numbers, [low,high], which become black and white")
+    return float(levels[0]), float(levels[1])
+
+
+class Extent:
+    """The smallest and largest values of a set of pictures, in the files' own numbers; threads may share it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.ranges: dict[int, Levels] = {}  # by the value of white: 255 or 65535
+        self.unscaled: list[tuple[str, float, float]] = []  # pictures that need levels: name, low, high
+
+    def note(self, white: int, low: float, high: float) -> None:
+        with self._lock:
+            before = self.ranges.get(white, (low, high))
+            self.ranges[white] = (float(min(before[0], low)), float(max(before[1], high)))
+
+    def note_unscaled(self, name: str, low: float, high: float) -> None:
+        with self._lock:
+            self.unscaled.append((name, low, high))
+
+    def refusal(self, place: str, key: str) -> str | None:
+        """What to tell where pictures need levels: two lines with the range that was found."""
+        if not self.unscaled:
+            return None
+        low, high = min(u[1] for u in self.unscaled), max(u[2] for u in self.unscaled)
+        first = min(self.unscaled)[0]
+        return (
+            f"{place}: {len(self.unscaled)} pictures hold 32-bit values from {low:.6g} to {high:.6g}, the first "
+            f"{first}, and nothing says which are black and white\n  set {key}=[{low:.6g},{high:.6g}]"
+        )
+
+    def warning(self, place: str, key: str) -> str | None:
+        """What to tell where a whole set uses a small part of its range."""
+        for white, (low, high) in self.ranges.items():
+            if 0 < high - low < white / SMALL_PART and len(self.ranges) == 1:
+                return (
+                    f"the values of {place} lie between {low:g} and {high:g} of {white}, so its pictures are nearly "
+                    f"of one brightness: {key}=[{low:g},{high:g}] makes these black and white"
+                )
+        return None
+
+
+class Header(NamedTuple):
+    """What a picture's file says of it before it is decoded."""
+
+    height: int  # upright
+    width: int
+    grey: bool
+    plain: bool  # 8 bits, upright as it is stored, without transparency
+
+
+def _formats(name: str) -> list[str]:
+    """The formats to look for in a file of this name; no other plugin of Pillow's sees its bytes."""
+    ending = endings().get(re.sub(r".*(?=\.)", "", name, flags=re.DOTALL).lower())
+    return [f for f in (*SAFE, *((ending,) if ending in BY_ENDING else ())) if f in Image.OPEN]
+
+
+def _open(name: str, data: bytes) -> Image.Image:
+    """The picture, not decoded yet."""
+    if not data:
+        raise PictureError("it is empty")
+    try:
+        image = Image.open(io.BytesIO(data), formats=_formats(name))
+    except UnidentifiedImageError:
+        raise PictureError("it is no picture, or its start is damaged") from None
+    if max(image.size) > LARGEST_SIDE or image.width * image.height > MOST_PIXELS:
+        raise PictureError(f"it says that it has {image.width} x {image.height} pixels, which is too large")
+    return image
+
+
+def _turn(image: Image.Image) -> int:
+    """Its orientation; that of a file whose notes are damaged is as it lies."""
+    try:
+        # That of the class, for PNG's own decodes the whole picture to look for notes at its end.
+        return int(Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1))
+    except Exception:
+        return 1
+
+
+def _in_words(error: Exception) -> PictureError:
+    """Pillow's reason without names of Python's objects."""
+    if isinstance(error, PictureError):
+        return error
+    if isinstance(error, Image.DecompressionBombError):
+        return PictureError("it says that it has more pixels than any picture")
+    lines = re.sub(r"\s*<[^>]*>", "", str(error)).strip().splitlines()
+    return PictureError(lines[0] if lines else "it is damaged")
+
+
+def header(name: str, data: bytes) -> Header:
+    """Size and kind of a picture. Raises PictureError."""
+    try:
+        with _open(name, data) as image:
+            turn = _turn(image)
+            height, width = (image.width, image.height) if turn >= 5 else (image.height, image.width)
+            deep = image.mode.startswith(("I", "F"))
+            plain = turn == 1 and not deep and not image.has_transparency_data
+            return Header(height, width, image.mode in GREY, plain)
+    except Exception as error:  # Pillow's plugins raise whatever their parsing runs into
+        raise _in_words(error) from error
+
+
+def decode(
+    name: str,
+    data: bytes,
+    channels: int,
+    levels: Levels | None = None,
+    frame: tuple[int, int, Fit] | None = None,
+    extent: Extent | None = None,
+) -> np.ndarray:
+    """One picture as uint8 `[C, H, W]`.
+
+    Args:
+        name: Of the file; its ending and its place in messages.
+        data: The file's bytes.
+        channels: 1 or 3.
+        levels: The file's values that become black and white, for all others in proportion; those beyond are cut off.
+        frame: The height and width to bring it to, and how; as it is when None.
+        extent: Where the smallest and the largest value are noted.
+
+    Raises:
+        PictureError: It cannot be read; NoLevels where it cannot without `levels`.
+    """
+    try:
+        with _open(name, data) as opened:
+            opened.load()
+            turn = TURNS.get(_turn(opened))
+            image = opened if turn is None else opened.transpose(turn)
+            mode = "L" if channels == 1 else "RGB"
+            image = _eight_bits(name, image, opened.format, mode, levels, extent or Extent())
+        image = image.convert(mode)
+        if frame is not None:
+            image = fit_image(image, *frame)
+    except Exception as error:  # Pillow's plugins raise whatever their parsing runs into
+        raise _in_words(error) from error
+    pixels = np.asarray(image, dtype=np.uint8)
+    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+
+def _eight_bits(
+    name: str, image: Image.Image, kind: str | None, mode: str, levels: Levels | None, extent: Extent
+) -> Image.Image:
+    """L, or the `mode` where there is colour; values through `levels`."""
+    if image.mode.startswith(("I", "F")):
+        return Image.fromarray(_flattened(name, image, kind, levels, extent))
+    if image.mode in GREY:
+        mode = "L"
+    if image.has_transparency_data:
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+    image = image.convert(mode)
+    found: Any = image.getextrema()
+    bands = [found] if mode == "L" else list(found)
+    extent.note(255, min(low for low, _ in bands), max(high for _, high in bands))
+    if levels is None:
+        return image
+    return image.point(_scaled(np.arange(256), levels).tolist() * len(bands))
+
+
+def _flattened(name: str, image: Image.Image, kind: str | None, levels: Levels | None, extent: Extent) -> np.ndarray:
+    """The 8-bit values of a grey picture with more bits."""
+    values = np.asarray(image)
+    if not np.isfinite(values).all():
+        raise PictureError("it holds values that are no numbers")
+    low, high = float(values.min()), float(values.max())
+    # Pillow reads the 16 bits of PNG and PPM into more, depending on its version.
+    if image.mode.startswith("I;16") or (image.mode == "I" and kind in ("PNG", "PPM")):
+        extent.note(65535, low, high)
+        pixels = _scaled(values, levels or (0, 65535))
+    elif levels is not None:
+        pixels = _scaled(values, levels)
+    else:
+        extent.note_unscaled(name, low, high)
+        raise NoLevels(
+            f"it holds 32-bit values from {low:.6g} to {high:.6g}, and nothing says which are black and white"
+        )
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        pixels[values == transparent] = 255
+    return pixels
+
+
+def _scaled(values: np.ndarray, levels: Levels) -> np.ndarray:
+    low, high = levels
+    return np.rint((values.astype(np.float64) - low) * 255 / (high - low)).clip(0, 255).astype(np.uint8)

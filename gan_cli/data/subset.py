@@ -1,0 +1,29 @@
+"""A fair part of a set: chosen by what the samples are, never by their names or their order."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from torch import Tensor
+
+
+def fair_part(digests: Sequence[bytes], labels: Sequence[int] | None, n: int) -> list[int]:
+    """`n` of the samples, in their order: of each class those with the smallest digests, as many of one as of another.
+
+    Args:
+        digests: Of each sample's content.
+        labels: Their classes; all of one class when None.
+    """
+    order = sorted(range(len(digests)), key=lambda i: digests[i])
+    taken: dict[int, int] = {}
+    rank = [0] * len(order)
+    for i in order:
+        label = 0 if labels is None else labels[i]
+        rank[i] = taken[label] = taken.get(label, -1) + 1
+    return sorted(sorted(order, key=lambda i: rank[i])[:n])
+
+
+def digests_of(images: Tensor) -> list[bytes]:
+    """sha256 of the values of each image."""
+    return [hashlib.sha256(image.contiguous().numpy().tobytes()).digest() for image in images]

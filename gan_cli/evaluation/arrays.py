@@ -1,0 +1,142 @@
+"""Arrays out of `.npz` files: no larger than the file, of the kind that is wanted, or a refusal of two lines."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from gan_cli.config.errors import ConfigError, two_lines
+from gan_cli.data.errors import DataError
+from gan_cli.data.listing import checked_members, shown
+from gan_cli.metrics.moments import Gaussian
+
+WANTED = ("arr_0", "labels", "mu", "sigma", "n")
+GIVE = "give an .npz with arr_0 (uint8 NHWC), or with mu and sigma"
+MOST_ARRAY_BYTES = 2**37
+Arrays = Mapping[str, np.ndarray]
+
+
+def check_zip(path: Path) -> None:
+    """Raises ConfigError for a zip that no program of ours has written; what is no zip is left to others."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for _ in checked_members(path, archive.infolist(), MOST_ARRAY_BYTES):
+                pass
+    except DataError as error:
+        raise ConfigError(str(error)) from error
+    except (OSError, ValueError, RuntimeError, zipfile.BadZipFile):
+        return
+
+
+def read(path: Path) -> Arrays:
+    """The arrays that are read by name; others are named only."""
+    if path.stat().st_size == 0:
+        raise ConfigError(two_lines(f"{path} is empty", GIVE))
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = dict(checked_members(path, archive.infolist(), MOST_ARRAY_BYTES))
+            found = {name: member for name, member in _named(members).items() if name in WANTED}
+            if not ({"mu", "sigma"} <= found.keys() or "arr_0" in found):
+                there = ", ".join(shown(name) for name in list(_named(members))[:5]) or "nothing"
+                raise ConfigError(two_lines(f"{path} holds {there}", GIVE))
+            return {name: _array(archive, member, f"{path}: {name}") for name, member in found.items()}
+    except DataError as error:
+        raise ConfigError(str(error)) from error
+    except ConfigError:
+        raise
+    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, MemoryError) as error:
+        reason = (shown(line) for line in str(error).splitlines()[:1])
+        raise ConfigError(two_lines(f"{path} cannot be read ({next(reason, 'damaged')})", GIVE)) from error
+
+
+def _named(members: Mapping[str, zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
+    return {name.removesuffix(".npy"): member for name, member in members.items()}
+
+
+def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, what: str) -> np.ndarray:
+    """One array, whose header must agree with the bytes that are there before any memory is asked for."""
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        if version not in headers:
+            raise ConfigError(two_lines(f"{what} is of an unknown format {version}", "save it with numpy.savez"))
+        shape, _, dtype = headers[version](file)
+        if dtype.hasobject or dtype.kind not in "biufcSUmM":
+            raise ConfigError(two_lines(f"{what} holds {dtype}, which is no number", GIVE))
+        size = dtype.itemsize
+        for side in shape:
+            size *= int(side)
+        if size != member.file_size - file.tell():
+            there = member.file_size - file.tell()
+            raise ConfigError(two_lines(f"{what} says that it has {size} bytes and has {there}", "fetch it again"))
+    with archive.open(member) as file:
+        loaded: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
+    return loaded
+
+
+def images(found: Arrays, path: Path) -> np.ndarray:
+    """`arr_0` uint8 `[N, H, W, C]`."""
+    values = found["arr_0"]
+    what = f"{path}: arr_0 is {values.dtype} {list(values.shape)}"
+    if values.ndim == 4 and values.shape[-1] not in (1, 3) and values.shape[1] in (1, 3):
+        remedy = f"give uint8 [N, H, W, C], channels last: arr_0.transpose(0, 2, 3, 1){_scaling(values)}"
+        raise ConfigError(two_lines(f"{what}, with the channels second", remedy))
+    if values.ndim != 4 or values.dtype != np.uint8 or values.shape[-1] not in (1, 3):
+        raise ConfigError(two_lines(what, "give uint8 [N, H, W, C] with 1 or 3 channels, 0 to 255"))
+    return values
+
+
+def _scaling(values: np.ndarray) -> str:
+    return "" if values.dtype == np.uint8 else ", in values from 0 to 255"
+
+
+def labels(found: Arrays, count: int) -> list[int] | None:
+    """`labels`, a whole number an image; None where they are none."""
+    given = found.get("labels")
+    if given is None or given.shape != (count,) or given.dtype.kind not in "iu":
+        return None
+    return [int(label) for label in given]
+
+
+def statistics(found: Arrays, path: Path) -> Gaussian:
+    """`mu` and `sigma`, with `n` where it is there. Raises ConfigError for what are no mean and no covariance."""
+
+    def refuse(what: str) -> ConfigError:
+        return ConfigError(two_lines(f"{path}: {what}", "give a mean mu [F] and a covariance sigma [F, F], or images"))
+
+    for name in ("mu", "sigma"):
+        if found[name].dtype.kind not in "fiu":
+            raise refuse(f"{name} holds {found[name].dtype}, which are no real numbers")
+        if not np.isfinite(found[name]).all():
+            raise refuse(f"{name} holds values that are infinite or no numbers")
+    mean, sigma = (found[name].astype(np.float64) for name in ("mu", "sigma"))
+    if mean.ndim != 1 or not len(mean) or sigma.shape != (len(mean), len(mean)):
+        raise refuse(f"mu {list(mean.shape)} and sigma {list(sigma.shape)} do not fit together")
+    variances = np.diag(sigma)
+    scale = float(np.abs(sigma).max(initial=0))
+    slack = 1e-3 * scale  # of float32 sums
+    if np.abs(sigma - sigma.T).max() > slack:
+        raise refuse("sigma is not symmetric")
+    spread = np.sqrt(variances.clip(0))
+    if variances.min() < -1e-6 * scale or (np.abs(sigma) > np.outer(spread, spread) + slack).any():
+        raise refuse("sigma is no covariance: a variance is negative, or smaller than what it shares with others")
+    return Gaussian(_count(found, path), torch.from_numpy(mean), covariance=torch.from_numpy(sigma))
+
+
+def _count(found: Arrays, path: Path) -> int:
+    """`n`; 0 where nothing says of how many images the statistics are."""
+    given: Any = found.get("n")
+    if given is None:
+        return 0
+    if given.size != 1 or given.dtype.kind not in "fiu" or not 2 <= float(given.item()) < 2**53 or given.item() % 1:
+        told = shown(str(given.tolist())[:40])
+        raise ConfigError(
+            two_lines(f"{path}: n={told} is no number of images", "give a whole number from 2, or leave it out")
+        )
+    return int(given.item())

@@ -1,0 +1,255 @@
+"""One word, one meaning: what is typed is taken as a person means it, or refused in two lines."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+
+from conftest import Inside, words
+from gan_cli import evaluate, sample, train
+from gan_cli.completion import BASH, candidates
+from gan_cli.config.compose import compose
+from gan_cli.config.errors import ConfigError
+from gan_cli.config.saved import change
+from gan_cli.config.words import divide, quote, readable, text
+from gan_cli.console import printable
+
+LETTERS = [*"\\\\'\"${}a:,=\n\t []~é\udce9", "${", "x}", "\\$"]
+
+
+def test_a_quoted_value_is_read_as_it_stands() -> None:
+    """Whatever it is made of: quote is undone by Hydra's grammar and OmegaConf's, and by `text`."""
+    draw = random.Random(0)
+    for _ in range(500):
+        value = "".join(draw.choices(LETTERS, k=draw.randrange(9)))
+        assert change({"name": None}, [f"name={quote(value)}"]) == {"name": value}
+        assert text(quote(value)) == value
+
+
+@pytest.mark.parametrize("value", ["2024", "1e5", "007", "true", "False", "inf", "nan", "-1", "1_000", "0x10", ".5"])
+def test_text_that_looks_like_a_number_is_text(value: str) -> None:
+    typed = [f"{key}={value}" for key in ("name", "init_from", "dataset.root", "evaluation.cache", "hydra.run.dir")]
+    composed = compose("train", ["dataset=folder", *typed])
+    assert (composed.config["name"], composed.config["dataset"]["root"]) == (value, value)
+    assert (composed.config["init_from"], composed.config["evaluation"]["cache"]) == (value, value)
+    assert composed.folder == Path(value)
+    evaluated = compose("eval", [f"{key}={value}" for key in ("checkpoint", "reference", "root", "json", "weights")])
+    assert {evaluated.config[key] for key in ("checkpoint", "reference", "root", "json", "weights")} == {value}
+    drawn = compose("sample", [f"checkpoint={value}", f"out={value}", "mode=project", f"mode.image={value}"])
+    assert (drawn.config["out"], drawn.config["mode"]["image"]) == (value, value)
+    assert change({"name": None}, [f"name={value}"]) == {"name": value}
+
+
+def test_null_takes_a_text_away_and_quotes_keep_it() -> None:
+    assert compose("train", ["name=null"]).config["name"] is None
+    assert compose("train", ["name='null'"]).config["name"] == "null"
+
+
+def test_each_value_of_a_sweep_is_read_alike() -> None:
+    assert readable("name=1,true,x") == "name='1','true',x"
+    assert readable("experiment=demo,null") == "experiment=demo,[]"
+    assert readable("penalty=[r1],null") == "penalty=[r1],[]"
+    assert readable("seed=0,1") == "seed=0,1"
+
+
+def test_the_home_folder_stands_for_a_leading_tilde(monkeypatch: pytest.MonkeyPatch, gan_here: Inside) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    assert compose("sample", ["checkpoint=~/run", "out=~/x.png"]).config["out"] == "/home/me/x.png"
+    assert compose("eval", ["checkpoint=~", "json=~/a b.json"]).config["json"] == "/home/me/a b.json"
+    assert readable("hydra.searchpath=[~/a,~/b]") == "hydra.searchpath=['/home/me/a','/home/me/b']"
+    assert (text("~/run"), text("'~/run'"), text("~x")) == ("/home/me/run", "~/run", "~x")
+    for command in (["sample", "~/run"], ["eval", "~/run"], ["train", "resume=~/run"], ["train", "repeat=~/run"]):
+        assert "/home/me/run " in gan_here(*command).stderr
+    assert "/home/me/run " in gan_here("compare", "~/run", "~/other").stderr
+
+
+def test_nothing_chosen() -> None:
+    nothing = ["experiment=null", "callback=null", "penalty=null", "augment=Null", "~auxiliary"]
+    config = compose("train", ["experiment=demo", *nothing]).config
+    assert (config["name"], config.get("callback", {})) == (None, {})
+    assert config["penalty"] == config["augment"] == config["auxiliary"] == {}
+    assert compose("eval", ["checkpoint=x", "preset=nvidia", "preset=null"]).config["n"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["train", "loss=null"], "choices: dragan"),
+        (["train", "model=mlp,null", "-m"], "choices: biggan"),
+        (["train", "~model"], "choices: biggan"),
+        (["train", "~seed"], "seed=..."),
+        (["train", "penalty=true"], "no penalty named 'true'"),
+        (["train", "dataset=-1"], "no dataset named '-1'"),
+        (["train", "augment=[1,null]"], "no augment named 'null'"),
+        (["train", "model=[mlp,dcgan]"], "there can be one"),
+        (["train", "model={a: 1}"], "model.NAME=VALUE"),
+        (["train", "dataset=_images"], "no dataset named '_images'"),
+        (["train", "dataset=-images"], "celeba, cifar10"),
+        (["train", "model=../loss/hinge"], "no model named"),
+        (["train", "detector=classifier"], "gan eval RUN detector=classifier"),
+        (["train", "+detector=classifier"], "gan eval RUN detector=classifier"),
+        (["sample", "x", "loss=hinge"], "gan train loss=hinge"),
+        (
+            ["train", "evaluation.detector=inception"],
+            "evaluation.detector._target_=gan_cli.metrics.inception.Inception",
+        ),
+        (["train", "+foo=3"], "unknown setting 'foo'"),
+        (["train", "++lr=3"], "unknown setting 'lr'"),
+        (["train", "+model.widht=3"], "did you mean model.width?"),
+        (["train", "+model.generator.widht=3"], "did you mean width?"),
+        (["train", "+recipe.packs=3"], "did you mean recipe.pack?"),
+        (["sample", "x", "+foo=3"], "unknown setting 'foo'"),
+        (["eval", "x", "+detectr.x=3"], "did you mean detector?"),
+        (["train", "epochs=3"], "trainer.max_steps="),
+        (["train", "trainer.max_epochs=3"], "trainer.max_steps="),
+        (["train", "name=${x}"], "quote it: 'name='"),
+        (["train", "--cfg=jobs"], "choices: job, hydra, all"),
+        (["train", "--cfg"], "choices: job, hydra, all"),
+        (["train", "--config-dir"], "write --config-dir VALUE"),
+        (["train", "--resolve"], "write --cfg job --resolve"),
+        (["train", "-sc"], "no flag '-sc'"),
+        (["train", "-m", "--cfg", "job"], "leave --cfg out"),
+        (["train", "--info", "--run"], "leave --info out"),
+        (["sample", "x", "--out", "x.png"], "settings have no dashes: out=x.png"),
+        (["sample", "x", "-n", "5"], "settings have no dashes: n=5"),
+        (["eval", "x", "--batch-size=5"], "settings have no dashes: batch_size=5"),
+        (["train", "resume=x", "--cfg", "job"], "does not go with resume="),
+        (["train", "hydra/launcher=null"], "must be a string or a list"),
+        (["train", "hydra.run.dir=/proc/x"], "the folder /proc/x cannot be made"),
+        (["train", "name=" + "x" * 5000], "cannot be made"),
+        (["train", "x" * 5000], "cannot read 'xxx"),
+        (["compare", "x" * 5000, "y"], "does not exist"),
+        (["train", "name=a\0b"], "holds a NUL byte"),
+        (["train", "seed=" + "[" * 3000], "cannot read"),
+        (["train", "dataset.batch_size=${oc.env:NOWHERE}"], "NOWHERE"),
+        (["train", "dataset.batch_size=???"], "dataset.batch_size is not set"),
+    ],
+    ids=lambda v: " ".join(v)[:60].replace("\0", "0") if isinstance(v, list) else "",
+)
+def test_what_cannot_be_meant_gets_two_lines(gan_here: Inside, here: Path, arguments: list[str], expected: str) -> None:
+    done = gan_here(*arguments)
+    assert done.returncode == 2, done.stderr
+    assert expected in done.stderr
+    assert len(done.stderr.strip().splitlines()) <= 2, done.stderr
+    assert "+detector" not in done.stderr
+    assert "_images," not in done.stderr
+    assert list(here.iterdir()) == []
+
+
+def test_a_folder_that_is_a_file(gan_here: Inside, here: Path) -> None:
+    (here / "afile").write_text("")
+    done = gan_here("train", *words(), "hydra.run.dir=afile")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 2)
+    assert (here / "afile").read_text() == ""
+
+
+def test_a_variable_that_is_read_may_be_added() -> None:
+    config = compose("train", ["+side=16", "dataset.resolution=${side}", "+optimizer.amsgrad=true"]).config
+    assert (config["dataset"]["resolution"], config["optimizer"]["amsgrad"]) == (16, True)
+
+
+def test_flags_and_their_values_are_words_of_their_own() -> None:
+    assert divide(["seed=1", "--cfg=job", "name=x", "-m"][:3]) == (["seed=1", "name=x"], ["--cfg", "job"])
+    assert divide(["--info", "model=mlp"]) == (["model=mlp"], ["--info"])
+    assert divide(["-i", "plugins"]) == ([], ["-i", "plugins"])
+
+
+def test_help_of_a_command(gan_here: Inside, here: Path) -> None:
+    shown = gan_here("train", "--help").stdout
+    for line in (["help", "train"], ["train", "help"], ["--help", "train"], ["train", "-h"]):
+        done = gan_here(*line)
+        assert (done.returncode, done.stdout) == (0, shown)
+    (here / "help").mkdir()  # a run of that name
+    assert "holds no checkpoint" in gan_here("sample", "help").stderr or gan_here("sample", "help").returncode == 2
+
+
+def test_an_experiment_of_ones_own(gan_here: Inside, here: Path) -> None:
+    """The file of the README; and each of the ways in which it would change nothing is told."""
+    (here / "my_conf" / "experiment").mkdir(parents=True)
+    file = here / "my_conf" / "experiment" / "mine.yaml"
+    chosen = "defaults:\n  - override /model: mlp\n"
+    body = "seed: 7\ntrainer: {max_steps: 2}\n"
+    arguments = ("train", "--config-dir", "my_conf", "experiment=mine")
+    refused = {
+        body: "make '# @package _global_' the first line of its file, experiment/mine.yaml",
+        chosen + body: "make '# @package _global_' the first line of its file, experiment/mine.yaml",
+        "# @package _global_\nmodel: mlp\n": "[override /model: mlp]",
+        "# @package _global_\ntrainr: {max_steps: 2}\n": "did you mean trainer?",
+        "# @package _global_\nmodel: {widht: 2}\n": "did you mean model.width?",
+        "# @package _global_\ndefaults: [override /model: mlpp]\n": "did you mean mlp?",
+        "# @package _global_\nseed: [\n": "mine.yaml",
+    }
+    for content, remedy in refused.items():
+        file.write_text(content)
+        done = gan_here(*arguments)
+        assert (done.returncode, len(done.stderr.splitlines())) == (2, 2), done.stderr
+        assert remedy in done.stderr
+    file.write_text(f"# @package _global_\n{chosen}{body}")
+    done = gan_here(*arguments, "--cfg", "job")
+    assert done.returncode == 0
+    assert {"seed: 7", "  max_steps: 2"} <= {*done.stdout.splitlines()}
+    assert "gan_cli.networks.mlp.Generator" in done.stdout
+    assert [path.name for path in here.iterdir()] == ["my_conf"]
+
+
+def test_python_is_given_words(finished: Path) -> None:
+    with pytest.raises(ConfigError, match="one by one"):
+        train(["model=mlp"])  # type: ignore[arg-type]
+    for function in (evaluate, sample):
+        with pytest.raises(ConfigError, match="the source is a Tensor, no path"):
+            function(torch.zeros(2))  # type: ignore[arg-type]
+    assert list(evaluate(finished, "detector=pixels", n=50, metrics="fid")) == ["fd_pixels"]
+
+
+def test_completion_offers_what_can_stand_there(here: Path) -> None:
+    (here / "outputs" / "run").mkdir(parents=True)
+    assert candidates("gan tr") == ["train"]
+    assert candidates("gan train mo") == ["model="]
+    assert {"mode=", "n=", "out="} <= {*candidates("gan sample ")}
+    assert not {"loss=", "evaluation=", "checkpoint="} & {*candidates("gan sample "), *candidates("gan eval ")}
+    assert candidates("gan sample outputs/run mode=w") == ["mode=walk"]
+    assert candidates("gan sample outp") == ["outputs/"]
+    assert candidates("gan train resume=outputs/") == ["resume=outputs/run/"]
+    assert candidates("gan train 'penalty=[r1,r") == ["penalty=[r1,r2"]
+    assert candidates("gan train penalty=[r1] penalty.") == ["penalty.r1.weight=", "penalty.r1.interval="]
+    assert candidates("gan train trainer.max_s") == ["trainer.max_steps="]
+    assert candidates("gan train --cfg ") == ["job", "hydra", "all"]
+    assert not [word for word in candidates("gan train dataset=") if "=_" in word]
+    assert candidates("gan nothing x") == candidates("gan compare ") == candidates("") == []
+
+
+def test_completion_in_bash() -> None:
+    script = (
+        f"gan() {{ printf 'loss=wgan\\nloss=wgan_gp\\n'; }}; {BASH}\nCOMP_LINE='gan train loss=w' COMP_POINT=16\n_gan"
+    )
+    for breaks, expected in ((" =:", "wgan wgan_gp"), (" ", "loss=wgan loss=wgan_gp")):
+        lines = f"COMP_WORDBREAKS='{breaks}'\n{script}\necho \"${{COMPREPLY[*]}}\""
+        assert subprocess.run(["bash", "-c", lines], capture_output=True, text=True).stdout == f"{expected}\n"
+
+
+def test_nothing_that_a_terminal_obeys_is_printed(gan_here: Inside, here: Path) -> None:
+    nasty = "\x1b]0;owned\x07\x1b[2J\x9b1m\u202eevil\r"
+    assert printable(f"a\tb\n{nasty}é中") == "a\tb\n\\x1b]0;owned\\x07\\x1b[2J\\x9b1m\\u202eevil\\ré中"
+    (here / nasty).mkdir()
+    for arguments in (
+        ("train", *words(), f"loss._target_=gan_cli.losses.{nasty}"),
+        ("train", *words(), f"hydra.run.dir={quote(nasty)}", "trainer.max_steps=1"),
+        ("train", *words(), "dataset=folder", f"dataset.root={quote(nasty)}"),
+        ("train", nasty),
+        ("sample", nasty),
+        (nasty,),
+        ("compare", nasty, nasty),
+    ):
+        done = gan_here(*arguments)
+        assert not {*"\x1b\x07\x9b\u202e\r"} & {*done.stdout, *done.stderr}
+    log = next(here.rglob("train.log")).read_text()
+    assert "\\x1b" in log
+    assert not {*"\x1b\x07\x9b\u202e\r"} & {*log}
+
+
+def test_a_newline_in_a_name_makes_no_line_of_ours(gan_here: Inside) -> None:
+    assert len(gan_here("train", "dataset=a\nb\nc").stderr.splitlines()) == 2
