@@ -40,6 +40,14 @@ def refuse_overwriting(
                 raise WouldOverwrite(f"{key}={target} would overwrite {path}, which is read\n  give another name")
 
 
+def refuse_links(targets: Iterable[Path]) -> None:
+    """Raises WouldOverwrite where a link stands in the place of a file of a run, for who made the run may have made it
+    to have another file written."""
+    for target in targets:
+        if target.is_symlink():
+            raise WouldOverwrite(f"{target} is a link to another file\n  remove the link, or give another name")
+
+
 def parts(target: Path, ending: str) -> list[Path]:
     """The files there that would be parts of it: with its name, a dash, more letters and this ending."""
     if not target.parent.is_dir():

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pty
+import shutil
 import stat
 import subprocess
 import sys
@@ -178,6 +179,27 @@ def test_no_command_overwrites_its_own_input(finished: Path, here: Path, noise: 
     for _ in range(2):  # what was written by the same command before is no input
         evaluate(noise, *PIXELS, "json=folder/scores.json", reference="folder")
         sample(finished, "n=1", "out=y.png")
+
+
+def test_a_strangers_run_leads_nothing_out_of_its_folder(finished: Path, here: Path, gan_here: Inside) -> None:
+    """A picture that is a link, a folder that is one."""
+    shutil.copytree(finished, "run", ignore=shutil.ignore_patterns("evals", "samples"))
+    Path("elsewhere").mkdir()
+    Path("mine.png").write_bytes(b"mine")
+    assert gan_here("sample", "run", "n=1").returncode == 0
+    (picture,) = Path("run/samples").glob("*.png")
+    picture.unlink()
+    picture.symlink_to(here / "mine.png")
+    Path("run/evals").symlink_to(here / "elsewhere")
+    for words in (("sample", "run", "n=1"), ("eval", "run", "n=20", *PIXELS)):
+        done = gan_here(*words)
+        assert done.returncode == 2, done
+        assert len(done.stderr.strip().splitlines()) == 2
+    picture.unlink()
+    Path("run/samples").rmdir()
+    Path("run/samples").symlink_to(here / "elsewhere")
+    assert gan_here("sample", "run", "n=1").returncode == 2
+    assert (os.listdir("elsewhere"), Path("mine.png").read_bytes()) == ([], b"mine")
 
 
 def test_what_cannot_be_written_costs_two_lines(finished: Path, here: Path, noise: str) -> None:

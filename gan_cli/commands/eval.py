@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,8 +17,6 @@ from gan_cli.config.schema import validated
 from gan_cli.config.words import divide, path
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from gan_cli.evaluation.measure import Evaluation, Plan
     from gan_cli.evaluation.sources import Source
 
@@ -227,6 +223,7 @@ def _report(evaluation: Evaluation) -> None:
 
 def _spare_inputs(request: Request) -> None:
     """Raises ConfigError where `json=` names what is measured, or what it is measured with."""
+    from gan_cli.evaluation.report import is_written
     from gan_cli.inputs import WouldOverwrite, parts, refuse_overwriting
     from gan_cli.metrics.inception import ENVIRONMENT
 
@@ -235,66 +232,20 @@ def _spare_inputs(request: Request) -> None:
     target = Path(request.json_file)
     words = (request.checkpoint, request.reference, request.root, request.weights, os.environ.get(ENVIRONMENT))
     try:
-        refuse_overwriting("json", [target, *parts(target, ".png")], words, _is_record)
+        refuse_overwriting("json", [target, *parts(target, ".png")], words, is_written)
     except WouldOverwrite as error:
         raise ConfigError(str(error)) from error
 
 
-def _is_record(path: Path) -> bool:
-    """Whether a file in a folder of pictures is an earlier evaluation, or a picture beside one."""
-    from gan_cli.evaluation.compare import read
-
-    if path.name.endswith("-nearest.png"):
-        path = path.with_name(f"{path.name.removesuffix('-nearest.png')}.json")
-    try:
-        read(path)
-    except ConfigError:
-        return False
-    return True
-
-
 def _write(request: Request, evaluation: Evaluation, source: Source | None) -> None:
-    """evals/<stamp>.json of a run, with the pictures beside it; what json= names."""
-    from gan_cli import pictures
-    from gan_cli.evaluation.measure import as_record
-    from gan_cli.files import write_json
+    """evals/<stamp>.json of a run, and what json= names."""
+    from gan_cli.evaluation import report
 
     if request.json_file:
-        target = Path(request.json_file)
-        with _naming(target), outputs.writing(target) as file:
-            file.write(json.dumps(as_record(evaluation), indent=2, default=str).encode() + b"\n")
-        if not outputs.is_stream(target):
-            for path, pixels in _pictures_beside(target, evaluation):
-                with _naming(path), outputs.writing(path) as file:
-                    pictures.write(pixels, file, path.suffix)
+        report.write(evaluation, Path(request.json_file))
         if source is not None:
-            log.info("written to %s", target)
+            log.info("written to %s", request.json_file)
     if source is not None and source.run is not None:
         target = source.run.evals / f"{compose.new_stamp()}.json"
-        with _naming(target):
-            write_json(target, as_record(evaluation))
-            for path, pixels in _pictures_beside(target, evaluation):
-                pictures.save(pixels, path)
+        report.keep(evaluation, target)
         log.info("written to %s", target)
-
-
-def _pictures_beside(target: Path, evaluation: Evaluation) -> Iterator[tuple[Path, Tensor]]:
-    """The pictures that metrics drew, in two rows, and their names."""
-    from gan_cli import pictures
-
-    for name, images in evaluation.pictures.items():
-        half = len(images) // 2
-        rows = images.view(2, half, *images.shape[1:]).flatten(0, 1)
-        yield target.with_name(f"{target.stem}-{name}.png"), pictures.grid(rows, columns=half)
-
-
-@contextmanager
-def _naming(target: Path) -> Iterator[None]:
-    """What cannot be written as a problem of the request."""
-    from gan_cli.files import cause
-
-    try:
-        yield
-    except OSError as error:
-        reason = cause(error.__cause__) if isinstance(error.__cause__, OSError) else cause(error)
-        raise ConfigError(two_lines(f"{target} cannot be written", reason)) from error

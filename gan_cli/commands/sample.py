@@ -97,6 +97,7 @@ def _run(config: Mapping[str, Any], vouched: Sequence[str]) -> None:
         out = Path(request.out)
     elif restored.run is not None:
         out = restored.run.samples / f"{mode.name}-step{restored.step:09d}-{draws}"
+        _stay_inside(out)
     else:
         out = Path(f"{restored.path.stem}-{mode.name}-{draws}")
     _spare_inputs(request, out)
@@ -118,6 +119,16 @@ def _spare_inputs(request: Request, out: Path) -> None:
         refuse_overwriting(
             "out", [out, out.with_suffix(".npz"), *(parts(out, out.suffix) if out.suffix else [])], words
         )
+    except WouldOverwrite as error:
+        raise ConfigError(str(error)) from error
+
+
+def _stay_inside(out: Path) -> None:
+    """Raises ConfigError where a run's own picture, or a part of it, would be written somewhere else."""
+    from gan_cli.inputs import WouldOverwrite, parts, refuse_links
+
+    try:
+        refuse_links([out, out.with_suffix(".npz"), *parts(out, out.suffix)])
     except WouldOverwrite as error:
         raise ConfigError(str(error)) from error
 

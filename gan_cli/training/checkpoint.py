@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
+import warnings
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -66,7 +67,8 @@ def load(path: Path) -> dict[str, Any]:
             if damaged is not None:
                 raise CheckpointError(f"{path} is damaged (checksum of {damaged})")
             file.seek(0)
-            state = torch.load(file, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings(action="ignore"):  # of tensors that are refused anyway
+                state = torch.load(file, map_location="cpu", weights_only=True)
     except CheckpointError:
         raise
     except FileNotFoundError:

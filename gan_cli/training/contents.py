@@ -83,8 +83,8 @@ def _tensors(node: object, name: str) -> Iterator[tuple[str, Tensor]]:
 
 
 def _word(key: object) -> str:
-    """A key as it can be told, whatever the file made it."""
-    return str(key)[:80] if isinstance(key, str) or (isinstance(key, int) and abs(key) <= LAST) else "..."
+    """A key as it can be told, whatever the file made it: short, and without what a terminal would obey."""
+    return ascii(str(key))[1:-1][:80] if isinstance(key, str) or (isinstance(key, int) and abs(key) <= LAST) else "..."
 
 
 def _updates(value: object, name: str) -> None:
@@ -145,9 +145,8 @@ def check(state: Mapping[str, Any]) -> None:
 
 def check_types(saved: Mapping[str, Any], module: nn.Module, name: str) -> None:
     """Raises Unsound where weights are whole numbers that should be fractions, or the other way about."""
-    own = module.state_dict()
-    for key in saved.keys() & own.keys():
-        a, b = saved[key], own[key]
+    for key, b in module.state_dict().items():
+        a = saved.get(key)
         if isinstance(a, Tensor) and isinstance(b, Tensor) and _kind(a) != _kind(b):
             types = f"{a.dtype} for {b.dtype}".replace("torch.", "")
             raise Unsound(f"the weight {name}.{key} is of another type, {types}")

@@ -6,6 +6,7 @@ import io
 import os
 import pickle
 import random
+import shutil
 import time
 import zipfile
 from contextlib import suppress
@@ -15,8 +16,9 @@ from typing import Any
 import pytest
 import torch
 
+from conftest import Inside
 from gan_cli.callbacks.checkpoints import expendable
-from gan_cli.training import checkpoint
+from gan_cli.training import checkpoint, contents
 
 
 def state(value: float = 1.0, **parts: Any) -> dict:
@@ -187,6 +189,40 @@ def test_weights_that_are_no_numbers_fall_back_to_the_one_before(tmp_path: Path)
     _, path, problems = checkpoint.load_newest(checkpoint.newest_first(tmp_path))
     assert path.name == "step-1.pt"
     assert ["game.w" in problem for problem in problems] == [True]
+
+
+def test_whole_numbers_are_no_weights(finished: Path, here: Path, gan_here: Inside) -> None:
+    """Neither to sample from nor to go on with, though torch would convert them."""
+    shutil.copytree(finished, "run")
+    path = Path("run/checkpoints/last.pt")
+    whole = torch.load(path, weights_only=True)
+    first = next(name for name, tensor in whole["game"].items() if tensor.is_floating_point())
+    for file in path.parent.iterdir():
+        file.unlink()
+    torch.save({**whole, "game": {**whole["game"], first: whole["game"][first].long()}}, path)
+    for words in (
+        ("sample", "run", "n=1"),
+        ("eval", "run", "detector=pixels", "n=20"),
+        ("train", "resume=run", "trainer.max_steps=8"),
+    ):
+        done = gan_here(*words)
+        assert done.returncode == 2, done
+        assert f"the weight game.{first} is of another type, int64 for float32" in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 2
+
+
+def test_the_optimizers_are_those_of_the_players() -> None:
+    weights = [torch.nn.Parameter(torch.ones(2)) for _ in range(3)]
+    saved = {"generator": torch.optim.Adam(weights[:2]).state_dict()}
+    updates = {"generator": 3}
+    contents.check_players({"optimizers": saved, "updates": updates}, {"generator": torch.optim.Adam(weights[:2])})
+    for optimizers, counts in (({}, updates), (saved, {})):
+        with pytest.raises(contents.Unsound, match="no state of the generator"):
+            contents.check_players(
+                {"optimizers": optimizers, "updates": counts}, {"generator": torch.optim.Adam(weights)}
+            )
+    with pytest.raises(contents.Unsound, match="other parameters"):
+        contents.check_players({"optimizers": saved, "updates": updates}, {"generator": torch.optim.Adam(weights)})
 
 
 def rewritten(path: Path, method: int = zipfile.ZIP_STORED, **members: bytes) -> Path:
