@@ -188,10 +188,11 @@ def test_an_experiment_of_ones_own(gan_here: Inside, here: Path) -> None:
         done = gan_here(*arguments)
         assert (done.returncode, len(done.stderr.splitlines())) == (2, 2), done.stderr
         assert remedy in done.stderr
-    file.write_text(f"# @package _global_\n{chosen}{body}")
+    readme = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+    file.write_text(readme.split("mine.yaml`:\n\n```yaml\n")[1].split("```")[0])
     done = gan_here(*arguments, "--cfg", "job")
     assert done.returncode == 0
-    assert {"seed: 7", "  max_steps: 2"} <= {*done.stdout.splitlines()}
+    assert {"seed: 7", "  max_steps: 2000", "    weight: 0.5"} <= {*done.stdout.splitlines()}
     assert "gan_cli.networks.mlp.Generator" in done.stdout
     assert [path.name for path in here.iterdir()] == ["my_conf"]
 

@@ -58,8 +58,10 @@ def composing(command: str, overrides: Sequence[str]) -> Iterator[None]:
             two_lines(what, "hydra.run.dir=FOLDER names another, hydra.sweep.dir= that of sweeps")
         ) from error
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or yaml.Mark("a file", 0, 0, 0, None, None)
-        raise ConfigError(two_lines(f"{mark.name} is no YAML: {error.problem}", f"see line {mark.line + 1}")) from error
+        mark = error.problem_mark
+        where = f"see line {mark.line + 1}" if mark else ""
+        named = mark.name if mark else "a file"
+        raise ConfigError(two_lines(f"{named} is no YAML: {error.problem}", where)) from error
     except Exception as error:
         raise ConfigError(_first(error)) from error
 
