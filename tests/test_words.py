@@ -148,8 +148,10 @@ def test_a_folder_that_is_a_file(gan_here: Inside, here: Path) -> None:
 
 
 def test_a_variable_that_is_read_may_be_added() -> None:
-    config = compose("train", ["+side=16", "dataset.resolution=${side}", "+optimizer.amsgrad=true"]).config
+    added = ["+side=16", "dataset.resolution=${side}", "+model.wide=3", "model.generator.width=${..wide}"]
+    config = compose("train", [*added, "+optimizer.amsgrad=true"]).config
     assert (config["dataset"]["resolution"], config["optimizer"]["amsgrad"]) == (16, True)
+    assert config["model"]["generator"]["width"] == 3
 
 
 def test_flags_and_their_values_are_words_of_their_own() -> None:
