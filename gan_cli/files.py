@@ -243,3 +243,12 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def remove_empty(folder: Path) -> None:
+    """Removes an empty folder, and those that it lay in by itself: what was refused leaves nothing behind."""
+    for path in (folder, folder.parent, folder.parent.parent):
+        try:
+            path.rmdir()
+        except OSError:
+            return

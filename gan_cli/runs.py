@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gan_cli.console import Plain
-from gan_cli.files import Held, holding, naming, read_json, remove_leftovers, write_json, write_text
+from gan_cli.files import Held, holding, naming, read_json, remove_empty, remove_leftovers, write_json, write_text
 from gan_cli.training.checkpoint import newest_first
 from gan_cli.types import Clock
 
@@ -102,8 +102,7 @@ class Run:
             raise NotARun(f"{self.folder} is being trained by {who}\n  wait for its end, or stop it") from None
         finally:
             if made:
-                with suppress(OSError):
-                    self.folder.rmdir()
+                remove_empty(self.folder)
 
     def _tidy(self) -> None:
         misplaced = [path for path in self.files if path.is_dir()]

@@ -90,7 +90,9 @@ def play(job: Job, rank: int) -> dict[str, Any]:
     except NotARun as error:
         raise ConfigError(str(error)) from error
     except OSError as error:
-        raise RunFailed(f"{_where(error)}; nothing was trained") from error
+        if job.resume:
+            raise RunFailed(f"{_where(error)}; nothing was trained") from error
+        raise ConfigError(two_lines(_where(error), "hydra.run.dir=FOLDER names another folder")) from error
     except Exception as error:
         if out_of_memory(error):
             raise ConfigError(two_lines("this run needs more memory than there is", _smaller(job.config))) from error

@@ -117,7 +117,8 @@ def gan_here(here: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.Monk
     """`gan ...` by its entry point within this process, which saves the seconds of a start."""
 
     def run(*arguments: str) -> Told:
-        monkeypatch.setattr(logging.getLogger("hydra"), "handlers", [])
+        for logger in ("hydra", None):  # Hydra gives them streams that end with a test
+            monkeypatch.setattr(logging.getLogger(logger), "handlers", [])
         capsys.readouterr()
         return Told(main(list(arguments)), *capsys.readouterr())
 

@@ -59,8 +59,9 @@ def composing(command: str, overrides: Sequence[str]) -> Iterator[None]:
         ) from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        name, line = ("a file", 0) if mark is None else (mark.name, mark.line)
-        raise ConfigError(two_lines(f"{name} is no YAML: {error.problem}", f"see line {line + 1}")) from error
+        where = f"see line {mark.line + 1}" if mark else ""
+        named = mark.name if mark else "a file"
+        raise ConfigError(two_lines(f"{named} is no YAML: {error.problem}", where)) from error
     except Exception as error:
         raise ConfigError(_first(error)) from error
 

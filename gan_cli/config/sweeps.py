@@ -19,7 +19,7 @@ from gan_cli.config import compose
 from gan_cli.config.compose import Composed
 from gan_cli.config.errors import ConfigError, RunFailed, two_lines
 from gan_cli.config.words import divide, quote, readable
-from gan_cli.files import read_json_lines
+from gan_cli.files import remove_empty
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,8 @@ def _one(config: DictConfig, job: Job) -> float | None:
         _note(Path(meta.sweep.dir), {"job": meta.job.num, "words": words, "error": str(error), "code": _code(error)})
         return worst
     finally:
-        leave_no_empty_folder(Path(meta.runtime.output_dir))
+        # Hydra makes a job's folder before the config is checked.
+        remove_empty(Path(meta.runtime.output_dir))
     return worst if score is None and searches else score
 
 
@@ -113,7 +114,8 @@ def _note(folder: Path, failure: dict[str, Any]) -> None:
 
 def _conclude(folder: Path) -> None:
     """Raises what the jobs that failed call for."""
-    failures = read_json_lines(folder / FAILURES)
+    path = folder / FAILURES
+    failures = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
     if not failures:
         return
     named = "; ".join(f"#{row['job']}: {row['error'].splitlines()[0]}" for row in failures[:3])
@@ -124,18 +126,9 @@ def _conclude(folder: Path) -> None:
     raise RunFailed(text) if any(row["code"] != 2 for row in failures) else ConfigError(text)
 
 
-def leave_no_empty_folder(folder: Path) -> None:
-    """Hydra makes a job's folder before the config is checked; what was refused leaves nothing behind."""
-    for path in (folder, folder.parent, folder.parent.parent):
-        try:
-            path.rmdir()
-        except OSError:
-            return
-
-
 def _leave_nothing_of_what_never_began(folder: Path) -> None:
     """Where no job has begun, Hydra's own notes are all there is."""
     if not folder.is_dir() or any(path.is_dir() or path.name not in OWN_FILES for path in folder.iterdir()):
         return
     shutil.rmtree(folder)
-    leave_no_empty_folder(folder.parent)
+    remove_empty(folder.parent)

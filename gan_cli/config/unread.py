@@ -21,7 +21,7 @@ def check(command: str, config: DictConfig, chosen: Mapping[str, str | None]) ->
     offer = choices.offers()[command]
     content = OmegaConf.to_container(config, resolve=False)
     assert isinstance(content, dict)
-    read = set(re.findall(r"\$\{([\w.]+)[},]", OmegaConf.to_yaml(config)))
+    read = set(re.findall(r"\$\{([\w.]+)", OmegaConf.to_yaml(config)))
     known = {*offer.settings, *(group for group in offer.groups if not choices.all_global(group))}
     problems = []
     for key, value in ((str(name), node) for name, node in content.items()):
@@ -57,8 +57,12 @@ def _has_part(node: Any) -> bool:
 
 
 def _named(key: str, read: set[str]) -> bool:
-    """Whether an interpolation names it, something in it, or all that it stands in."""
-    return any(name == key or name.startswith(f"{key}.") or key.startswith(f"{name}.") for name in read)
+    """Whether an interpolation names it, something in it, or all that it stands in; a relative one by its end alone."""
+    relative = (name.lstrip(".") for name in read if name.startswith("."))
+    absolute = (name.rstrip(".") for name in read if not name.startswith("."))
+    return any(f".{key}.".endswith(f".{name}.") for name in relative) or any(
+        f"{name}.".startswith(f"{key}.") or f"{key}.".startswith(f"{name}.") for name in absolute
+    )
 
 
 def _packaged(command: str, top: str) -> set[str]:

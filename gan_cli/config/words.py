@@ -58,7 +58,7 @@ def divide(words: Sequence[str], command: str = "train") -> tuple[list[str], lis
             value = rest.pop(0)
         if name not in BARE and (value or name in VALUED):
             flags.append(value)
-        allowed = VALUED.get(name) or INFOS if name in INFO or VALUED.get(name) else ()
+        allowed = INFOS if name in INFO else VALUED.get(name, ())
         if (name in VALUED and not value) or (value and allowed and value not in allowed):
             remedy = f"choices: {', '.join(allowed)}" if allowed else f"write {name} VALUE"
             raise ConfigError(two_lines(f"{name} does not take '{value}'", remedy))
@@ -85,9 +85,8 @@ def _unknown(word: str, following: Sequence[str], command: str) -> str:
     if setting and not equals:
         value = following[0] if following and not following[0].startswith("-") else "..."
     if setting or equals:
-        return two_lines(
-            f"no flag '{flag}'", f"settings have no dashes: {name if setting else flag.lstrip('-')}={value}"
-        )
+        meant = name if setting else flag.lstrip("-")
+        return two_lines(f"no flag '{flag}'", f"settings have no dashes: {meant}={value}")
     return two_lines(f"no flag '{word}'", did_you_mean(word, (*BARE, *VALUED, *INFO)) or f"flags: {SHOWN}")
 
 

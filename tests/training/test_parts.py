@@ -92,7 +92,7 @@ def test_each_player_has_its_own_optimizer_settings() -> None:
         "generator": {"lr": None, "betas": [0.5, 1]},
         "discriminator": {"lr": 4.0},
     }
-    common = {"_target_": "x", "_partial_": True}
+    common = {"_target_": "x"}
     assert optimizer_node(config, "generator") == {**common, "lr": 1.0, "betas": [0.5, 1]}
     assert optimizer_node(config, "discriminator") == {**common, "lr": 4.0, "betas": [0, 1]}
 
