@@ -37,7 +37,7 @@ def read(images: Tensor) -> Tensor:
 
 def pace(*words: str, seconds: float = 2.0) -> tuple[int, float]:
     """How many steps `gan train *words` takes, and how many a second this machine makes, tried for `seconds`."""
-    checked = build.check(compose.compose("train", words).config, trust.for_composed(()))
+    checked = build.check(compose.compose("train", words).config, trust.for_runs())
     trainer = build.trainer(checked)
     trainer.place()
     for _ in range(4):  # the first are slower

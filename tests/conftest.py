@@ -59,7 +59,7 @@ def words(*more: str, model: tuple[str, ...] = SMALL_MLP, steps: int = 2) -> tup
 
 def checked(words: Sequence[str]) -> build.Checked:
     """The config that these overrides make, ready to be built."""
-    return build.check(compose.compose("train", words).config, trust.for_composed(()))
+    return build.check(compose.compose("train", words).config, trust.for_runs())
 
 
 @pytest.fixture(autouse=True)

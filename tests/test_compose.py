@@ -49,7 +49,7 @@ def test_every_file_trains_two_steps(here: Path, group: str, choice: str) -> Non
 def test_every_dataset_composes_and_the_embedded_ones_train(here: Path, choice: str) -> None:
     root = ("dataset.root=somewhere",) if choice == "folder" else ()
     config = compose.compose("train", [f"dataset={choice}", *root, *SMALL_MLP, *QUIET]).config
-    build.check(config, trust.for_composed(()))
+    build.check(config, trust.for_runs())
     if choice in EMBEDDED:
         assert train(*words(f"dataset={choice}")).step == 2
 
@@ -61,7 +61,7 @@ def test_every_callback_runs_alone(here: Path, choice: str) -> None:
 
 @pytest.mark.parametrize("choice", GROUPS.get("experiment", []))
 def test_every_experiment_trains_two_steps(here: Path, choice: str) -> None:
-    build.check(compose.compose("train", [f"experiment={choice}"]).config, trust.for_composed(()))
+    build.check(compose.compose("train", [f"experiment={choice}"]).config, trust.for_runs())
     ends = ("trainer.max_steps=2", "trainer.max_minutes=null")
     assert train(f"experiment={choice}", *SHRUNK.get(choice, ()), *ends, *QUIET).step == 2
 
@@ -113,7 +113,7 @@ def test_colour_and_odd_sides_need_no_preset(here: Path) -> None:
 
 def test_two_learning_rates(here: Path) -> None:
     config = compose.compose("train", words("optimizer.discriminator.lr=1e-3")).config
-    trainer = build.trainer(build.check(config, trust.for_composed(())))
+    trainer = build.trainer(build.check(config, trust.for_runs()))
     assert {n: o.param_groups[0]["lr"] for n, o in trainer.optimizers.items()} == {
         "generator": 2e-4,
         "discriminator": 1e-3,

@@ -321,7 +321,7 @@ def test_inception_sees_one_grey_channel_as_three_equal_ones() -> None:
 def _stored_digits(here: Path) -> str:
     from gan_cli.config import build
 
-    data = build.data(checked(words()).parts["dataset"])
+    data = build.data(checked(words()))
     np.savez(here / "digits.npz", arr_0=data.quantised(1797).permute(0, 2, 3, 1).numpy())
     return "digits.npz"
 

@@ -17,7 +17,7 @@ from gan_cli.config.schema import NUMBER, Part, admits, converted, hints_of
 from gan_cli.ramps import Linear
 from gan_cli.types import Fraction, PositiveInt, Ramp
 
-TRUST = trust.for_composed(())
+TRUST = trust.for_runs()
 # Choices that only go together with others; the rest go with the default run.
 COMPANIONS = {"classification": ["conditioning=acgan"], "folder": ["dataset.root=x"]}
 
@@ -143,9 +143,9 @@ def test_users_own_parts_get_converted_values_too(here: Path, monkeypatch: pytes
 
 def test_the_converted_value_is_the_one_that_is_used(here: Path) -> None:
     config = checked(["model=dcgan", "dataset.flip=no", "model.discriminator.spectral_norm=off", "dataset.limit=1e2"])
-    assert build.data(config.parts["dataset"]).flip is False  # type: ignore[attr-defined]
+    assert build.data(config).flip is False  # type: ignore[attr-defined]
     assert config.config["dataset"]["limit"] == 100
-    assert len(build.data(config.parts["dataset"])) == 100
+    assert len(build.data(config)) == 100
     game = build.game(config)
     assert not [name for name, _ in game.named_parameters() if "parametrizations" in name]
     wide = checked([*SMALL_MLP, "model.latent_dim=8.0", "dataset.batch_size=16.0", "dataset.channels='1'"])

@@ -199,7 +199,7 @@ def _plan(request: Request, source: Source, reference: Source, device: Any, vouc
 def _built(group: str, nodes: Mapping[str, Any], vouched: Sequence[str]) -> dict[str, Any]:
     from gan_cli.config import build
 
-    trusted = trust.for_composed(vouched)
+    trusted = trust.for_runs(vouched)
     parts = {name: build.check_part(f"{group}.{name}", node, trusted) for name, node in nodes.items()}
     return {name: build.make(part) for name, part in parts.items()}
 

@@ -184,7 +184,7 @@ def _mode(request: Request, vouched: Sequence[str]) -> Mode:
     from gan_cli.config import build
 
     node = request.mode if request.n is None else {**request.mode, "n": request.n}
-    mode: Mode = build.make(build.check_part("mode", node, trust.for_composed(vouched)))
+    mode: Mode = build.make(build.check_part("mode", node, trust.for_runs(vouched)))
     return mode
 
 
@@ -207,7 +207,7 @@ def _subject(request: Request, restored: Restored, classes: tuple[int, ...], dev
     from gan_cli.latent import Subject
 
     def data() -> Any:
-        return build.data(restored.dataset(**({} if request.root is None else {"root": request.root})))
+        return build.make(restored.dataset(**({} if request.root is None else {"root": request.root})))
 
     levels = restored.config["dataset"].get("levels")
     return Subject(restored.game, restored.generator, request.seed, device, classes, restored.points, data, levels)

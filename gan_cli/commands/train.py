@@ -51,7 +51,7 @@ def train(*words: str) -> Result:
         source, others = _take(key, settings)
         if source is not None:
             return go(replace(asked, settings=others), source)
-    return _begin(compose.compose("train", settings), asked, trust.for_composed(vouched))
+    return _begin(compose.compose("train", settings), asked, trust.for_runs(vouched))
 
 
 def main(words: Sequence[str]) -> None:
@@ -68,7 +68,7 @@ def main(words: Sequence[str]) -> None:
     typed = shlex.join(["gan", "train", *words])
 
     def job(composed: Composed, own: list[str]) -> float | None:
-        return _begin(composed, Asked(typed, own, vouched), trust.for_composed(vouched)).score
+        return _begin(composed, Asked(typed, own, vouched), trust.for_runs(vouched)).score
 
     if {"-m", "--multirun"} & set(flags):
         from gan_cli.config.sweeps import sweep

@@ -14,7 +14,7 @@ from gan_cli.callbacks import Callback
 from gan_cli.config import schema
 from gan_cli.config.errors import ConfigError, two_lines
 from gan_cli.config.schema import Part
-from gan_cli.config.trust import Trust
+from gan_cli.config.trust import Trust, for_runs
 from gan_cli.ramps import settled
 from gan_cli.training.runtime import out_of_memory
 from gan_cli.training.schedules import Schedule
@@ -83,6 +83,13 @@ def _nodes(config: Mapping[str, Any]) -> list[Node]:
         Node("evaluation", config["evaluation"]),
         *(Node(f"callback.{name}", node) for name, node in (config.get("callback") or {}).items()),
     ]
+
+
+Config = Checked | Mapping[str, Any]  # what was checked, or what the user composed
+
+
+def _in_order(config: Config) -> Checked:
+    return config if isinstance(config, Checked) else check(config, for_runs())
 
 
 def check(config: Mapping[str, Any], trust: Trust) -> Checked:
@@ -163,8 +170,9 @@ def _made(value: Any) -> Any:
     return [_made(inner) for inner in value] if isinstance(value, list) else value
 
 
-def game(checked: Checked) -> nn.Module:
+def game(config: Config) -> nn.Module:
     """The game with its networks."""
+    checked = _in_order(config)
     problems: list[str] = []
     parts: dict[str, Any] = {}
 
@@ -186,9 +194,10 @@ def game(checked: Checked) -> nn.Module:
     return built
 
 
-def data(part: Part) -> Data:
-    """The data set."""
-    built: Data = make(part)
+def data(config: Config) -> Data:
+    """The data set, and nothing else of the config."""
+    checked = isinstance(config, Checked)
+    built: Data = make(config.parts["dataset"] if checked else check_part("dataset", config["dataset"], for_runs()))
     return built
 
 
@@ -232,14 +241,15 @@ def _check_parts(config: Mapping[str, Any], played: Any) -> None:
             )
 
 
-def trainer(checked: Checked, rank: int = 0) -> Trainer:
+def trainer(config: Config, rank: int = 0) -> Trainer:
     """Everything that a run is made of. The seed decides the first weights."""
     from gan_cli import rng
 
+    checked = _in_order(config)
     seed = checked.config["seed"]
     rng.reseed(seed, "weights")
     played: Any = game(checked)
-    dataset = data(checked.parts["dataset"])
+    dataset = data(checked)
     schedule: Schedule = make(checked.parts["schedule"])
     _check_parts(checked.config, played)
     chosen = optimizers(checked, played.players())
@@ -256,6 +266,7 @@ def trainer(checked: Checked, rank: int = 0) -> Trainer:
     return built
 
 
-def callbacks(checked: Checked) -> Sequence[Callback]:
+def callbacks(config: Config) -> Sequence[Callback]:
     """The callbacks in their order; measurements come first, so that the others see them."""
+    checked = _in_order(config)
     return [make(checked.parts["evaluation"]), *(make(part) for part in checked.group("callback").values())]

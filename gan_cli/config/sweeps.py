@@ -122,7 +122,8 @@ def _conclude(folder: Path) -> None:
     more = f" and {len(failures) - 3} more" if len(failures) > 3 else ""
     began = any((job / "config.yaml").is_file() for job in folder.glob("*"))
     where = f"the others are in {folder}" if began else "nothing was written"
-    text = two_lines(f"{len(failures)} jobs of the sweep failed: {named}{more}", where)
+    jobs = "one job" if len(failures) == 1 else f"{len(failures)} jobs"
+    text = two_lines(f"{jobs} of the sweep failed: {named}{more}", where)
     raise RunFailed(text) if any(row["code"] != 2 for row in failures) else ConfigError(text)
 
 

@@ -77,12 +77,12 @@ def taken(words: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
     return tuple(vouched), [word for word in words if not word.startswith("trust=")]
 
 
-def for_composed(vouched: Sequence[str]) -> Trust:
+def for_runs(vouched: Sequence[str] = ()) -> Trust:
     """For a config that the user composed: `$GAN_TRUST` counts too."""
     return Trust((*_listed(os.environ.get(ENVIRONMENT, "")), *vouched))
 
 
-def for_files(vouched: Sequence[str]) -> Trust:
+def for_files(vouched: Sequence[str] = ()) -> Trust:
     """For a config that came out of a file, which may be a stranger's: only what is vouched for this very time."""
     return Trust(tuple(vouched))
 

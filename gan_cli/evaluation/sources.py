@@ -146,8 +146,8 @@ def open_reference(word: str | None, root: str | None, source: Source, levels: L
     else:
         assert word is not None
         config, prepared = _named(word, own, source)
-        part = build.check_part("dataset", {**config, **moved}, trust.for_composed(()))
-    return replace(_dataset(build.data(part), _name(part.plain())), prepared=prepared)
+        part = build.check_part("dataset", {**config, **moved}, trust.for_runs())
+    return replace(_dataset(build.make(part), _name(part.plain())), prepared=prepared)
 
 
 def _framed(stored: files.Stored, source: Source, word: str) -> Source:
