@@ -196,8 +196,10 @@ def game(config: Config) -> nn.Module:
 
 def data(config: Config) -> Data:
     """The data set, and nothing else of the config."""
-    checked = isinstance(config, Checked)
-    built: Data = make(config.parts["dataset"] if checked else check_part("dataset", config["dataset"], for_runs()))
+    if isinstance(config, Checked):
+        built: Data = make(config.parts["dataset"])
+    else:
+        built = make(check_part("dataset", config["dataset"], for_runs()))
     return built
 
 
