@@ -13,7 +13,7 @@ DISTANCE = "health/distance"  # how far they lie from the data, in the data's ow
 GENERATOR_GRADIENT, DISCRIMINATOR_GRADIENT = "health/generator_gradient", "health/discriminator_gradient"
 GENERATOR_WEIGHTS, DISCRIMINATOR_WEIGHTS = "health/generator_weights", "health/discriminator_weights"  # their rms
 GENERATOR_LOSS, DISCRIMINATOR_LOSS = "generator/loss", "discriminator/loss"
-# What no game comes back from. Critics have no scale of their own, but those of healthy runs drift by thousands at most.
+# What no game comes back from. Critics have no scale of their own, but healthy ones drift by thousands at most.
 HUGE_LOSS = 1e6
 HUGE_LOSS_OF_PROBABILITIES = 1e3  # -log p of a sigmoid that has been 0 since a tenth of that
 # Layers begin with weights of 0.02 to 1, or of 100 where their learning rate is a hundredth (StyleGAN's mapping).

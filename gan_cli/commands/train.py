@@ -17,6 +17,7 @@ from gan_cli import console
 from gan_cli.config import compose
 from gan_cli.config.compose import Composed
 from gan_cli.config.errors import ConfigError, Interrupted, RunFailed, two_lines
+from gan_cli.files import cause
 
 if TYPE_CHECKING:
     from gan_cli.config.trust import Trust
@@ -62,8 +63,13 @@ def main(words: Sequence[str]) -> None:
             train(*words)
             return
     overrides = list(takewhile(lambda word: not word.startswith("-"), words))  # flags and their values come last
-    with compose.friendly("train", overrides):
-        compose.hydra_main("train", lambda config: _job(config, overrides))
+    try:
+        with compose.friendly("train", overrides):
+            compose.hydra_main("train", lambda config: _job(config, overrides))
+    except OSError as error:  # of Hydra, which makes the folder
+        if error.filename is None:
+            raise
+        raise RunFailed(f"{error.filename} cannot be written: {cause(error)}; nothing was trained") from error
 
 
 def _take(key: str, words: Sequence[str]) -> tuple[str | None, list[str]]:
