@@ -38,7 +38,7 @@ class Console(logging.Handler):
         stream = sys.stderr if warning or self.aside else sys.stdout
         try:
             print(text, file=stream, flush=True)
-        except BrokenPipeError:  # of `gan train | head` the reader goes early, and the work goes on
+        except OSError:  # the reader of `gan train | head` goes early, the disk is full; and the work goes on
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 

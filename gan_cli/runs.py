@@ -8,7 +8,7 @@ import platform
 import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from logging import LogRecord
@@ -92,11 +92,12 @@ class Run:
         lock = self.folder / ".lock"
         made = not self.folder.exists()
         try:
-            with naming(lock):
-                self.folder.mkdir(parents=True, exist_ok=True)
-                with holding(lock, f"process {os.getpid()} on {platform.node()}"):
-                    self._tidy()
-                    yield
+            with ExitStack() as held:
+                with naming(lock):
+                    self.folder.mkdir(parents=True, exist_ok=True)
+                    held.enter_context(holding(lock, f"process {os.getpid()} on {platform.node()}"))
+                self._tidy()
+                yield
         except Held as error:
             who = str(error) or "another process"
             raise NotARun(f"{self.folder} is being trained by {who}\n  wait for its end, or stop it") from None
@@ -142,7 +143,9 @@ class Run:
             self.result.unlink(missing_ok=True)
 
     def end(self, result: Mapping[str, Any]) -> None:
-        """Writes the result and closes the session in the manifest."""
+        """Writes the result and closes the session in the manifest. Raises NotWritten, also where the run is gone."""
+        with naming(self.result):
+            self.folder.stat()
         write_json(self.result, result)
         manifest = self.read_manifest()
         session = [manifest, *_sessions(manifest)][-1]

@@ -90,9 +90,10 @@ def play(job: Job, rank: int) -> dict[str, Any]:
     except NotARun as error:
         raise ConfigError(str(error)) from error
     except OSError as error:
-        if job.resume:
-            raise RunFailed(f"{_where(error)}; nothing was trained") from error
-        raise ConfigError(two_lines(_where(error), "hydra.run.dir=FOLDER names another folder")) from error
+        if not job.resume:
+            raise ConfigError(two_lines(_where(error), "hydra.run.dir=FOLDER names another folder")) from error
+        remedy = "make room, or make the folder writable" if isinstance(error, NotWritten) else ""
+        raise RunFailed(two_lines(f"{_where(error)}; nothing was trained", remedy)) from error
     except Exception as error:
         if out_of_memory(error):
             raise ConfigError(two_lines("this run needs more memory than there is", _smaller(job.config))) from error
@@ -179,7 +180,7 @@ def _conclude(trainer: Trainer, run: Run, result: dict[str, Any], begun: Clock) 
     except OSError as error:
         log.debug("the result was not written", exc_info=True)
         if "error" not in result:
-            result |= {"status": "failed", "error": f"{_where(error)}; {_saved(run)}"}
+            result |= {"status": "failed", "error": two_lines(f"{_where(error)}; {_saved(run)}", _again(run))}
 
 
 @contextmanager
@@ -201,9 +202,16 @@ def _told(error: Exception, run: Run, job: Job) -> str | None:
     if out_of_memory(error):
         return two_lines(f"there was not enough memory; {_saved(run)}", _smaller(job.config))
     if isinstance(error, OSError):
-        resume = shlex.quote(str(run.folder))
-        return two_lines(f"{_where(error)}; {_saved(run)}", f"once that is mended, gan train resume={resume}")
+        return two_lines(f"{_where(error)}; {_saved(run)}", _again(run))
     return None
+
+
+def _again(run: Run) -> str:
+    """What to do once the disk is as it should be."""
+    typed = shlex.quote(str(run.folder))
+    if newest_first(run.checkpoints):
+        return f"once that is mended, gan train resume={typed} goes on"
+    return f"once that is mended, {f'gan train repeat={typed}' if run.config.is_file() else 'start it anew'}"
 
 
 def _where(error: OSError) -> str:

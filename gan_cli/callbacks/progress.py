@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 from rich.console import RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -15,6 +16,8 @@ from gan_cli.training.trainer import Trainer
 from gan_cli.types import Clock, PositiveInt
 
 log = logging.getLogger(__name__)
+
+LONG = 365 * 24 * 3600.0  # seconds of a time left that is not counted in minutes
 
 
 def describe(record: Mapping[str, float]) -> str:
@@ -74,6 +77,8 @@ class ProgressLine(Callback):
         if done > 0:
             spent = clock.seconds - self.begun.seconds
             left = min(left, spent * (1 - limits.progress(clock)) / done)
+        if left > LONG:
+            return "over a year left"
         minutes, seconds = divmod(int(left), 60)
         return f"{minutes}:{seconds:02d} left"
 
@@ -95,5 +100,6 @@ class ProgressLine(Callback):
 
     def close(self) -> None:
         if self.bar is not None:
-            self.bar.stop()
+            with suppress(OSError):  # the terminal is gone
+                self.bar.stop()
             self.bar = None

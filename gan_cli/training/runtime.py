@@ -6,6 +6,7 @@ import ctypes
 import errno
 import os
 import signal
+import stat
 import sys
 import threading
 import time
@@ -125,6 +126,14 @@ class StopRequest:
     since: float = 0.0
 
 
+def _let_go_of_a_terminal_that_is_gone() -> None:
+    """What is still said goes nowhere, instead of being an error that ends the run another way."""
+    for descriptor in (1, 2):
+        with suppress(OSError):
+            if stat.S_ISCHR(os.fstat(descriptor).st_mode) and not os.isatty(descriptor):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+
+
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
     """The first signal asks for a stop after the current step; a second one, a while later, interrupts at once.
@@ -137,6 +146,8 @@ def stop_on_signals() -> Iterator[StopRequest]:
         return
 
     def ask(number: int, frame: FrameType | None) -> None:
+        if number == HANGUP:
+            _let_go_of_a_terminal_that_is_gone()
         if request.asked and time.monotonic() - request.since > PATIENCE:
             raise KeyboardInterrupt
         if not request.asked:
