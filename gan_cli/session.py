@@ -32,7 +32,8 @@ class Job:
 
 def play(job: Job, rank: int) -> dict[str, Any]:
     """Trains as one of the run's processes. Rank 0 writes; what it wrote as result is returned."""
-    with heard() as earlier:
+    # Of several processes, the one that started them has built all this before, aloud.
+    with heard(aloud=job.config["trainer"]["devices"] == 1) as earlier:
         trainer = build.trainer(job.config, rank)
     trainer.folder = job.folder
     trainer.config = compose.to_yaml(job.config)

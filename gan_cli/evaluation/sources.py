@@ -133,7 +133,7 @@ def open_reference(word: str | None, root: str | None, source: Source, levels: L
     config = {
         **config,
         **({"root": root} if root is not None else {}),
-        **({"levels": list(levels)} if levels is not None else {}),
+        **({"levels": list(levels)} if levels is not None and "levels" in config else {}),
     }
     problems = build.check_part("dataset", config, trust.for_checkpoints())
     if problems:
