@@ -171,20 +171,21 @@ class Run:
 
 
 @contextmanager
-def heard() -> Iterator[list[LogRecord]]:
-    """What the program says meanwhile, for a log that is not open yet."""
+def heard(aloud: bool) -> Iterator[list[LogRecord]]:
+    """What the program says meanwhile, for a log that is not open yet; unless `aloud`, nobody else hears it."""
     records: list[LogRecord] = []
 
     class Ear(logging.Handler):
         def emit(self, record: LogRecord) -> None:
             records.append(record)
 
-    ear, logger = Ear(logging.INFO), logging.getLogger("gan_cli")
-    logger.addHandler(ear)
+    logger = logging.getLogger("gan_cli")
+    others = list(logger.handlers)
+    logger.handlers[:] = [*(others if aloud else ()), Ear(logging.INFO)]
     try:
         yield records
     finally:
-        logger.removeHandler(ear)
+        logger.handlers[:] = others
 
 
 def checkpoints_of(source: Path | str) -> tuple[list[Path], Run | None]:

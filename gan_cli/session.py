@@ -74,7 +74,8 @@ def play(job: Job, rank: int) -> dict[str, Any]:
     run = Run(job.folder)
     try:
         checked = build.check(job.config, job.trust)
-        with heard() as earlier:
+        # Of several processes, the one that started them has built all this before, aloud.
+        with heard(aloud=job.config["trainer"]["devices"] == 1) as earlier:
             trainer = build.trainer(checked, rank)
         trainer.folder = job.folder
         trainer.config = compose.to_yaml(job.config)

@@ -197,7 +197,7 @@ def test_class_names_live_in_the_run_and_in_its_checkpoints(here: Path, gan_here
     assert torch.equal(sample("run", "n=4", "classes=[dog]"), by_number)
     both = gan_here("sample", "alone.pt", "n=4", "classes=dog,big cat", "out=x.npz")
     assert both.returncode == 0, both.stderr
-    assert "1 dog, 0 big cat" in both.stdout
+    assert "classes: 0 big cat, 1 dog" in both.stdout
     assert np.load("x.npz")["labels"].tolist() == [1, 0, 1, 0]
     wrong = gan_here("sample", "alone.pt", "classes=bigcat")
     assert wrong.returncode == 2

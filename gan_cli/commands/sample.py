@@ -134,17 +134,17 @@ def _stay_inside(out: Path) -> None:
 
 
 def _tell_classes(request: Request, restored: Restored) -> None:
-    """What the classes are called that took turns."""
+    """What the classes are called that were drawn, in the order of a grid's rows."""
     from gan_cli import sampling
 
-    if not restored.class_names or not sampling.on_demand(restored.generator):
+    named = restored.class_names
+    if not named or sampling.on_demand(restored.generator) != len(named):
         return
-    chosen = _known_classes(request, restored) or range(len(restored.class_names))
-    names = [f"{k} {restored.class_names[k]}" for k in chosen]
-    if all(restored.class_names[k] == str(k) for k in chosen):
+    drawn = sorted({*_known_classes(request, restored)} or range(len(named)))
+    if all(named[k] == str(k) for k in drawn):
         return  # digits are called what they are
-    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-    log.info("  classes in turn: %s%s", ", ".join(names[:MOST_NAMES]), more)
+    more = f" and {len(drawn) - MOST_NAMES} more" if len(drawn) > MOST_NAMES else ""
+    log.info("  classes: %s%s", ", ".join(f"{k} {named[k]}" for k in drawn[:MOST_NAMES]), more)
 
 
 def _unusual(request: Request) -> list[str]:

@@ -45,7 +45,9 @@ class Entry:
     ranges: dict[int, tuple[float, float]]
 
     def notes(self) -> dict[str, Any]:
-        return {"kept": self.kept, "unreadable": self.unreadable, "ranges": sorted(self.ranges.items())}
+        """As JSON gives them back."""
+        ranges = [[white, [float(low), float(high)]] for white, (low, high) in sorted(self.ranges.items())]
+        return {"kept": self.kept, "unreadable": [list(pair) for pair in self.unreadable], "ranges": ranges}
 
 
 Items = Callable[[], Iterable[np.ndarray | Unreadable]]
@@ -107,7 +109,7 @@ def _read(array: Path, notes: Path, shape: tuple[int, ...]) -> Entry | str:
             return f"it holds {images.dtype} {list(images.shape)}"
         if sorted([*entry.kept, *(i for i, _ in entry.unreadable)]) != list(range(shape[0])):
             return "its notes are of other files"
-        if facts["sha256"] != digest(images, json.loads(json.dumps(entry.notes()))):
+        if facts["sha256"] != digest(images, entry.notes()):
             return "its checksum differs"
         return entry
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RecursionError) as error:
@@ -157,8 +159,7 @@ def _written(array: Path, notes: Path, shape: tuple[int, ...], items: Items, ran
         entry = Entry(images, kept, unreadable, ranges())
         if not kept:
             return entry
-        told = json.loads(json.dumps(entry.notes()))
-        scratch_notes.write_text(json.dumps({**told, "sha256": digest(images, told)}))
+        scratch_notes.write_text(json.dumps({**entry.notes(), "sha256": digest(images, entry.notes())}))
         os.replace(scratch, array)
         os.replace(scratch_notes, notes)
         return entry

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gan_cli.data.errors import DataError
@@ -56,8 +56,7 @@ def classified(listing: Listing, split: str | None = None) -> Classified:
             raise DataError(f"{what}\n  choose one of these, dataset.split={shown(tops[0])}")
         base = f"{base}{taken}/"
         files = [file for file in files if file.name.startswith(base)]
-    found = _by_json(listing, files) if listing.labels is not None else _by_folders(files, base)
-    return replace(found, taken=shown(taken))
+    return replace(_labelled(listing, files, base), taken=shown(taken))
 
 
 def _tops(files: Sequence[File], base: str) -> list[str]:
@@ -90,22 +89,32 @@ def _by_folders(files: Sequence[File], base: str) -> Classified:
     return Classified(files, tuple(map(shown, tops)), [index[parts[0]] for parts in inside])
 
 
-def _by_json(listing: Listing, files: Sequence[File]) -> Classified:
-    assert listing.labels is not None
-    name = str(listing.labels)
+def _labelled(listing: Listing, files: Sequence[File], base: str) -> Classified:
+    """By the nearest dataset.json of the place; by folders where there is none, or one of another make."""
+    homes = {file.name[: -len(file.parts[-1])]: file for file in listing.labels}
+    home = max((home for home in homes if base.startswith(home)), key=len, default=None)
+    by_folders = _by_folders(files, base)
+    if home is None:
+        return by_folders
+    name = str(homes[home])
     try:
-        told = json.loads(listing.labels.read_bytes())
-        pairs = told["labels"]
+        pairs = json.loads(homes[home].read_bytes())["labels"]
         given = None if pairs is None else {str(file).replace("\\", "/"): label for file, label in pairs}
     except (Unopened, ValueError, KeyError, TypeError, RecursionError):
-        return Classified(files, why_none=f'{name} is not {{"labels": [["00000/img.png", 3], ...]}}')
+        foreign = f'{by_folders.why_none}; {name} is not {{"labels": [["00000/img.png", 3], ...]}}'
+        return replace(by_folders, why_none=foreign) if by_folders.why_none else by_folders
     if given is None:
         return Classified(files, why_none=f"{name} names none")
-    home = listing.labels.name[: -len(listing.labels.parts[-1])]  # its names begin in its own folder
+    return _by_json(files, given, home, name)
+
+
+def _by_json(files: Sequence[File], given: Mapping[str, object], home: str, told_by: str) -> Classified:
+    """The classes that a dataset.json gives to files by their names below its own folder."""
     labels: list[int] = []
     for file in files:
         label = given.get(file.name.removeprefix(home))
         if type(label) is not int or not 0 <= label < MOST_CLASSES:
-            return Classified(files, why_none=f"{name} has no class number for {shown(file.name)}")
+            return Classified(files, why_none=f"{told_by} has no class number for {shown(file.name)}")
         labels.append(label)
-    return Classified(files, tuple(str(k) for k in range(max(labels, default=-1) + 1)), labels, numbered=True)
+    names = tuple(str(k) for k in range(max(labels, default=-1) + 1))
+    return Classified(files, names, labels, numbered=True)

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from gan_cli.data.errors import NoLevels, PictureError
+from gan_cli.data.errors import NoLevels, PictureError, shown
 from gan_cli.data.fit import Fit, fit_image
 
 # Formats that are pictures and are read within this process. Not among them: EPS (starts Ghostscript), PDF, MPEG and
@@ -104,10 +104,12 @@ class Extent:
     def warning(self, place: str, key: str) -> str | None:
         """What to tell where a whole set uses a small part of its range."""
         for white, (low, high) in self.ranges.items():
-            if 0 < high - low < white / SMALL_PART and len(self.ranges) == 1:
+            if 0 < high - low < white / SMALL_PART:
+                levels = f"{key}=[{low:g},{high:g}] makes these black and white"
+                remedy = levels if len(self.ranges) == 1 else "bring all of them to one number of bits"
                 return (
                     f"the values of {place} lie between {low:g} and {high:g} of {white}, so its pictures are nearly "
-                    f"of one brightness: {key}=[{low:g},{high:g}] makes these black and white"
+                    f"of one brightness: {remedy}"
                 )
         return None
 
@@ -156,7 +158,7 @@ def _in_words(error: Exception) -> PictureError:
     if isinstance(error, Image.DecompressionBombError):
         return PictureError("it says that it has more pixels than any picture")
     lines = re.sub(r"\s*<[^>]*>", "", str(error)).strip().splitlines()
-    return PictureError(lines[0] if lines else "it is damaged")
+    return PictureError(shown(lines[0]) if lines else "it is damaged")
 
 
 def header(name: str, data: bytes) -> Header:

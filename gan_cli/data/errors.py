@@ -1,6 +1,11 @@
-"""What can be wrong with data."""
+"""What can be wrong with data, and names out of them as they may be told."""
 
 from __future__ import annotations
+
+
+def shown(text: str) -> str:
+    """Words out of a stranger's archive or disk, without what a terminal would obey and what is no text."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class DataError(ValueError):

@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from gan_cli.data.decoding import MOST_BYTES, endings, kinds
 from gan_cli.data.errors import DataError
+from gan_cli.data.errors import shown as shown
 
 SPLITS = frozenset({"train", "test", "val", "valid", "validation", "eval"})
 LABELS = "dataset.json"  # StyleGAN's: {"labels": [["00000/img.png", 3], ...]}
@@ -28,11 +29,6 @@ NAMED = 5  # files of a kind that are named
 
 class Unopened(OSError):
     """One file of the place cannot be read."""
-
-
-def shown(name: str) -> str:
-    """A name out of a stranger's archive or disk, without what a terminal would obey and what is no text."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
 def natural(name: str) -> tuple[tuple[int, int, str], ...]:
@@ -79,7 +75,7 @@ class Listing:
         files: The pictures, in the order of their names, part by part.
         passed: What was passed over, by kind.
         empty: Folders directly below that hold no picture.
-        labels: The place's `dataset.json`, when it has one.
+        labels: The files called `dataset.json`.
         packed: Whether it is a zip.
     """
 
@@ -87,7 +83,7 @@ class Listing:
     files: list[File] = field(default_factory=list)
     passed: dict[str, Passed] = field(default_factory=dict)
     empty: list[str] = field(default_factory=list)
-    labels: File | None = None
+    labels: list[File] = field(default_factory=list)
     packed: bool = False
 
     def pass_over(self, kind: str, name: str) -> None:
@@ -100,7 +96,7 @@ class Listing:
         if hidden:
             self.pass_over("hidden", file.name)
         elif file.parts[-1] == LABELS:
-            self.labels = min((f for f in (self.labels, file) if f is not None), key=lambda f: len(f.parts))
+            self.labels.append(file)
         elif ending in endings():
             self.files.append(file)
         else:

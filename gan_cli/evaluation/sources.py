@@ -137,7 +137,7 @@ def open_reference(word: str | None, root: str | None, source: Source, levels: L
         raise ConfigError(two_lines("against what?", _remedy()))
     moved = {
         **({"root": root} if root is not None else {}),
-        **({"levels": list(levels)} if levels is not None else {}),
+        **({"levels": list(levels)} if levels is not None and "levels" in config else {}),
     }
     prepared = ""
     if source.restored is not None and own is not None and (word is None or _is_own(word, own)):

@@ -119,15 +119,28 @@ def test_labels_of_stylegan(tmp_path: Path, prefix: str) -> None:
         ({"labels": None}, "names none"),
         ({"labels": [[files[0], 1]]}, "no class number for 00000/img00000001.png"),
         ({"labels": [[name, [0.5, 0.5]] for name in files]}, "no class number"),
-        ([], "is not {"),
-        ({"labels": 5}, "is not {"),
     ):
         (root / "dataset.json").write_text(json.dumps(told))
         decoded = sources.folder(request(root))
         assert decoded.labels is None
         assert why in decoded.described["no_labels_because"]
-    (root / "dataset.json").write_text("[" * 100_000)
-    assert sources.folder(request(root)).labels is None
+    for foreign in ("[" * 100_000, "[]", '{"labels": 5}', "no json", ""):  # folders are classes still
+        (root / "dataset.json").write_text(foreign)
+        assert sources.folder(request(root)).class_names == ("00000", "00001", "00002")
+    flat = put(tmp_path / "flat", "0.png", "1.png")
+    (flat / "dataset.json").write_text("[]")
+    assert "dataset.json is not {" in classified(listed(flat)).why_none
+
+
+def test_a_dataset_json_further_down_is_that_folder_s_own(tmp_path: Path) -> None:
+    root = put(tmp_path / "d", "a/0.png", "a/1.png", "b/0.png")
+    (root / "a" / "dataset.json").write_text(json.dumps({"labels": [["0.png", 1], ["1.png", 0]]}))
+    assert classified(listed(root)).names == ("a", "b")
+    assert classified(listed(root / "a")).labels == [1, 0]
+    parted = put(tmp_path / "parted", "train/0.png", "train/1.png", "test/0.png")
+    (parted / "train" / "dataset.json").write_text(json.dumps({"labels": [["0.png", 1], ["1.png", 0]]}))
+    assert classified(listed(parted), "train").labels == [1, 0]
+    assert classified(listed(parted), "test").labels is None
 
 
 def test_a_split_is_one_only_where_all_its_siblings_are(tmp_path: Path) -> None:
