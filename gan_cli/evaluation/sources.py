@@ -135,18 +135,17 @@ def open_reference(word: str | None, root: str | None, source: Source, levels: L
     own = source.restored.config["dataset"] if source.restored is not None else None
     if word is None and own is None:
         raise ConfigError(two_lines("against what?", _remedy()))
-    moved = {
-        **({"root": root} if root is not None else {}),
-        **({"levels": list(levels)} if levels is not None and "levels" in config else {}),
-    }
+    said = {"root": root, "levels": None if levels is None else list(levels)}
+    moved = {key: value for key, value in said.items() if value is not None}
     prepared = ""
     if source.restored is not None and own is not None and (word is None or _is_own(word, own)):
         split = {} if word is None else {"split": word.partition(":")[2]}
-        part = source.restored.dataset(**split, **moved)
+        part = source.restored.dataset(**split, **{key: value for key, value in moved.items() if key in own})
     else:
         assert word is not None
         config, prepared = _named(word, own, source)
-        part = build.check_part("dataset", {**config, **moved}, trust.for_runs())
+        known = {key: value for key, value in moved.items() if key in config}
+        part = build.check_part("dataset", {**config, **known}, trust.for_runs())
     return replace(_dataset(build.make(part), _name(part.plain())), prepared=prepared)
 
 
