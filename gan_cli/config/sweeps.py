@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -84,6 +85,7 @@ def _one(config: DictConfig, job: Job) -> float | None:
     """Hydra's task: one job, in whatever process the launcher starts it."""
     console.set_up()
     meta = HydraConfig.get()
+    os.chdir(meta.runtime.cwd)  # words are relative to where they were typed, hydra.job.chdir or not
     words = list(meta.overrides.task)
     log.info("\n#%s  %s", meta.job.num, " ".join(words))
     worst = float("-inf") if meta.sweeper.get("direction") == "maximize" else float("inf")
