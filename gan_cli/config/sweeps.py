@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 FAILURES = "failures.jsonl"  # one line a job that was refused or failed
 OWN_FILES = (FAILURES, "multirun.yaml", "optimization_results.yaml")  # what lies in the folder besides the jobs
 MULTIRUN = ("-m", "--multirun")
+BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"  # tries all there is; others search
 
 Job = Callable[[Composed, list[str]], float | None]  # (config, its words) -> score
 
@@ -60,8 +61,7 @@ def _planned(words: Sequence[str]) -> Path:
     first = [_first(word, override) for word, override in zip(overrides, parsed, strict=True)]
     chosen = [flag for flag in flags if flag not in MULTIRUN]
     composed, sweeper, folder = compose.compose_sweep([*first, *chosen])
-    searches = "basic" not in str(sweeper.get("_target_", "")).lower()
-    if searches and composed["evaluation"]["every_steps"] is None:
+    if sweeper.get("_target_") != BASIC and composed["evaluation"]["every_steps"] is None:
         what = "a search needs a number to go by, and these jobs measure nothing"
         raise ConfigError(two_lines(what, "add evaluation.every_steps=500"))
     return folder
@@ -89,7 +89,6 @@ def _one(config: DictConfig, job: Job) -> float | None:
     words = list(meta.overrides.task)
     log.info("\n#%s  %s", meta.job.num, " ".join(words))
     worst = float("-inf") if meta.sweeper.get("direction") == "maximize" else float("inf")
-    searches = "basic" not in str(meta.sweeper.get("_target_", "")).lower()
     try:
         score = job(compose.inside_hydra(config), words)
     except Exception as error:
@@ -100,7 +99,7 @@ def _one(config: DictConfig, job: Job) -> float | None:
     finally:
         # Hydra makes a job's folder before the config is checked.
         remove_empty(Path(meta.runtime.output_dir))
-    return worst if score is None and searches else score
+    return worst if score is None and meta.sweeper.get("_target_") != BASIC else score
 
 
 def _code(error: Exception) -> int:

@@ -1,0 +1,94 @@
+"""Sweeps: what is refused or fails is the worst there is to whatever searches, never the end; the exit code tells."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
+
+from conftest import Inside, words
+from gan_cli.config import sweeps
+from gan_cli.config.compose import Composed
+from gan_cli.config.errors import ConfigError, RunFailed
+
+
+def test_a_sweep_of_which_nothing_can_begin_leaves_nothing(gan_here: Inside, here: Path) -> None:
+    told = gan_here("train", "-m", *words(), "seed=-1,-2")
+    assert told.returncode == 2
+    assert told.stderr.splitlines()[-1] == "  nothing was written"
+    assert list(here.iterdir()) == []
+
+
+def test_a_typo_in_a_sweep_is_told_before_anything_is_written(gan_here: Inside, here: Path) -> None:
+    for word in ("model=dcgn,mlp", "trainer.max_step=1,2", "evaluation.detector=pixels,points"):
+        told = gan_here("train", "-m", *words(), word)
+        assert told.returncode == 2
+        assert len(told.stderr.strip().splitlines()) <= 2
+    assert list(here.iterdir()) == []
+
+
+def test_failures_are_kept_beside_the_jobs(gan_here: Inside, here: Path) -> None:
+    told = gan_here("train", "-m", *words(), "seed=0,-1", "hydra.sweep.dir=sweep")
+    assert told.returncode == 2
+    (failure,) = [json.loads(line) for line in Path("sweep/failures.jsonl").read_text().splitlines()]
+    assert (failure["job"], failure["code"]) == (1, 2)
+    assert "seed=-1" in failure["words"]
+    assert "seed=-1 is not valid" in failure["error"]
+    assert sorted(p.name for p in Path("sweep").iterdir() if p.is_dir()) == ["0"]
+
+
+def test_a_search_without_a_number_to_go_by_is_refused(gan_here: Inside, here: Path) -> None:
+    folder = here / "conf" / "hydra" / "sweeper"
+    folder.mkdir(parents=True)
+    (folder / "mine.yaml").write_text("_target_: hydra_plugins.my_sweeper.Search\n")
+    asked = ("train", "-m", "--config-dir", "conf", *words(), "hydra/sweeper=mine", "optimizer.lr=1e-3,1e-4")
+    told = gan_here(*asked)
+    assert told.returncode == 2
+    assert told.stderr.splitlines()[1] == "  add evaluation.every_steps=500"
+    assert not (here / "outputs").exists()
+
+
+@pytest.mark.parametrize(
+    ("direction", "ends", "score"),
+    [
+        ("minimize", ConfigError("refused"), float("inf")),
+        ("minimize", RunFailed("failed"), float("inf")),
+        ("minimize", ValueError("a bug"), float("inf")),
+        ("maximize", ConfigError("refused"), float("-inf")),
+        ("minimize", None, float("inf")),
+        ("minimize", 0.5, 0.5),
+    ],
+)
+def test_what_a_search_is_told_of_a_job(here: Path, direction: str, ends: object, score: float) -> None:
+    """Whatever process runs the job: the failure is in the sweep's folder."""
+
+    def job(composed: Composed, own: list[str]) -> float | None:
+        if isinstance(ends, Exception):
+            raise ends
+        return ends  # type: ignore[return-value]
+
+    job_of = {"num": 3, "override_dirname": ""}
+    meta = {
+        "job": job_of,
+        "overrides": {"task": ["seed=1"]},
+        "sweeper": {"_target_": "x.Search", "direction": direction},
+        "sweep": {"dir": str(here)},
+        "runtime": {"cwd": os.getcwd(), "output_dir": str(here / "3"), "choices": {"model": "mlp"}},
+    }
+    HydraConfig.instance().cfg = OmegaConf.create({"hydra": meta})  # type: ignore[assignment]
+    try:
+        assert sweeps._one(OmegaConf.create({"model": {"_target_": "x"}}), job) == score
+    finally:
+        HydraConfig.instance().cfg = None
+    assert (here / sweeps.FAILURES).exists() == isinstance(ends, Exception)
+
+
+def test_two_measurements_of_one_process_are_two_files(gan_here: Inside, finished: Path, here: Path) -> None:
+    before = set(Path(finished / "evals").glob("*.json"))
+    for _ in range(2):
+        assert gan_here("eval", str(finished), "detector=pixels", "metrics=[fid]", "n=20").returncode == 0
+    assert len(set((finished / "evals").glob("*.json")) - before) == 2
