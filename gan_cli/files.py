@@ -17,6 +17,7 @@ if sys.platform != "win32":
 
 LEFTOVER = re.compile(r"\.(\d+)\.tmp(\.json)?$")  # how the name of an unfinished file ends; with the process's id
 LAST_STEP = 2**53  # more than any run reaches
+LARGEST_JSON = 2**24  # bytes of a JSON file that is read
 
 
 class NotWritten(OSError):
@@ -239,7 +240,8 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object; empty where the file is absent, cannot be read or holds anything else."""
     try:
-        found = json.loads(path.read_text())
+        with path.open("rb") as file:
+            found = json.loads(file.read(LARGEST_JSON))  # what is longer is none of ours, and ends in the middle
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -309,7 +309,7 @@ def test_a_repeated_run_takes_changes_and_stands_in_a_folder_of_its_own(finished
     assert result.step == 2
     with pytest.raises(ConfigError, match=r"optimizer\.lr"):
         train(f"repeat={finished}", "optimizer.lrr=1")
-    with pytest.raises(ConfigError, match=r"no config\.yaml"):
+    with pytest.raises(ConfigError, match=r"is no folder"):
         train("repeat=nowhere")
 
 

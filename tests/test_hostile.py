@@ -217,7 +217,8 @@ def test_links_out_of_a_run_folder_are_not_followed(gan_here: Inside, finished: 
     shutil.rmtree(link) if link.is_dir() else link.unlink(missing_ok=True)
     link.symlink_to(here / ("outside" if "." not in name else VICTIM))
     before = snapshot(here)
-    for command in (["sample", "run"], ["eval", "run", "detector=pixels"], ["train", "resume=run"]):
+    reading = (["sample", "run"], ["eval", "run", "detector=pixels"], ["compare", "run", "run"])
+    for command in (*reading, ["train", "resume=run"], ["train", "repeat=run"]):
         told = gan_here(*command)
         assert told.returncode == 2, (command, told)
         assert "leads out of" in told.stderr

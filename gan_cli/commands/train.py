@@ -96,14 +96,15 @@ def _take(key: str, words: Sequence[str]) -> tuple[str | None, list[str]]:
 def _repeat(asked: Asked, source: str) -> Result:
     """A new run from another's config.yaml alone, with the user's changes to its values."""
     from gan_cli.config import saved
-    from gan_cli.runs import STAMP, Run
+    from gan_cli.runs import STAMP, NotARun, Run
 
     path = Path(source)
-    text = path if path.is_file() else Run(path).config
-    if not text.is_file():
-        raise ConfigError(two_lines(f"{source} holds no config.yaml", "repeat=outputs/train/<run> repeats a run"))
+    try:
+        text = path if path.is_file() else Run.open(path).config
+    except NotARun as error:
+        raise ConfigError(two_lines(str(error).splitlines()[0], "repeat=outputs/train/<run> repeats a run")) from error
     folder, others = _take("hydra.run.dir", asked.settings)
-    content = text.read_bytes()
+    content = saved.content_of(text)
     config = saved.change(saved.at_home(saved.read(content, text), content), others)
     label = config.get("name") or STAMP.sub("", text.resolve().parent.name)
     home = Path(folder or f"outputs/train/{compose.new_stamp()}-{label}")
@@ -150,7 +151,7 @@ def _resume(asked: Asked, source: str) -> Result:
         run = Run.open(source)
     except NotARun as error:
         raise ConfigError(two_lines(str(error), "resume=outputs/train/<run> continues a run")) from error
-    content = run.config.read_bytes()
+    content = saved.content_of(run.config)
     config = saved.at_home(saved.read(content, run.config), content)
     trusted = trust.for_files(asked.vouched)
     checked = build.check(saved.change(config, asked.settings, saved.KEPT), trusted)

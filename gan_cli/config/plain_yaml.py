@@ -54,7 +54,7 @@ _Loader.yaml_implicit_resolvers = {
 def read(content: bytes) -> Any:
     """What the text holds. Raises Refused, in words, for all that is not plain YAML in UTF-8."""
     if len(content) > LARGEST:
-        raise Refused(f"{len(content)} bytes, and at most {LARGEST} are read")
+        raise Refused(f"more than {LARGEST} bytes")
     try:
         return yaml.load(content.decode(), Loader=_Loader)
     except UnicodeDecodeError as error:

@@ -16,6 +16,7 @@ from gan_cli.config import own, plain_yaml
 from gan_cli.config.compose import compose, conf_dir, config_groups, dotted, friendly, plain
 from gan_cli.config.errors import ConfigError, did_you_mean, two_lines
 from gan_cli.config.words import readable
+from gan_cli.files import cause
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,15 @@ KEPT = (
     "dataset.channels",
     "dataset.classes",
 )
+
+
+def content_of(path: Path) -> bytes:
+    """A config's file, no more of it than `read` would take. Raises ConfigError where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(plain_yaml.LARGEST + 1)
+    except OSError as error:
+        raise ConfigError(two_lines(f"{path} cannot be read ({cause(error)})", "name another run")) from error
 
 
 def read(content: bytes, origin: Path | str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from gan_cli.config.errors import ConfigError, two_lines
 from gan_cli.files import cause
-from gan_cli.runs import Run
+from gan_cli.runs import NotARun, Run
 
 LARGEST = 2**24  # bytes of an evaluation file
 _NO_JSON = (UnicodeDecodeError, json.JSONDecodeError, RecursionError)
@@ -97,6 +97,10 @@ def _time(word: object) -> datetime | None:
 def _latest(run: Run) -> Mapping[str, Any] | None:
     """The metrics of the run's last evaluation, by the time that the record tells. Records that tell none are older:
     among them the file's own time decides, for their names are in the local time of wherever they were measured."""
+    try:
+        run.check_contained()
+    except NotARun as error:
+        raise ConfigError(str(error)) from error
     found = [(path, read(path)) for path in run.evals.glob("*.json")]
     if not found:
         return None
