@@ -190,7 +190,8 @@ def line(number: int, run: str = "run") -> list[str]:
     draw = random.Random(number)
     command = draw.choices([*COMMANDS, "other"], weights=[12, 3, 4, 1, 1])[0]
     if command == "other":
-        return [typo(draw, draw.choice([*COMMANDS, "help", "--version"])), *draw.choices(VALUES, k=draw.randrange(3))]
+        word = typo(draw, draw.choice([*COMMANDS, "help", "--version"]))
+        return [word, *draw.choices(VALUES, k=draw.randrange(3)), *(["--help"] if word in COMMANDS else [])]
     if command == "compare":
         return [
             "compare",

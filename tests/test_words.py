@@ -125,7 +125,8 @@ def test_nothing_chosen() -> None:
         (["compare", "x" * 5000, "y"], "does not exist"),
         (["train", "name=a\0b"], "holds a NUL byte"),
         (["train", "seed=" + "[" * 3000], "cannot read"),
-        (["train", "dataset.batch_size=${oc.env:NOWHERE}"], "NOWHERE"),
+        (["train", "dataset.batch_size=${oc.env:NOWHERE}"], "set it, or write '${oc.env:NAME,VALUE}'"),
+        (["sample", "x", "hydra.run.dir=there"], "makes no folder of its own"),
         (["train", "dataset.batch_size=???"], "dataset.batch_size is not set"),
     ],
     ids=lambda v: " ".join(v)[:60].replace("\0", "0") if isinstance(v, list) else "",
@@ -249,6 +250,8 @@ def test_nothing_that_a_terminal_obeys_is_printed(gan_here: Inside, here: Path) 
     ):
         done = gan_here(*arguments)
         assert not {*"\x1b\x07\x9b\u202e\r"} & {*done.stdout, *done.stderr}
+    shown = gan_here("train", "--cfg", "job", "name=\u202eabc")
+    assert (shown.returncode, "\\u202eabc" in shown.stdout) == (0, True)
     log = next(here.rglob("train.log")).read_text()
     assert "\\x1b" in log
     assert not {*"\x1b\x07\x9b\u202e\r"} & {*log}

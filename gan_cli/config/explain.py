@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,14 @@ from omegaconf.errors import OmegaConfBaseException
 
 from gan_cli.config import choices
 from gan_cli.config.errors import ConfigError, did_you_mean, not_global, two_lines, unknown_choice
-from gan_cli.config.words import SETTING, divide, in_shell, parse, quote, readable, unreadable
+from gan_cli.config.words import SETTING, SHOWS, divide, in_shell, parse, quote, readable, unreadable
+from gan_cli.console import printable
 
 LENGTH = "say how long by trainer.max_steps=20000 (updates of the generator), or .max_images=..., .max_minutes=..."
 # Last parts of settings that other programs have, and what to type here.
 ELSEWHERE = dict.fromkeys(("epochs", "epoch", "max_epochs", "num_epochs", "n_epochs", "nepochs"), LENGTH)
+RAISED = re.compile(r"^\w+ raised while resolving interpolation: ")
+ENVIRONMENT = "set it, or write '${oc.env:NAME,VALUE}' with what stands where it is not set"
 RAMP = "what follows progress is written '${linear:START,END,IMAGES}' or '${cosine:START,END,IMAGES}'"
 
 
@@ -48,7 +52,7 @@ def composing(command: str, overrides: Sequence[str]) -> Iterator[None]:
     """`friendly`, where nothing but Hydra is at work: all that it raises is about the words that it was given."""
     refuse(command, overrides)
     try:
-        with friendly(command, overrides):
+        with friendly(command, overrides), _shown() if SHOWS & {*overrides} else nullcontext():
             yield
     except ConfigError:
         raise
@@ -66,8 +70,20 @@ def composing(command: str, overrides: Sequence[str]) -> Iterator[None]:
         raise ConfigError(_first(error)) from error
 
 
+@contextmanager
+def _shown() -> Iterator[None]:
+    """What Hydra prints of a config, printed as it can be shown."""
+    kept = io.StringIO()
+    try:
+        with redirect_stdout(kept):
+            yield
+    finally:
+        print(printable(kept.getvalue()), end="", flush=True)
+
+
 def _first(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    first = (str(error).splitlines() or [type(error).__name__])[0]
+    return RAISED.sub("", first).strip('"') if RAISED.match(first) else first
 
 
 def refuse(command: str, words: Sequence[str]) -> None:
@@ -85,6 +101,8 @@ def _refused(command: str, word: str) -> list[str]:
         return [two_lines(f"{word}: there has to be one", f"choices: {', '.join(choices.packaged()[word[1:]])}")]
     found = SETTING.match(word)
     key = found[1].lstrip("+").partition("@")[0] if found else ""
+    if key.startswith("hydra.run.") and choices.own(command)["hydra"]["run"]["dir"] == ".":
+        return [two_lines(f"{word}: gan {command} makes no folder of its own", "leave the word out")]
     group = key.rsplit(".", 1)[-1]
     if found is None or group not in choices.packaged():
         return []
@@ -197,4 +215,6 @@ def broken(error: OmegaConfBaseException) -> str:
     key = error.full_key or ""
     text = key.rsplit(".", 1)[-1] in choices.TEXT and isinstance(value, str)
     literal = f"if it is meant as it stands, quote it: {in_shell(f'{key}={quote(str(value))}')}"
-    return two_lines(f"{key}: {first}", literal if text else RAMP if "interpolation" in first else "")
+    raised = RAISED.match(str(error)) or "interpolation" in first.lower()
+    remedy = ENVIRONMENT if "Environment variable" in first else RAMP if raised else ""
+    return two_lines(f"{key}: {first}", literal if text else remedy)
