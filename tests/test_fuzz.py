@@ -252,10 +252,7 @@ def complaint(arguments: list[str], gan_here: Inside, left: Callable[[], list[st
         "nothing said": done.returncode and not said,
         "control characters": {*"\x1b\u202e\udce9"} & {*done.stdout, *done.stderr},
         # what a measurement of a reference cost is kept, though another part of the request be refused
-        "something is left": done.returncode == 2
-        and not sweep
-        and "cache=" not in " ".join(arguments)
-        and left() != before,
+        "something is left": done.returncode == 2 and not sweep and not keeps and left() != before,
     }
     found = [name for name, true in wrong.items() if true]
     shown = [argument[:60] for argument in arguments]
