@@ -24,7 +24,7 @@ LETTERS = [*"\\\\'\"${}a:,=\n\t []~é\udce9", "${", "x}", "\\$"]
 def test_a_quoted_value_is_read_as_it_stands() -> None:
     """Whatever it is made of: quote is undone by Hydra's grammar and OmegaConf's, and by `text`."""
     draw = random.Random(0)
-    for _ in range(500):
+    for _ in range(300):
         value = "".join(draw.choices(LETTERS, k=draw.randrange(9)))
         assert change({"name": None}, [f"name={quote(value)}"]) == {"name": value}
         assert text(quote(value)) == value
@@ -127,6 +127,8 @@ def test_nothing_chosen() -> None:
         (["train", "seed=" + "[" * 3000], "cannot read"),
         (["train", "dataset.batch_size=${oc.env:NOWHERE}"], "set it, or write '${oc.env:NAME,VALUE}'"),
         (["sample", "x", "hydra.run.dir=there"], "makes no folder of its own"),
+        (["train", "hydra.run.dir=a\\${b}"], "cannot hold ${"),
+        (["train", "--package", "x", "--cfg", "job"], "package 'x' not found"),
         (["train", "dataset.batch_size=???"], "dataset.batch_size is not set"),
     ],
     ids=lambda v: " ".join(v)[:60].replace("\0", "0") if isinstance(v, list) else "",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -72,11 +72,15 @@ def composing(command: str, overrides: Sequence[str]) -> Iterator[None]:
 
 @contextmanager
 def _shown() -> Iterator[None]:
-    """What Hydra prints of a config, printed as it can be shown."""
-    kept = io.StringIO()
+    """What Hydra prints of a config, printed as it can be shown; what it complains of, as an error."""
+    kept, complaint = io.StringIO(), io.StringIO()
     try:
-        with redirect_stdout(kept):
+        with redirect_stdout(kept), redirect_stderr(complaint):
             yield
+    except SystemExit as end:
+        if end.code:
+            raise ConfigError(two_lines(complaint.getvalue().strip(), "see --cfg job for what there is")) from end
+        raise
     finally:
         print(printable(kept.getvalue()), end="", flush=True)
 
@@ -103,6 +107,8 @@ def _refused(command: str, word: str) -> list[str]:
     key = found[1].lstrip("+").partition("@")[0] if found else ""
     if key.startswith("hydra.run.") and choices.own(command)["hydra"]["run"]["dir"] == ".":
         return [two_lines(f"{word}: gan {command} makes no folder of its own", "leave the word out")]
+    if key in ("hydra.run.dir", "hydra.sweep.dir") and found and "\\${" in readable(word):  # Hydra evaluates it later
+        return [two_lines(f"{word}: the name of a run's folder cannot hold ${{", "name it otherwise")]
     group = key.rsplit(".", 1)[-1]
     if found is None or group not in choices.packaged():
         return []
