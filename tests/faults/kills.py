@@ -1,0 +1,170 @@
+"""kill -9 at random moments: over training and its checkpoints, `gan eval` and its cache, `gan sample`, a sweep."""
+
+from __future__ import annotations
+
+import filecmp
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import runs
+from cases import Case, Lab, must, must_equal, nothing_left_over
+from child import Child, Moment, after, writing
+from PIL import Image
+
+MEASURE = ("n=300", "metrics=[kid,fid]", "json=found.json")
+DRAWN = {"folder": "images", "npz": "images.npz", "png": "images.png"}
+SWEEP = ("model=mlp,dcgan", "seed=0,1", *runs.COMMON, "callback=[history,checkpoints]", "model.latent_dim=4")
+SWEEP_LIMITS = ("dataset.resolution=16", "trainer.max_steps=15", "callback.checkpoints.every_steps=3")
+SWEEP_JOBS = 4
+
+
+def cases(quick: bool) -> list[Case]:
+    chains, kills = (1, 2) if quick else (3, 5)
+    found = [
+        Case("kills", f"train-{name}-{i}", _chain(name, kills)) for name in runs.CONFIGURATIONS for i in range(chains)
+    ]
+    found += [Case("kills", f"cold-{name}", _chain(name, 1 if quick else 2, cold=True)) for name in ("mlp", "ada")]
+    found += [Case("kills", f"eval-{detector}", _eval(detector, kills)) for detector in ("pixels", "classifier")]
+    found += [Case("kills", f"eval-cache-{i}", _eval("pixels", kills, cache=True)) for i in range(chains - 1)]
+    found += [Case("kills", f"sample-{kind}", _sample(kind, kills)) for kind in DRAWN]
+    found += [Case("kills", f"sweep-{i}", _sweep) for i in range(1 if quick else 6)]
+    return found
+
+
+def needs() -> tuple[str, ...]:
+    return tuple(runs.CONFIGURATIONS)
+
+
+@dataclass
+class Disturbed:
+    """A run that is killed now and then, and what its user types after each kill."""
+
+    lab: Lab
+    run: Path  # where it is
+    begin: tuple[str, ...]  # what begins it there
+
+    def words(self) -> tuple[str, ...]:
+        """What the program itself says: begin, go on, or (where nothing was saved yet) begin anew beside it."""
+        if not (self.run / "config.yaml").exists():
+            return self.begin
+        if any((self.run / "checkpoints").glob("*.pt")):
+            return ("train", f"resume={self.run}")
+        said = self.lab.gan("train", f"resume={self.run}", codes=(2,))
+        must(f"gan train repeat={self.run}" in said, f"it does not say how to begin anew:\n{said}")
+        anew = self.run.with_name(f"{self.run.name}-anew")
+        self.begin, self.run = ("train", f"repeat={self.run}", f"hydra.run.dir={anew}"), anew
+        return self.begin
+
+    def to_the_end(self, whole: Path) -> None:
+        """It ends like the run that nobody disturbed."""
+        words = self.words()
+        if not (self.run / "result.json").exists():
+            self.lab.gan(*words)
+        must_equal(self.run, whole)
+
+
+def _chain(name: str, kills: int, cold: bool = False) -> Callable[[Lab], None]:
+    """A run that is killed, goes on, is killed again, and in the end is as if nothing had been."""
+
+    def harm(lab: Lab) -> None:
+        run = lab.folder / "run"
+        going = Disturbed(lab, run, ("train", *runs.CONFIGURATIONS[name].typed, f"hydra.run.dir={run}"))
+        for _ in range(kills):
+            child = lab.start(*going.words(), cold=cold)
+            _moment(lab, name, going.run, cold)(child)
+            if not child.strike():
+                lab.end(child)  # it was faster; a finished run has nothing to be killed
+                break
+            lab.tried += 1
+        going.to_the_end(runs.whole(lab, name))
+
+    return harm
+
+
+def _moment(lab: Lab, name: str, run: Path, cold: bool) -> Moment:
+    """Anywhere in a run, or within the writing of a file of it."""
+    if lab.random.random() < 0.4 and not cold:
+        return writing(run, lab.random)
+    return after(lab.random.uniform(0.02, 0.5) * runs.lasts(lab, name) + (lab.random.uniform(2, 6) if cold else 0))
+
+
+def _killed(lab: Lab, child: Child, moment: Moment) -> None:
+    moment(child)
+    if child.strike():
+        lab.tried += 1
+    else:
+        lab.end(child)
+
+
+def _eval(detector: str, kills: int, cache: bool = False) -> Callable[[Lab], None]:
+    """`gan eval` killed in its passes, or as it writes what it keeps; then the right numbers."""
+
+    def harm(lab: Lab) -> None:
+        run = lab.folder / "run"
+        shutil.copytree(runs.whole(lab, "mlp"), run)
+        words = ("eval", str(run), f"detector={detector}", *MEASURE)
+
+        def measured(folder: str) -> dict:
+            lab.gan(*words, environment={"GAN_CACHE": str(lab.folder / folder)})
+            found: dict = json.loads((lab.folder / "found.json").read_text())["metrics"]
+            return found
+
+        right = measured("untouched")
+        (lab.folder / "found.json").unlink()
+        long = 1.2 if detector == "pixels" else 3.0
+        for i in range(kills):
+            place = lab.folder / f"cache{i if cache else ''}"
+            child = lab.start(*words, environment={"GAN_CACHE": str(place)})
+            within = cache or lab.random.random() < 0.3
+            _killed(lab, child, writing(lab.folder, lab.random) if within else after(lab.random.uniform(0.02, long)))
+            must(measured(place.name) == right, "after a kill the numbers are others")
+            nothing_left_over(place)
+            nothing_left_over(run)
+
+    return harm
+
+
+def _sample(kind: str, kills: int) -> Callable[[Lab], None]:
+    """`gan sample` killed as it draws or writes: each picture is whole or absent; drawn again, all are right."""
+
+    def harm(lab: Lab) -> None:
+        out = lab.folder / "drawn" / DRAWN[kind]
+        source, right = str(runs.whole(lab, "points" if kind == "npz" else "mlp")), lab.folder / "right" / DRAWN[kind]
+        n = "n=400" if kind == "folder" else "n=64"
+        lab.gan("sample", source, n, f"out={right}")
+        for _ in range(2 * kills):
+            child = lab.start("sample", source, n, f"out={out}")
+            within = lab.random.random() < 0.5
+            _killed(lab, child, writing(out.parent, lab.random) if within else after(lab.random.uniform(0.02, 1) * 0.8))
+            for path in out.parent.rglob("[!.]*.png"):
+                Image.open(path).load()
+            lab.gan("sample", source, n, f"out={out}")
+            must_be_alike(out.parent, right.parent)
+            shutil.rmtree(out.parent)
+
+    return harm
+
+
+def must_be_alike(folder: Path, right: Path) -> None:
+    """The same files with the same bytes, and no others."""
+    found, wanted = (sorted(p.relative_to(f) for p in f.rglob("*") if p.is_file()) for f in (folder, right))
+    must(found == wanted, f"{folder} holds {sorted(map(str, set(found) ^ set(wanted)))[:5]} too many or too few")
+    differing = [path for path in found if not filecmp.cmp(folder / path, right / path, shallow=False)]
+    must(not differing, f"{folder}: {differing[:5]} differ")
+
+
+def _sweep(lab: Lab) -> None:
+    """A sweep that is killed: typed again it runs, and what it had begun can be ended job by job."""
+    words = ("train", "-m", *SWEEP, *SWEEP_LIMITS)
+    child = lab.start(*words)
+    _killed(lab, child, after(lab.random.uniform(0.1, 4)))
+    begun = list((lab.folder / "outputs" / "sweeps").glob("*"))
+    lab.gan(*words)
+    (again,) = [folder for folder in (lab.folder / "outputs" / "sweeps").glob("*") if folder not in begun]
+    must(len(list(again.glob("*/result.json"))) == SWEEP_JOBS, f"{again} lacks jobs")
+    for job in [path for folder in begun for path in folder.iterdir() if path.is_dir()]:
+        begin = ("train", f"repeat={again / job.name}", f"hydra.run.dir={job}")
+        Disturbed(lab, job, begin).to_the_end(again / job.name)
