@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+import itertools
 import json
 import shutil
 from collections.abc import Callable
@@ -70,25 +71,33 @@ def _chain(name: str, kills: int, cold: bool = False) -> Callable[[Lab], None]:
     """A run that is killed, goes on, is killed again, and in the end is as if nothing had been."""
 
     def harm(lab: Lab) -> None:
-        run = lab.folder / "run"
-        going = Disturbed(lab, run, ("train", *runs.CONFIGURATIONS[name].typed, f"hydra.run.dir={run}"))
-        for _ in range(kills):
-            child = lab.start(*going.words(), cold=cold)
-            _moment(lab, name, going.run, cold)(child)
-            if not child.strike():
-                lab.end(child)  # it was faster; a finished run has nothing to be killed
-                break
-            lab.tried += 1
-        going.to_the_end(runs.whole(lab, name))
+        for number in itertools.count():
+            if lab.tried >= kills:
+                return
+            run = lab.folder / f"run{number}"
+            going = Disturbed(lab, run, ("train", *runs.CONFIGURATIONS[name].typed, f"hydra.run.dir={run}"))
+            _disturb(lab, going, name, kills, cold)
+            going.to_the_end(runs.whole(lab, name))
 
     return harm
+
+
+def _disturb(lab: Lab, going: Disturbed, name: str, kills: int, cold: bool) -> None:
+    """Kills and goes on, until it was killed often enough or was faster than that."""
+    while lab.tried < kills:
+        child = lab.start(*going.words(), cold=cold)
+        _moment(lab, name, going.run, cold)(child)
+        if not child.strike():
+            lab.end(child)
+            return
+        lab.tried += 1
 
 
 def _moment(lab: Lab, name: str, run: Path, cold: bool) -> Moment:
     """Anywhere in a run, or within the writing of a file of it."""
     if lab.random.random() < 0.4 and not cold:
         return writing(run, lab.random)
-    return after(lab.random.uniform(0.02, 0.5) * runs.lasts(lab, name) + (lab.random.uniform(2, 6) if cold else 0))
+    return after(lab.random.uniform(0.02, 0.4) * runs.lasts(lab, name) + (lab.random.uniform(2, 6) if cold else 0))
 
 
 def _killed(lab: Lab, child: Child, moment: Moment) -> None:

@@ -20,8 +20,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import checkpoints
 import disks
 import kills
@@ -29,7 +28,7 @@ import runs
 import signals
 import small
 from cases import Case, Outcome, carry_out
-from child import warm_up
+from child import ROOT, warm_up
 
 from gan_cli.runs import environment
 

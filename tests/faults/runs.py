@@ -33,9 +33,9 @@ class Configuration:
 CONFIGURATIONS = {
     "mlp": Configuration(MLP, 60),
     "large": Configuration(LARGE, 30, callbacks="checkpoints,history"),
-    "ada": Configuration((*DCGAN, "augment=[ada]", "penalty=[r1]", "penalty.r1.interval=4"), 40, 3),
+    "ada": Configuration((*DCGAN, "augment=[ada]", "penalty=[r1]", "penalty.r1.interval=4"), 80, 3),
     "measured": Configuration((*MLP, "evaluation.every_steps=5", "evaluation.n=200"), 60, 3),
-    "conditional": Configuration((*DCGAN, "conditioning=projection", "dataset.classes=10"), 40, 2),
+    "conditional": Configuration((*DCGAN, "conditioning=projection", "dataset.classes=10"), 60, 2),
     "points": Configuration(
         (*MLP, "dataset=ring", "loss=wgan_gp", "callback.samples.every_steps=7", "callback.plots.every_steps=30"),
         *(40, 2),
