@@ -257,7 +257,7 @@ def _write(request: Request, evaluation: Evaluation, source: Source | None) -> N
     """evals/<stamp>.json of a run, with the pictures beside it; what json= names."""
     from gan_cli import pictures
     from gan_cli.evaluation.measure import as_record
-    from gan_cli.files import write_json
+    from gan_cli.files import remove_leftovers, write_json
 
     if request.json_file:
         target = Path(request.json_file)
@@ -272,6 +272,7 @@ def _write(request: Request, evaluation: Evaluation, source: Source | None) -> N
     if source is not None and source.run is not None:
         target = source.run.evals / f"{compose.new_stamp()}.json"
         with _naming(target):
+            remove_leftovers(target.parent)
             write_json(target, as_record(evaluation))
             for path, pixels in _pictures_beside(target, evaluation):
                 pictures.save(pixels, path)

@@ -168,9 +168,10 @@ def nothing_left_over(folder: Path) -> None:
 
 
 def in_words(text: str, *named: str) -> None:
-    """What a refusal must be: two lines at the end, that name these things."""
-    told = [line for line in text.splitlines() if line.strip()]
-    must(told, "nothing was said")
-    tail = "\n".join(told[-4:]).lower()
+    """What a refusal must be: its last lines say `gan COMMAND: what`, then two spaces and a remedy; and name these."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    said = next((lines[i:] for i, line in enumerate(lines) if re.match(r"gan \w+: ", line)), [])
+    must(said and all(re.match(r"gan \w+: |  \S", line) for line in said), f"not in two lines:\n{text[-1500:]}")
+    tail = "\n".join(said).lower()
     for name in named:
         must(re.search(name.lower(), tail), f"it does not say '{name}':\n{text[-1500:]}")

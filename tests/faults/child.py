@@ -175,12 +175,14 @@ def until(there: Callable[[], bool], then: float = 0, most: float = 60) -> Momen
 
 def writing(folder: Path, random: Random) -> Moment:
     """Within the writing of a file somewhere in the folder, not always the first."""
-    passed = random.randrange(4)
-    seen: set[str] = set()
+    passing, was = random.randrange(4), False
 
     def there() -> bool:
-        seen.update(unfinished(folder))
-        return len(seen) > passed and any(True for _ in unfinished(folder))
+        nonlocal passing, was
+        now = any(True for _ in unfinished(folder))
+        passing -= now and not was
+        was = now
+        return now and passing < 0
 
     return until(there, random.choice((0, 0, 0.0003, 0.001, 0.003)), most=20)
 
@@ -188,6 +190,4 @@ def writing(folder: Path, random: Random) -> Moment:
 def unfinished(folder: Path) -> Iterator[str]:
     """Files of the folder that are being written, or were when somebody was killed."""
     for place, _, names in os.walk(folder):
-        for name in names:
-            if ".tmp" in name:
-                yield os.path.join(place, f"{name}/{os.stat(place).st_mtime_ns}")
+        yield from (os.path.join(place, name) for name in names if ".tmp" in name)

@@ -28,7 +28,9 @@ def cases(quick: bool) -> list[Case]:
         Case("kills", f"train-{name}-{i}", _chain(name, kills)) for name in runs.CONFIGURATIONS for i in range(chains)
     ]
     found += [Case("kills", f"cold-{name}", _chain(name, 1 if quick else 2, cold=True)) for name in ("mlp", "ada")]
-    found += [Case("kills", f"eval-{detector}", _eval(detector, kills)) for detector in ("pixels", "classifier")]
+    found += [
+        Case("kills", f"eval-{detector}", _eval(detector, n)) for detector, n in (("pixels", kills), ("classifier", 2))
+    ]
     found += [Case("kills", f"eval-cache-{i}", _eval("pixels", kills, cache=True)) for i in range(chains - 1)]
     found += [Case("kills", f"sample-{kind}", _sample(kind, kills)) for kind in DRAWN]
     found += [Case("kills", f"sweep-{i}", _sweep) for i in range(1 if quick else 6)]
