@@ -11,6 +11,7 @@ import fcntl
 import importlib
 import itertools
 import os
+import pkgutil
 import resource
 import signal
 import sys
@@ -21,10 +22,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from random import Random
 
-IMPORTED = (
-    *(f"gan_cli.commands.{name}" for name in ("train", "sample", "eval", "compare")),
-    *("gan_cli.session", "gan_cli.config.sweeps", "gan_cli.restore", "gan_cli.metrics.kernel", "gan_cli.drawings"),
-    *("torch.utils.tensorboard", "matplotlib.backends.backend_agg", "sklearn.datasets", "scipy.linalg"),
+import gan_cli
+
+IMPORTED = (  # besides the program itself
+    *("torch._dynamo", "torch.utils.tensorboard", "matplotlib.backends.backend_agg", "mpl_toolkits.mplot3d"),
+    *("sklearn.datasets._base", "scipy.linalg", "hydra.core.hydra_config", "hydra.main", "hydra._internal.hydra"),
+    *("pydantic.main", "PIL.PngImagePlugin", "PIL.BmpImagePlugin", "PIL.JpegImagePlugin", "PIL.GifImagePlugin"),
 )
 STRICT = (signal.SIGTERM, signal.SIGHUP, signal.SIGXFSZ)
 ROOT = Path(__file__).resolve().parents[2]  # of the program that is put to the test
@@ -38,7 +41,8 @@ class Hung(Exception):
 def warm_up() -> None:
     """Imports what the children would, and starts no thread."""
     os.environ |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    for name in IMPORTED:
+    own = [module.name for module in pkgutil.walk_packages(gan_cli.__path__, "gan_cli.")]
+    for name in (*IMPORTED, *(name for name in own if not name.endswith(".__main__"))):
         importlib.import_module(name)
 
 
