@@ -177,9 +177,9 @@ def until(there: Callable[[], bool], then: float = 0, most: float = 60) -> Momen
     return wait
 
 
-def writing(folder: Path, random: Random) -> Moment:
-    """Within the writing of a file somewhere in the folder, not always the first."""
-    passing, was = random.randrange(4), False
+def writing(folder: Path, random: Random, of: int = 4) -> Moment:
+    """Within the writing of a file somewhere in the folder: of one of the first so many."""
+    passing, was = random.randrange(of), False
 
     def there() -> bool:
         nonlocal passing, was

@@ -56,7 +56,7 @@ def cases(quick: bool) -> list[Case]:
     kinds = ("cut", "folder") if quick else DAMAGES
     found = [Case("small", f"{file}-{kind}", _small(file, kind)) for file in FILES for kind in kinds]
     found += [Case("small", f"cache-{kind}", _cache("pixels", kind)) for kind in kinds]
-    found += [Case("small", f"classifier-{kind}", _cache("classifier", kind)) for kind in kinds]
+    found += [Case("small", f"classifier-{kind}", _cache("classifier", kind)) for kind in kinds[1:2]]  # it learns anew
     return found + [Case("small", f"decoded-{kind}", _decoded(kind)) for kind in kinds]
 
 
