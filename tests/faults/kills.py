@@ -25,7 +25,7 @@ TRIES = 20  # to kill what may be faster
 
 
 def cases(quick: bool) -> list[Case]:
-    chains, kills = (1, 2) if quick else (3, 5)
+    chains, kills = (1, 2) if quick else (4, 6)
     found = [
         Case("kills", f"train-{name}-{i}", _chain(name, kills)) for name in runs.CONFIGURATIONS for i in range(chains)
     ]
