@@ -59,7 +59,7 @@ def main() -> int:
     if not bad:
         shutil.rmtree(root, ignore_errors=True)
     if asked.part is None and not asked.quick and not asked.case:
-        _keep(rows, asked.seed, time.monotonic() - begin)
+        _keep(rows, time.monotonic() - begin)
     return 1 if bad else 0
 
 
@@ -114,10 +114,12 @@ def _table(outcomes: list[Outcome], parts: list[str]) -> list[dict]:
     return rows
 
 
-def _keep(rows: list[dict], seed: int, seconds: float) -> None:
+def _keep(rows: list[dict], seconds: float) -> None:
+    """The table as JSON lines, with the command and the machine."""
     found = environment()
     machine = {"cpu": found["hardware"]["cpu"], "cores": os.cpu_count(), "torch": found["versions"]["torch"]}
-    said = {"command": f"make faults SEED={seed}", "seconds": round(seconds), "machine": machine, "git": found["git"]}
+    command = shlex.join(["python", "tests/faults/run.py", *sys.argv[1:]])
+    said = {"command": command, "seconds": round(seconds), "machine": machine, "git": found["git"]}
     RESULTS.write_text("".join(json.dumps({"benchmark": "faults", **row, **said}) + "\n" for row in rows))
 
 
