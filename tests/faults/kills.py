@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import filecmp
-import itertools
 import json
 import shutil
 import time
@@ -13,8 +12,10 @@ from pathlib import Path
 
 import runs
 from cases import Case, Lab, must, must_equal, nothing_left_over
-from child import Child, Moment, after, writing
+from child import Child, Moment, after, until, writing
 from PIL import Image
+
+from gan_cli.training.checkpoint import step_of
 
 MEASURE = ("n=300", "metrics=[kid,fid]", "json=found.json")
 DRAWN = {"folder": "images", "npz": "images.npz", "png": "images.png"}
@@ -75,7 +76,7 @@ def _chain(name: str, kills: int, cold: bool = False) -> Callable[[Lab], None]:
     """A run that is killed, goes on, is killed again, and in the end is as if nothing had been."""
 
     def harm(lab: Lab) -> None:
-        for number in itertools.count():
+        for number in range(TRIES):
             if lab.tried >= kills:
                 return
             run = lab.folder / f"run{number}"
@@ -98,10 +99,22 @@ def _disturb(lab: Lab, going: Disturbed, name: str, kills: int, cold: bool) -> N
 
 
 def _moment(lab: Lab, name: str, run: Path, cold: bool) -> Moment:
-    """Anywhere in a run, or within the writing of a file of it."""
-    if lab.random.random() < 0.4 and not cold:
-        return writing(run, lab.random)
-    return after(lab.random.uniform(0.02, 0.4) * runs.lasts(lab, name) + (lab.random.uniform(2, 6) if cold else 0))
+    """Within the writing of a file, a while after some step, or a while after the start."""
+    chance = lab.random
+    step = _saved(run) + chance.randrange(1, runs.CONFIGURATIONS[name].steps // 3)
+    begun = 4 if cold else 0
+    return chance.choice(
+        (
+            writing(run, chance),
+            until(lambda: _saved(run) >= step, chance.uniform(0, 0.05)),
+            after(chance.uniform(0, 1.5) + begun),
+        )
+    )
+
+
+def _saved(run: Path) -> int:
+    """The last step that was saved."""
+    return max((step_of(path) for path in (run / "checkpoints").glob("step-*.pt")), default=0)
 
 
 def _killed(lab: Lab, begin: Callable[[], Child], folder: Path, seconds: float) -> None:

@@ -46,13 +46,9 @@ def main() -> int:
     warm_up()
     begin = time.monotonic()
     whole = [_reference(name) for name in dict.fromkeys(name for part in parts.values() for name in part.needs())]
-    outcomes: list[Outcome] = []
-    for stage in (whole, cases):
-        done = list(_carried_out(stage, asked, root))
-        if stage is cases:
-            outcomes = done
-        elif any(outcome.lost for outcome in done):
-            return 1
+    if any(outcome.lost for outcome in list(_carried_out(whole, asked, root))):
+        return 1
+    outcomes = list(_carried_out(cases, asked, root))
     rows = _table(outcomes, list(parts))
     print(f"{time.monotonic() - begin:.0f} seconds; lost: {sum(row['lost'] for row in rows)}", flush=True)
     bad = [outcome for outcome in outcomes if outcome.lost or outcome.shown]
