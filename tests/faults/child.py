@@ -40,7 +40,7 @@ class Hung(Exception):
 
 def warm_up() -> None:
     """Imports what the children would, and starts no thread."""
-    os.environ |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    os.environ["PYTHONPATH"] = str(ROOT)
     own = [module.name for module in pkgutil.walk_packages(gan_cli.__path__, "gan_cli.")]
     for name in (*IMPORTED, *(name for name in own if not name.endswith(".__main__"))):
         importlib.import_module(name)

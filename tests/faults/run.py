@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+os.environ["OMP_NUM_THREADS"] = "1"  # several children at a time; set before torch starts its pool
 import checkpoints
 import disks
 import kills
