@@ -5,13 +5,14 @@ UV := $(shell command -v uv 2>/dev/null)
 PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: help demo test test-all fuzz lint format wheel clean
+.PHONY: help demo test test-all fuzz faults lint format wheel clean
 
 help:
 	@echo "make demo   set up, train on handwritten digits, show them (about a minute after the install)"
 	@echo "make test   set up and run the tests"
 	@echo "make test-all   besides, every combination of loss, penalties, auxiliary, augmentation, conditioning and prior (hours)"
 	@echo "make fuzz   2,000 random command lines: each is done, or refused in two lines (half an hour)"
+	@echo "make faults   kill it, fill its disks, damage its files, and count what was lost (half an hour; SEED=1 for other moments)"
 	@echo "make lint   style and types"
 
 # Installed once; again when the project's needs change. Bytecode is compiled here, not at every first start.
@@ -37,6 +38,10 @@ test-all: test
 
 fuzz: $(VENV)/.installed
 	GAN_FUZZ=2000 $(BIN)/python -m pytest tests/test_fuzz.py
+
+SEED ?= 0
+faults: $(VENV)/.installed
+	$(BIN)/python tests/faults/run.py --seed $(SEED)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

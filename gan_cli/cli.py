@@ -5,8 +5,12 @@ from __future__ import annotations
 import importlib
 import os
 import re
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 
 COMMANDS = {
     "train": "train a model, sweep over choices with -m, or go on with resume=RUN",
@@ -37,12 +41,36 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns the exit code: 0 done, 1 the work failed, 2 wrong request, 130 interrupted."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _dispatch(words)
+        with _terminated_in_order(alone=argv is None):
+            return _dispatch(words)
+    except KeyboardInterrupt:  # while what ended the command was being told
+        return INTERRUPTED
     except BrokenPipeError:  # the reader of a pipe has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except SystemExit as end:  # of Hydra, when it has shown what a flag asked for
         return WRONG if end.code else DONE
+
+
+@contextmanager
+def _terminated_in_order(alone: bool) -> Iterator[None]:
+    """SIGTERM interrupts as Ctrl-C does, and once: what comes after it finds a program that is ending already.
+
+    A process that is `alone` for this command has nothing to do afterwards, and is left to end in peace.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN if alone else before)
 
 
 def _dispatch(words: list[str]) -> int:

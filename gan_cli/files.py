@@ -169,11 +169,20 @@ def holding(path: Path, who: str) -> Iterator[None]:
         file.close()
 
 
-def remove_leftovers(folder: Path) -> list[Path]:
-    """Removes unfinished files that processes left in the folder when they were killed; those of living ones stay."""
+def remove_leftovers(folder: Path, of: str = "") -> list[Path]:
+    """Removes unfinished files that processes left in the folder when they were killed; those of living ones stay.
+
+    Args:
+        of: The file whose unfinished ones are meant, in a folder that is the user's; else of all.
+    """
     if folder.is_symlink() or not folder.is_dir():
         return []
-    found = [(path, match) for path in folder.iterdir() if (match := LEFTOVER.search(path.name))]
+    mine = f".{of}." if of else ""
+    found = [
+        (path, match)
+        for path in folder.iterdir()
+        if path.name.startswith(mine) and (match := LEFTOVER.search(path.name))
+    ]
     removed = []
     for path, match in found:
         with suppress(OSError):

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from gan_cli.files import naming, replacing
+from gan_cli.files import naming, remove_leftovers, replacing
 
 STANDARD = Path("-")
 LINKS = 40  # followed, as the system does
@@ -60,7 +60,8 @@ def is_stream(path: Path) -> bool:
 
 @contextmanager
 def writing(path: Path) -> Iterator[BinaryIO]:
-    """What the block writes, at that name once it is whole. Folders on the way are made.
+    """What the block writes, at that name once it is whole. Folders on the way are made; what a process left there that
+    was killed as it wrote the same file is removed.
 
     Raises:
         NotWritten: It cannot be; what was there stays.
@@ -76,6 +77,7 @@ def writing(path: Path) -> Iterator[BinaryIO]:
         if target.is_symlink():
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         target.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(target.parent, target.name)
     with replacing(target) as file:
         yield file
 

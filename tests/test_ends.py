@@ -245,7 +245,7 @@ def test_a_run_that_diverged_says_so_everywhere_and_no_sweep_takes_it(
 
 def test_memory_that_cannot_be_had_is_told_with_what_to_lower(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match=r"(?s)model\.generator needs more memory than there is\n  lower"):
-        train(*words("model.generator.hidden=[1000000000,1000000000]"))
+        train(*words("model.generator.hidden=[1000000000000]"))
     assert not (here / "outputs").exists() or not [*(here / "outputs").rglob("*.*")]
 
     def exhaust(*_: object) -> None:

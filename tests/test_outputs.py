@@ -48,6 +48,17 @@ def test_a_file_is_replaced_whole_and_folders_are_made(tmp_path: Path) -> None:
     assert os.listdir(path.parent) == ["x"]
 
 
+def test_what_a_killed_process_left_of_the_file_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    names = {f".x.{dead.pid}.tmp": False, f".x.{os.getppid()}.tmp": True, f".y.{dead.pid}.tmp": True, "x.1.tmp": True}
+    for name in names:
+        (tmp_path / name).write_bytes(b"half")
+    write(tmp_path / "x")
+    assert {name: (tmp_path / name).exists() for name in names} == names
+    assert (tmp_path / "x").read_bytes() == b"new"
+
+
 def test_a_link_stays_and_its_target_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / "x").write_bytes(b"old")

@@ -240,6 +240,7 @@ def _spare_inputs(request: Request) -> None:
 def _write(request: Request, evaluation: Evaluation, source: Source | None) -> None:
     """evals/<stamp>.json of a run, and what json= names."""
     from gan_cli.evaluation import report
+    from gan_cli.files import remove_leftovers
 
     if request.json_file:
         report.write(evaluation, Path(request.json_file))
@@ -247,5 +248,6 @@ def _write(request: Request, evaluation: Evaluation, source: Source | None) -> N
             log.info("written to %s", request.json_file)
     if source is not None and source.run is not None:
         target = source.run.evals / f"{compose.new_stamp()}.json"
+        remove_leftovers(target.parent)
         report.keep(evaluation, target)
         log.info("written to %s", target)

@@ -19,7 +19,7 @@ from gan_cli.config.errors import ConfigError, two_lines
 from gan_cli.config.labels import chosen_classes
 from gan_cli.config.schema import validated
 from gan_cli.config.words import divide, listed, path
-from gan_cli.files import cause
+from gan_cli.files import cause, remove_leftovers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -102,6 +102,8 @@ def _run(config: Mapping[str, Any], vouched: Sequence[str]) -> None:
         out = Path(f"{restored.path.stem}-{mode.name}-{draws}")
     _spare_inputs(request, out)
     with _friendly(str(out)):
+        if restored.run is not None:
+            remove_leftovers(restored.run.samples)
         written = drawing.write(out)
     log.info("%s of step %d: %s", mode.title, restored.step, ", ".join(map(str, written)))
     _tell_classes(request, restored)

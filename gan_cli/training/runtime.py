@@ -23,7 +23,10 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # names of mallopt(3)
 HANGUP = getattr(signal, "SIGHUP", signal.SIGTERM)  # the terminal was closed; Windows has no such signal
 STOPS = (signal.SIGINT, signal.SIGTERM, HANGUP)
 PATIENCE = 1.0  # seconds within which a second signal is the first one again
-NO_MEMORY = ("not enough memory", "out of memory", "allocate memory", "alloc_cpu", "ALLOC_FAILED", "start new thread")
+NO_MEMORY = (
+    *("not enough memory", "out of memory", "allocate memory", "alloc_cpu", "ALLOC_FAILED", "start new thread"),
+    "error return without exception set",  # of an import, when there is none left to say what is missing
+)
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -69,7 +72,7 @@ def out_of_memory(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
     known = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    return known or (isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY))
+    return known or (isinstance(error, RuntimeError | SystemError) and any(words in str(error) for words in NO_MEMORY))
 
 
 def prepare_process() -> None:

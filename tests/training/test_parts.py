@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import signal
@@ -17,7 +18,7 @@ from gan_cli.config.build import optimizer_node
 from gan_cli.training import runtime
 from gan_cli.training.ema import Ema
 from gan_cli.training.meter import Meter, NonFinite
-from gan_cli.training.runtime import pick_device, stop_on_signals
+from gan_cli.training.runtime import out_of_memory, pick_device, stop_on_signals
 from gan_cli.training.schedules import Constant, Cosine, Linear
 
 CPU = torch.device("cpu")
@@ -120,6 +121,22 @@ def test_first_signal_asks_second_interrupts(monkeypatch: pytest.MonkeyPatch) ->
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize(
+    ("error", "lacks"),
+    [
+        (MemoryError(), True),
+        (OSError(errno.ENOMEM, "x"), True),
+        (OSError(errno.ENOSPC, "x"), False),
+        (RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 4 bytes"), True),
+        (RuntimeError("shapes differ"), False),
+        (SystemError("error return without exception set"), True),  # of an import of Python 3.11
+        (SystemError("bad argument to internal function"), False),
+    ],
+)
+def test_what_a_lack_of_memory_looks_like(error: Exception, lacks: bool) -> None:
+    assert out_of_memory(error) is lacks
 
 
 def test_freed_memory_is_used_again() -> None:
