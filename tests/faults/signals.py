@@ -72,7 +72,11 @@ def _told(send: Callable[[Child, Lab], None]) -> Callable[[Lab], None]:
         until(_going(run), lab.random.uniform(0, 0.3) * runs.lasts(lab, name))(child)
         send(child, lab)
         lab.tried += 1
-        text = lab.end(child, (0, INTERRUPTED))
+        late = (-signal.SIGTERM,) if send is _storm else ()  # one that arrives when the run has ended, and all is saved
+        text = lab.end(child, (0, INTERRUPTED, *late))
+        if child.code in late:
+            must((run / "result.json").exists(), f"{run} does not say how it ended")
+            lab.gan("train", f"resume={run}")
         if child.code == INTERRUPTED:
             must(f"gan train resume={run}" in text or "interrupted" in text, f"it does not say how to go on:\n{text}")
             lab.gan("train", f"resume={run}")
