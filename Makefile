@@ -12,7 +12,7 @@ help:
 	@echo "make test   set up and run the tests"
 	@echo "make test-all   besides, every combination of loss, penalties, auxiliary, augmentation, conditioning and prior (hours)"
 	@echo "make fuzz   2,000 random command lines: each is done, or refused in two lines (half an hour)"
-	@echo "make faults   kill it, fill its disks, damage its files, and count what was lost (half an hour; SEED=1 for other moments)"
+	@echo "make faults   kill it, fill its disks, damage its files, and count what was lost (a quarter of an hour; SEED=1 for other moments)"
 	@echo "make lint   style and types"
 
 # Installed once; again when the project's needs change. Bytecode is compiled here, not at every first start.

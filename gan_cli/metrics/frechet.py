@@ -29,7 +29,8 @@ def nuclear_norm(a: Gaussian, b: Gaussian) -> float:
 
 def frechet_distance(a: Gaussian, b: Gaussian) -> float:
     """d² in the squared units of the features. The factor of `b` is computed once and kept with it."""
-    return float((a.mean - b.mean).square().sum()) + a.trace + b.trace - 2 * nuclear_norm(a, b)
+    squared = float((a.mean - b.mean).square().sum()) + a.trace + b.trace - 2 * nuclear_norm(a, b)
+    return max(squared, 0.0)  # of a set against itself, rounding may leave less
 
 
 class Frechet:

@@ -136,3 +136,11 @@ def test_debiasing_is_refused_below_five_samples_a_feature() -> None:
     few = Features(70, moments(x), tuple(moments(piece) for piece in x.split(7)))
     with pytest.raises(NotMeasurable, match="at least 80"):
         DebiasedFrechet().compute(few, few, Context())
+
+
+@pytest.mark.parametrize("n", [3, 64, 500])
+def test_a_set_is_at_distance_zero_from_itself_and_never_below(n: int) -> None:
+    features = torch.rand(n, 192, dtype=torch.float64)
+    moments = Moments()
+    moments.add(features)
+    assert 0 <= frechet_distance(moments.finish(), moments.finish()) < 1e-6
