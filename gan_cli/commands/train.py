@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -117,7 +118,7 @@ def _begin(composed: Composed, asked: Asked, trusted: Trust) -> Result:
     from gan_cli.session import Job
 
     checked = build.check(_anchored(composed.config), trusted)
-    if Run(composed.folder).config.exists():
+    if os.path.exists(Run(composed.folder).config):  # also where it is too long for a name
         remedy = f"gan train resume={composed.folder} continues it"
         raise ConfigError(two_lines(f"{composed.folder} holds a run already", remedy))
     facts = {"overrides": asked.settings, "choices": composed.choices}

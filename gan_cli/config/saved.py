@@ -152,7 +152,7 @@ def change(config: dict[str, Any], words: Sequence[str], kept: Sequence[str] = (
         elif any(key == name or key.startswith(f"{name}.") for name in kept):
             remedy = "start a new run with it (init_from=<run> takes over the weights)"
             problems.append(two_lines(f"{key}: a resumed run keeps it", remedy))
-        elif key not in known and not override.is_add():
+        elif key not in known and not (override.is_add() and key.partition(".")[0] in config and "." in key):
             problems.append(two_lines(f"unknown setting '{key}'", did_you_mean(key, known)))
         else:
             OmegaConf.update(result, key, override.value(), force_add=override.is_add())
