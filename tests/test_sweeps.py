@@ -92,3 +92,12 @@ def test_two_measurements_of_one_process_are_two_files(gan_here: Inside, finishe
     for _ in range(2):
         assert gan_here("eval", str(finished), "detector=pixels", "metrics=[fid]", "n=20").returncode == 0
     assert len(set((finished / "evals").glob("*.json")) - before) == 2
+
+
+def test_jobs_in_processes_of_their_own_tell_how_they_ended(gan_here: Inside, here: Path) -> None:
+    asked = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweep.dir=sweep")
+    told = gan_here("train", "-m", *words(), *asked, "seed=0,-1")
+    assert told.returncode == 2
+    assert "one job of the sweep failed: #1: seed=-1 is not valid" in told.stderr
+    assert json.loads((here / "sweep" / "0" / "result.json").read_text())["status"] == "finished"
+    assert not (here / "sweep" / "1").exists()
