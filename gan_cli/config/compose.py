@@ -98,7 +98,7 @@ def hydra_main(command: str, task: Callable[[DictConfig], Any], words: Sequence[
     if HYDRA_1_4:
         settings["execution_whitelist"] = ("gan_cli.*", "torch.nn.*", "torch.optim.*")
     overrides, flags = divide(words, command)
-    with composing(command, overrides), _lent([command, *map(readable, overrides), *flags]):
+    with composing(command, [*overrides, *flags]), _lent([command, *map(readable, overrides), *flags]):
         hydra.main(config_path=conf_dir(), config_name=command, **settings)(kept)()
     if failures:
         raise failures[0]

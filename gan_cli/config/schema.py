@@ -18,9 +18,11 @@ from annotated_types import Ge
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
 
+from gan_cli.config.choices import TEXT
 from gan_cli.config.errors import ConfigError, did_you_mean, two_lines
 from gan_cli.config.listed import RAMP, partials, slot_of, slots
 from gan_cli.config.trust import Trust, Untrusted, remedy
+from gan_cli.config.words import in_shell
 
 ARBITRARY = ConfigDict(arbitrary_types_allowed=True)  # a part may stand where a number may
 OF_HYDRA = ("_args_", "_recursive_", "_convert_")  # of no use here, and they hide what is set
@@ -201,9 +203,14 @@ def _converted(path: str, value: Any, hint: Any, problems: list[str]) -> Any:
     try:
         return converted(value, hint)
     except ValidationError as error:
-        missing = two_lines(f"{path} is not set", f"add {path}=...")
-        problems.append(missing if value is None else _complaint(path, value, error))
+        problems.append(_missing(path) if value is None else _complaint(path, value, error))
     return value
+
+
+def _missing(path: str) -> str:
+    quoted = in_shell(f"{path}='null'")
+    named = f"; what is called null is quoted: {quoted}" if path.rpartition(".")[2] in TEXT else ""
+    return two_lines(f"{path} is not set", f"add {path}=...{named}")
 
 
 def converted(value: Any, hint: Any) -> Any:
