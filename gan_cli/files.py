@@ -257,8 +257,12 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def remove_empty(folder: Path) -> None:
-    """Removes an empty folder, and those that it lay in by itself: what was refused leaves nothing behind."""
+    """Removes an empty folder, and the empty ones around it as far as they lie below where the program was started:
+    what was refused leaves nothing behind, and nobody's own folder goes with it."""
+    here = Path.cwd()
     for path in (folder, folder.parent, folder.parent.parent):
+        if path != folder and here not in path.resolve().parents:
+            return
         try:
             path.rmdir()
         except OSError:

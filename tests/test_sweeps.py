@@ -101,3 +101,14 @@ def test_jobs_in_processes_of_their_own_tell_how_they_ended(gan_here: Inside, he
     assert "one job of the sweep failed: #1: seed=-1 is not valid" in told.stderr
     assert json.loads((here / "sweep" / "0" / "result.json").read_text())["status"] == "finished"
     assert not (here / "sweep" / "1").exists()
+
+
+def test_the_folder_where_one_works_stays_though_it_is_empty(gan_here: Inside, here: Path) -> None:
+    for arguments in (
+        ("train", *words(), "init_from=nowhere", "hydra.run.dir=run"),
+        ("train", *words(), "init_from=nowhere", f"hydra.run.dir={here / 'other' / 'run'}"),
+        ("train", "-m", *words(), "seed=-1,-2", "hydra.sweep.dir=sweep"),
+    ):
+        assert gan_here(*arguments).returncode == 2
+        assert here.is_dir()
+        assert list(here.iterdir()) == []
