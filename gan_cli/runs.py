@@ -13,12 +13,13 @@ from datetime import UTC, datetime
 from importlib import metadata
 from logging import LogRecord
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gan_cli.console import Plain
 from gan_cli.files import Held, holding, naming, read_json, remove_empty, remove_leftovers, write_json, write_text
-from gan_cli.training.checkpoint import newest_first
-from gan_cli.types import Clock
+
+if TYPE_CHECKING:
+    from gan_cli.types import Clock
 
 STAMP = re.compile(r"^\d{8}-\d{6}-[0-9a-f]{4}-")  # what a run folder's name begins with
 ENDED = ("finished", "diverged")  # the statuses of a run that came to its end
@@ -123,6 +124,8 @@ class Run:
 
     def finished(self) -> Clock | None:
         """How far the run was when it came to its end; None where it has not, or does not say."""
+        from gan_cli.types import Clock  # and torch, which most readers of a run need not wait for
+
         result = self.read_result()
         step, images, seconds = (result.get(key) for key in ("step", "images", "seconds"))
         if result.get("status") not in ENDED or not isinstance(step, int) or not isinstance(images, int):
@@ -186,6 +189,18 @@ def heard(aloud: bool) -> Iterator[list[LogRecord]]:
         yield records
     finally:
         logger.handlers[:] = others
+
+
+def step_of(path: Path) -> int:
+    """n of step-<n>.pt."""
+    return int(path.stem.removeprefix("step-"))
+
+
+def newest_first(folder: Path) -> list[Path]:
+    """`last.pt`, then the step files from the newest."""
+    steps = sorted((p for p in folder.glob("step-*.pt") if p.stem[5:].isdigit()), key=step_of, reverse=True)
+    last = folder / "last.pt"
+    return [last, *steps] if last.is_file() else steps
 
 
 def checkpoints_of(source: Path | str) -> tuple[list[Path], Run | None]:

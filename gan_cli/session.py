@@ -17,8 +17,8 @@ from gan_cli.config.errors import ConfigError, RunFailed, two_lines
 from gan_cli.config.trust import Trust
 from gan_cli.files import NotWritten, cause, read_json_lines
 from gan_cli.games.rehearsal import TooFew
-from gan_cli.runs import NotARun, Run, checkpoints_of, heard
-from gan_cli.training.checkpoint import CheckpointError, load_newest, newest_first
+from gan_cli.runs import NotARun, Run, checkpoints_of, heard, newest_first
+from gan_cli.training.checkpoint import CheckpointError, load_newest
 from gan_cli.training.contents import Unsound
 from gan_cli.training.meter import NonFinite
 from gan_cli.training.runtime import StopRequest, out_of_memory, stop_on_signals

@@ -8,7 +8,7 @@ import pytest
 
 from conftest import CONF, QUIET, SMALL, SMALL_DCGAN, SMALL_MLP, SMALL_R3GAN, SMALL_RESIDUAL, checked, words
 from gan_cli import train
-from gan_cli.config import build, compose, trust
+from gan_cli.config import build, compose, nodes, trust
 from gan_cli.config.errors import ConfigError
 from gan_cli.files import read_json_lines
 from gan_cli.training.runtime import StopRequest
@@ -145,8 +145,8 @@ def test_residual_networks_refuse_points() -> None:
 def test_sagan_learns_four_times_as_fast_in_d() -> None:
     def rates(*more: str) -> tuple[float, float]:
         optimizer = compose.compose("train", ["model=sagan", *more]).config["optimizer"]
-        nodes = [build.optimizer_node(optimizer, player) for player in ("generator", "discriminator")]
-        return nodes[0]["lr"], nodes[1]["lr"]
+        both = [nodes.optimizer_node(optimizer, player) for player in ("generator", "discriminator")]
+        return both[0]["lr"], both[1]["lr"]
 
     assert rates() == (1e-4, 4e-4)
     assert rates("optimizer.lr=1e-3") == (1e-3, 4e-3)

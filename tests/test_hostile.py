@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,9 +18,11 @@ from PIL import Image
 
 from conftest import Inside, words
 from gan_cli import evaluate, sample, train
-from gan_cli.config import build, listed, own, plain_yaml, trust
+from gan_cli.archives import config_in
+from gan_cli.config import build, listed, nodes, own, plain_yaml, saved, trust
 from gan_cli.config.compose import compose, conf_dir, config_groups
 from gan_cli.config.errors import ConfigError
+from gan_cli.glance import glance, looks_like_one
 
 REFUSED = r"may not be used|interpolation"
 HOSTILE: list[tuple[str, Any]] = [
@@ -395,3 +398,52 @@ def test_the_list_is_what_conf_names() -> None:
         for conditioning in groups["conditioning"]:
             composed = compose("train", [f"model={model}", f"conditioning={conditioning}"])
             build.check(composed.config, trust.for_files(()))
+
+
+UNSEEN = """
+import sys
+from gan_cli.cli import main
+for words in (["sample", "run"], ["eval", "run"], ["train", "resume=run"], ["train", "repeat=run"]):
+    assert main(words) == 2, words
+assert "torch" not in sys.modules
+"""
+
+
+def test_what_the_words_forbid_is_answered_before_torch_is_imported(finished: Path, here: Path) -> None:
+    stranger(finished, here, lambda config: change(config, "prior._target_", "os.system"))
+    done = subprocess.run([sys.executable, "-c", UNSEEN], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("key", "value"), HOSTILE, ids=lambda v: str(v)[:60])
+def test_the_first_look_refuses_what_names_another_part(finished: Path, here: Path, key: str, value: Any) -> None:
+    stranger(finished, here, lambda config: change(config, key, value))
+    with pytest.raises(ConfigError, match=REFUSED):
+        glance("run", ())
+    with pytest.raises(ConfigError, match=REFUSED):
+        nodes.check_names(saved.read((here / "run/config.yaml").read_bytes(), "run"), nodes.of_run, trust.for_files())
+
+
+def test_the_first_look_reads_what_is_loaded_and_leaves_the_rest_to_the_second(finished: Path, here: Path) -> None:
+    last = finished / "checkpoints" / "last.pt"
+    assert config_in(last) == torch.load(last, weights_only=True)["config"]
+    glance(str(finished), ())
+    (here / "cut.pt").write_bytes(last.read_bytes()[:-100])
+    torch.save(torch.zeros(2, 3, 4, 4), here / "images.pt")
+    for name in ("cut.pt", "images.pt"):
+        assert config_in(here / name) is None
+        assert not looks_like_one(name)
+        glance(name, ())
+
+
+@pytest.mark.parametrize("group", ["experiment", "optimizer", "model", "dataset"])
+def test_the_first_look_admits_whatever_conf_composes(group: str) -> None:
+    for choice in config_groups(Path(conf_dir()))[group]:
+        config = compose("train", [f"{group}={choice}"]).config
+        nodes.check_names(config, nodes.of_run, trust.for_files())
+
+
+def test_a_setting_that_was_taken_away_is_the_parts_own() -> None:
+    composed = compose("train", ["~dataset.batch_size", "~trainer.micro_batches"]).config
+    config = build.check(composed, trust.for_runs()).config
+    assert (config["dataset"]["batch_size"], config["trainer"]["micro_batches"]) == (64, 1)

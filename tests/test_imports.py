@@ -17,13 +17,13 @@ LAYERS = (
     ("cli", "help", "completion", "demo", "__main__"),
     ("commands",),
     ("evaluation",),
-    ("restore", "session", "inputs"),
+    ("restore", "session", "inputs", "glance"),
     ("config",),
     ("callbacks",),
     ("training", "runs", "metrics", "sampling", "pictures", "drawings", "latent"),
     ("games", "data"),
     ("losses", "penalties", "auxiliaries", "priors", "augment", "networks"),
-    ("types", "ramps", "warps", "rng", "files", "console", "outputs", "tensorfiles"),
+    ("types", "ramps", "warps", "rng", "files", "console", "outputs", "archives", "tensorfiles"),
 )
 ONLY_TYPES = ("losses", "penalties", "auxiliaries", "priors", "augment", "networks")
 

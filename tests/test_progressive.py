@@ -8,7 +8,7 @@ import pytest
 
 from conftest import SMALL, checked, words
 from gan_cli import train
-from gan_cli.config import build, compose
+from gan_cli.config import build, compose, nodes
 from gan_cli.config.errors import ConfigError
 
 
@@ -50,9 +50,9 @@ def test_styles_on_cifar10_as_the_authors_preset_has_them() -> None:
     """No shortcuts in D, no mirroring; G's Adam is corrected for steps that this preset leaves out."""
     config = compose.compose("train", ["experiment=stylegan2_cifar10"]).config
     c = 4 / 5
-    generator = build.optimizer_node(config["optimizer"], "generator")
+    generator = nodes.optimizer_node(config["optimizer"], "generator")
     assert generator["lr"] == pytest.approx(2.5e-3 * c, rel=1e-6)
     assert generator["betas"] == pytest.approx([0, 0.99**c], rel=1e-6)
-    discriminator = build.optimizer_node(config["optimizer"], "discriminator")
+    discriminator = nodes.optimizer_node(config["optimizer"], "discriminator")
     assert (discriminator["lr"], discriminator["betas"]) == (2.5e-3, [0, 0.99])
     assert config["dataset"]["flip"] is config["model"]["discriminator"]["residual"] is False

@@ -6,7 +6,7 @@ import time
 
 from gan_cli.callbacks import Callback
 from gan_cli.files import naming
-from gan_cli.runs import Run
+from gan_cli.runs import Run, step_of
 from gan_cli.training import checkpoint
 from gan_cli.training.trainer import Trainer
 from gan_cli.types import Positive, PositiveInt
@@ -57,7 +57,7 @@ class Checkpoints(Callback):
         checkpoint.save(trainer.state_dict(), path)
         checkpoint.alias(path, "last.pt")
         self.saved_at, self.saved_step = time.monotonic(), trainer.clock.step
-        files = {checkpoint.step_of(p): p for p in self.folder.glob("step-*.pt")}
+        files = {step_of(p): p for p in self.folder.glob("step-*.pt")}
         for step in expendable(list(files), self.keep, self.keep_every, self.every_steps):
             with naming(files[step]):
                 files[step].unlink(missing_ok=True)

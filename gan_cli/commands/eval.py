@@ -15,6 +15,7 @@ from gan_cli.config import compose, trust
 from gan_cli.config.errors import ConfigError, two_lines
 from gan_cli.config.schema import validated
 from gan_cli.config.words import divide, path
+from gan_cli.glance import glance, looks_like_one
 
 if TYPE_CHECKING:
     from gan_cli.evaluation.measure import Evaluation, Plan
@@ -122,6 +123,8 @@ def _run(config: Mapping[str, Any], vouched: Sequence[str]) -> None:
 
 
 def _evaluate(request: Request, vouched: Sequence[str]) -> tuple[Evaluation, Source]:
+    if looks_like_one(request.checkpoint):
+        glance(request.checkpoint, vouched)
     from gan_cli.data.decoding import checked_levels
     from gan_cli.evaluation import measure, sources
     from gan_cli.metrics import NotMeasurable

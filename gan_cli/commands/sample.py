@@ -20,6 +20,7 @@ from gan_cli.config.labels import chosen_classes
 from gan_cli.config.schema import validated
 from gan_cli.config.words import divide, listed, path
 from gan_cli.files import cause, remove_leftovers
+from gan_cli.glance import glance
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -165,6 +166,7 @@ def _for_a_name(classes: str) -> str:
 
 
 def _drawing(request: Request, vouched: Sequence[str]) -> tuple[Restored, Mode, Drawing]:
+    glance(request.checkpoint, vouched)
     from gan_cli.restore import Manner, restore
     from gan_cli.training.runtime import pick_device, prepare_process
 

@@ -20,6 +20,7 @@ from gan_cli.config.words import divide, text
 if TYPE_CHECKING:
     from gan_cli.config.build import Checked
     from gan_cli.config.trust import Trust
+    from gan_cli.runs import Run
     from gan_cli.session import Job
 
 log = logging.getLogger(__name__)
@@ -96,7 +97,7 @@ def _take(key: str, words: Sequence[str]) -> tuple[str | None, list[str]]:
 
 def _repeat(asked: Asked, source: str) -> Result:
     """A new run from another's config.yaml alone, with the user's changes to its values."""
-    from gan_cli.config import saved
+    from gan_cli.config import nodes, saved
     from gan_cli.runs import STAMP, NotARun, Run
 
     path = Path(source)
@@ -106,10 +107,13 @@ def _repeat(asked: Asked, source: str) -> Result:
         raise ConfigError(two_lines(str(error).splitlines()[0], "repeat=outputs/train/<run> repeats a run")) from error
     folder, others = _take("hydra.run.dir", asked.settings)
     content = saved.content_of(text)
-    config = saved.change(saved.at_home(saved.read(content, text), content), others)
+    there = saved.read(content, text)
+    trusted = trust.for_files(asked.vouched)
+    nodes.check_names(there, nodes.of_run, trusted)
+    config = saved.change(saved.at_home(there, content), others)
     label = config.get("name") or STAMP.sub("", text.resolve().parent.name)
     home = Path(folder or f"outputs/train/{compose.new_stamp()}-{label}")
-    return _begin(Composed(config, {}, home), asked, trust.for_files(asked.vouched))
+    return _begin(Composed(config, {}, home), asked, trusted)
 
 
 def _begin(composed: Composed, asked: Asked, trusted: Trust) -> Result:
@@ -143,19 +147,26 @@ def _more(limits: Mapping[str, Any], result: Mapping[str, Any]) -> str:
 
 
 def _resume(asked: Asked, source: str) -> Result:
-    from gan_cli.config import build, saved
+    from gan_cli.config import nodes, saved
     from gan_cli.runs import NotARun, Run
-    from gan_cli.session import Job
-    from gan_cli.training.trainer import Limits
 
     try:
         run = Run.open(source)
     except NotARun as error:
         raise ConfigError(two_lines(str(error), "resume=outputs/train/<run> continues a run")) from error
     content = saved.content_of(run.config)
-    config = saved.at_home(saved.read(content, run.config), content)
+    there = saved.read(content, run.config)
     trusted = trust.for_files(asked.vouched)
-    checked = build.check(saved.change(config, asked.settings, saved.KEPT), trusted)
+    nodes.check_names(there, nodes.of_run, trusted)
+    return _go_on(run, saved.change(saved.at_home(there, content), asked.settings, saved.KEPT), asked, trusted)
+
+
+def _go_on(run: Run, config: dict[str, Any], asked: Asked, trusted: Trust) -> Result:
+    from gan_cli.config import build
+    from gan_cli.session import Job
+    from gan_cli.training.trainer import Limits
+
+    checked = build.check(config, trusted)
     trainer = checked.config["trainer"]
     done = run.finished()
     limits = Limits(*(trainer.get(k) for k in ("max_steps", "max_images", "max_minutes")))
@@ -200,8 +211,7 @@ def _play(job: Job, checked: Checked) -> Result:
 
 def _conclude(job: Job, checked: Checked, result: dict[str, Any]) -> Result:
     """Says where everything is, and raises what the run's end calls for."""
-    from gan_cli.runs import Run
-    from gan_cli.training.checkpoint import newest_first
+    from gan_cli.runs import Run, newest_first
 
     folder, step = job.folder, result["step"]
     if result["status"] == "failed":

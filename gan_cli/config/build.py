@@ -11,8 +11,9 @@ from torch import nn
 from torch.optim import Optimizer
 
 from gan_cli.callbacks import Callback
-from gan_cli.config import schema
+from gan_cli.config import nodes, schema
 from gan_cli.config.errors import ConfigError, two_lines
+from gan_cli.config.nodes import GROUPS, Node
 from gan_cli.config.schema import Part
 from gan_cli.config.trust import Trust, for_runs
 from gan_cli.ramps import settled
@@ -20,19 +21,6 @@ from gan_cli.training.runtime import out_of_memory
 from gan_cli.training.schedules import Schedule
 from gan_cli.training.trainer import Trainer
 from gan_cli.types import Data
-
-PLAYERS = ("generator", "discriminator")
-GROUPS = {"penalties": "penalty", "auxiliaries": "auxiliary", "augments": "augment"}  # a game's argument -> its group
-SINGLE = {"_target_": "gan_cli.networks.panel.single"}  # of runs that are older than the group
-
-
-class Node(NamedTuple):
-    """Where a part stands, and its config."""
-
-    path: str
-    node: Any
-    given: frozenset[str] = frozenset()  # arguments that the program adds to what the config says
-    follows_progress: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,40 +39,6 @@ class Checked:
         return [inner.name for part in self.parts.values() for inner in schema.parts_in(part)]
 
 
-def optimizer_node(config: Mapping[str, Any], player: str) -> dict[str, Any]:
-    """One player's optimizer: the common settings, and over them those of its own that are not null."""
-    common = {key: value for key, value in config.items() if key not in PLAYERS}
-    own = {key: value for key, value in (config.get(player) or {}).items() if value is not None}
-    return {**common, **own}
-
-
-def _model_nodes(config: Mapping[str, Any]) -> list[Node]:
-    """The parts of a game."""
-    return [
-        *(Node(f"model.{player}", config["model"][player]) for player in PLAYERS),
-        Node("panel", config.get("panel") or SINGLE, frozenset({"make"})),
-        Node("loss", config["loss"]),
-        Node("prior", config["prior"]),
-        *(Node(f"{g}.{name}", node) for g in GROUPS.values() for name, node in (config.get(g) or {}).items()),
-        Node("game", config["game"], frozenset({*PLAYERS, "loss", "prior", *GROUPS})),
-    ]
-
-
-def _nodes(config: Mapping[str, Any]) -> list[Node]:
-    """The parts of a run."""
-    given = frozenset({"game", "data", "optimizers", "ramps", "seed", "schedule", "rank"})
-    optimizer = config["optimizer"]
-    return [
-        *_model_nodes(config),
-        *(Node(f"optimizer.{p}", optimizer_node(optimizer, p), frozenset({"params"}), True) for p in PLAYERS),
-        Node("trainer", config["trainer"], given),
-        Node("dataset", config["dataset"]),
-        Node("schedule", config["schedule"]),
-        Node("evaluation", config["evaluation"]),
-        *(Node(f"callback.{name}", node) for name, node in (config.get("callback") or {}).items()),
-    ]
-
-
 Config = Checked | Mapping[str, Any]  # what was checked, or what the user composed
 
 
@@ -101,20 +55,20 @@ def check(config: Mapping[str, Any], trust: Trust) -> Checked:
     except ConfigError as error:
         problems += error.problems
     try:
-        nodes = _nodes(config)
+        found = nodes.of_run(config)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ConfigError(f"the config lacks a part that a run needs: {error}") from error
-    return _checked({**config, **{key: own[key] for key in own if key in config}}, nodes, trust, problems)
+    return _checked({**config, **{key: own[key] for key in own if key in config}}, found, trust, problems)
 
 
 def check_model(config: Mapping[str, Any], trust: Trust) -> Checked:
     """The model of a config that came out of a file; nothing else of it is looked at."""
     try:
-        nodes = _model_nodes(config)
+        found = nodes.of_model(config)
         config["dataset"]["resolution"]  # empty for points
     except (KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"the config lacks a part of the model: {error}") from error
-    return _checked(dict(config), nodes, trust, [])
+    return _checked(dict(config), found, trust, [])
 
 
 def check_part(path: str, node: Any, trust: Trust) -> Part:
@@ -122,11 +76,10 @@ def check_part(path: str, node: Any, trust: Trust) -> Part:
     return _checked({}, [Node(path, node)], trust, []).parts[path]
 
 
-def _checked(config: dict[str, Any], nodes: Sequence[Node], trust: Trust, problems: list[str]) -> Checked:
+def _checked(config: dict[str, Any], found: Sequence[Node], trust: Trust, problems: list[str]) -> Checked:
     """Raises ConfigError with all problems."""
     parts = {}
-    for path, node, given, follows_progress in nodes:
-        slot = "optimizer" if path.startswith("optimizer.") else ""
+    for path, node, given, follows_progress, slot in found:
         part = schema.part_of(path, node, trust, problems, given, follows_progress, slot)
         if part is not None:
             parts[path] = part

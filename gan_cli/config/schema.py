@@ -21,7 +21,7 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnno
 from gan_cli.config.choices import TEXT
 from gan_cli.config.errors import ConfigError, did_you_mean, two_lines
 from gan_cli.config.listed import RAMP, partials, slot_of, slots
-from gan_cli.config.trust import Trust, Untrusted, remedy
+from gan_cli.config.trust import Trust, Untrusted, refusal
 from gan_cli.config.words import in_shell
 
 ARBITRARY = ConfigDict(arbitrary_types_allowed=True)  # a part may stand where a number may
@@ -39,11 +39,12 @@ class Part:
     target: Callable[..., Any]
     settings: Mapping[str, Any]  # converted; parts may stand among them, in lists and mappings too
     partial: bool  # to be handed over and called later
+    usual: Mapping[str, Any]  # values of settings that nobody gave
 
     def plain(self) -> dict[str, Any]:
-        """The node as it can be written down, with the converted values."""
+        """The node as it can be written down: whole, with the converted values."""
         own = {"_target_": self.name, **({"_partial_": True} if self.partial else {})}
-        return {**own, **{key: _plain(value) for key, value in self.settings.items()}}
+        return {**own, **{key: _plain(value) for key, value in {**self.settings, **self.usual}.items()}}
 
 
 def _plain(value: Any) -> Any:
@@ -137,7 +138,12 @@ def part_of(
         needed = parameter.default is parameter.empty and parameter.kind not in free
         if needed and name not in node and name not in given:
             problems.append(two_lines(f"{path}.{name} is not set", f"add {path}.{name}=..."))
-    return Part(path, node["_target_"], target, settings, bool(partial))
+    usual = {
+        name: parameter.default
+        for name, parameter in parameters.items()
+        if name not in node and name not in given and isinstance(parameter.default, bool | int | float | str | None)
+    }
+    return Part(path, node["_target_"], target, settings, bool(partial), {} if partial else usual)
 
 
 def _resolved(path: str, slot: str, node: Any, trust: Trust, problems: list[str]) -> Callable[..., Any] | None:
@@ -148,7 +154,7 @@ def _resolved(path: str, slot: str, node: Any, trust: Trust, problems: list[str]
     try:
         return trust.resolve(slot, target)
     except Untrusted:
-        problems.append(two_lines(f"{path}._target_={target} may not be used there", remedy(target)))
+        problems.append(refusal(path, target))
     except LookupError as error:
         problems.append(f"{path}._target_: {error}")
     return None

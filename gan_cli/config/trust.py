@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gan_cli.config import listed
+from gan_cli.config.errors import two_lines
 from gan_cli.config.words import strings
 
 ENVIRONMENT = "GAN_TRUST"  # modules of the user's own, comma-separated; counts for what they compose
@@ -30,6 +31,14 @@ class Trust:
 
     vouched: tuple[str, ...] = ()  # modules and single names
 
+    def admits(self, slot: str, target: str) -> bool:
+        """Whether the name may stand where `slot` is; what it names is another question."""
+        return target in listed.slots().get(slot, ()) or self._vouches(target)
+
+    def _vouches(self, target: str) -> bool:
+        hidden = any(part.startswith("_") for part in target.split("."))
+        return not hidden and any(_within(target, home) for home in self.vouched)
+
     def resolve(self, slot: str, target: str) -> Callable[..., Any]:
         """The class or function that `target` names where `slot` is.
 
@@ -39,13 +48,13 @@ class Trust:
         """
         if target in listed.slots().get(slot, ()):
             return _found(target)
-        homes = [home for home in self.vouched if _within(target, home)]
-        if not homes or any(part.startswith("_") for part in target.split(".")):
+        if not self._vouches(target):
             raise Untrusted(target)
         if os.getcwd() not in sys.path:
             sys.path.append(os.getcwd())  # the user's own module beside their data; last, so that it shadows nothing
         found = _found(target)
         # What a module imports is not its own: my_losses.os.system is looked through.
+        homes = [home for home in self.vouched if _within(target, home)]
         own = target in homes or any(_within(found.__module__ or "", home) for home in homes)
         if not own or not (inspect.isclass(found) or inspect.isfunction(found)):
             raise Untrusted(target)
@@ -92,6 +101,11 @@ def remedy(target: str) -> str:
     module = target.split(".")[0]
     own = module if module not in ("gan_cli", "torch") else target
     return f"if {own} is your own or known to you, say so on the command line: trust={own}"
+
+
+def refusal(path: str, target: str) -> str:
+    """That a node names what it may not."""
+    return two_lines(f"{path}._target_={target} may not be used there", remedy(target))
 
 
 def asked_for(targets: Sequence[str]) -> str:

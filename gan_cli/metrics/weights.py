@@ -10,7 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gan_cli.tensorfiles import check_archive, flaw
+from gan_cli.archives import check_archive
+from gan_cli.tensorfiles import flaw
 
 
 class Weights(NamedTuple):

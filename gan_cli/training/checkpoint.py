@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
+from gan_cli.archives import check_archive
 from gan_cli.files import naming, replacing
-from gan_cli.tensorfiles import check_archive
 from gan_cli.training import contents
 
 FORMAT = 1
@@ -96,18 +96,6 @@ def _short(value: object) -> str:
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return lines[0][:200] if lines else "unreadable"
-
-
-def step_of(path: Path) -> int:
-    """n of step-<n>.pt."""
-    return int(path.stem.removeprefix("step-"))
-
-
-def newest_first(folder: Path) -> list[Path]:
-    """`last.pt`, then the step files from the newest."""
-    steps = sorted((p for p in folder.glob("step-*.pt") if p.stem[5:].isdigit()), key=step_of, reverse=True)
-    last = folder / "last.pt"
-    return [last, *steps] if last.is_file() else steps
 
 
 def load_newest(paths: Iterable[Path]) -> tuple[dict[str, Any], Path, list[str]]:

@@ -18,6 +18,7 @@ import torch
 
 from conftest import Inside
 from gan_cli.callbacks.checkpoints import expendable
+from gan_cli.runs import newest_first
 from gan_cli.training import checkpoint, contents
 
 
@@ -89,7 +90,7 @@ def test_the_one_before_is_used_and_the_problem_is_told(tmp_path: Path) -> None:
         checkpoint.save(state(step), tmp_path / f"step-{step}.pt")
     (tmp_path / "last.pt").write_bytes(b"PK")
     (tmp_path / "step-3.pt").write_bytes((tmp_path / "step-3.pt").read_bytes()[:-100])
-    loaded, path, problems = checkpoint.load_newest(checkpoint.newest_first(tmp_path))
+    loaded, path, problems = checkpoint.load_newest(newest_first(tmp_path))
     assert path.name == "step-2.pt"
     assert loaded["game"]["w"][0] == 2
     assert len(problems) == 2
@@ -186,7 +187,7 @@ def test_an_infinite_second_moment_of_finite_weights_loads(tmp_path: Path) -> No
 def test_weights_that_are_no_numbers_fall_back_to_the_one_before(tmp_path: Path) -> None:
     checkpoint.save(state(1.0), tmp_path / "step-1.pt")
     checkpoint.save(state(float("nan")), tmp_path / "step-2.pt")
-    _, path, problems = checkpoint.load_newest(checkpoint.newest_first(tmp_path))
+    _, path, problems = checkpoint.load_newest(newest_first(tmp_path))
     assert path.name == "step-1.pt"
     assert ["game.w" in problem for problem in problems] == [True]
 

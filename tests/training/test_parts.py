@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from gan_cli import rng
-from gan_cli.config.build import optimizer_node
+from gan_cli.config.nodes import optimizer_node
 from gan_cli.training import runtime
 from gan_cli.training.ema import Ema
 from gan_cli.training.meter import Meter, NonFinite

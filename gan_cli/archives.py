@@ -1,0 +1,67 @@
+"""Archives of tensors as torch writes them: bounded before they are read, and looked into without torch."""
+
+from __future__ import annotations
+
+import pickletools
+import struct
+import zipfile
+from pathlib import Path
+from typing import BinaryIO
+
+MEMBERS = 100_000  # a tensor each
+LARGEST_DIRECTORY = 2**24  # bytes
+LARGEST_PICKLE = 2**24  # bytes: the names and shapes of the tensors, and a config
+TAIL = 2**16 + 22  # bytes within which a zip says where its directory is
+
+
+def check_archive(file: BinaryIO) -> zipfile.ZipFile:
+    """The zip in a file, if it is one as torch writes them: nothing compressed, nothing larger than the file.
+
+    Raises:
+        ValueError, zipfile.BadZipFile, OSError, NotImplementedError: It is none; the message says why.
+    """
+    size = file.seek(0, 2)
+    if _directory_size(file, size) > LARGEST_DIRECTORY:
+        raise ValueError("its list of members is too long")
+    archive = zipfile.ZipFile(file)
+    members = archive.infolist()
+    if len(members) > MEMBERS or len({member.filename for member in members}) < len(members):
+        raise ValueError("its members are too many, or have one name")
+    for member in members:
+        if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1:
+            raise ValueError("its members are compressed or encrypted, which torch does not do")
+        if member.filename.endswith("data.pkl") and member.file_size > LARGEST_PICKLE:
+            raise ValueError("its list of tensors is too long")
+    if sum(member.file_size for member in members) > size:
+        raise ValueError("it declares more than it holds")
+    return archive
+
+
+def _directory_size(file: BinaryIO, size: int) -> int:
+    """Bytes of a zip's list of members, by the record at its end. Raises BadZipFile."""
+    file.seek(max(0, size - TAIL))
+    tail = file.read()
+    end = tail.rfind(b"PK\5\6")
+    try:
+        (length,) = struct.unpack_from("<L", tail, end + 12)
+        if end >= 20 and tail[end - 20 :].startswith(b"PK\6\7"):
+            (place,) = struct.unpack_from("<Q", tail, end - 12)
+            file.seek(place)
+            (length,) = struct.unpack_from("<Q", file.read(56), 40)
+    except (struct.error, OverflowError, OSError):
+        end = -1
+    if end < 0:
+        raise zipfile.BadZipFile("it has no list of members")
+    return int(length)
+
+
+def config_in(path: Path) -> str | None:
+    """The config in a checkpoint, found without loading it; None where there is none to be seen."""
+    try:
+        with path.open("rb") as file:
+            archive = check_archive(file)
+            listing = next(name for name in archive.namelist() if name.endswith("data.pkl"))
+            words = (word for _, word, _ in pickletools.genops(archive.read(listing)) if isinstance(word, str))
+            return next(next(words) for word in words if word == "config")
+    except Exception:  # whatever is wrong with it, who loads it says so
+        return None
