@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from gan_cli.config.errors import ConfigError
-from gan_cli.config.listed import RAMP, slot_of, slots
+from gan_cli.config.listed import is_ramp, slot_of
 from gan_cli.config.trust import Trust, refusal
 
 PLAYERS = ("generator", "discriminator")
@@ -78,7 +78,7 @@ def check_names(config: Mapping[str, Any], parts: Callable[[Mapping[str, Any]], 
         refusal(f"{node.path}{below}", target)
         for node in found
         for below, target in _names("", node.node)
-        if target not in slots()[RAMP] and not trust.admits(slot_of(f"{node.slot or node.path}{below}"), target)
+        if not is_ramp(target) and not trust.admits(slot_of(f"{node.slot or node.path}{below}"), target)
     ]
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
