@@ -94,7 +94,7 @@ def _check_size(checked: Checked, weights: Mapping[str, torch.Tensor], path: Pat
     watching = register_module_parameter_registration_hook(count)
     try:
         with torch.device("meta"):
-            sketch: Any = build.game(checked)
+            sketch = build.game(checked)
     finally:
         watching.remove()
     shapes = {name: tensor.shape for name, tensor in sketch.state_dict().items()}
@@ -126,7 +126,7 @@ def restore(source: str, manner: Manner, device: torch.device, vouched: Sequence
     checked = build.check_model(saved.read(content, path), trusted)
     if not trust.asked_for(checked.targets()):
         _check_size(checked, state["game"], path)
-    game: Any = build.game(checked)
+    game = build.game(checked)
     try:
         check_types(state["game"], game, "game")
         check_types(state["ema"], game.players()["generator"], "ema")
@@ -144,7 +144,8 @@ def restore(source: str, manner: Manner, device: torch.device, vouched: Sequence
         if manner.truncation is not None:
             generator = truncate(game, generator, manner.truncation)
         if manner.standing_statistics:
-            sampling.standing_statistics(game, generator, manner.seed, manner.standing_statistics, device)
+            draws = sampling.Draws.of(generator, manner.seed, device)
+            sampling.standing_statistics(game, generator, draws, manner.standing_statistics)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     step = int(state["clock"]["step"])

@@ -25,6 +25,7 @@ from gan_cli import train
 from gan_cli.config import build, compose
 from gan_cli.config.errors import ConfigError
 from gan_cli.games.adversarial import Adversarial
+from gan_cli.games.parts import Parts
 from gan_cli.types import Batch, Clock, Incompatible
 
 SAMPLE = os.environ.get("GAN_COMBINATIONS", "2000")
@@ -135,13 +136,14 @@ def made(node: Any, **given: Any) -> Any:
 
 def game_of(chosen: Mapping[str, Any]) -> Adversarial:
     config = config_of(chosen)
-    return Adversarial(
+    parts = Parts(
         made(config["generator"]),
         made(config["panel"], make=lambda: made(config["discriminator"])),
         made(config["loss"]),
         made(config["prior"]),
         *({name: made(node) for name, node in config[group].items()} for group in PARTS),
     )
+    return Adversarial(parts)
 
 
 def real_batch(chosen: Mapping[str, Any], n: int = 8) -> Batch:

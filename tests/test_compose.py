@@ -11,7 +11,9 @@ from gan_cli import train
 from gan_cli.config import build, compose, nodes, trust
 from gan_cli.config.errors import ConfigError
 from gan_cli.files import read_json_lines
+from gan_cli.runs import Run
 from gan_cli.training.runtime import StopRequest
+from gan_cli.training.session import Session
 
 GROUPS = compose.config_groups(CONF)
 # below; tests/test_architectures.py, tests/test_evaluation.py, tests/test_latent.py
@@ -103,7 +105,7 @@ def test_every_conditioning_with_every_model(here: Path, conditioning: str) -> N
     for model in SMALL.values():
         trainer = build.trainer(checked(words(f"conditioning={conditioning}", model=model)))
         trainer.place()
-        assert trainer.fit(StopRequest()) == "finished"
+        assert Session(trainer, Run(here)).fit(StopRequest()) == "finished"
 
 
 def test_colour_and_odd_sides_need_no_preset(here: Path) -> None:

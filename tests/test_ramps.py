@@ -12,6 +12,7 @@ from gan_cli import ramps, train
 from gan_cli.config import build, compose
 from gan_cli.config.errors import ConfigError
 from gan_cli.games.adversarial import Adversarial
+from gan_cli.games.parts import Parts
 from gan_cli.losses import NonSaturating
 from gan_cli.networks import mlp
 from gan_cli.penalties import R1
@@ -31,14 +32,9 @@ def test_ramps_start_end_and_stay() -> None:
 
 
 def test_a_terms_weight_and_the_critic_steps_may_be_ramps() -> None:
-    game = Adversarial(
-        mlp.Generator(2, 2, (), (4,)),
-        mlp.Discriminator(2, (), (4,)),
-        NonSaturating(),
-        Normal(2),
-        {"r1": R1(weight=ramps.Linear(4.0, 0.0, 100))},
-        critic_steps=ramps.Steps([5, 1], [50]),
-    )
+    penalties = {"r1": R1(weight=ramps.Linear(4.0, 0.0, 100))}
+    networks = mlp.Generator(2, 2, (), (4,)), mlp.Discriminator(2, (), (4,))
+    game = Adversarial(Parts(*networks, NonSaturating(), Normal(2), penalties), critic_steps=ramps.Steps([5, 1], [50]))
     batch = Batch(torch.zeros(6, dtype=torch.int64), torch.randn(6, 2))
     found = []
     for images in (0, 50, 100):

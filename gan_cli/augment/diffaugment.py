@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from gan_cli.types import Augment
+from gan_cli.types import Augment, Need
 from gan_cli.warps import per_sample, shifted
 
 
@@ -47,7 +47,7 @@ class DiffAugment(Augment):
         policy: Any of color, translation, cutout.
     """
 
-    needs = frozenset({"images"})
+    needs = frozenset({Need.IMAGES})
 
     def __init__(self, policy: Sequence[str] = tuple(CHANGES)) -> None:
         super().__init__()

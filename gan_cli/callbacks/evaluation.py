@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gan_cli import pictures, sampling
-from gan_cli.callbacks import Callback
+from gan_cli import pictures
+from gan_cli.callbacks import Callback, Session
 from gan_cli.files import read_json_lines
 from gan_cli.metrics import Context, Sized
 from gan_cli.metrics.cache import Cache
@@ -19,9 +19,6 @@ from gan_cli.metrics.detectors import Detector
 from gan_cli.metrics.features import Collector, Features
 from gan_cli.metrics.frechet import Frechet
 from gan_cli.metrics.kernel import Kernel
-from gan_cli.runs import Run
-from gan_cli.training import checkpoint
-from gan_cli.training.trainer import Trainer
 from gan_cli.types import PositiveInt
 
 log = logging.getLogger(__name__)
@@ -74,29 +71,28 @@ class Evaluation(Callback):
         self.cache = Cache(Path(cache))
         self.real: Features | None = None
 
-    def foresee(self, trainer: Trainer) -> Sequence[str]:
+    def foresee(self, session: Session) -> Sequence[str]:
         if self.every_steps is None:
             return ()
         least = self.metric.least
-        if len(trainer.data) < least:
+        if (size := len(session.trainer.data)) < least:
             raise ValueError(
-                f"evaluation.metric={self.short} needs {least} real samples, and the data have {len(trainer.data)}\n"
+                f"evaluation.metric={self.short} needs {least} real samples, and the data have {size}\n"
                 "  use evaluation.metric=fid or evaluation.every_steps=null"
             )
-        if self.every_steps <= trainer.limits.max_steps:
+        if self.every_steps <= session.trainer.limits.max_steps:
             return ()
-        asked, last = f"evaluation.every_steps={self.every_steps}", trainer.limits.max_steps
+        asked, last = f"evaluation.every_steps={self.every_steps}", session.trainer.limits.max_steps
         return [f"{asked} measures nothing: the run ends at step {last}; lower it to get measurements"]
 
-    def on_start(self, trainer: Trainer) -> None:
+    def on_start(self, session: Session) -> None:
         if self.every_steps is None:
             return
-        assert trainer.folder is not None
-        self.detector.to(trainer.runtime.device)
+        self.detector.to(session.trainer.runtime.device)
         # What was best before a resumed session is in its history; lines after its checkpoint do not count.
-        rows = [r for r in read_json_lines(Run(trainer.folder).metrics) if r["step"] <= trainer.clock.step]
+        rows = [r for r in read_json_lines(session.run.metrics) if r["step"] <= session.clock.step]
         self.history = [(row[self.name], row["step"]) for row in rows if self.name in row]
-        trainer.best = self._best()
+        session.rank(self._best())
 
     def _best(self) -> dict[str, float | str] | None:
         if not self.history:
@@ -110,11 +106,11 @@ class Evaluation(Callback):
             collector.add(images)
         return collector.finish()
 
-    def _reference(self, trainer: Trainer) -> Features:
+    def _reference(self, session: Session) -> Features:
         if self.real is None:
-            images = trainer.data.quantised(self.n)
+            images = session.trainer.data.quantised(self.n)
             facts = {
-                "data": trainer.data.fingerprint(),
+                "data": session.trainer.data.fingerprint(),
                 "n": len(images),
                 "indices": f"spread:{self.n}",
                 "detector": self.detector.name or "inception",
@@ -128,28 +124,25 @@ class Evaluation(Callback):
             self.real = self.cache.get(facts, lambda _: self._collect(iter(images.split(BATCH))))
         return self.real
 
-    def _samples(self, trainer: Trainer) -> Iterator[Tensor]:
-        device = trainer.runtime.device
-        for block, _ in sampling.blocks(trainer.game, trainer.ema.network, trainer.seed, self.n, device):
+    def _samples(self, session: Session) -> Iterator[Tensor]:
+        for block in session.samples(self.n):
             yield (pictures.to_uint8(block) if block.ndim == 4 else block).cpu()
 
     @torch.no_grad()
-    def on_step(self, trainer: Trainer) -> None:
-        if self.every_steps is None or trainer.clock.step % self.every_steps:
+    def on_step(self, session: Session) -> None:
+        if self.every_steps is None or session.clock.step % self.every_steps:
             return
-        found = self.metric.compute(self._collect(self._samples(trainer)), self._reference(trainer), Context())
+        found = self.metric.compute(self._collect(self._samples(session)), self._reference(session), Context())
         value = found[self.short].value
         if not math.isfinite(value):
             return
         better = not self.history or value < min(self.history)[0]
-        self.history.append((value, trainer.clock.step))
-        trainer.best = self._best()
-        trainer.publish({self.name: value})
+        self.history.append((value, session.clock.step))
+        session.rank(self._best())
+        session.publish({self.name: value})
         if better:
-            assert trainer.folder is not None
-            trainer.check_finite()
-            checkpoint.save(trainer.state_dict(), Run(trainer.folder).checkpoints / "best.pt")
+            session.save(session.run.checkpoints / "best.pt")
         steps = [step for _, step in self.history]
         if self.patience is not None and len(steps) - 1 - steps.index(min(self.history)[1]) >= self.patience:
             log.info("no better %s for %d measurements: the run ends here", self.name, self.patience)
-            trainer.enough = True
+            session.end_early()

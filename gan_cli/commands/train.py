@@ -186,6 +186,7 @@ def _play(job: Job, checked: Checked) -> Result:
     from gan_cli.runs import NotARun, Run
     from gan_cli.session import consider, play
     from gan_cli.training.ranks import launch
+    from gan_cli.training.session import Session
 
     processes = job.config["trainer"]["devices"]
     if processes == 1:
@@ -193,7 +194,7 @@ def _play(job: Job, checked: Checked) -> Result:
     run = Run(job.folder)
     try:
         # What is wrong is told once, before the processes start.
-        consider(build.trainer(checked), checked)
+        consider(Session(build.trainer(checked), run, build.callbacks(checked)), checked)
         with run.alone():
             pass
     except NotARun as error:

@@ -16,11 +16,12 @@ from gan_cli.config.errors import ConfigError, two_lines
 from gan_cli.config.nodes import GROUPS, Node
 from gan_cli.config.schema import Part
 from gan_cli.config.trust import Trust, for_runs
+from gan_cli.games.parts import Parts
 from gan_cli.ramps import settled
 from gan_cli.training.runtime import out_of_memory
 from gan_cli.training.schedules import Schedule
 from gan_cli.training.trainer import Trainer
-from gan_cli.types import Data
+from gan_cli.types import Data, Game
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def _made(value: Any) -> Any:
     return [_made(inner) for inner in value] if isinstance(value, list) else value
 
 
-def game(config: Config) -> nn.Module:
+def game(config: Config) -> Game:
     """The game with its networks."""
     checked = _in_order(config)
     problems: list[str] = []
@@ -135,15 +136,19 @@ def game(config: Config) -> nn.Module:
         except ConfigError as error:
             problems.extend(error.problems)
 
-    attempt("generator", "model.generator")
-    attempt("discriminator", "panel", make=lambda: make(checked.parts["model.discriminator"]))
+    def panel() -> nn.Module:
+        built: nn.Module = make(checked.parts["panel"], make=lambda: make(checked.parts["model.discriminator"]))
+        return built
+
+    attempt("generator", "cast", make=lambda: make(checked.parts["model.generator"]))
+    attempt("discriminator", "cast", make=panel)
     attempt("loss", "loss")
     attempt("prior", "prior")
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
     for argument, group in GROUPS.items():
         parts[argument] = {name: make(part) for name, part in checked.group(group).items()}
-    built: nn.Module = make(checked.parts["game"], **parts)
+    built: Game = make(checked.parts["game"], parts=Parts(**parts))
     return built
 
 
@@ -179,21 +184,21 @@ def optimizers(checked: Checked, players: Mapping[str, nn.Module]) -> Optimizers
     return built
 
 
-def _check_parts(config: Mapping[str, Any], played: Any) -> None:
+def _check_parts(config: Mapping[str, Any], played: Game) -> None:
     """Raises ConfigError when a batch comes in parts too small for an augmentation."""
     batch, devices, parts = (
         config["dataset"]["batch_size"],
         *(config["trainer"][k] for k in ("devices", "micro_batches")),
     )
-    for name, augment in getattr(played, "augments", {}).items():
-        if batch // (devices * parts) < augment.least:
-            raise ConfigError(
-                two_lines(
-                    f"augment.{name} needs {augment.least} samples at once, and dataset.batch_size={batch} in "
-                    f"trainer.devices={devices} x trainer.micro_batches={parts} parts gives fewer",
-                    "raise dataset.batch_size, or lower trainer.micro_batches or trainer.devices",
-                )
+    least = played.least()
+    if batch // (devices * parts) < least.samples:
+        raise ConfigError(
+            two_lines(
+                f"{least.part} needs {least.samples} samples at once, and dataset.batch_size={batch} in "
+                f"trainer.devices={devices} x trainer.micro_batches={parts} parts gives fewer",
+                "raise dataset.batch_size, or lower trainer.micro_batches or trainer.devices",
             )
+        )
 
 
 def trainer(config: Config, rank: int = 0) -> Trainer:
@@ -203,7 +208,7 @@ def trainer(config: Config, rank: int = 0) -> Trainer:
     checked = _in_order(config)
     seed = checked.config["seed"]
     rng.reseed(seed, "weights")
-    played: Any = game(checked)
+    played = game(checked)
     dataset = data(checked)
     schedule: Schedule = make(checked.parts["schedule"])
     _check_parts(checked.config, played)

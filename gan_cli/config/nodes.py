@@ -11,7 +11,7 @@ from gan_cli.config.trust import Trust, refusal
 
 PLAYERS = ("generator", "discriminator")
 GROUPS = {"penalties": "penalty", "auxiliaries": "auxiliary", "augments": "augment"}  # a game's argument -> its group
-SINGLE = {"_target_": "gan_cli.networks.panel.single"}  # of runs that are older than the group
+SINGLE = {"_target_": "gan_cli.networks.panel.single"}  # of runs that are older than the key
 
 
 class Node(NamedTuple):
@@ -36,16 +36,17 @@ def of_model(config: Mapping[str, Any]) -> list[Node]:
     return [
         *(Node(f"model.{player}", config["model"][player]) for player in PLAYERS),
         Node("panel", config.get("panel") or SINGLE, frozenset({"make"})),
+        Node("cast", config.get("cast") or SINGLE, frozenset({"make"})),
         Node("loss", config["loss"]),
         Node("prior", config["prior"]),
         *(Node(f"{g}.{name}", node) for g in GROUPS.values() for name, node in (config.get(g) or {}).items()),
-        Node("game", config["game"], frozenset({*PLAYERS, "loss", "prior", *GROUPS})),
+        Node("game", config["game"], frozenset({"parts"})),
     ]
 
 
 def of_run(config: Mapping[str, Any]) -> list[Node]:
     """The parts of a run."""
-    given = frozenset({"game", "data", "optimizers", "ramps", "seed", "schedule", "rank"})
+    given = frozenset({"game", "data", "optimizers", "ramps", "seed", "schedule", "rank", "execution"})
     optimizer = config["optimizer"]
     return [
         *of_model(config),

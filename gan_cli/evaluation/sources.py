@@ -98,15 +98,15 @@ def open_source(
         return _exactly(stored, n, word)
     restored = restore(word, manner, device, vouched)
     wanted = n or DEFAULT_N
-    points = restored.points
+    points, draws = restored.points, sampling.Draws.of(restored.generator, manner.seed, device)
 
     def batches(size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
-        for block, label in sampling.blocks(restored.game, restored.generator, manner.seed, wanted, device):
+        for block, label in sampling.blocks(restored.game, restored.generator, draws, wanted):
             quantised = block.cpu() if points else pictures.to_uint8(block).cpu()
             yield from zip(quantised.split(size), label.cpu().split(size), strict=True)
 
     def paths(count: int, epsilon: float) -> Iterator[tuple[Tensor, Tensor]]:
-        for a, b in sampling.steps_along_paths(restored.game, restored.generator, manner.seed, count, epsilon, device):
+        for a, b in sampling.steps_along_paths(restored.game, restored.generator, draws, count, epsilon):
             yield (a + 1) * 127.5, (b + 1) * 127.5
 
     return Source(

@@ -98,8 +98,8 @@ class Project(Mode):
 
     def sheets(self, subject: Subject, target: Tensor) -> Iterator[Sheet]:
         discriminator = subject.game.players()["discriminator"].eval().requires_grad_(False)
-        augments = getattr(subject.game, "augments", {}).values()
-        single = not any(augment.merges_samples for augment in augments)  # else D has no features of one sample
+        # Behind what merges samples D has no features of one sample.
+        single = not any(augment.merges_samples for _, augment in subject.game.augmentations())
         looks = self.perceptual > 0 and single and "features" in getattr(discriminator, "provides", ())
         name, encode, decode = space(subject.generator.requires_grad_(False))
         with torch.no_grad():
