@@ -19,9 +19,8 @@ from gan_cli.config.trust import Trust, for_runs
 from gan_cli.metrics import Metric
 from gan_cli.ramps import settled
 from gan_cli.training.runtime import out_of_memory
-from gan_cli.training.schedules import Schedule
 from gan_cli.training.trainer import Trainer
-from gan_cli.types import Data
+from gan_cli.types import Data, Ramp
 
 
 @dataclass(frozen=True)
@@ -206,7 +205,7 @@ def trainer(config: Config, rank: int = 0) -> Trainer:
     rng.reseed(seed, "weights")
     played: Any = game(checked)
     dataset = data(checked)
-    schedule: Schedule = make(checked.parts["schedule"])
+    schedule: Ramp = make(checked.parts["schedule"])
     _check_parts(checked.config, played)
     chosen = optimizers(checked, played.players())
     built: Trainer = make(
