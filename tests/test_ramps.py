@@ -121,7 +121,19 @@ def test_whatever_follows_progress_may_follow_the_fraction_of_the_run(here: Path
         assert float(trainer.game.penalties["r1"].weight) == pytest.approx(left)
         assert trainer.optimizers["generator"].param_groups[0]["lr"] == pytest.approx(left * (1 - step / 8))
         assert trainer.clock.done == (step + 1) / 8
-    assert trainer.ema.decay(48, 8, 0.25) == pytest.approx(0.5 ** (8 / 0.5))
+
+
+def test_the_averaged_generator_follows_the_fraction_of_the_run_after_the_step(here: Path) -> None:
+    """Of a half-life of 100 images that falls to none at half the run, 50 are left after the first of 4 steps."""
+    falling = "trainer.ema_half_life={_target_: gan_cli.ramps.Linear, start: 100, end: 0, fraction: 0.5}"
+    trainer = build.trainer(checked(words(falling, "trainer.ema_rampup=0", steps=4)))
+    trainer.place()
+    before = [p.clone() for p in trainer.ema.network.parameters()]
+    trainer.step()
+    kept = 0.5 ** (8 / 50)
+    now = zip(trainer.ema.network.parameters(), before, trainer.players["generator"].parameters(), strict=True)
+    for averaged, old, new in now:
+        assert torch.allclose(averaged, kept * old + (1 - kept) * new, atol=1e-7)
 
 
 def test_a_schedule_may_be_any_ramp(here: Path) -> None:
