@@ -101,6 +101,11 @@ class Clock:
     step: int = 0  # generator updates completed
     images: int = 0  # real images shown to the discriminator
     seconds: float = 0.0  # time spent training, all sessions together
+    done: float = 0.0  # the fraction of the run, which follows from the others and from the run's limits
+
+    def saved(self) -> dict[str, Any]:
+        """What checkpoints and records hold of it."""
+        return {"step": self.step, "images": self.images, "seconds": self.seconds}
 
 
 Judge = Callable[[Tensor, Tensor], DiscriminatorOutput]  # (samples, label) -> what D says of them
@@ -123,18 +128,18 @@ class Round:
 
 
 class Ramp(nn.Module, ABC):
-    """A number that follows the images shown so far; a term's weight may be one."""
+    """A number that follows progress, in images shown or as a fraction of the run; a term's weight may be one."""
 
     def __init__(self) -> None:
         super().__init__()
         self.advance(Clock())
 
     @abstractmethod
-    def at(self, images: int) -> float:
-        """The number once `images` were shown."""
+    def at(self, images: int, done: float = 0.0) -> float:
+        """The number once `images` were shown, and the fraction `done` of the run."""
 
     def advance(self, clock: Clock) -> None:
-        self.value = self.at(clock.images)
+        self.value = self.at(clock.images, clock.done)
 
     def __float__(self) -> float:
         return float(self.value)

@@ -61,6 +61,7 @@ def test_a_search_without_a_number_to_go_by_is_refused(gan_here: Inside, here: P
         ("maximize", ConfigError("refused"), float("-inf")),
         ("minimize", None, float("inf")),
         ("minimize", 0.5, 0.5),
+        ("maximize", 0.5, -0.5),  # a score is better the lower it is, whichever way the search goes
     ],
 )
 def test_what_a_search_is_told_of_a_job(here: Path, direction: str, ends: object, score: float) -> None:

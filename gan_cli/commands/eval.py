@@ -18,8 +18,10 @@ from gan_cli.config.words import divide, path
 from gan_cli.glance import glance, looks_like_one
 
 if TYPE_CHECKING:
-    from gan_cli.evaluation.measure import Evaluation, Plan
+    from gan_cli.evaluation.measure import Evaluation
     from gan_cli.evaluation.sources import Source
+    from gan_cli.metrics import Metric
+    from gan_cli.metrics.detectors import Detector
 
 log = logging.getLogger(__name__)
 
@@ -128,6 +130,7 @@ def _evaluate(request: Request, vouched: Sequence[str]) -> tuple[Evaluation, Sou
     from gan_cli.data.decoding import checked_levels
     from gan_cli.evaluation import measure, sources
     from gan_cli.metrics import NotMeasurable
+    from gan_cli.metrics.measure import Plan
     from gan_cli.restore import Manner
     from gan_cli.training.runtime import pick_device, prepare_process
 
@@ -146,12 +149,13 @@ def _evaluate(request: Request, vouched: Sequence[str]) -> tuple[Evaluation, Sou
     reference = sources.open_reference(request.reference, request.root, source, levels)
     if source.points != reference.points:
         raise ConfigError(f"{request.checkpoint} and {reference.name} cannot be compared: one holds points, one images")
-    plan = _plan(request, source, reference, device, vouched)
-    if not source.points and "points" in plan.detectors:
+    detectors, metrics = _chosen(request, source, reference, device, vouched)
+    if not source.points and "points" in detectors:
         raise ConfigError(two_lines("detector=points: these are images", "use detector=pixels or inception"))
+    plan = Plan(request.rows, request.batch_size, Path(request.cache) / "references")
     evaluation = measure.Evaluation(source.name, source.step, request.seed)
     try:
-        return measure.measure(source, reference, plan, evaluation), source
+        return measure.measure(source, reference, detectors, metrics, plan, evaluation), source
     except (NotMeasurable, ValueError) as error:
         raise error if isinstance(error, ConfigError) else ConfigError(str(error)) from error
 
@@ -169,9 +173,10 @@ def _suiting(source: Source, reference: Source) -> str:
 SUITING = {"points": ("point_modes",), "classifier": (*COMMON, "modes"), "inception": (*COMMON, "inception_score")}
 
 
-def _plan(request: Request, source: Source, reference: Source, device: Any, vouched: Sequence[str]) -> Plan:
-    from gan_cli.evaluation.measure import Plan
-
+def _chosen(
+    request: Request, source: Source, reference: Source, device: Any, vouched: Sequence[str]
+) -> tuple[dict[str, Detector], dict[str, Metric]]:
+    """The detectors, where they compute, and the metrics: those asked for, or what suits the data."""
     detectors, metrics = request.detector, request.metrics
     if not (detectors and metrics):
         name = next(iter(detectors), None) or _suiting(source, reference)
@@ -187,16 +192,8 @@ def _plan(request: Request, source: Source, reference: Source, device: Any, vouc
             ],
         ).config
         detectors, metrics = detectors or chosen["detector"], metrics or chosen["metrics"]
-    cache = Path(request.cache) / "references"
     built = _built("detector", detectors, vouched)
-    return Plan(
-        {name: detector.to(device) for name, detector in built.items()},
-        _built("metrics", metrics, vouched),
-        request.rows,
-        request.batch_size,
-        cache,
-        request.seed,
-    )
+    return {name: detector.to(device) for name, detector in built.items()}, _built("metrics", metrics, vouched)
 
 
 def _built(group: str, nodes: Mapping[str, Any], vouched: Sequence[str]) -> dict[str, Any]:

@@ -35,7 +35,8 @@ class Result:
     step: int
     images: int
     metrics: dict[str, float]
-    score: float | None = None  # the best measurement, which a sweep minimises; infinite where the run diverged
+    # What a sweep minimises: the best measurement, negated where larger is better; infinite where the run diverged.
+    score: float | None = None
 
 
 def train(*words: str) -> Result:
@@ -231,6 +232,12 @@ def _conclude(job: Job, checked: Checked, result: dict[str, Any]) -> Result:
         log.info("  %s %s", resume, _more(job.config["trainer"], result))
     else:
         log.warning("no weights were kept: callback=[checkpoints] keeps them")
-    best = result["best"]
-    score = math.inf if diverged else None if best is None else float(best["value"])
+    score = math.inf if diverged else _cost(result["best"])
     return Result(folder, result["status"], step, result["images"], result["last"], score)
+
+
+def _cost(best: Mapping[str, Any] | None) -> float | None:
+    """What a sweep minimises of a run; None where nothing was measured."""
+    from gan_cli.metrics import Better
+
+    return None if best is None else Better(best["better"]).cost(float(best["value"]))

@@ -11,17 +11,17 @@ from torch import nn
 from torch.optim import Optimizer
 
 from gan_cli.callbacks import Callback
-from gan_cli.config import nodes, schema
+from gan_cli.config import choices, nodes, schema
 from gan_cli.config.errors import ConfigError, two_lines
 from gan_cli.config.nodes import GROUPS, Node
 from gan_cli.config.schema import Part
 from gan_cli.config.trust import Trust, for_runs
 from gan_cli.games.parts import Parts
+from gan_cli.metrics import Metric
 from gan_cli.ramps import settled
 from gan_cli.training.runtime import out_of_memory
-from gan_cli.training.schedules import Schedule
 from gan_cli.training.trainer import Trainer
-from gan_cli.types import Data, Game
+from gan_cli.types import Data, Game, Ramp
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,7 @@ def trainer(config: Config, rank: int = 0) -> Trainer:
     rng.reseed(seed, "weights")
     played = game(checked)
     dataset = data(checked)
-    schedule: Schedule = make(checked.parts["schedule"])
+    schedule: Ramp = make(checked.parts["schedule"])
     _check_parts(checked.config, played)
     chosen = optimizers(checked, played.players())
     built: Trainer = make(
@@ -226,7 +226,15 @@ def trainer(config: Config, rank: int = 0) -> Trainer:
     return built
 
 
+def watchable() -> dict[str, Metric]:
+    """The values of the packaged metrics that can be watched in training, each with the metric that computes it."""
+    nodes = [node for choice in choices.packaged()["metrics"] for node in choices.read("metrics", choice).items()]
+    metrics: list[Metric] = [make(check_part(f"metrics.{name}", node, Trust())) for name, node in nodes]
+    return {value: metric for metric in metrics for value in metric.better}
+
+
 def callbacks(config: Config) -> Sequence[Callback]:
     """The callbacks in their order; measurements come first, so that the others see them."""
     checked = _in_order(config)
-    return [make(checked.parts["evaluation"]), *(make(part) for part in checked.group("callback").values())]
+    evaluation = make(checked.parts["evaluation"], metrics=watchable())
+    return [evaluation, *(make(part) for part in checked.group("callback").values())]

@@ -24,11 +24,10 @@ from gan_cli.data.fit import FITS
 from gan_cli.data.listing import File, listed, nothing_in, shown
 from gan_cli.data.subset import digests_of
 from gan_cli.evaluation import arrays
+from gan_cli.metrics.measure import Batches
 from gan_cli.metrics.moments import Gaussian
 
 log = logging.getLogger(__name__)
-
-Batches = Callable[[int], Iterator[tuple[Tensor, Tensor | None]]]  # size -> images uint8 [n, C, H, W], labels [n]
 
 
 class Frame(NamedTuple):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -86,11 +85,15 @@ class Session:
         """How far the run is."""
         return self.trainer.clock
 
+    @property
+    def draws(self) -> Draws:
+        """What the samples are drawn from that are looked at in training."""
+        return Draws.of(self.trainer.ema.network, self.trainer.seed, self.trainer.runtime.device)
+
     def samples(self, n: int) -> Iterator[Tensor]:
         """Samples 0 ... n - 1 of the averaged generator in pieces, on its device: of the same latents every time."""
         trainer = self.trainer
-        draws = Draws.of(trainer.ema.network, trainer.seed, trainer.runtime.device)
-        yield from (samples for samples, _ in blocks(trainer.game, trainer.ema.network, draws, n))
+        yield from (samples for samples, _ in blocks(trainer.game, trainer.ema.network, self.draws, n))
 
     def fit(self, stop: StopRequest) -> str:
         """Trains until a limit is reached ("finished") or somebody asks for a stop ("stopped").
@@ -165,7 +168,7 @@ class Session:
 
     def publish(self, values: Mapping[str, float]) -> None:
         """Hands numbers of the present step to every callback."""
-        record = {**asdict(self.clock), **values}
+        record = {**self.clock.saved(), **values}
         self._tell(lambda callback: callback.on_record(self, record))
 
     def publish_picture(self, name: str, pixels: Tensor) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -14,12 +14,11 @@ from torch import nn
 from torch.optim import Optimizer
 
 from gan_cli import rng
-from gan_cli.ramps import settled
+from gan_cli.ramps import follows_run, settled
 from gan_cli.training import contents
 from gan_cli.training.ema import Ema
 from gan_cli.training.meter import Meter, NonFinite
 from gan_cli.training.runtime import PRECISIONS, Runtime, pick_device, prepare_process
-from gan_cli.training.schedules import Schedule
 from gan_cli.types import (
     Batch,
     Clock,
@@ -104,7 +103,7 @@ class Trainer:
         data: Data,
         optimizers: Mapping[str, Optimizer],
         seed: int,
-        schedule: Schedule,
+        schedule: Ramp,
         max_steps: PositiveInt | None = None,
         max_images: PositiveInt | None = None,
         max_minutes: Positive | None = None,
@@ -129,12 +128,9 @@ class Trainer:
         prepare_process()
         self.runtime = Runtime(pick_device(device), PRECISIONS[precision], rank, devices)
         self.limits = Limits(max_steps, max_images, max_minutes)
-        if not self.limits.foreseeable and schedule(0.0) != schedule(1.0):
-            raise ValueError(
-                f"schedule={type(schedule).__name__.lower()} follows steps or images, and only trainer.max_minutes="
-                f"{max_minutes} ends this run\n  set trainer.max_steps or trainer.max_images too, or use "
-                "schedule=constant"
-            )
+        self._check_foreseeable(
+            schedule, (*game.modules(), ema_half_life, *(v for r in ramps.values() for v in r.values()))
+        )
         self.seed = seed
         self.schedule = schedule
         self.micro_batches = micro_batches
@@ -153,6 +149,17 @@ class Trainer:
         self.updates = dict.fromkeys(self.players, 0)
         self.draws = 0  # batches of real samples so far
 
+    def _check_foreseeable(self, schedule: Ramp, settings: Iterable[Any]) -> None:
+        """Raises ValueError where a ramp follows the fraction of a run whose end only time decides."""
+        if self.limits.foreseeable:
+            return
+        end = f"follows steps or images, and only trainer.max_minutes={self.limits.max_seconds / 60:g} ends this run"
+        remedy = "set trainer.max_steps or trainer.max_images too, or"
+        if follows_run(schedule):
+            raise ValueError(f"schedule={type(schedule).__name__.lower()} {end}\n  {remedy} use schedule=constant")
+        if any(follows_run(setting) for setting in settings):
+            raise ValueError(f"a ramp over a fraction of the run {end}\n  {remedy} give it images= instead")
+
     def place(self) -> None:
         """Moves everything to the device; all ranks start from rank 0's weights."""
         device = self.runtime.device
@@ -164,11 +171,13 @@ class Trainer:
     def step(self) -> None:
         """One step of the game: every phase in order."""
         rng.reseed(self.seed, self.runtime.rank, self.clock.step)
+        self.clock = replace(self.clock, done=self.limits.progress(self.clock))
         for module in self.scheduled:
             module.advance(self.clock)
-        factor = self.schedule(self.limits.progress(self.clock))
+        images, done = self.clock.images, self.clock.done
+        factor = self.schedule.at(images, done)
         for name, optimizer in self.optimizers.items():
-            moved = {key: settled(value, self.clock.images) for key, value in self.ramps.get(name, {}).items()}
+            moved = {key: settled(value, images, done) for key, value in self.ramps.get(name, {}).items()}
             for group, rate in zip(optimizer.param_groups, self.rates[name], strict=True):
                 group.update({"lr": rate, **moved})
                 group["lr"] *= factor
@@ -178,9 +187,9 @@ class Trainer:
                 self._update(phase, self._draw(phase))
                 shown += self.data.batch_size * phase.shown
         self.runtime.share(self.game.buffers())
-        images = self.clock.images + shown
-        self.ema.update(self.players["generator"], images, shown)
-        self.clock = replace(self.clock, step=self.clock.step + 1, images=images)
+        clock = replace(self.clock, step=self.clock.step + 1, images=images + shown)
+        self.clock = replace(clock, done=self.limits.progress(clock))
+        self.ema.update(self.players["generator"], self.clock.images, shown, self.clock.done)
 
     def _draw(self, phase: Phase) -> Batch:
         """The next real batch for a phase that looks at it; for others the labels to draw samples for."""
@@ -235,7 +244,7 @@ class Trainer:
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             "updates": dict(self.updates),
             "draws": self.draws,
-            "clock": asdict(self.clock),
+            "clock": self.clock.saved(),
             "meter": self.meter.state_dict(),
             **self._class_names(),
         }

@@ -82,7 +82,7 @@ def test_ema_rampup_and_plain_copy() -> None:
     ],
 )
 def test_schedules(schedule: Linear, values: tuple[float, ...]) -> None:
-    assert [schedule(p) for p in (0, 0.25, 0.5, 1)] == pytest.approx(values)
+    assert [schedule.at(0, p) for p in (0, 0.25, 0.5, 1)] == pytest.approx(values)
 
 
 def test_each_player_has_its_own_optimizer_settings() -> None:
