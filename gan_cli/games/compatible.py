@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from torch import nn
 
 from gan_cli.losses import Loss
+from gan_cli.networks.base import declared
 from gan_cli.networks.blocks import mixing_layers, spectrally_normalised
 from gan_cli.types import Augment, Incompatible, Prior, Projection, Term, Weighting
 
@@ -43,7 +44,8 @@ def check(
 
     A loss that means little without another part is warned about.
     """
-    _needs_are_provided((generator, discriminator, loss, prior), penalties, auxiliaries, augments)
+    provided = HELD.union(declared(generator).provides, declared(discriminator).provides, loss.provides, prior.provides)
+    _needs_are_provided(provided, penalties, auxiliaries, augments)
     _single_samples_stay_single(discriminator, penalties, augments)
     aims = [a for a in auxiliaries.values() if isinstance(a, Term) and a.interval == 1 and not a.of_weights]
     if loss.needs_auxiliary and not aims:
@@ -51,7 +53,7 @@ def check(
             f"loss {type(loss).__name__} leaves the generator without an objective at some updates: "
             "add 'auxiliary=[feature_matching]', with interval=1"
         )
-    bounded = any(getattr(p, "lipschitz", False) for p in penalties.values()) or spectrally_normalised(discriminator)
+    bounded = any(p.lipschitz for p in penalties.values()) or spectrally_normalised(discriminator)
     if loss.needs_lipschitz and not bounded:
         log.warning(
             "loss %s means nothing unless the critic's slope is bounded: add 'penalty=[gradient_penalty]', "
@@ -71,13 +73,12 @@ def _named(
 
 
 def _needs_are_provided(
-    providers: Sequence[nn.Module],
+    provided: frozenset[str],
     penalties: Mapping[str, Term | Projection],
     auxiliaries: Mapping[str, Term | Weighting],
     augments: Mapping[str, Augment],
 ) -> None:
-    provided = HELD.union(*(getattr(part, "provides", frozenset()) for part in providers))
-    hidden = {what: name for name, augment in augments.items() for what in getattr(augment, "hides", frozenset())}
+    hidden = {what: name for name, augment in augments.items() for what in augment.hides}
     for name, part in _named(penalties, auxiliaries, augments):
         for need in sorted(getattr(part, "needs", frozenset())):
             if need in hidden:
@@ -96,7 +97,7 @@ def _single_samples_stay_single(
     mixing += [
         (f"augment.{name}", "leave one of them out, or use 'penalty=[r1]'")
         for name, augment in augments.items()
-        if getattr(augment, "mixes_samples", False)
+        if augment.mixes_samples
     ]
     for name, penalty in penalties.items():
         if getattr(penalty, "per_sample", False) and mixing:
@@ -105,7 +106,7 @@ def _single_samples_stay_single(
                 f"penalty.{name} measures single samples, but {what} mixes the samples of a batch: {remedy}"
             )
     for name, augment in augments.items():
-        if getattr(augment, "merges_samples", False) and getattr(discriminator, "reads_labels", False):
+        if augment.merges_samples and declared(discriminator).reads_labels:
             raise Incompatible(
                 f"augment.{name} judges several samples at once, which have no common label, but the discriminator "
                 "reads labels: use conditioning=none"
