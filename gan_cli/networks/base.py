@@ -37,9 +37,15 @@ def declared(network: nn.Module) -> Declared:
 
 
 class BaseGenerator(nn.Module):
-    """A generator that asks its conditioning for the modules at which labels may enter; without one, it ignores them.
+    """A generator that asks its `conditioning` for the modules at the places where labels may enter.
 
-    Its `conditioning` is for the constructors of the architectures.
+    Every architecture takes these, before and after settings of its own:
+
+    Args:
+        latent_dim: Z.
+        channels: C of images; the number of coordinates of points.
+        resolution: Side or [height, width] of images; empty for points.
+        conditioning: How labels enter; not at all when not given.
     """
 
     provides: frozenset[str] = frozenset()
@@ -56,6 +62,11 @@ class BaseDiscriminator(nn.Module, ABC):
 
     An architecture says how features are made and summarised, and builds its `head` when it knows the summary's width.
     `entering` channels (or coordinates) reach its first layer, once the label has been joined to the sample.
+
+    Args:
+        channels: C of images; the number of coordinates of points.
+        resolution: Side or [height, width] of images; empty for points.
+        conditioning: How labels enter; not at all when not given.
     """
 
     provides: frozenset[str]

@@ -59,16 +59,9 @@ class Generator(BaseGenerator):
 
     Args:
         latent_dim: Z; 80 makes four chunks of 20 at 32 px.
-        channels: C.
-        resolution: Side or [height, width]; the shorter 4 to 7 doubled twice or more.
-        width: As for the residual generator: 4 x `width` channels up to 32 px, up to 16 x `width` for larger images.
         embedding: Width of the shared embedding.
-        norm: batch | instance | layer | none.
-        upsample: bilinear | nearest.
         spectral_norm: Spectral normalisation of every layer but the embedding.
-        attention: Shorter sides of the maps that attend to themselves; half the images' side when None.
-        init: xavier (gain √2 beside shortcuts) | orthogonal.
-        conditioning: How labels enter; not at all when not given.
+        resolution, width, norm, upsample, attention, init: As for the generator of `gan_cli.networks.resnet`.
     """
 
     def __init__(

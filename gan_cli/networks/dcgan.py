@@ -48,14 +48,11 @@ class Generator(BaseGenerator):
     """Latent -> 4x4 map -> doublings (norm, ReLU) -> tanh image.
 
     Args:
-        latent_dim: Z.
-        channels: C.
         resolution: Side or [height, width]; the shorter a power of two from 16.
         width: Channels double from 2 x `width` before the last layer down to the 4x4 map: 512-256-128 for 32 px at 64.
         norm: batch | instance | layer | none.
         upsample: transposed | resize.
         attention: Shorter sides of the maps that attend to themselves (SAGAN).
-        conditioning: How labels enter; not at all when not given.
     """
 
     def __init__(
@@ -107,7 +104,6 @@ class Discriminator(StagedDiscriminator):
         dropout: Probability of dropping a whole channel after a halving, while training.
         attention: Shorter sides of the maps that attend to themselves (SAGAN).
         minibatch: none | stddev | discrimination, before the head.
-        conditioning: How labels enter; not at all when not given.
     """
 
     def __init__(

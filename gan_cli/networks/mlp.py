@@ -40,12 +40,8 @@ class Generator(BaseGenerator):
     """Latent -> hidden layers (LeakyReLU 0.2, optional normalisation) -> tanh pixels, or unbounded coordinates.
 
     Args:
-        latent_dim: Z.
-        channels: C of images; the number of coordinates of points.
-        resolution: Side, or [height, width]; empty for points.
         hidden: Widths; 256-512-1024 for images and 256-256-256 for points when not given.
         norm: batch | layer | none, before each activation but the first.
-        conditioning: How labels enter; not at all when not given.
     """
 
     def __init__(
@@ -82,13 +78,11 @@ class Discriminator(StagedDiscriminator):
     """Sample -> hidden layers (LeakyReLU 0.2, optional normalisation, dropout) -> one logit.
 
     Args:
-        channels, resolution: As for the generator.
         hidden: Widths; those of the generator's plan in reverse when not given.
         norm: batch | layer | none, before each activation but the first.
         spectral_norm: Spectral normalisation of every layer.
         dropout: Probability of dropping an activation, while training.
         minibatch: none | stddev | discrimination, before the head.
-        conditioning: How labels enter; not at all when not given.
     """
 
     def __init__(

@@ -40,12 +40,9 @@ class Generator(BaseGenerator):
     """Latent -> 4x4 map -> doublings of two layers each -> images, not bounded by a tanh (table 2 of the paper).
 
     Args:
-        latent_dim: Z.
-        channels: C.
         resolution: Side or [height, width]; the shorter a power of two from 8.
         channel_base, channel_max: A map of side s has min(channel_max, channel_base / s) channels.
         growth: When the layers fade in.
-        conditioning: How labels enter; not at all when not given.
     """
 
     def __init__(
@@ -113,7 +110,6 @@ class Discriminator(BaseDiscriminator):
         downsample: average | filtered (StyleGAN).
         minibatch: none | stddev, at the 4x4 map.
         minibatch_group: Samples that one standard deviation is taken of.
-        conditioning: How labels enter; not at all when not given.
     """
 
     def __init__(

@@ -92,14 +92,11 @@ class Generator(BaseGenerator):
     """Latent -> 4x4 basis -> stages of blocks, each twice as large as the one before -> 1x1 convolution, no tanh.
 
     Args:
-        latent_dim: Z.
-        channels: C.
         resolution: Side or [height, width]; the shorter a power of two from 16.
         width: Channels of every map between blocks.
         blocks: A stage; there is a stage a side, from 4 up.
         expansion: Channels inside a block, as a multiple of `width`.
         group_width: Channels of a group of the 3x3 convolution.
-        conditioning: How labels enter; not at all when not given.
     """
 
     def __init__(
@@ -117,11 +114,10 @@ class Generator(BaseGenerator):
         count, base = halvings("r3gan", resolution)
         block = block_maker(width, expansion, group_width, blocks * (count + 1))
         self.latent, first = self.conditioning.latent(latent_dim)
+        unnormalised = MAP_NORMS["none"]
         transitions = [Basis(first, width, base), *(Upsample() for _ in range(count))]
         self.stages = nn.ModuleList(
-            ResidualStage(
-                transition, self.conditioning.norm(MAP_NORMS["none"], width), [block() for _ in range(blocks)]
-            )
+            ResidualStage(transition, self.conditioning.norm(unnormalised, width), [block() for _ in range(blocks)])
             for transition in transitions
         )
         self.output = scaled(nn.Conv2d(width, channels, 1, bias=False))
@@ -139,7 +135,6 @@ class Discriminator(StagedDiscriminator):
 
     Args:
         channels, resolution, width, blocks, expansion, group_width: As for the generator.
-        conditioning: How labels enter; not at all when not given.
     """
 
     def __init__(

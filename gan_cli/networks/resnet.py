@@ -90,8 +90,6 @@ class Generator(BaseGenerator):
     """Latent -> smallest map -> residual up-blocks -> tanh image (arXiv 1802.05957, appendix B.4).
 
     Args:
-        latent_dim: Z.
-        channels: C.
         resolution: Side or [height, width]; the shorter 4 to 7 doubled twice or more.
         width: Up to 32 px every map has 4 x `width` channels; larger images have `width` at their own size, and twice
             as many a halving down, up to 16 x `width`.
@@ -100,7 +98,6 @@ class Generator(BaseGenerator):
         spectral_norm: Spectral normalisation of every layer (SAGAN).
         attention: Shorter sides of the maps that attend to themselves; half the images' side when None.
         init: xavier (gain √2 beside shortcuts) | orthogonal.
-        conditioning: How labels enter; not at all when not given.
     """
 
     def __init__(
@@ -164,7 +161,6 @@ class Discriminator(StagedDiscriminator):
         attention: Shorter sides of the maps that attend to themselves; half the images' side when None.
         init: xavier (gain √2 beside shortcuts) | orthogonal.
         minibatch: none | stddev | discrimination, before the head.
-        conditioning: How labels enter; not at all when not given.
     """
 
     def __init__(
@@ -186,9 +182,8 @@ class Discriminator(StagedDiscriminator):
         make_norm = choose(MAP_NORMS, "model.discriminator.norm", norm)
         wrapped = wraps(spectral_norm, choose(INITIALISATIONS, "model.discriminator.init", init))
         self.pool = choose(POOLS, "model.discriminator.pool", pool)
-        sides = list(itertools.accumulate(steps, lambda side, step: side >> step.halves, initial=min(self.shape[1:])))[
-            1:
-        ]
+        side = min(self.shape[1:])
+        sides = list(itertools.accumulate(steps, lambda side, step: side >> step.halves, initial=side))[1:]
         attention = attended(attention, resolution)
         check_attention(attention, sorted(set(sides), reverse=True), "model.discriminator.attention")
         self.stages = nn.ModuleList()

@@ -102,8 +102,6 @@ class Generator(StyleGenerator):
     """Latent -> mapping network -> styles -> images, not bounded by a tanh.
 
     Args:
-        latent_dim: Z.
-        channels: C.
         resolution: Side or [height, width]; the shorter a power of two from 8.
         style_dim: W.
         mapping_layers: Layers of the mapping network.

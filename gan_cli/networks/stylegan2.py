@@ -129,8 +129,6 @@ class Generator(StyleGenerator):
     """Latent -> mapping network -> styles -> images, not bounded by a tanh.
 
     Args:
-        latent_dim: Z.
-        channels: C.
         resolution: Side or [height, width]; the shorter a power of two from 8.
         style_dim: W.
         mapping_layers: Layers of the mapping network; 8 in the paper, 2 for small data in StyleGAN2-ADA.
@@ -196,7 +194,6 @@ class Discriminator(StagedDiscriminator):
         residual: Shortcuts around the halvings; without them, plain layers.
         minibatch: none | stddev, at the 4x4 map.
         minibatch_group: Samples that one standard deviation is taken of.
-        conditioning: How labels enter; not at all when not given.
     """
 
     def __init__(
