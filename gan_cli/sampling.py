@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from gan_cli import rng
+from gan_cli.networks.base import declared
 from gan_cli.types import Batch, Game, Prior
 
 # Samples are always computed in blocks of this many, whatever is asked for: not even the rounding of a matrix
@@ -20,7 +21,7 @@ BLOCK = 64
 
 def on_demand(generator: nn.Module) -> int:
     """The classes that the generator draws on demand; 0 when labels say nothing to it."""
-    return int(getattr(generator, "classes", 0))
+    return declared(generator).classes
 
 
 def in_turn(generator: nn.Module, classes: Sequence[int] = ()) -> Tensor:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 
 from gan_cli.games.parts import Parts
+from gan_cli.networks.base import declared
 from gan_cli.networks.blocks import mixing_layers, spectrally_normalised
 from gan_cli.types import Incompatible, Need, Projection, Term
 
@@ -51,10 +52,8 @@ def check(parts: Parts) -> None:
 
 
 def _needs_are_provided(parts: Parts) -> None:
-    players = (parts.generator, parts.discriminator)
-    provided = HELD.union(
-        parts.loss.provides, parts.prior.provides, *(getattr(player, "provides", frozenset()) for player in players)
-    )
+    networks = declared(parts.generator).provides | declared(parts.discriminator).provides
+    provided = HELD.union(networks, parts.loss.provides, parts.prior.provides)
     hidden = {what: name for name, augment in parts.augments.items() for what in augment.hides}
     for name, part in parts.named():
         for need in [] if isinstance(part, Projection) else sorted(part.needs):
@@ -83,7 +82,7 @@ def _single_samples_stay_single(parts: Parts) -> None:
                 f"penalty.{name} measures single samples, but {what} mixes the samples of a batch: {remedy}"
             )
     for name, augment in parts.augments.items():
-        if augment.merges_samples and getattr(parts.discriminator, "reads_labels", False):
+        if augment.merges_samples and declared(parts.discriminator).reads_labels:
             raise Incompatible(
                 f"augment.{name} judges several samples at once, which have no common label, but the discriminator "
                 "reads labels: use conditioning=none"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar, Protocol, runtime_checkable
 
 import torch
 from annotated_types import Ge
@@ -12,29 +12,35 @@ from torch import Tensor, nn
 
 from gan_cli.drawings import Drawing, Film, Sheet
 from gan_cli.latent import Mode, Subject
-from gan_cli.latent.styles import MANY, is_styled, space
+from gan_cli.latent.styles import MANY, space, styled
+from gan_cli.networks.base import declared
 from gan_cli.sampling import in_blocks
 from gan_cli.types import Incompatible, Positive, PositiveInt
 
 
-def latent_layers(generator: Any) -> Sequence[nn.Module]:
+@runtime_checkable
+class NamesStyleLayers(Protocol):
+    """A synthesis that says which of its layers read the styles."""
+
+    def style_layers(self) -> Sequence[nn.Module]: ...
+
+
+def latent_layers(generator: nn.Module) -> Sequence[nn.Module]:
     """The layers that meet the latent first, or w: those that `generator.latent_layers` names, or else the first
     linear one; with styles, those that the synthesis names in `style_layers()`, or else all of its linear ones."""
-    if hasattr(generator, "latent_layers"):
-        named: Sequence[nn.Module] = generator.latent_layers
+    if named := declared(generator).latent_layers:
         return named
-    styled = is_styled(generator)
-    inside = generator.synthesis if styled else generator
-    if styled and hasattr(inside, "style_layers"):
-        used: Sequence[nn.Module] = inside.style_layers()
-        return used
+    parts = styled(generator)
+    if parts and isinstance(parts.synthesis, NamesStyleLayers):
+        return parts.synthesis.style_layers()
+    inside = parts.synthesis if parts else generator
     linear = [layer for layer in inside.modules() if isinstance(layer, nn.Linear)]
     if not linear:
         raise Incompatible(
             "mode=directions: this generator does not tell which layers meet the latent first\n"
             "  give it an attribute `latent_layers`, a list of modules with `weight` [out, in]"
         )
-    return linear if styled else linear[:1]
+    return linear if parts else linear[:1]
 
 
 def affine(generator: nn.Module, width: int) -> Tensor:

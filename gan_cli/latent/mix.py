@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gan_cli.drawings import Drawing, Sheet, Sheets
 from gan_cli.latent import Mode, Subject
-from gan_cli.latent.styles import in_use, is_styled, layered
+from gan_cli.latent.styles import Styled, styled
 from gan_cli.sampling import in_blocks
 from gan_cli.types import Fraction, Incompatible, PositiveInt
 
@@ -21,6 +21,16 @@ def crossed(coarse: Tensor, fine: Tensor, layers: int) -> Tensor:
     n, m, count = len(coarse), len(fine), coarse.shape[1]
     first = torch.arange(count, device=coarse.device).view(1, 1, -1, 1) < layers
     return torch.where(first, coarse.unsqueeze(1).expand(-1, m, -1, -1), fine.unsqueeze(0).expand(n, -1, -1, -1))
+
+
+def mixable(generator: nn.Module) -> Styled:
+    """The parts of a generator that has styles. Raises Incompatible for any other."""
+    parts = styled(generator)
+    if parts is None:
+        raise Incompatible(
+            "mode=mix: this generator has no styles to mix\n  train a model that has: one of the StyleGAN family"
+        )
+    return parts
 
 
 @dataclass(frozen=True)
@@ -36,20 +46,17 @@ class Mix(Mode):
     coarse: Fraction = 0.5
 
     def draw(self, subject: Subject) -> Drawing:
-        if not is_styled(subject.generator):
-            raise Incompatible(
-                "mode=mix: this generator has no styles to mix\n  train a model that has: one of the StyleGAN family"
-            )
+        mixable(subject.generator)  # refused before anything is drawn
         return Sheets(self.sheets(subject))
 
     def sheets(self, subject: Subject) -> Iterator[Sheet]:
-        generator: Any = subject.generator
+        parts = mixable(subject.generator)
         with torch.no_grad():
-            w = layered(generator, generator.mapping(*subject.latents(2 * self.n)))
+            w = parts.layered(parts.mapping(*subject.latents(2 * self.n)))
         left, above = w.split(self.n)
-        mixed = crossed(left, above, round(self.coarse * in_use(generator)))
-        inside = in_blocks(generator.synthesis, mixed.flatten(0, 1)).unflatten(0, (self.n, self.n))
-        edges = in_blocks(generator.synthesis, w)
+        mixed = crossed(left, above, round(self.coarse * parts.in_use()))
+        inside = in_blocks(parts.synthesis, mixed.flatten(0, 1)).unflatten(0, (self.n, self.n))
+        edges = in_blocks(parts.synthesis, w)
         corner = torch.ones_like(edges[:1])  # white
         head = torch.cat([corner, edges[self.n :]])
         yield Sheet(torch.cat([head[None], torch.cat([edges[: self.n, None], inside], 1)]))

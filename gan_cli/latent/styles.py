@@ -6,17 +6,53 @@ The synthesis says in `layers` how many of them read a style, L.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
+from gan_cli.networks.base import declared
 from gan_cli.types import Game
 
 MANY = 1024  # latents that tell how far apart they lie
 
 
-def is_styled(generator: nn.Module) -> bool:
-    return hasattr(generator, "mapping") and hasattr(generator, "synthesis")
+class Styled(NamedTuple):
+    """The two parts of a generator that has styles."""
+
+    mapping: Callable[[Tensor, Tensor], Tensor]  # (latent, label) -> w
+    synthesis: Any  # w -> samples; says in `layers` how many of them read a style, where that is asked
+
+    def in_use(self) -> int:
+        """Layers of the synthesis that read their style; fewer than L while a network grows."""
+        return int(self.synthesis.active() if isinstance(self.synthesis, Growable) else self.synthesis.layers)
+
+    def layered(self, w: Tensor) -> Tensor:
+        """One w a layer of the synthesis, `[N, L, W]`."""
+        return w if w.ndim == 3 else w.unsqueeze(1).expand(-1, self.synthesis.layers, -1)
+
+
+def styled(generator: nn.Module) -> Styled | None:
+    """The parts of a generator that has them by these names, a `StyleGenerator` or a user's own; None of any other."""
+    mapping, synthesis = getattr(generator, "mapping", None), getattr(generator, "synthesis", None)
+    return None if mapping is None or synthesis is None else Styled(mapping, synthesis)
+
+
+@runtime_checkable
+class Growable(Protocol):
+    """A synthesis of which not every layer need be in use."""
+
+    def active(self) -> int:
+        """The layers in use."""
+        ...
+
+
+@runtime_checkable
+class Truncatable(Protocol):
+    """A generator that knows the mean of its styles."""
+
+    def truncated(self, w: Tensor, psi: float) -> Tensor:
+        """w drawn towards the mean by `psi`."""
+        ...
 
 
 class Space(NamedTuple):
@@ -27,10 +63,10 @@ class Space(NamedTuple):
     decode: Callable[[Tensor, Tensor], Tensor]  # (w, label) -> samples
 
 
-def space(generator: Any) -> Space:
+def space(generator: nn.Module) -> Space:
     """The space in which to move."""
-    if is_styled(generator):
-        return Space("w", generator.mapping, lambda w, label: generator.synthesis(w))
+    if parts := styled(generator):
+        return Space("w", parts.mapping, lambda w, label: parts.synthesis(w))
     return Space("latent", lambda latent, label: latent, generator)
 
 
@@ -41,7 +77,7 @@ class TruncatedStyles(nn.Module):
         super().__init__()
         self.generator = generator
         self.psi = psi
-        self.classes = int(getattr(generator, "classes", 0))
+        self.classes = declared(generator).classes
         self.synthesis = generator.synthesis
 
     def mapping(self, latent: Tensor, label: Tensor) -> Tensor:
@@ -62,18 +98,7 @@ def truncate(game: Game, generator: nn.Module, amount: float) -> nn.Module:
     Raises:
         Incompatible: The prior has no tails.
     """
-    if is_styled(generator) and hasattr(generator, "truncated"):
+    if styled(generator) and isinstance(generator, Truncatable):
         return TruncatedStyles(generator, amount).eval()
     game.prior = game.prior.truncated(amount)
     return generator
-
-
-def in_use(generator: Any) -> int:
-    """Layers of the synthesis that read their style; fewer than L while a network grows."""
-    active = getattr(generator.synthesis, "active", None)
-    return int(active() if active else generator.synthesis.layers)
-
-
-def layered(generator: Any, w: Tensor) -> Tensor:
-    """One w a layer of the synthesis, `[N, L, W]`."""
-    return w if w.ndim == 3 else w.unsqueeze(1).expand(-1, generator.synthesis.layers, -1)

@@ -1,4 +1,1 @@
-"""Networks: one file an architecture family, and the blocks that they share.
-
-A generator is called with `(latent [N, Z], label [N])`, a discriminator with `(samples, label [N])`.
-"""
+"""Networks: one file an architecture family, what all of them share in `base`, and the blocks that several share."""

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from gan_cli.networks.base import BaseGenerator
 from gan_cli.networks.blocks import MAP_NORMS, choose
 from gan_cli.networks.conditioning import GeneratorConditioning, Wrap
 from gan_cli.networks.residual import INITIALISATIONS, doublings, wraps
-from gan_cli.networks.resnet import Synthesis
+from gan_cli.networks.resnet import ResidualSynthesis
 from gan_cli.types import PositiveInt
 
 
-class Modulated(nn.Module):
+class ModulatedNorm(nn.Module):
     """(1 + A c) · norm(x) + B c: gain and bias of every channel are linear in a context c (figure 15).
 
     Args:
@@ -50,7 +51,7 @@ def chunks(latent_dim: int, count: int) -> list[int]:
     return [latent_dim - (count - 1) * size, *[size] * (count - 1)]
 
 
-class Generator(nn.Module):
+class Generator(BaseGenerator):
     """Latent in chunks: the first one becomes the smallest map, each other one modulates a residual up-block.
 
     Where labels are read in the normalisations (`conditioning=projection`), one embedding of the label, shared by all
@@ -58,16 +59,9 @@ class Generator(nn.Module):
 
     Args:
         latent_dim: Z; 80 makes four chunks of 20 at 32 px.
-        channels: C.
-        resolution: Side or [height, width]; the shorter 4 to 7 doubled twice or more.
-        width: As for the residual generator: 4 x `width` channels up to 32 px, up to 16 x `width` for larger images.
         embedding: Width of the shared embedding.
-        norm: batch | instance | layer | none.
-        upsample: bilinear | nearest.
         spectral_norm: Spectral normalisation of every layer but the embedding.
-        attention: Shorter sides of the maps that attend to themselves; half the images' side when None.
-        init: xavier (gain √2 beside shortcuts) | orthogonal.
-        conditioning: How labels enter; not at all when not given.
+        resolution, width, norm, upsample, attention, init: As for the generator of `gan_cli.networks.resnet`.
     """
 
     def __init__(
@@ -84,22 +78,20 @@ class Generator(nn.Module):
         init: str = "orthogonal",
         conditioning: GeneratorConditioning | None = None,
     ) -> None:
-        super().__init__()
-        conditioning = conditioning or GeneratorConditioning()
-        self.classes = conditioning.classes
+        super().__init__(conditioning)
         make_norm = choose(MAP_NORMS, "model.generator.norm", norm)
         initialisation = choose(INITIALISATIONS, "model.generator.init", init)
         wrapped = wraps(spectral_norm, initialisation)
         self.chunks = chunks(latent_dim, doublings(resolution)[0] + 1)
-        self.latent, features = conditioning.latent(self.chunks[0])
-        self.context, read = conditioning.context(self.chunks[-1], embedding)
+        self.latent, features = self.conditioning.latent(self.chunks[0])
+        self.context, read = self.conditioning.context(self.chunks[-1], embedding)
         self.context.apply(initialisation.other)
-        self.synthesis = Synthesis(
+        self.synthesis = ResidualSynthesis(
             features,
             channels,
             resolution,
             width,
-            lambda wide: Modulated(make_norm(wide, affine=False), read, wide, wrapped.other),
+            lambda wide: ModulatedNorm(make_norm(wide, affine=False), read, wide, wrapped.other),
             make_norm,
             upsample,
             attention,

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import parametrize
 
-from gan_cli.networks.conditioning import DiscriminatorConditioning, Wrap
+from gan_cli.networks.conditioning import Wrap
 from gan_cli.networks.equalised import Scale
 from gan_cli.networks.spectral import spectral_norm
 
@@ -79,11 +79,6 @@ def constraint(spectral: bool, initialise: Callable[[nn.Module], None] = untouch
         return wrapped
 
     return wrap
-
-
-def provided(shape: tuple[int, ...], conditioning: DiscriminatorConditioning) -> frozenset[str]:
-    """What a discriminator of samples of `shape` provides: features, images where they are, what its head adds."""
-    return conditioning.provides | {"features"} | ({"images"} if len(shape) == 3 else set())
 
 
 def mixing_layers(network: nn.Module) -> list[str]:

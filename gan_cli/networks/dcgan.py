@@ -9,11 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gan_cli.networks.attention import SelfAttention, check_attention
-from gan_cli.networks.blocks import MAP_NORMS, choose, constraint, dcgan_init, identity, provided
+from gan_cli.networks.base import BaseGenerator, StagedDiscriminator
+from gan_cli.networks.blocks import MAP_NORMS, choose, constraint, dcgan_init, identity
 from gan_cli.networks.conditioning import DiscriminatorConditioning, GeneratorConditioning
 from gan_cli.networks.minibatch import MINIBATCH
 from gan_cli.networks.sides import halvings
-from gan_cli.types import DiscriminatorOutput, Fraction, PositiveInt, sample_shape
+from gan_cli.types import Fraction, PositiveInt
 
 
 def transposed(channels_in: int, channels_out: int) -> nn.Module:
@@ -29,8 +30,8 @@ def resize(channels_in: int, channels_out: int) -> nn.Module:
 UPSAMPLES: Mapping[str, Callable[[int, int], nn.Module]] = {"transposed": transposed, "resize": resize}
 
 
-class Stage(nn.Module):
-    """Normalisation, ReLU, then self-attention where it is wanted."""
+class NormalisedLayer(nn.Module):
+    """A layer, its normalisation, ReLU, then self-attention where it is wanted."""
 
     def __init__(self, layer: nn.Module, norm: nn.Module, attention: nn.Module) -> None:
         super().__init__()
@@ -43,18 +44,15 @@ class Stage(nn.Module):
         return output
 
 
-class Generator(nn.Module):
+class Generator(BaseGenerator):
     """Latent -> 4x4 map -> doublings (norm, ReLU) -> tanh image.
 
     Args:
-        latent_dim: Z.
-        channels: C.
         resolution: Side or [height, width]; the shorter a power of two from 16.
         width: Channels double from 2 x `width` before the last layer down to the 4x4 map: 512-256-128 for 32 px at 64.
         norm: batch | instance | layer | none.
         upsample: transposed | resize.
         attention: Shorter sides of the maps that attend to themselves (SAGAN).
-        conditioning: How labels enter; not at all when not given.
     """
 
     def __init__(
@@ -68,22 +66,20 @@ class Generator(nn.Module):
         attention: Sequence[PositiveInt] = (),
         conditioning: GeneratorConditioning | None = None,
     ) -> None:
-        super().__init__()
-        conditioning = conditioning or GeneratorConditioning()
-        self.classes = conditioning.classes
+        super().__init__(conditioning)
         make_norm = choose(MAP_NORMS, "model.generator.norm", norm)
         make_upsample = choose(UPSAMPLES, "model.generator.upsample", upsample)
         count, base = halvings("dcgan", resolution)
         widths = [width << i for i in range(count, 0, -1)]
         sides = [4 << i for i in range(count)]
         check_attention(attention, sides, "model.generator.attention")
-        self.latent, first = conditioning.latent(latent_dim)
+        self.latent, first = self.conditioning.latent(latent_dim)
         start = nn.Sequential(nn.Linear(first, widths[0] * base[0] * base[1]), nn.Unflatten(1, (widths[0], *base)))
         layers = [start, *(make_upsample(wide_in, wide_out) for wide_in, wide_out in itertools.pairwise(widths))]
         self.stages = nn.ModuleList(
-            Stage(
+            NormalisedLayer(
                 layer,
-                conditioning.norm(make_norm, wide),
+                self.conditioning.norm(make_norm, wide),
                 SelfAttention(wide, identity) if side in attention else nn.Identity(),
             )
             for layer, wide, side in zip(layers, widths, sides, strict=True)
@@ -99,7 +95,7 @@ class Generator(nn.Module):
         return images
 
 
-class Discriminator(nn.Module):
+class Discriminator(StagedDiscriminator):
     """Image -> halvings (norm but in the first, LeakyReLU 0.2) -> 4x4 map -> one logit.
 
     Args:
@@ -108,7 +104,6 @@ class Discriminator(nn.Module):
         dropout: Probability of dropping a whole channel after a halving, while training.
         attention: Shorter sides of the maps that attend to themselves (SAGAN).
         minibatch: none | stddev | discrimination, before the head.
-        conditioning: How labels enter; not at all when not given.
     """
 
     def __init__(
@@ -123,15 +118,10 @@ class Discriminator(nn.Module):
         minibatch: str = "none",
         conditioning: DiscriminatorConditioning | None = None,
     ) -> None:
-        super().__init__()
-        shape = sample_shape(channels, resolution)
-        conditioning = conditioning or DiscriminatorConditioning()
+        super().__init__(channels, resolution, conditioning)
         make_norm = choose(MAP_NORMS, "model.discriminator.norm", norm)
         count, base = halvings("dcgan", resolution)
-        self.provides = provided(shape, conditioning)
-        self.reads_labels = conditioning.reads_labels
-        self.sample, first = conditioning.sample(shape)
-        widths = [first, *(width << i for i in range(1, count + 1))]
+        widths = [self.entering, *(width << i for i in range(1, count + 1))]
         sides = [4 << i for i in range(count - 1, -1, -1)]
         check_attention(attention, sides, "model.discriminator.attention")
         convolutions = [
@@ -150,13 +140,8 @@ class Discriminator(nn.Module):
             self.stages.append(nn.Sequential(*layers))
         features = widths[-1] * base[0] * base[1]
         self.minibatch = choose(MINIBATCH, "model.discriminator.minibatch", minibatch)(features)
-        self.head = conditioning.head(self.minibatch.features, initialised)
+        self.head = self.conditioning.head(self.minibatch.features, initialised)
 
-    def forward(self, images: Tensor, label: Tensor) -> DiscriminatorOutput:
-        images = self.sample(images, label)
-        features = []
-        for stage in self.stages:
-            images = stage(images)
-            features.append(images)
-        judgement = self.head(self.minibatch(images.flatten(1)), label)
-        return DiscriminatorOutput(judgement.logits, judgement.class_logits, tuple(features))
+    def summary(self, features: Tensor) -> Tensor:
+        summary: Tensor = self.minibatch(features.flatten(1))
+        return summary

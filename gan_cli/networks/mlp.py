@@ -9,10 +9,11 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_cli.networks.blocks import VECTOR_NORMS, choose, constraint, provided
+from gan_cli.networks.base import BaseGenerator, StagedDiscriminator
+from gan_cli.networks.blocks import VECTOR_NORMS, choose, constraint
 from gan_cli.networks.conditioning import DiscriminatorConditioning, GeneratorConditioning, Norm
 from gan_cli.networks.minibatch import MINIBATCH
-from gan_cli.types import DiscriminatorOutput, Fraction, PositiveInt, sample_shape
+from gan_cli.types import Fraction, PositiveInt, sample_shape
 
 IMAGE_PLAN = (256, 512, 1024)
 POINT_PLAN = (256, 256, 256)
@@ -35,16 +36,12 @@ class Hidden(nn.Module):
         return F.leaky_relu(self.norm(self.linear(values), label), 0.2)
 
 
-class Generator(nn.Module):
+class Generator(BaseGenerator):
     """Latent -> hidden layers (LeakyReLU 0.2, optional normalisation) -> tanh pixels, or unbounded coordinates.
 
     Args:
-        latent_dim: Z.
-        channels: C of images; the number of coordinates of points.
-        resolution: Side, or [height, width]; empty for points.
         hidden: Widths; 256-512-1024 for images and 256-256-256 for points when not given.
         norm: batch | layer | none, before each activation but the first.
-        conditioning: How labels enter; not at all when not given.
     """
 
     def __init__(
@@ -56,16 +53,14 @@ class Generator(nn.Module):
         norm: str = "none",
         conditioning: GeneratorConditioning | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(conditioning)
         self.shape = sample_shape(channels, resolution)
-        conditioning = conditioning or GeneratorConditioning()
-        self.classes = conditioning.classes
         make_norm = choose(VECTOR_NORMS, "model.generator.norm", norm)
-        self.latent, width = conditioning.latent(latent_dim)
+        self.latent, width = self.conditioning.latent(latent_dim)
         widths = (width, *plan(hidden, self.shape))
         norms: list[Norm] = [VECTOR_NORMS["none"], *[make_norm] * (len(widths) - 2)]
         self.hidden = nn.ModuleList(
-            Hidden(nn.Linear(wide_in, wide_out), conditioning.norm(norm_of, wide_out))
+            Hidden(nn.Linear(wide_in, wide_out), self.conditioning.norm(norm_of, wide_out))
             for (wide_in, wide_out), norm_of in zip(itertools.pairwise(widths), norms, strict=True)
         )
         self.output = nn.Linear(widths[-1], math.prod(self.shape))
@@ -79,17 +74,15 @@ class Generator(nn.Module):
         return samples.view(len(latent), *self.shape)
 
 
-class Discriminator(nn.Module):
+class Discriminator(StagedDiscriminator):
     """Sample -> hidden layers (LeakyReLU 0.2, optional normalisation, dropout) -> one logit.
 
     Args:
-        channels, resolution: As for the generator.
         hidden: Widths; those of the generator's plan in reverse when not given.
         norm: batch | layer | none, before each activation but the first.
         spectral_norm: Spectral normalisation of every layer.
         dropout: Probability of dropping an activation, while training.
         minibatch: none | stddev | discrimination, before the head.
-        conditioning: How labels enter; not at all when not given.
     """
 
     def __init__(
@@ -103,15 +96,11 @@ class Discriminator(nn.Module):
         minibatch: str = "none",
         conditioning: DiscriminatorConditioning | None = None,
     ) -> None:
-        super().__init__()
-        shape = sample_shape(channels, resolution)
-        conditioning = conditioning or DiscriminatorConditioning()
-        self.provides = provided(shape, conditioning)
-        self.reads_labels = conditioning.reads_labels
+        super().__init__(channels, resolution, conditioning)
         make_norm = choose(VECTOR_NORMS, "model.discriminator.norm", norm)
         wrap = constraint(spectral_norm)
-        self.sample, first = conditioning.sample(shape)
-        widths = (math.prod((first, *shape[1:])), *(tuple(hidden) if hidden else plan(None, shape)[::-1]))
+        entering = math.prod((self.entering, *self.shape[1:]))
+        widths = (entering, *(tuple(hidden) if hidden else plan(None, self.shape)[::-1]))
         self.stages = nn.ModuleList()
         for i, (wide_in, wide_out) in enumerate(itertools.pairwise(widths)):
             layers = [wrap(nn.Linear(wide_in, wide_out)), nn.LeakyReLU(0.2)]
@@ -121,13 +110,11 @@ class Discriminator(nn.Module):
                 layers.append(nn.Dropout(dropout))
             self.stages.append(nn.Sequential(*layers))
         self.minibatch = choose(MINIBATCH, "model.discriminator.minibatch", minibatch)(widths[-1])
-        self.head = conditioning.head(self.minibatch.features, wrap)
+        self.head = self.conditioning.head(self.minibatch.features, wrap)
 
-    def forward(self, samples: Tensor, label: Tensor) -> DiscriminatorOutput:
-        hidden = self.sample(samples, label).flatten(1)
-        features = []
-        for stage in self.stages:
-            hidden = stage(hidden)
-            features.append(hidden)
-        judgement = self.head(self.minibatch(hidden), label)
-        return DiscriminatorOutput(judgement.logits, judgement.class_logits, tuple(features))
+    def seen(self, samples: Tensor) -> Tensor:
+        return samples.flatten(1)
+
+    def summary(self, features: Tensor) -> Tensor:
+        summary: Tensor = self.minibatch(features)
+        return summary

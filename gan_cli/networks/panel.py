@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from gan_cli.networks.base import declared
 from gan_cli.types import DiscriminatorOutput, PositiveInt
 
 Make = Callable[[], nn.Module]
@@ -23,8 +24,8 @@ class Panel(nn.Module):
     def __init__(self, make: Make, count: PositiveInt = 3) -> None:
         super().__init__()
         self.members = nn.ModuleList(make() for _ in range(count))
-        self.provides: frozenset[str] = getattr(self.members[0], "provides", frozenset())
-        self.reads_labels: bool = getattr(self.members[0], "reads_labels", False)
+        member = declared(self.members[0])
+        self.provides, self.reads_labels = member.provides, member.reads_labels
 
 
 class Jury(Panel):

@@ -9,12 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_cli.networks.blocks import choose, provided
+from gan_cli.networks.base import BaseDiscriminator, BaseGenerator
+from gan_cli.networks.blocks import choose
 from gan_cli.networks.conditioning import DiscriminatorConditioning, GeneratorConditioning
 from gan_cli.networks.equalised import HE, Downsample, PixelNorm, equalised, pyramid
 from gan_cli.networks.growth import GrowingImage, Growth, enlarged, reduced
 from gan_cli.networks.minibatch import MAP_MINIBATCH
-from gan_cli.types import DiscriminatorOutput, PositiveInt, sample_shape
+from gan_cli.types import PositiveInt
 
 
 def convolution(channels_in: int, channels_out: int) -> nn.Conv2d:
@@ -35,16 +36,13 @@ class Layer(nn.Module):
         return normed
 
 
-class Generator(nn.Module):
+class Generator(BaseGenerator):
     """Latent -> 4x4 map -> doublings of two layers each -> images, not bounded by a tanh (table 2 of the paper).
 
     Args:
-        latent_dim: Z.
-        channels: C.
         resolution: Side or [height, width]; the shorter a power of two from 8.
         channel_base, channel_max: A map of side s has min(channel_max, channel_base / s) channels.
         growth: When the layers fade in.
-        conditioning: How labels enter; not at all when not given.
     """
 
     def __init__(
@@ -57,19 +55,17 @@ class Generator(nn.Module):
         growth: Growth | None = None,
         conditioning: GeneratorConditioning | None = None,
     ) -> None:
-        super().__init__()
-        conditioning = conditioning or GeneratorConditioning()
+        super().__init__(conditioning)
         base, widths = pyramid("pggan", resolution, channel_base, channel_max)
-        self.classes = conditioning.classes
-        self.latent, joined = conditioning.latent(latent_dim)
+        self.latent, joined = self.conditioning.latent(latent_dim)
         self.normalise = PixelNorm()
         linear = equalised(nn.Linear(joined, widths[0] * base[0] * base[1]), gain=HE / 4)  # the authors' gain
-        self.first = Layer(nn.Sequential(linear, nn.Unflatten(1, (widths[0], *base))), widths[0], conditioning)
+        self.first = Layer(nn.Sequential(linear, nn.Unflatten(1, (widths[0], *base))), widths[0], self.conditioning)
         self.doubling = nn.ModuleList(
-            Layer(convolution(wide_in, wide_out), wide_out, conditioning)
+            Layer(convolution(wide_in, wide_out), wide_out, self.conditioning)
             for wide_in, wide_out in itertools.pairwise(widths)
         )
-        self.following = nn.ModuleList(Layer(convolution(wide, wide), wide, conditioning) for wide in widths)
+        self.following = nn.ModuleList(Layer(convolution(wide, wide), wide, self.conditioning) for wide in widths)
         self.image = GrowingImage(growth or Growth(), widths, channels)
 
     def forward(self, latent: Tensor, label: Tensor) -> Tensor:
@@ -106,7 +102,7 @@ class Halving(nn.Module):
         return halved
 
 
-class Discriminator(nn.Module):
+class Discriminator(BaseDiscriminator):
     """Image -> halvings of two layers each -> 4x4 map, statistics of the batch -> one logit; grows as G does.
 
     Args:
@@ -114,7 +110,6 @@ class Discriminator(nn.Module):
         downsample: average | filtered (StyleGAN).
         minibatch: none | stddev, at the 4x4 map.
         minibatch_group: Samples that one standard deviation is taken of.
-        conditioning: How labels enter; not at all when not given.
     """
 
     def __init__(
@@ -129,15 +124,10 @@ class Discriminator(nn.Module):
         growth: Growth | None = None,
         conditioning: DiscriminatorConditioning | None = None,
     ) -> None:
-        super().__init__()
-        conditioning = conditioning or DiscriminatorConditioning()
-        shape = sample_shape(channels, resolution)
+        super().__init__(channels, resolution, conditioning)
         base, widths = pyramid("pggan", resolution, channel_base, channel_max)
-        self.provides = provided(shape, conditioning)
-        self.reads_labels = conditioning.reads_labels
         self.growth = growth or Growth()
-        self.sample, first = conditioning.sample(shape)
-        self.from_image = nn.ModuleList(equalised(nn.Conv2d(first, wide, 1), gain=HE) for wide in widths)
+        self.from_image = nn.ModuleList(equalised(nn.Conv2d(self.entering, wide, 1), gain=HE) for wide in widths)
         make_downsample = choose(DOWNSAMPLES, "model.discriminator.downsample", downsample)
         self.halvings = nn.ModuleList(
             Halving(wide_in, wide_out, make_downsample()) for wide_out, wide_in in itertools.pairwise(widths)
@@ -151,22 +141,24 @@ class Discriminator(nn.Module):
             equalised(nn.Linear(wide * base[0] * base[1], wide), gain=HE),
             nn.LeakyReLU(0.2),
         )
-        self.head = conditioning.head(wide, equalised)
+        self.head = self.conditioning.head(wide, equalised)
 
     def seen(self, images: Tensor, level: int) -> Tensor:
         """The first map of a network that has grown to `level`."""
         last = len(self.halvings)
         return F.leaky_relu(self.from_image[level](reduced(images, last - level)), 0.2)
 
-    def forward(self, images: Tensor, label: Tensor) -> DiscriminatorOutput:
-        images = self.sample(images, label)
+    def features(self, samples: Tensor) -> Sequence[Tensor]:
         stage = self.growth.stage(len(self.halvings))
-        values = self.seen(images, stage.level)
+        values = self.seen(samples, stage.level)
         features = [values]  # there may be no halvings yet
         for level in range(stage.level, 0, -1):
             values = self.halvings[level - 1](values)
             if level == stage.level and stage.alpha < 1:
-                values = torch.lerp(self.seen(images, level - 1), values, stage.alpha)
+                values = torch.lerp(self.seen(samples, level - 1), values, stage.alpha)
             features.append(values)
-        judgement = self.head(self.last(self.minibatch(values)), label)
-        return DiscriminatorOutput(judgement.logits, judgement.class_logits, tuple(features))
+        return features
+
+    def summary(self, features: Tensor) -> Tensor:
+        vectors: Tensor = self.last(self.minibatch(features))
+        return vectors

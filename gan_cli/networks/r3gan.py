@@ -13,11 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_cli.networks.blocks import MAP_NORMS, provided
+from gan_cli.networks.base import BaseGenerator, StagedDiscriminator
+from gan_cli.networks.blocks import MAP_NORMS
 from gan_cli.networks.conditioning import DiscriminatorConditioning, GeneratorConditioning
 from gan_cli.networks.equalised import Downsample, Upsample
 from gan_cli.networks.sides import halvings
-from gan_cli.types import DiscriminatorOutput, PositiveInt, sample_shape
+from gan_cli.types import PositiveInt
 
 GAIN = math.sqrt(2 / (1 + 0.2**2))  # what LeakyReLU 0.2 takes from the variance (He 2015, arXiv 1502.01852)
 
@@ -62,7 +63,7 @@ class Basis(nn.Module):
         return self.linear(vector)[:, :, None, None] * self.images
 
 
-class Stage(nn.Module):
+class ResidualStage(nn.Module):
     """What changes the side, what the label may change, then the blocks."""
 
     def __init__(self, transition: nn.Module, norm: nn.Module, blocks: Sequence[nn.Module]) -> None:
@@ -87,18 +88,15 @@ def block_maker(width: int, expansion: int, group_width: int, depth: int) -> Cal
     return lambda: Block(width, inner, inner // group_width, depth)
 
 
-class Generator(nn.Module):
+class Generator(BaseGenerator):
     """Latent -> 4x4 basis -> stages of blocks, each twice as large as the one before -> 1x1 convolution, no tanh.
 
     Args:
-        latent_dim: Z.
-        channels: C.
         resolution: Side or [height, width]; the shorter a power of two from 16.
         width: Channels of every map between blocks.
         blocks: A stage; there is a stage a side, from 4 up.
         expansion: Channels inside a block, as a multiple of `width`.
         group_width: Channels of a group of the 3x3 convolution.
-        conditioning: How labels enter; not at all when not given.
     """
 
     def __init__(
@@ -112,15 +110,14 @@ class Generator(nn.Module):
         group_width: PositiveInt = 16,
         conditioning: GeneratorConditioning | None = None,
     ) -> None:
-        super().__init__()
-        conditioning = conditioning or GeneratorConditioning()
-        self.classes = conditioning.classes
+        super().__init__(conditioning)
         count, base = halvings("r3gan", resolution)
         block = block_maker(width, expansion, group_width, blocks * (count + 1))
-        self.latent, first = conditioning.latent(latent_dim)
+        self.latent, first = self.conditioning.latent(latent_dim)
+        unnormalised = MAP_NORMS["none"]
         transitions = [Basis(first, width, base), *(Upsample() for _ in range(count))]
         self.stages = nn.ModuleList(
-            Stage(transition, conditioning.norm(MAP_NORMS["none"], width), [block() for _ in range(blocks)])
+            ResidualStage(transition, self.conditioning.norm(unnormalised, width), [block() for _ in range(blocks)])
             for transition in transitions
         )
         self.output = scaled(nn.Conv2d(width, channels, 1, bias=False))
@@ -133,12 +130,11 @@ class Generator(nn.Module):
         return images
 
 
-class Discriminator(nn.Module):
+class Discriminator(StagedDiscriminator):
     """The generator mirrored: image -> 1x1 convolution -> stages, each half as large -> 4x4 basis -> head.
 
     Args:
         channels, resolution, width, blocks, expansion, group_width: As for the generator.
-        conditioning: How labels enter; not at all when not given.
     """
 
     def __init__(
@@ -151,27 +147,21 @@ class Discriminator(nn.Module):
         group_width: PositiveInt = 16,
         conditioning: DiscriminatorConditioning | None = None,
     ) -> None:
-        super().__init__()
-        shape = sample_shape(channels, resolution)
-        conditioning = conditioning or DiscriminatorConditioning()
+        super().__init__(channels, resolution, conditioning)
         count, base = halvings("r3gan", resolution)
         block = block_maker(width, expansion, group_width, blocks * (count + 1))
-        self.provides = provided(shape, conditioning)
-        self.reads_labels = conditioning.reads_labels
-        self.sample, first = conditioning.sample(shape)
-        self.input = scaled(nn.Conv2d(first, width, 1, bias=False))
+        self.input = scaled(nn.Conv2d(self.entering, width, 1, bias=False))
         self.stages = nn.ModuleList(
             nn.Sequential(*(Downsample() for _ in range(i > 0)), *(block() for _ in range(blocks)))
             for i in range(count + 1)
         )
         self.basis = scaled(nn.Conv2d(width, width, base, groups=width, bias=False))
-        self.head = conditioning.head(width, scaled)
+        self.head = self.conditioning.head(width, scaled)
 
-    def forward(self, images: Tensor, label: Tensor) -> DiscriminatorOutput:
-        values = self.input(self.sample(images, label))
-        features = []
-        for stage in self.stages:
-            values = stage(values)
-            features.append(values)
-        judgement = self.head(self.basis(values).flatten(1), label)
-        return DiscriminatorOutput(judgement.logits, judgement.class_logits, tuple(features))
+    def seen(self, samples: Tensor) -> Tensor:
+        values: Tensor = self.input(samples)
+        return values
+
+    def summary(self, features: Tensor) -> Tensor:
+        vectors: Tensor = self.basis(features).flatten(1)
+        return vectors

@@ -129,7 +129,7 @@ def _doubled(values: Tensor, dim: int) -> Tensor:
     return torch.stack([0.75 * values + 0.25 * before, 0.75 * values + 0.25 * after], dim + 1).flatten(dim, dim + 1)
 
 
-class Bilinear(nn.Module):
+class BilinearUpsample(nn.Module):
     """Doubles the sides, each place between its neighbours; of steps whose gradient is the same on every run."""
 
     def forward(self, values: Tensor) -> Tensor:
@@ -137,7 +137,7 @@ class Bilinear(nn.Module):
 
 
 UPSAMPLES: Mapping[str, Callable[[], nn.Module]] = {
-    "bilinear": Bilinear,
+    "bilinear": BilinearUpsample,
     "nearest": partial(nn.Upsample, scale_factor=2),
 }
 

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gan_cli.networks.attention import SelfAttention, check_attention
-from gan_cli.networks.blocks import MAP_NORMS, choose, provided
+from gan_cli.networks.base import BaseGenerator, StagedDiscriminator
+from gan_cli.networks.blocks import MAP_NORMS, choose
 from gan_cli.networks.conditioning import DiscriminatorConditioning, GeneratorConditioning
 from gan_cli.networks.minibatch import MINIBATCH
 from gan_cli.networks.residual import (
@@ -25,10 +26,10 @@ from gan_cli.networks.residual import (
     generator_widths,
     wraps,
 )
-from gan_cli.types import DiscriminatorOutput, PositiveInt, sample_shape
+from gan_cli.types import PositiveInt
 
 
-class Synthesis(nn.Module):
+class ResidualSynthesis(nn.Module):
     """Vector `[N, features]` -> smallest map -> up-blocks -> norm, ReLU, 3x3 convolution, tanh.
 
     Args:
@@ -85,12 +86,10 @@ class Synthesis(nn.Module):
         return images
 
 
-class Generator(nn.Module):
+class Generator(BaseGenerator):
     """Latent -> smallest map -> residual up-blocks -> tanh image (arXiv 1802.05957, appendix B.4).
 
     Args:
-        latent_dim: Z.
-        channels: C.
         resolution: Side or [height, width]; the shorter 4 to 7 doubled twice or more.
         width: Up to 32 px every map has 4 x `width` channels; larger images have `width` at their own size, and twice
             as many a halving down, up to 16 x `width`.
@@ -99,7 +98,6 @@ class Generator(nn.Module):
         spectral_norm: Spectral normalisation of every layer (SAGAN).
         attention: Shorter sides of the maps that attend to themselves; half the images' side when None.
         init: xavier (gain √2 beside shortcuts) | orthogonal.
-        conditioning: How labels enter; not at all when not given.
     """
 
     def __init__(
@@ -115,17 +113,15 @@ class Generator(nn.Module):
         init: str = "xavier",
         conditioning: GeneratorConditioning | None = None,
     ) -> None:
-        super().__init__()
-        conditioning = conditioning or GeneratorConditioning()
-        self.classes = conditioning.classes
+        super().__init__(conditioning)
         make_norm = choose(MAP_NORMS, "model.generator.norm", norm)
-        self.latent, features = conditioning.latent(latent_dim)
-        self.synthesis = Synthesis(
+        self.latent, features = self.conditioning.latent(latent_dim)
+        self.synthesis = ResidualSynthesis(
             features,
             channels,
             resolution,
             width,
-            lambda wide: conditioning.norm(make_norm, wide),
+            lambda wide: self.conditioning.norm(make_norm, wide),
             make_norm,
             upsample,
             attention,
@@ -150,7 +146,7 @@ def mean_pool(values: Tensor) -> Tensor:
 POOLS: Mapping[str, Callable[[Tensor], Tensor]] = {"sum": sum_pool, "mean": mean_pool}
 
 
-class Discriminator(nn.Module):
+class Discriminator(StagedDiscriminator):
     """Image -> residual blocks -> ReLU -> sum or mean over all places -> one logit (arXiv 1802.05957, appendix B.4).
 
     Args:
@@ -165,7 +161,6 @@ class Discriminator(nn.Module):
         attention: Shorter sides of the maps that attend to themselves; half the images' side when None.
         init: xavier (gain √2 beside shortcuts) | orthogonal.
         minibatch: none | stddev | discrimination, before the head.
-        conditioning: How labels enter; not at all when not given.
     """
 
     def __init__(
@@ -182,20 +177,17 @@ class Discriminator(nn.Module):
         minibatch: str = "none",
         conditioning: DiscriminatorConditioning | None = None,
     ) -> None:
-        super().__init__()
-        shape = sample_shape(channels, resolution)
+        super().__init__(channels, resolution, conditioning)
         steps = discriminator_steps(resolution, width)
-        conditioning = conditioning or DiscriminatorConditioning()
         make_norm = choose(MAP_NORMS, "model.discriminator.norm", norm)
         wrapped = wraps(spectral_norm, choose(INITIALISATIONS, "model.discriminator.init", init))
-        self.provides = provided(shape, conditioning)
-        self.reads_labels = conditioning.reads_labels
-        self.sample, entering = conditioning.sample(shape)
         self.pool = choose(POOLS, "model.discriminator.pool", pool)
-        sides = list(itertools.accumulate(steps, lambda side, step: side >> step.halves, initial=min(shape[1:])))[1:]
+        side = min(self.shape[1:])
+        sides = list(itertools.accumulate(steps, lambda side, step: side >> step.halves, initial=side))[1:]
         attention = attended(attention, resolution)
         check_attention(attention, sorted(set(sides), reverse=True), "model.discriminator.attention")
         self.stages = nn.ModuleList()
+        entering = self.entering
         for i, (step, side) in enumerate(zip(steps, sides, strict=True)):
             layers: list[nn.Module] = [DownBlock(entering, step, i == 0, wide, make_norm, wrapped)]
             if step.halves and side in attention:
@@ -203,13 +195,8 @@ class Discriminator(nn.Module):
             self.stages.append(nn.Sequential(*layers))
             entering = step.width
         self.minibatch = choose(MINIBATCH, "model.discriminator.minibatch", minibatch)(entering)
-        self.head = conditioning.head(self.minibatch.features, wrapped.other)
+        self.head = self.conditioning.head(self.minibatch.features, wrapped.other)
 
-    def forward(self, images: Tensor, label: Tensor) -> DiscriminatorOutput:
-        values = self.sample(images, label)
-        features = []
-        for stage in self.stages:
-            values = stage(values)
-            features.append(values)
-        judgement = self.head(self.minibatch(self.pool(F.relu(values))), label)
-        return DiscriminatorOutput(judgement.logits, judgement.class_logits, tuple(features))
+    def summary(self, features: Tensor) -> Tensor:
+        summary: Tensor = self.minibatch(self.pool(F.relu(features)))
+        return summary

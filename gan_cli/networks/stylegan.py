@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from gan_cli.networks.conditioning import GeneratorConditioning
 from gan_cli.networks.equalised import HE, Pyramid, SameConvolution, UpConvolution, equalised, pyramid
 from gan_cli.networks.growth import GrowingImage, Growth
-from gan_cli.networks.styles import Mapping, Noise, StyleGenerator, Synthesis
+from gan_cli.networks.styles import Noise, StyleGenerator, Synthesis
 from gan_cli.types import Fraction, PositiveInt
 
 
@@ -48,7 +48,7 @@ class Epilogue(nn.Module):
         return styled
 
 
-class StyledLayer(nn.Module):
+class AdaINLayer(nn.Module):
     """A 3x3 convolution (with `UpConvolution` it doubles the sides) and its epilogue."""
 
     def __init__(self, channels_in: int, channels_out: int, style_dim: int, convolve: nn.Module) -> None:
@@ -72,10 +72,10 @@ class GrowingSynthesis(Synthesis):
         self.constant = nn.Parameter(torch.ones(widths[0], *plan.base))
         self.first = Epilogue(widths[0], style_dim)
         self.doubling = nn.ModuleList(
-            StyledLayer(wide_in, wide_out, style_dim, UpConvolution())
+            AdaINLayer(wide_in, wide_out, style_dim, UpConvolution())
             for wide_in, wide_out in itertools.pairwise(widths)
         )
-        self.following = nn.ModuleList(StyledLayer(wide, wide, style_dim, SameConvolution()) for wide in widths)
+        self.following = nn.ModuleList(AdaINLayer(wide, wide, style_dim, SameConvolution()) for wide in widths)
         self.image = GrowingImage(growth, widths, channels)
 
     def active(self) -> int:
@@ -102,8 +102,6 @@ class Generator(StyleGenerator):
     """Latent -> mapping network -> styles -> images, not bounded by a tanh.
 
     Args:
-        latent_dim: Z.
-        channels: C.
         resolution: Side or [height, width]; the shorter a power of two from 8.
         style_dim: W.
         mapping_layers: Layers of the mapping network.
@@ -128,11 +126,9 @@ class Generator(StyleGenerator):
         growth: Growth | None = None,
         conditioning: GeneratorConditioning | None = None,
     ) -> None:
-        conditioning = conditioning or GeneratorConditioning()
         plan = pyramid("stylegan", resolution, channel_base, channel_max)
-        mapping = Mapping(latent_dim, style_dim, mapping_layers, conditioning)
-        synthesis = GrowingSynthesis(plan, channels, style_dim, growth or Growth())
-        super().__init__(mapping, synthesis, style_dim, mixing, conditioning.classes)
+        super().__init__(latent_dim, style_dim, mapping_layers, mixing, conditioning)
+        self.synthesis = GrowingSynthesis(plan, channels, style_dim, growth or Growth())
 
     def matched(self, real: Tensor) -> Tensor:
         return self.synthesis.image.matched(real)

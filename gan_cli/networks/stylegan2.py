@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from gan_cli.networks.blocks import choose, provided
+from gan_cli.networks.base import StagedDiscriminator
+from gan_cli.networks.blocks import choose
 from gan_cli.networks.conditioning import DiscriminatorConditioning, GeneratorConditioning
 from gan_cli.networks.equalised import (
     Downsample,
@@ -23,11 +24,11 @@ from gan_cli.networks.equalised import (
     pyramid,
 )
 from gan_cli.networks.minibatch import MAP_MINIBATCH
-from gan_cli.networks.styles import Mapping, Noise, StyleGenerator, Synthesis
-from gan_cli.types import DiscriminatorOutput, Fraction, PositiveInt, sample_shape
+from gan_cli.networks.styles import Noise, StyleGenerator, Synthesis
+from gan_cli.types import Fraction, PositiveInt
 
 
-class Modulated(nn.Module):
+class ModulatedConvolution(nn.Module):
     """A convolution whose weights are scaled for each sample by a style s = A(w): w'_ijk = s_i · w_ijk (equation 1).
 
     With demodulation, w''_ijk = w'_ijk / √(Σ_ik w'_ijk² + ε) (equation 3): each output has unit variance when the input
@@ -70,12 +71,12 @@ def demodulation(weight: Tensor, style: Tensor) -> Tensor:
         return (style.to(weight.dtype).square() @ squares.T + 1e-8).rsqrt()
 
 
-class StyledLayer(nn.Module):
+class ModulatedLayer(nn.Module):
     """Modulated convolution, noise, bias, LeakyReLU."""
 
     def __init__(self, channels_in: int, channels_out: int, style_dim: int, convolve: nn.Module | None = None) -> None:
         super().__init__()
-        self.convolution = Modulated(channels_in, channels_out, style_dim, convolve=convolve)
+        self.convolution = ModulatedConvolution(channels_in, channels_out, style_dim, convolve=convolve)
         self.noise = Noise()
         self.bias = nn.Parameter(torch.zeros(channels_out, 1, 1))
 
@@ -88,7 +89,7 @@ class ToImage(nn.Module):
 
     def __init__(self, width: int, channels: int, style_dim: int) -> None:
         super().__init__()
-        self.convolution = Modulated(width, channels, style_dim, kernel=1, demodulate=False)
+        self.convolution = ModulatedConvolution(width, channels, style_dim, kernel=1, demodulate=False)
         self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
 
     def forward(self, values: Tensor, w: Tensor) -> Tensor:
@@ -104,12 +105,12 @@ class SkipSynthesis(Synthesis):
         widths = plan.widths
         self.layers = 2 * len(widths)
         self.constant = nn.Parameter(torch.randn(widths[0], *plan.base))
-        self.first = StyledLayer(widths[0], widths[0], style_dim)
+        self.first = ModulatedLayer(widths[0], widths[0], style_dim)
         self.doubling = nn.ModuleList(
-            StyledLayer(wide_in, wide_out, style_dim, UpConvolution())
+            ModulatedLayer(wide_in, wide_out, style_dim, UpConvolution())
             for wide_in, wide_out in itertools.pairwise(widths)
         )
-        self.following = nn.ModuleList(StyledLayer(wide, wide, style_dim) for wide in widths[1:])
+        self.following = nn.ModuleList(ModulatedLayer(wide, wide, style_dim) for wide in widths[1:])
         self.to_image = nn.ModuleList(ToImage(wide, channels, style_dim) for wide in widths)
         self.upsample = Upsample()
 
@@ -128,8 +129,6 @@ class Generator(StyleGenerator):
     """Latent -> mapping network -> styles -> images, not bounded by a tanh.
 
     Args:
-        latent_dim: Z.
-        channels: C.
         resolution: Side or [height, width]; the shorter a power of two from 8.
         style_dim: W.
         mapping_layers: Layers of the mapping network; 8 in the paper, 2 for small data in StyleGAN2-ADA.
@@ -150,10 +149,9 @@ class Generator(StyleGenerator):
         mixing: Fraction = 0.9,
         conditioning: GeneratorConditioning | None = None,
     ) -> None:
-        conditioning = conditioning or GeneratorConditioning()
         plan = pyramid("stylegan2", resolution, channel_base, channel_max)
-        mapping = Mapping(latent_dim, style_dim, mapping_layers, conditioning)
-        super().__init__(mapping, SkipSynthesis(plan, channels, style_dim), style_dim, mixing, conditioning.classes)
+        super().__init__(latent_dim, style_dim, mapping_layers, mixing, conditioning)
+        self.synthesis = SkipSynthesis(plan, channels, style_dim)
 
 
 class Activated(nn.Module):
@@ -188,7 +186,7 @@ class ResidualBlock(nn.Module):
         return math.sqrt(0.5) * both
 
 
-class Discriminator(nn.Module):
+class Discriminator(StagedDiscriminator):
     """Image -> halvings -> 4x4 map, statistics of the batch -> one logit.
 
     Args:
@@ -196,7 +194,6 @@ class Discriminator(nn.Module):
         residual: Shortcuts around the halvings; without them, plain layers.
         minibatch: none | stddev, at the 4x4 map.
         minibatch_group: Samples that one standard deviation is taken of.
-        conditioning: How labels enter; not at all when not given.
     """
 
     def __init__(
@@ -210,14 +207,9 @@ class Discriminator(nn.Module):
         minibatch_group: PositiveInt = 4,
         conditioning: DiscriminatorConditioning | None = None,
     ) -> None:
-        super().__init__()
-        conditioning = conditioning or DiscriminatorConditioning()
-        shape = sample_shape(channels, resolution)
+        super().__init__(channels, resolution, conditioning)
         base, widths = pyramid("stylegan2", resolution, channel_base, channel_max)
-        self.provides = provided(shape, conditioning)
-        self.reads_labels = conditioning.reads_labels
-        self.sample, first = conditioning.sample(shape)
-        self.from_image = Activated(equalised(nn.Conv2d(first, widths[-1], 1)))
+        self.from_image = Activated(equalised(nn.Conv2d(self.entering, widths[-1], 1)))
         stage = ResidualBlock if residual else halving
         self.stages = nn.ModuleList(stage(wide_in, wide_out) for wide_in, wide_out in itertools.pairwise(widths[::-1]))
         wide = widths[0]
@@ -227,13 +219,12 @@ class Discriminator(nn.Module):
             nn.Flatten(),
             Activated(equalised(nn.Linear(wide * base[0] * base[1], wide))),
         )
-        self.head = conditioning.head(wide, equalised)
+        self.head = self.conditioning.head(wide, equalised)
 
-    def forward(self, images: Tensor, label: Tensor) -> DiscriminatorOutput:
-        values = self.from_image(self.sample(images, label))
-        features = []
-        for stage in self.stages:
-            values = stage(values)
-            features.append(values)
-        judgement = self.head(self.last(self.minibatch(values)), label)
-        return DiscriminatorOutput(judgement.logits, judgement.class_logits, tuple(features))
+    def seen(self, samples: Tensor) -> Tensor:
+        values: Tensor = self.from_image(samples)
+        return values
+
+    def summary(self, features: Tensor) -> Tensor:
+        vectors: Tensor = self.last(self.minibatch(features))
+        return vectors

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
+from gan_cli.networks.base import BaseGenerator
 from gan_cli.networks.conditioning import GeneratorConditioning
 from gan_cli.networks.equalised import PixelNorm, equalised, leaky
-from gan_cli.types import Fraction
 
 MAPPING_RATE = 0.01  # the mapping network's learning rate, as a part of the others' (arXiv 1812.04948, appendix C)
 MEAN_STEP = 0.005  # weight of a batch in the moving mean of w (the authors' code)
 
 
-class Mapping(nn.Module):
+class MappingNetwork(nn.Module):
     """z `[N, Z]` and label `[N]` to w `[N, W]`: z is normalised, the label joined to it, then linear layers follow."""
 
     def __init__(self, latent_dim: int, style_dim: int, layers: int, conditioning: GeneratorConditioning) -> None:
@@ -67,6 +68,10 @@ class Synthesis(nn.Module, ABC):
         """The layers in use; fewer than L while a network grows."""
         return self.layers
 
+    def style_layers(self) -> Sequence[nn.Module]:
+        """The layers that read the styles; all linear ones where none are named."""
+        return [layer for layer in self.modules() if isinstance(layer, nn.Linear)]
+
     @abstractmethod
     def draw(self, styles: Tensor) -> Tensor:
         """Images of the styles `[N, L, W]`."""
@@ -78,27 +83,33 @@ def crossed(first: Tensor, second: Tensor, crossover: Tensor, layers: int) -> Te
     return torch.where(below.unsqueeze(2), first.unsqueeze(1), second.unsqueeze(1))
 
 
-class StyleGenerator(nn.Module):
-    """images = synthesis(mapping(z, y)); both parts may be called on their own.
+class StyleGenerator(BaseGenerator):
+    """images = synthesis(mapping(z, y)); both parts may be called on their own. An architecture builds its `synthesis`.
 
     Args:
-        mapping: `(latent [N, Z], label [N]) -> w [N, W]`.
-        synthesis: `w [N, W]` or `[N, L, W]` to images.
+        latent_dim: Z.
         style_dim: W.
+        mapping_layers: Layers of the mapping network.
         mixing: Probability that a sample takes the styles of its later layers from a second latent, while training
             (arXiv 1812.04948, section 3.1).
-        classes: That are drawn on demand.
+        conditioning: How labels enter the mapping network.
     """
 
     provides = frozenset({"styles"})
     w_mean: Tensor
+    synthesis: Synthesis
 
-    def __init__(self, mapping: Mapping, synthesis: Synthesis, style_dim: int, mixing: Fraction, classes: int) -> None:
-        super().__init__()
-        self.mapping = mapping
-        self.synthesis = synthesis
+    def __init__(
+        self,
+        latent_dim: int,
+        style_dim: int,
+        mapping_layers: int,
+        mixing: float,
+        conditioning: GeneratorConditioning | None,
+    ) -> None:
+        super().__init__(conditioning)
+        self.mapping = MappingNetwork(latent_dim, style_dim, mapping_layers, self.conditioning)
         self.mixing = mixing
-        self.classes = classes
         self.register_buffer("w_mean", torch.zeros(style_dim))
 
     def forward(self, latent: Tensor, label: Tensor) -> Tensor:

@@ -90,7 +90,7 @@ def test_one_embedding_for_all_blocks() -> None:
 
 def test_modulation() -> None:
     """(1 + A c) · norm(x) + B c; with A = B = 0 the normalisation itself."""
-    norm = biggan.Modulated(nn.BatchNorm2d(4, affine=False), 3, 4, lambda layer: layer)
+    norm = biggan.ModulatedNorm(nn.BatchNorm2d(4, affine=False), 3, 4, lambda layer: layer)
     x, c = torch.randn(5, 4, 2, 2), torch.randn(5, 3)
     normed = (x - x.mean((0, 2, 3), keepdim=True)) / (x.var((0, 2, 3), correction=0, keepdim=True) + 1e-5).sqrt()
     gain, bias = c @ norm.gain.weight.T, c @ norm.bias.weight.T

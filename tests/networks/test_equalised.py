@@ -9,30 +9,20 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from gan_cli.networks import equalised as eq
 from gan_cli.networks import stylegan2
 from gan_cli.networks.blocks import spectrally_normalised
-from gan_cli.networks.equalised import (
-    HE,
-    Downsample,
-    PixelNorm,
-    SameConvolution,
-    UpConvolution,
-    Upsample,
-    equalised,
-    leaky,
-    pyramid,
-)
 
 
-@pytest.mark.parametrize("gain", [1.0, HE])
+@pytest.mark.parametrize("gain", [1.0, eq.HE])
 def test_equalised_weights_start_at_gain_over_root_fan_in(gain: float) -> None:
     layers = (nn.Linear(50, 40), nn.Conv2d(16, 40, 3), nn.Embedding(40, 64))
     for layer, fan_in in zip(layers, (50, 16 * 9, 64), strict=True):
-        wrapped = equalised(layer, gain=gain)
+        wrapped = eq.equalised(layer, gain=gain)
         raw = wrapped.parametrizations["weight"].original  # type: ignore[index,union-attr]
         torch.testing.assert_close(wrapped.weight, raw * gain / math.sqrt(fan_in))
         assert raw.std().item() == pytest.approx(1, rel=0.1)
-    slow = equalised(nn.Linear(50, 40), lr_multiplier=0.01)
+    slow = eq.equalised(nn.Linear(50, 40), lr_multiplier=0.01)
     assert slow.weight.std().item() == pytest.approx(1 / math.sqrt(50), rel=0.1)
     assert slow.parametrizations["weight"].original.std().item() == pytest.approx(100, rel=0.1)  # type: ignore[index,union-attr]
 
@@ -41,7 +31,7 @@ def test_equal_steps_of_adam_are_equal_parts_of_every_layer() -> None:
     """What the name says: one step of Adam changes a weight by the same part of its scale, whatever the fan-in."""
     changes = []
     for width in (10, 1000):
-        layer = equalised(nn.Linear(width, 20))
+        layer = eq.equalised(nn.Linear(width, 20))
         before = layer.weight.detach().clone()
         optimizer = torch.optim.Adam(layer.parameters(), lr=0.01)
         layer(torch.randn(8, width)).square().sum().backward()
@@ -56,18 +46,18 @@ def test_equalised_is_no_spectral_norm() -> None:
 
 def test_pixel_norm_gives_unit_mean_square() -> None:
     for shape in ((3, 7), (3, 7, 4, 5)):
-        normed = PixelNorm()(100 * torch.randn(shape))
+        normed = eq.PixelNorm()(100 * torch.randn(shape))
         torch.testing.assert_close(normed.square().mean(1), torch.ones(shape[:1] + shape[2:]))
 
 
 def test_leaky_keeps_the_mean_square() -> None:
-    assert leaky(torch.randn(200_000)).square().mean().item() == pytest.approx(1.04, abs=0.02)  # (1 + 0.2²) · 2 / 2
+    assert eq.leaky(torch.randn(200_000)).square().mean().item() == pytest.approx(1.04, abs=0.02)  # (1 + 0.2²) · 2 / 2
 
 
 def test_resampling_filters() -> None:
     """Constants stay constant within, up is 4 times the transpose of down, and [1, 3, 3, 1] = [1, 2, 1] * [1, 1]."""
     x, y = torch.randn(2, 3, 8, 12), torch.randn(2, 3, 4, 6)
-    up, down = Upsample(), Downsample()
+    up, down = eq.Upsample(), eq.Downsample()
     assert (up(y).shape, down(x).shape) == (x.shape, y.shape)
     torch.testing.assert_close((up(y) * x).sum(), 4 * (y * down(x)).sum())
     one = torch.ones(1, 1, 8, 8)
@@ -78,9 +68,9 @@ def test_resampling_filters() -> None:
     torch.testing.assert_close(up(y[:, :1]), F.conv2d(repeated, smooth, padding=1))
     weight = torch.randn(5, 3, 3, 3)
     inner = (..., slice(3, -3), slice(3, -3))
-    torch.testing.assert_close(UpConvolution()(x, weight)[inner], SameConvolution()(up(x), weight)[inner])
+    torch.testing.assert_close(eq.UpConvolution()(x, weight)[inner], eq.SameConvolution()(up(x), weight)[inner])
 
 
 def test_widths_of_the_paper() -> None:
-    assert pyramid("stylegan2", 1024, 32768, 512).widths == (512, 512, 512, 512, 512, 256, 128, 64, 32)
-    assert pyramid("stylegan2", (16, 48), 64, 8) == ((4, 12), (8, 8, 4))
+    assert eq.pyramid("stylegan2", 1024, 32768, 512).widths == (512, 512, 512, 512, 512, 256, 128, 64, 32)
+    assert eq.pyramid("stylegan2", (16, 48), 64, 8) == ((4, 12), (8, 8, 4))

@@ -215,9 +215,9 @@ def test_sum_pooling_is_the_mean_times_the_places() -> None:
 def test_bilinear_doubling() -> None:
     maps = torch.randn(2, 3, 5, 4, dtype=torch.float64, requires_grad=True)
     expected = F.interpolate(maps, scale_factor=2, mode="bilinear")
-    torch.testing.assert_close(residual.Bilinear()(maps), expected)
-    assert residual.Bilinear()(maps[..., :1, :1]).shape[-2:] == (2, 2)
-    assert torch.autograd.gradgradcheck(residual.Bilinear(), (maps[:1, :1],))
+    torch.testing.assert_close(residual.BilinearUpsample()(maps), expected)
+    assert residual.BilinearUpsample()(maps[..., :1, :1]).shape[-2:] == (2, 2)
+    assert torch.autograd.gradgradcheck(residual.BilinearUpsample(), (maps[:1, :1],))
 
 
 @pytest.mark.parametrize("upsample", residual.UPSAMPLES)

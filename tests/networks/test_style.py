@@ -32,7 +32,7 @@ def size(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
 
 
-def per_sample(layer: stylegan2.Modulated, values: Tensor, w: Tensor) -> Tensor:
+def per_sample(layer: stylegan2.ModulatedConvolution, values: Tensor, w: Tensor) -> Tensor:
     """Equations 1 and 3 as they stand, with weights of each sample's own."""
     style, outputs = layer.style(w), []
     for x, s in zip(values, style, strict=True):
@@ -48,13 +48,13 @@ def per_sample(layer: stylegan2.Modulated, values: Tensor, w: Tensor) -> Tensor:
 def test_modulated_convolution_is_that_of_per_sample_weights(
     kernel: int, demodulate: bool, convolve: type[nn.Module]
 ) -> None:
-    layer = stylegan2.Modulated(5, 7, 6, kernel, demodulate, convolve()).double()
+    layer = stylegan2.ModulatedConvolution(5, 7, 6, kernel, demodulate, convolve()).double()
     values, w = torch.randn(4, 5, 6, 6).double(), torch.randn(4, 6).double()
     torch.testing.assert_close(layer(values, w), per_sample(layer, values, w))
 
 
 def test_demodulation_gives_unit_variance() -> None:
-    layer = stylegan2.Modulated(64, 16, 8)
+    layer = stylegan2.ModulatedConvolution(64, 16, 8)
     values, w = torch.randn(32, 64, 16, 16), 10 * torch.randn(32, 8)
     within = (..., slice(1, -1), slice(1, -1))  # the border sees zeros
     variance = layer(values, w)[within].var((2, 3)).mean(1)

@@ -1,0 +1,116 @@
+"""What networks declare, and what every generator and every discriminator here has in common.
+
+A generator is called with `(latent [N, Z], label [N])`, a discriminator with `(samples, label [N])`. A user's own may
+be any module: `declared` reads what a network says of itself, and one that says nothing has the defaults.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from gan_cli.networks.conditioning import DiscriminatorConditioning, GeneratorConditioning, Head
+from gan_cli.types import DiscriminatorOutput, sample_shape
+
+
+class Declared(NamedTuple):
+    """What other parts may know of a network; the defaults are those of a network that declares nothing."""
+
+    provides: frozenset[str] = frozenset()  # what terms may need of it: "features", "class_logits", "styles", ...
+    classes: int = 0  # that a generator draws on demand
+    reads_labels: bool = False  # a discriminator whose logits depend on them
+    latent_layers: tuple[nn.Module, ...] = ()  # of a generator: those that the latent enters
+
+
+def declared(network: nn.Module) -> Declared:
+    """What a network declares, in attributes of these names."""
+    usual = Declared()
+    return Declared(
+        frozenset(getattr(network, "provides", usual.provides)),
+        int(getattr(network, "classes", usual.classes)),
+        bool(getattr(network, "reads_labels", usual.reads_labels)),
+        tuple(getattr(network, "latent_layers", usual.latent_layers)),
+    )
+
+
+class BaseGenerator(nn.Module):
+    """A generator that asks its `conditioning` for the modules at the places where labels may enter.
+
+    Every architecture takes these, before and after settings of its own:
+
+    Args:
+        latent_dim: Z.
+        channels: C of images; the number of coordinates of points.
+        resolution: Side or [height, width] of images; empty for points.
+        conditioning: How labels enter; not at all when not given.
+    """
+
+    provides: frozenset[str] = frozenset()
+    classes: int
+
+    def __init__(self, conditioning: GeneratorConditioning | None) -> None:
+        super().__init__()
+        self.conditioning = conditioning or GeneratorConditioning()
+        self.classes = self.conditioning.classes
+
+
+class BaseDiscriminator(nn.Module, ABC):
+    """A discriminator: samples to features, the last of them to a vector, and that to a judgement.
+
+    An architecture says how features are made and summarised, and builds its `head` when it knows the summary's width.
+    `entering` channels (or coordinates) reach its first layer, once the label has been joined to the sample.
+
+    Args:
+        channels: C of images; the number of coordinates of points.
+        resolution: Side or [height, width] of images; empty for points.
+        conditioning: How labels enter; not at all when not given.
+    """
+
+    provides: frozenset[str]
+    reads_labels: bool
+    head: Head
+
+    def __init__(
+        self, channels: int, resolution: int | Sequence[int], conditioning: DiscriminatorConditioning | None
+    ) -> None:
+        super().__init__()
+        self.shape = sample_shape(channels, resolution)
+        self.conditioning = conditioning or DiscriminatorConditioning()
+        images = {"images"} if len(self.shape) == 3 else set()
+        self.provides = self.conditioning.provides | {"features"} | images
+        self.reads_labels = self.conditioning.reads_labels
+        self.sample, self.entering = self.conditioning.sample(self.shape)
+
+    @abstractmethod
+    def features(self, samples: Tensor) -> Sequence[Tensor]:
+        """Features of the samples, layer by layer."""
+
+    @abstractmethod
+    def summary(self, features: Tensor) -> Tensor:
+        """The last features as vectors `[N, F]`."""
+
+    def forward(self, samples: Tensor, label: Tensor) -> DiscriminatorOutput:
+        features = self.features(self.sample(samples, label))
+        judgement = self.head(self.summary(features[-1]), label)
+        return DiscriminatorOutput(judgement.logits, judgement.class_logits, tuple(features))
+
+
+class StagedDiscriminator(BaseDiscriminator):
+    """A discriminator whose features are the outputs of its `stages`, one after the other."""
+
+    stages: nn.ModuleList
+
+    def seen(self, samples: Tensor) -> Tensor:
+        """What the first stage is given."""
+        return samples
+
+    def features(self, samples: Tensor) -> Sequence[Tensor]:
+        values = self.seen(samples)
+        features = []
+        for stage in self.stages:
+            values = stage(values)
+            features.append(values)
+        return features
