@@ -114,7 +114,7 @@ def _tell(problem: str) -> None:
 
 def run(command: str, words: list[str]) -> int:
     """One command, its errors told in a line or two; the traceback with HYDRA_FULL_ERROR=1."""
-    from gan_cli.config.errors import ConfigError, Interrupted, RunFailed
+    from gan_cli.errors import Interrupted, Refused, RunFailed
 
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     try:
@@ -132,8 +132,8 @@ def run(command: str, words: list[str]) -> int:
     except Exception as error:
         if wants_traceback:
             raise
-        asked = isinstance(error, ConfigError)
-        problems = error.problems if isinstance(error, ConfigError) else (str(error),)
+        asked = isinstance(error, Refused)
+        problems = error.problems if isinstance(error, Refused) else (str(error),)
         kind = "" if asked or isinstance(error, RunFailed) else f"{type(error).__name__}: "
         for problem in problems:
             _tell(f"gan {command}: {kind}{problem}")
@@ -144,8 +144,8 @@ def run(command: str, words: list[str]) -> int:
 
 def _prepare(command: str, words: Sequence[str]) -> list[str]:
     """Turns a plain run folder or checkpoint into `checkpoint=...`, and puts flags last."""
-    from gan_cli.config.errors import ConfigError, two_lines
     from gan_cli.config.words import at_home, divide, listed, quote, strings, text
+    from gan_cli.errors import ConfigError, two_lines
 
     if command in WORDS:
         return [text(word) for word in strings(words)]
@@ -167,8 +167,8 @@ def _prepare(command: str, words: Sequence[str]) -> list[str]:
 
 def _check_one_run(command: str, settings: Sequence[str], flags: Sequence[str]) -> None:
     """Raises ConfigError when there is no run, or more than one, of which Hydra would take the last."""
-    from gan_cli.config.errors import ConfigError, two_lines
     from gan_cli.config.words import SHOWS, text
+    from gan_cli.errors import ConfigError, two_lines
 
     runs = [text(word.partition("=")[2]) for word in settings if word.startswith("checkpoint=")]
     if len(runs) > 1:

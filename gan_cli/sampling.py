@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from gan_cli import rng
+from gan_cli.errors import Incompatible
 from gan_cli.types import Batch, Game, Prior
 
 # Samples are always computed in blocks of this many, whatever is asked for: not even the rounding of a matrix
@@ -77,11 +78,11 @@ def standing_statistics(game: Game, generator: nn.Module, seed: int, passes: int
     prior of training, where sampling may use a truncated one. Nothing else of the generator changes.
 
     Raises:
-        ValueError: It has no batch norm.
+        Incompatible: It has no batch norm.
     """
     norms = [m for m in generator.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     if not norms:
-        raise ValueError("this generator has no batch norm whose statistics could be computed anew: leave it out")
+        raise Incompatible("this generator has no batch norm whose statistics could be computed anew: leave it out")
     training, momenta = generator.training, [norm.momentum for norm in norms]
     turn = in_turn(generator)
     generator.eval()

@@ -23,9 +23,9 @@ import torch
 from conftest import CONF, checked
 from gan_cli import train
 from gan_cli.config import build, compose
-from gan_cli.config.errors import ConfigError
+from gan_cli.errors import Incompatible, Refused
 from gan_cli.games.adversarial import Adversarial
-from gan_cli.types import Batch, Clock, Incompatible
+from gan_cli.types import Batch, Clock
 
 SAMPLE = os.environ.get("GAN_COMBINATIONS", "2000")
 SHARDS = 8
@@ -219,13 +219,13 @@ def test_every_combination_trains_or_is_refused_with_a_remedy(shard: int) -> Non
     ids=" ".join,
 )
 def test_what_cannot_work_is_refused_in_one_line_with_the_remedy(words: list[str], remedy: str) -> None:
-    with pytest.raises(ConfigError, match=remedy) as caught:
+    with pytest.raises(Refused, match=remedy) as caught:
         build.game(checked(["model.latent_dim=3", *words]))
     assert len(str(caught.value).splitlines()) == 1
 
 
 def test_a_part_of_a_batch_holds_at_least_one_pack(here: Path) -> None:
     words = ["model=mlp", "augment=[packing]", "recipe.pack=3", "dataset.batch_size=4", "trainer.micro_batches=2"]
-    with pytest.raises(ConfigError, match=r"augment\.packing needs 3 samples .*\n.*raise dataset\.batch_size"):
+    with pytest.raises(Incompatible, match=r"augment\.packing needs 3 samples .*\n.*raise dataset\.batch_size"):
         train(*words)
     assert not any(here.iterdir())

@@ -9,7 +9,7 @@ import pytest
 from conftest import CONF, QUIET, SMALL, SMALL_DCGAN, SMALL_MLP, SMALL_R3GAN, SMALL_RESIDUAL, checked, words
 from gan_cli import train
 from gan_cli.config import build, compose, nodes, trust
-from gan_cli.config.errors import ConfigError
+from gan_cli.errors import ConfigError
 from gan_cli.files import read_json_lines
 from gan_cli.training.runtime import StopRequest
 

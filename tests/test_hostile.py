@@ -21,7 +21,7 @@ from gan_cli import evaluate, sample, train
 from gan_cli.archives import config_in
 from gan_cli.config import build, listed, nodes, own, plain_yaml, saved, trust
 from gan_cli.config.compose import compose, conf_dir, config_groups
-from gan_cli.config.errors import ConfigError
+from gan_cli.errors import ConfigError
 from gan_cli.glance import glance, looks_like_one
 
 REFUSED = r"may not be used|interpolation"

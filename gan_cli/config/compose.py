@@ -24,12 +24,12 @@ from gan_cli.config import unread
 from gan_cli.config.choices import conf_dir as conf_dir
 from gan_cli.config.choices import config_groups as config_groups
 from gan_cli.config.choices import dotted as dotted
-from gan_cli.config.errors import ConfigError, two_lines
 from gan_cli.config.explain import broken, composing
 from gan_cli.config.explain import friendly as friendly
 from gan_cli.config.schema import NUMBER, converted
 from gan_cli.config.words import CONFIG_DIR, divide, readable
 from gan_cli.config.words import quote as quote
+from gan_cli.errors import ConfigError, two_lines
 
 HYDRA_1_4 = tuple(int(part) for part in hydra.__version__.split(".")[:2]) >= (1, 4)
 FULL_ERROR = "HYDRA_FULL_ERROR"  # with it, Hydra's main function hands errors on

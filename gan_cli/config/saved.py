@@ -14,8 +14,9 @@ from omegaconf import OmegaConf
 
 from gan_cli.config import own, plain_yaml
 from gan_cli.config.compose import compose, conf_dir, config_groups, dotted, friendly, plain
-from gan_cli.config.errors import ConfigError, did_you_mean, two_lines
+from gan_cli.config.errors import did_you_mean
 from gan_cli.config.words import readable
+from gan_cli.errors import ConfigError, two_lines
 from gan_cli.files import cause
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ def read(content: bytes, origin: Path | str) -> dict[str, Any]:
     """
     try:
         config = plain_yaml.read(content)
-    except plain_yaml.Refused as error:
+    except plain_yaml.NotPlain as error:
         raise ConfigError(two_lines(f"the config of {origin} was refused: it holds {error}", PLAIN)) from error
     if not isinstance(config, dict):
         raise ConfigError(two_lines(f"the config of {origin} is no mapping of settings", PLAIN))

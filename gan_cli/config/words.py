@@ -12,7 +12,8 @@ from hydra.core.override_parser.types import Override, QuotedString
 from hydra.errors import HydraException
 
 from gan_cli.config.choices import TEXT, default, offers, packaged
-from gan_cli.config.errors import ConfigError, did_you_mean, two_lines
+from gan_cli.config.errors import did_you_mean
+from gan_cli.errors import ConfigError, two_lines
 
 # Hydra's flags, which its own parser would answer with its usage when they are misspelt or stand between settings.
 BARE = ("-m", "--multirun", "-r", "--run", "--resolve", "--hydra-help")

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from gan_cli import pictures, sampling
 from gan_cli.config import build, compose, trust
-from gan_cli.config.errors import ConfigError, two_lines
 from gan_cli.data.decoding import Levels
 from gan_cli.data.listing import is_zip
 from gan_cli.data.points import Mixture, Points
 from gan_cli.data.subset import fair_part
+from gan_cli.errors import ConfigError, DataError, NotMeasurable, two_lines
 from gan_cli.evaluation import files
 from gan_cli.evaluation.files import Batches
 from gan_cli.metrics.detectors import Labelled
@@ -70,7 +70,7 @@ def _exactly(stored: files.Stored, n: int | None, word: str) -> Source:
         return Source(word, stored.n, nothing, fingerprint=stored.fingerprint, statistics=stored.statistics)
     wanted = stored.n if n is None else n
     if stored.n < max(wanted, 2):
-        raise ConfigError(
+        raise DataError(
             two_lines(f"{word} holds {stored.n} images, and n={max(wanted, 2)} are needed", "lower n=, or add images")
         )
     everything = wanted == stored.n
@@ -93,7 +93,7 @@ def open_source(
     stored = None if is_run else _files(word, levels)
     if stored is not None and stored.statistics is not None:
         what = f"{word} holds statistics, and no images to be measured"
-        raise ConfigError(two_lines(what, f"it can be the reference: gan eval SAMPLES reference={word}"))
+        raise NotMeasurable(two_lines(what, f"it can be the reference: gan eval SAMPLES reference={word}"))
     if stored is not None:
         return _exactly(stored, n, word)
     restored = restore(word, manner, device, vouched)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gan_cli.drawings import Drawing, Sheet, Sheets
+from gan_cli.errors import ConfigError
 from gan_cli.latent import Mode, Subject
 from gan_cli.metrics.memory import nearest
 from gan_cli.pictures import to_uint8
@@ -51,7 +52,7 @@ class Neighbours(Mode):
     def sheets(self, subject: Subject) -> Iterator[Sheet]:
         data = subject.data()
         if self.k > len(data):
-            raise ValueError(f"mode.k={self.k}: there are {len(data)} training images\n  lower mode.k")
+            raise ConfigError(f"mode.k={self.k}: there are {len(data)} training images\n  lower mode.k")
         real = data.quantised(len(data))
         samples = subject.draw(*subject.latents(self.n))
         distance, index = nearest_images(to_uint8(samples), real, self.k)

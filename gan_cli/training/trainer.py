@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gan_cli import rng
+from gan_cli.errors import ConfigError
 from gan_cli.ramps import settled
 from gan_cli.training import contents
 from gan_cli.training.ema import Ema
@@ -34,7 +35,7 @@ class Limits:
 
     def __init__(self, max_steps: int | None, max_images: int | None, max_minutes: float | None) -> None:
         if max_steps is None and max_images is None and max_minutes is None:
-            raise ValueError("a run needs an end: set trainer.max_steps, trainer.max_images or trainer.max_minutes")
+            raise ConfigError("a run needs an end: set trainer.max_steps, trainer.max_images or trainer.max_minutes")
         self.max_steps = max_steps or float("inf")
         self.max_images = max_images or float("inf")
         self.max_seconds = (max_minutes or float("inf")) * 60
@@ -98,9 +99,9 @@ class Trainer:
         rank: int = 0,
     ) -> None:
         if precision not in PRECISIONS:
-            raise ValueError(f"trainer.precision={precision} is unknown: choose one of {', '.join(PRECISIONS)}")
+            raise ConfigError(f"trainer.precision={precision} is unknown: choose one of {', '.join(PRECISIONS)}")
         if data.batch_size % (devices * micro_batches):
-            raise ValueError(
+            raise ConfigError(
                 f"dataset.batch_size={data.batch_size} does not divide into trainer.devices={devices} x "
                 f"trainer.micro_batches={micro_batches} equal parts"
             )
@@ -108,7 +109,7 @@ class Trainer:
         self.runtime = Runtime(pick_device(device), PRECISIONS[precision], rank, devices)
         self.limits = Limits(max_steps, max_images, max_minutes)
         if not self.limits.foreseeable and schedule(0.0) != schedule(1.0):
-            raise ValueError(
+            raise ConfigError(
                 f"schedule={type(schedule).__name__.lower()} follows steps or images, and only trainer.max_minutes="
                 f"{max_minutes} ends this run\n  set trainer.max_steps or trainer.max_images too, or use "
                 "schedule=constant"
