@@ -22,7 +22,7 @@ import torch
 
 from conftest import CONF, checked
 from gan_cli import train
-from gan_cli.config import build, compose
+from gan_cli.config import build, choices, compose
 from gan_cli.errors import Incompatible, Refused
 from gan_cli.games.adversarial import Adversarial
 from gan_cli.types import Batch, Clock
@@ -30,7 +30,7 @@ from gan_cli.types import Batch, Clock
 SAMPLE = os.environ.get("GAN_COMBINATIONS", "2000")
 SHARDS = 8
 CLASSES = 3
-GROUPS = compose.config_groups(CONF)
+GROUPS = choices.config_groups(CONF)
 REMEDY = ("use ", "leave ", "add ", "gives", "set ")
 
 

@@ -9,8 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from gan_cli import cli, errors
+from gan_cli import errors
 from gan_cli.errors import CheckpointError, Refused, RunFailed
+from gan_cli.shell import main as shell
 
 CLASSES = [found for _, found in inspect.getmembers(errors, inspect.isclass) if found.__module__ == errors.__name__]
 
@@ -30,7 +31,7 @@ def fails(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     def main(words: list[str]) -> None:
         raise error
 
-    monkeypatch.setattr(cli.importlib, "import_module", lambda name: SimpleNamespace(main=main))
+    monkeypatch.setattr(shell.importlib, "import_module", lambda name: SimpleNamespace(main=main))
 
 
 @pytest.mark.parametrize("kind", [found for found in CLASSES if issubclass(found, Refused)], ids=lambda k: k.__name__)
@@ -40,7 +41,7 @@ def test_what_the_user_can_mend_costs_two_lines_and_exit_code_2(
     error = kind("it is wrong", "mend it") if kind is CheckpointError else kind("it is wrong\n  mend it")
     fails(monkeypatch, error)
     assert isinstance(error, ValueError)
-    assert cli.main(["compare", "a"]) == 2
+    assert shell.main(["compare", "a"]) == 2
     assert capsys.readouterr().err == "gan compare: it is wrong\n  mend it\n"
 
 
@@ -48,7 +49,7 @@ def test_several_problems_are_told_together_each_as_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fails(monkeypatch, Refused("one\n  mend it", "another"))
-    assert cli.main(["compare", "a"]) == 2
+    assert shell.main(["compare", "a"]) == 2
     assert capsys.readouterr().err == "gan compare: one\n  mend it\ngan compare: another\n"
 
 
@@ -57,7 +58,7 @@ def test_what_the_user_cannot_mend_is_exit_code_1(
     error: Exception, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fails(monkeypatch, error)
-    assert cli.main(["compare", "a"]) == 1
+    assert shell.main(["compare", "a"]) == 1
     assert capsys.readouterr().err.startswith(f"gan compare: {said}\n")
 
 

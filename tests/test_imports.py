@@ -14,7 +14,7 @@ LEAVES = (
 )
 # The layers from the top: a module may import from its own layer and from those below it.
 LAYERS = (
-    ("cli", "help", "completion", "demo", "__main__"),
+    ("cli", "shell", "demo", "__main__"),
     ("commands",),
     ("evaluation",),
     ("restore", "session", "inputs", "glance"),

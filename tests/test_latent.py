@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from conftest import CONF, Inside, words
 from gan_cli import pictures, sample, sampling, train
-from gan_cli.config import compose
+from gan_cli.config import choices
 from gan_cli.errors import ConfigError, Incompatible, Refused
 from gan_cli.latent import Subject, directions, interpolate, mix, neighbours, project, styles, walk
 from gan_cli.latent.classes import ways, with_mixtures
@@ -24,7 +24,7 @@ from gan_cli.restore import Manner, restore
 from gan_cli.types import Batch
 
 CPU = torch.device("cpu")
-MODES = compose.config_groups(CONF)["mode"]
+MODES = choices.config_groups(CONF)["mode"]
 EVERYWHERE = ("interpolate", "walk", "directions", "neighbours")  # modes for any generator of images
 
 

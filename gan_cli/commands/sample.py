@@ -78,7 +78,9 @@ def sample(source: str | Path, *overrides: str) -> Tensor:
 def main(words: Sequence[str]) -> None:
     """The command line: `words` after `gan sample`."""
     vouched, settings = trust.taken(words)
-    if compose.shown_by_hydra(divide(settings)[1]):
+    flags = divide(settings)[1]
+    settings = settings if {"-m", "--multirun"} & {*flags} else [listed(word) for word in settings]
+    if compose.shown_by_hydra(flags):
         with compose.friendly("sample", settings):
             compose.hydra_main("sample", lambda config: _run(compose.plain(config), vouched), settings)
     else:

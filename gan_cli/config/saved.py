@@ -13,7 +13,8 @@ from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
 from gan_cli.config import own, plain_yaml
-from gan_cli.config.compose import compose, conf_dir, config_groups, dotted, friendly, plain
+from gan_cli.config.choices import dotted, packaged
+from gan_cli.config.compose import compose, friendly, plain
 from gan_cli.config.errors import did_you_mean
 from gan_cli.config.words import readable
 from gan_cli.errors import ConfigError, two_lines
@@ -140,7 +141,7 @@ def change(config: dict[str, Any], words: Sequence[str], kept: Sequence[str] = (
     Raises:
         ConfigError: A key is unknown, is a choice of a group, or is one of `kept`.
     """
-    groups = config_groups(Path(conf_dir()))
+    groups = packaged()
     result = OmegaConf.create(config)
     OmegaConf.set_struct(result, True)
     known = dotted(config)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gan_cli import pictures, sampling
-from gan_cli.config import build, compose, trust
+from gan_cli.config import build, choices, compose, trust
 from gan_cli.data.decoding import Levels
 from gan_cli.data.listing import is_zip
 from gan_cli.data.points import Mixture, Points
@@ -178,7 +178,7 @@ def _remedy() -> str:
 
 def _hint(word: str) -> str:
     """For the name of a data set without a split: that name with one."""
-    if word not in compose.config_groups(Path(compose.conf_dir())).get("dataset", ()):
+    if word not in choices.packaged()["dataset"]:
         return _remedy()
     split = compose.compose("train", [f"dataset={word}", "model=mlp"]).config["dataset"].get("split", "all")
     return f"write its split too: reference={word}:{split}"
