@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from gan_cli import rng
+from gan_cli.errors import Incompatible
 from gan_cli.networks.base import declared
 from gan_cli.types import Batch, Game, Prior
 
@@ -101,11 +102,11 @@ def standing_statistics(game: Game, generator: nn.Module, draws: Draws, passes: 
     prior of training, where sampling may use a truncated one. Nothing else of the generator changes.
 
     Raises:
-        ValueError: It has no batch norm.
+        Incompatible: It has no batch norm.
     """
     norms = [m for m in generator.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     if not norms:
-        raise ValueError("this generator has no batch norm whose statistics could be computed anew: leave it out")
+        raise Incompatible("this generator has no batch norm whose statistics could be computed anew: leave it out")
     training, momenta = generator.training, [norm.momentum for norm in norms]
     generator.eval()
     try:

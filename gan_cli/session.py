@@ -13,14 +13,23 @@ from typing import Any
 
 from gan_cli.config import build, compose, own
 from gan_cli.config.build import Checked
-from gan_cli.config.errors import ConfigError, RunFailed, two_lines
 from gan_cli.config.trust import Trust
+from gan_cli.errors import (
+    CheckpointError,
+    ConfigError,
+    Incompatible,
+    NonFinite,
+    NotARun,
+    NotWritable,
+    Refused,
+    RunFailed,
+    TooFew,
+    Unsound,
+    two_lines,
+)
 from gan_cli.files import NotWritten, cause, read_json_lines
-from gan_cli.games.rehearsal import TooFew
-from gan_cli.runs import NotARun, Run, checkpoints_of, heard, newest_first
-from gan_cli.training.checkpoint import CheckpointError, load_newest
-from gan_cli.training.contents import Unsound
-from gan_cli.training.meter import NonFinite
+from gan_cli.runs import Run, checkpoints_of, heard, newest_first
+from gan_cli.training.checkpoint import load_newest
 from gan_cli.training.runtime import StopRequest, out_of_memory, stop_on_signals
 from gan_cli.training.session import Session
 from gan_cli.training.trainer import Trainer
@@ -48,7 +57,7 @@ def consider(session: Session, checked: Checked) -> list[Said]:
     """Tries out what can be known before the first step; returns what is to be said of it.
 
     Raises:
-        ConfigError: The run could not go on for long.
+        Refused: The run could not go on for long.
     """
     trainer, settings = session.trainer, checked.config["trainer"]
     try:
@@ -57,14 +66,16 @@ def consider(session: Session, checked: Checked) -> list[Said]:
         )
         warnings = [warning for callback in session.callbacks for warning in callback.foresee(session)]
     except TooFew as error:
-        raise ConfigError(
+        raise TooFew(
             two_lines(
                 f"{error}, of dataset.batch_size={trainer.data.batch_size} in trainer.devices={settings['devices']} x "
                 f"trainer.micro_batches={settings['micro_batches']} parts",
                 "raise dataset.batch_size, lower trainer.micro_batches, or use another norm than batch",
             )
         ) from error
-    except ValueError as error:
+    except Refused:
+        raise
+    except ValueError as error:  # of a callback of the user's own
         raise ConfigError(str(error)) from error
     return [*_foresee(trainer), *((logging.WARNING, warning) for warning in warnings)]
 
@@ -87,11 +98,9 @@ def play(job: Job, rank: int) -> dict[str, Any]:
             if not job.resume and run.config.exists():  # another start was faster
                 raise NotARun(f"{job.folder} holds a run already\n  gan train resume={job.folder} continues it")
             return _play_alone(session, job, said, earlier)
-    except NotARun as error:
-        raise ConfigError(str(error)) from error
     except OSError as error:
         if not job.resume:
-            raise ConfigError(two_lines(_where(error), "hydra.run.dir=FOLDER names another folder")) from error
+            raise NotWritable(two_lines(_where(error), "hydra.run.dir=FOLDER names another folder")) from error
         remedy = "make room, or make the folder writable" if isinstance(error, NotWritten) else ""
         raise RunFailed(two_lines(f"{_where(error)}; nothing was trained", remedy)) from error
     except Exception as error:
@@ -175,6 +184,9 @@ def quiet_threads() -> Iterator[None]:
 
 def _told(error: Exception, run: Run, job: Job) -> str | None:
     """What is to be said of an error that is known, and what may help; None for any other."""
+    if isinstance(error, Refused):  # too late: the work has begun
+        what, _, remedy = str(error).partition("\n  ")
+        return two_lines(f"{what}; {_saved(run)}", remedy)
     if isinstance(error, NonFinite):
         advice = "lower optimizer.lr, add a penalty (penalty=[r1]), or use trainer.precision=float32"
         return two_lines(f"{error}; {_saved(run)}", advice)
@@ -272,13 +284,11 @@ def _restore(trainer: Trainer, run: Run, job: Job) -> list[Said]:
             trainer.load_state_dict(state)
         else:
             trainer.load_weights(state)
-    except (NotARun, CheckpointError) as error:
-        raise ConfigError(str(error)) from error
     except Unsound as error:
-        raise ConfigError(two_lines(f"{path} cannot be used: {error}", "name another checkpoint")) from error
+        raise CheckpointError(f"{path} cannot be used: {error}", "name another checkpoint") from error
     except RuntimeError as error:
         first = str(error).splitlines()[-1].strip()
-        raise ConfigError(two_lines(f"the weights of {source} do not fit this model", first)) from error
+        raise Incompatible(two_lines(f"the weights of {source} do not fit this model", first)) from error
     warnings = [(logging.WARNING, f"{problem}; using {path.name}, the one before it") for problem in problems]
     if job.resume and "draws" not in state:
         older = "this checkpoint is of an earlier version of gan: from here on images come in another order"

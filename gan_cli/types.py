@@ -15,6 +15,8 @@ import torch
 from annotated_types import Ge, Gt, Interval
 from torch import Tensor, nn
 
+from gan_cli.errors import Incompatible as Incompatible
+
 # Ranges of settings. A constructor declares them in its signature; a run is checked against them before it starts.
 Positive = Annotated[float, Gt(0)]
 NonNegative = Annotated[float, Ge(0)]
@@ -22,10 +24,6 @@ Fraction = Annotated[float, Interval(ge=0, le=1)]
 LARGEST = 2**53  # beyond it, a count is no longer exact where it is a float64
 PositiveInt = Annotated[int, Interval(gt=0, le=LARGEST)]
 NonNegativeInt = Annotated[int, Interval(ge=0, le=LARGEST)]
-
-
-class Incompatible(ValueError):
-    """Two choices that cannot work together; the message names the remedy."""
 
 
 class Need(StrEnum):

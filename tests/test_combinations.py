@@ -23,19 +23,19 @@ import torch
 
 from conftest import CONF, checked, same
 from gan_cli import ramps, train
-from gan_cli.config import build, compose, trust
-from gan_cli.config.errors import ConfigError
+from gan_cli.config import build, choices, compose, trust
 from gan_cli.data.points import Points, ring
+from gan_cli.errors import ConfigError, Incompatible, Refused
 from gan_cli.games.adversarial import Adversarial
 from gan_cli.games.parts import Parts
 from gan_cli.training.schedules import Constant
 from gan_cli.training.trainer import Trainer
-from gan_cli.types import Batch, Clock, Incompatible, Prior
+from gan_cli.types import Batch, Clock, Prior
 
 SAMPLE = os.environ.get("GAN_COMBINATIONS", "2000")
 SHARDS = 8
 CLASSES = 3
-GROUPS = compose.config_groups(CONF)
+GROUPS = choices.config_groups(CONF)
 REMEDY = ("use ", "leave ", "add ", "gives", "set ")
 
 
@@ -300,13 +300,13 @@ def test_every_combination_trains_or_is_refused_with_a_remedy(shard: int) -> Non
     ids=" ".join,
 )
 def test_what_cannot_work_is_refused_in_one_line_with_the_remedy(words: list[str], remedy: str) -> None:
-    with pytest.raises(ConfigError, match=remedy) as caught:
+    with pytest.raises(Refused, match=remedy) as caught:
         build.game(checked(["model.latent_dim=3", *words]))
     assert len(str(caught.value).splitlines()) == 1
 
 
 def test_a_part_of_a_batch_holds_at_least_one_pack(here: Path) -> None:
     words = ["model=mlp", "augment=[packing]", "recipe.pack=3", "dataset.batch_size=4", "trainer.micro_batches=2"]
-    with pytest.raises(ConfigError, match=r"augment\.packing needs 3 samples .*\n.*raise dataset\.batch_size"):
+    with pytest.raises(Incompatible, match=r"augment\.packing needs 3 samples .*\n.*raise dataset\.batch_size"):
         train(*words)
     assert not any(here.iterdir())

@@ -9,14 +9,14 @@ import pytest
 
 from conftest import CONF, QUIET, SMALL, SMALL_DCGAN, SMALL_MLP, SMALL_R3GAN, SMALL_RESIDUAL, checked, words
 from gan_cli import sample, train
-from gan_cli.config import build, compose, nodes, trust
-from gan_cli.config.errors import ConfigError
+from gan_cli.config import build, choices, compose, nodes, trust
+from gan_cli.errors import ConfigError
 from gan_cli.files import read_json_lines
 from gan_cli.runs import Run
 from gan_cli.training.runtime import StopRequest
 from gan_cli.training.session import Session
 
-GROUPS = compose.config_groups(CONF)
+GROUPS = choices.config_groups(CONF)
 # below; tests/test_architectures.py, tests/test_evaluation.py, tests/test_latent.py
 OTHERS = ("loss", "conditioning", "model", "detector", "metrics", "preset", "mode")
 EMBEDDED = ("digits", "ring", "grid", "swiss_roll")

@@ -25,7 +25,7 @@ from gan_cli import train
 from gan_cli.callbacks import Callback, plots
 from gan_cli.callbacks.health import Health
 from gan_cli.callbacks.samples import Samples
-from gan_cli.config.errors import ConfigError, RunFailed
+from gan_cli.errors import ConfigError, RunFailed
 from gan_cli.files import holding, lock, read_json_lines, remove_leftovers
 from gan_cli.runs import Run
 from gan_cli.training.runtime import StopRequest

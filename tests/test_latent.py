@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from conftest import CONF, Inside, words
 from gan_cli import pictures, sample, sampling, train
-from gan_cli.config import compose
-from gan_cli.config.errors import ConfigError
+from gan_cli.config import choices
+from gan_cli.errors import ConfigError, Incompatible, Refused
 from gan_cli.games.adversarial import Adversarial
 from gan_cli.games.parts import Parts
 from gan_cli.latent import Subject, directions, interpolate, mix, neighbours, project, styles, walk
@@ -24,10 +24,10 @@ from gan_cli.losses import NonSaturating
 from gan_cli.networks import mlp, stylegan
 from gan_cli.priors import Normal, Spherical, Truncated, Uniform
 from gan_cli.restore import Manner, restore
-from gan_cli.types import Batch, Incompatible, Prior
+from gan_cli.types import Batch, Prior
 
 CPU = torch.device("cpu")
-MODES = compose.config_groups(CONF)["mode"]
+MODES = choices.config_groups(CONF)["mode"]
 EVERYWHERE = ("interpolate", "walk", "directions", "neighbours")  # modes for any generator of images
 
 
@@ -307,7 +307,7 @@ def test_an_image_file_is_projected(plain: Path, here: Path) -> None:
     kept = np.load("pair.npz")
     assert kept["latent"].shape == (4,)
     for name, message in (("nowhere.png", "cannot be read"), (str(CONF / "train.yaml"), "cannot be read")):
-        with pytest.raises(ConfigError, match=message):
+        with pytest.raises(Refused, match=message):
             sample(plain, "mode=project", f"mode.image={name}")
     with pytest.raises(ConfigError, match=r"mode\.image is not set"):
         sample(plain, "mode=project")
@@ -357,7 +357,7 @@ def test_one_latent_in_every_class(conditional: Path, plain: Path) -> None:
     mixed = sample(conditional, "mode=classes", "n=11", "mode.between=2")
     assert mixed.shape[1] == 28
     assert torch.equal(mixed[:, ::3], samples)
-    with pytest.raises(ConfigError, match=r"no classes on demand\n"):
+    with pytest.raises(Incompatible, match=r"no classes on demand\n"):
         sample(plain, "mode=classes")
 
 
@@ -389,7 +389,7 @@ def test_points(here: Path) -> None:
         (("mode=neighbours",), "compares pixels"),
         (("mode=project", "mode.image=x.png"), "draws points"),
     ):
-        with pytest.raises(ConfigError, match=message):
+        with pytest.raises(Refused, match=message):
             sample(run, *setting)
 
 
@@ -406,7 +406,7 @@ def test_points(here: Path) -> None:
     ],
 )
 def test_wrong_requests(plain: Path, here: Path, settings: Sequence[str], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(Refused, match=message):
         sample(plain, *settings)
     assert list(here.iterdir()) == []
 

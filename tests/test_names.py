@@ -11,7 +11,7 @@ import torch
 from conftest import Inside
 from gan_cli import sample, train
 from gan_cli.config import build, listed, renamed, trust
-from gan_cli.config.errors import ConfigError
+from gan_cli.errors import ConfigError
 
 DATA = Path(__file__).parent / "data"
 # Every slot and target that conf/ has ever named; lines are only added.

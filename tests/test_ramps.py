@@ -10,7 +10,7 @@ import torch
 from conftest import checked, same, weights, words
 from gan_cli import ramps, train
 from gan_cli.config import build, compose
-from gan_cli.config.errors import ConfigError
+from gan_cli.errors import ConfigError
 from gan_cli.games.adversarial import Adversarial
 from gan_cli.games.parts import Parts
 from gan_cli.losses import NonSaturating

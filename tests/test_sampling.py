@@ -14,14 +14,14 @@ from PIL import Image
 
 from conftest import SMALL, SMALL_DCGAN, Inside, Shell, words
 from gan_cli import pictures, sample, sampling, train
-from gan_cli.config.errors import ConfigError
 from gan_cli.config.labels import chosen_classes
+from gan_cli.errors import Incompatible, Refused
 from gan_cli.games.adversarial import Adversarial
 from gan_cli.games.parts import Parts
 from gan_cli.latent import Subject
 from gan_cli.losses import Hinge
 from gan_cli.restore import Manner, restore
-from gan_cli.types import Batch, Incompatible, Prior
+from gan_cli.types import Batch, Prior
 
 CPU = torch.device("cpu")
 
@@ -107,7 +107,7 @@ def test_points_are_drawn_and_stored(here: Path) -> None:
     sample(run, "n=100", "out=x.png")
     assert Image.open("x.png").size == (500, 500)
     assert Image.open(run / "samples" / "real.png").size == (500, 500)
-    with pytest.raises(ConfigError, match=r"points are no image files.*\n.*out=x\.npz"):
+    with pytest.raises(Refused, match=r"points are no image files.*\n.*out=x\.npz"):
         sample(run, "n=100", "out=folder")
 
 
@@ -121,7 +121,7 @@ def test_points_are_drawn_and_stored(here: Path) -> None:
     ],
 )
 def test_wrong_requests(convolutional: Path, here: Path, setting: str, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(Refused, match=message):
         sample(convolutional, "n=5", "out=x.png", setting)
     assert list(here.iterdir()) == []
 
@@ -182,7 +182,7 @@ def test_classes_by_name_and_by_number(words: object, names: tuple[str, ...], nu
     ],
 )
 def test_classes_that_are_none(words: object, names: tuple[str, ...], message: str) -> None:
-    with pytest.raises(ConfigError, match=re.escape(message)) as caught:
+    with pytest.raises(Refused, match=re.escape(message)) as caught:
         chosen_classes(words, names)  # type: ignore[arg-type]
     assert len(str(caught.value).splitlines()) == 2
 
@@ -250,7 +250,7 @@ def test_standing_statistics_on_the_command_line(convolutional: Path, finished: 
     plain, standing = sample(convolutional, "n=4"), sample(convolutional, "n=4", "standing_statistics=2")
     assert not torch.equal(plain, standing)
     assert torch.equal(standing, sample(convolutional, "n=4", "standing_statistics=2"))
-    with pytest.raises(ConfigError, match="no batch norm"):
+    with pytest.raises(Incompatible, match="no batch norm"):
         sample(finished, "n=4", "standing_statistics=2")
 
 

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from conftest import Inside, words
 from gan_cli.config import sweeps
 from gan_cli.config.compose import Composed
-from gan_cli.config.errors import ConfigError, RunFailed
+from gan_cli.errors import ConfigError, RunFailed
 
 
 def test_a_sweep_of_which_nothing_can_begin_leaves_nothing(gan_here: Inside, here: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from gan_cli.errors import ConfigError
 from gan_cli.types import Augment, Need
 from gan_cli.warps import per_sample, shifted
 
@@ -53,7 +54,7 @@ class DiffAugment(Augment):
         super().__init__()
         for name in policy:
             if name not in CHANGES:
-                raise ValueError(f"augment.diffaugment.policy={name} is unknown: choose from {', '.join(CHANGES)}")
+                raise ConfigError(f"augment.diffaugment.policy={name} is unknown: choose from {', '.join(CHANGES)}")
         self.changes = [CHANGES[name] for name in policy]
 
     def forward(self, samples: Tensor) -> Tensor:

@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gan_cli import console, outputs
 from gan_cli.config import compose, trust
-from gan_cli.config.errors import ConfigError, two_lines
 from gan_cli.config.schema import validated
 from gan_cli.config.words import divide, path
+from gan_cli.errors import Incompatible, NotComparable, NotMeasurable, two_lines
 from gan_cli.glance import glance, looks_like_one
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _run(config: Mapping[str, Any], vouched: Sequence[str]) -> None:
     console.set_up(aside=bool(request.json_file) and outputs.is_standard(Path(str(request.json_file))))
     evaluation, source = _evaluate(request, vouched)
     if not evaluation:
-        raise ConfigError(*(f"{name} was not measured: {reason}" for name, reason in evaluation.refused.items()))
+        raise NotMeasurable(*(f"{name} was not measured: {reason}" for name, reason in evaluation.refused.items()))
     _report(evaluation)
     _write(request, evaluation, source)
 
@@ -129,35 +129,27 @@ def _evaluate(request: Request, vouched: Sequence[str]) -> tuple[Evaluation, Sou
         glance(request.checkpoint, vouched)
     from gan_cli.data.decoding import checked_levels
     from gan_cli.evaluation import measure, sources
-    from gan_cli.metrics import NotMeasurable
     from gan_cli.metrics.measure import Plan
     from gan_cli.restore import Manner
     from gan_cli.training.runtime import pick_device, prepare_process
 
     _spare_inputs(request)
-    try:
-        device = pick_device(request.device)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
+    device = pick_device(request.device)
     prepare_process()
     manner = Manner(request.seed, request.ema, request.truncation, request.standing_statistics)
-    try:
-        levels = checked_levels(request.levels, "levels")
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
+    levels = checked_levels(request.levels, "levels")
     source = sources.open_source(request.checkpoint, request.n, manner, device, levels, vouched)
     reference = sources.open_reference(request.reference, request.root, source, levels)
     if source.points != reference.points:
-        raise ConfigError(f"{request.checkpoint} and {reference.name} cannot be compared: one holds points, one images")
+        raise NotComparable(
+            f"{request.checkpoint} and {reference.name} cannot be compared: one holds points, one images"
+        )
     detectors, metrics = _chosen(request, source, reference, device, vouched)
     if not source.points and "points" in detectors:
-        raise ConfigError(two_lines("detector=points: these are images", "use detector=pixels or inception"))
+        raise Incompatible(two_lines("detector=points: these are images", "use detector=pixels or inception"))
     plan = Plan(request.rows, request.batch_size, Path(request.cache) / "references")
     evaluation = measure.Evaluation(source.name, source.step, request.seed)
-    try:
-        return measure.measure(source, reference, detectors, metrics, plan, evaluation), source
-    except (NotMeasurable, ValueError) as error:
-        raise error if isinstance(error, ConfigError) else ConfigError(str(error)) from error
+    return measure.measure(source, reference, detectors, metrics, plan, evaluation), source
 
 
 def _suiting(source: Source, reference: Source) -> str:
@@ -222,19 +214,16 @@ def _report(evaluation: Evaluation) -> None:
 
 
 def _spare_inputs(request: Request) -> None:
-    """Raises ConfigError where `json=` names what is measured, or what it is measured with."""
+    """Raises WouldOverwrite where `json=` names what is measured, or what it is measured with."""
     from gan_cli.evaluation.report import is_written
-    from gan_cli.inputs import WouldOverwrite, parts, refuse_overwriting
+    from gan_cli.inputs import parts, refuse_overwriting
     from gan_cli.metrics.inception import ENVIRONMENT
 
     if not request.json_file or outputs.is_stream(Path(request.json_file)):
         return
     target = Path(request.json_file)
     words = (request.checkpoint, request.reference, request.root, request.weights, os.environ.get(ENVIRONMENT))
-    try:
-        refuse_overwriting("json", [target, *parts(target, ".png")], words, is_written)
-    except WouldOverwrite as error:
-        raise ConfigError(str(error)) from error
+    refuse_overwriting("json", [target, *parts(target, ".png")], words, is_written)
 
 
 def _write(request: Request, evaluation: Evaluation, source: Source | None) -> None:

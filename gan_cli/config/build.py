@@ -12,10 +12,10 @@ from torch.optim import Optimizer
 
 from gan_cli.callbacks import Callback
 from gan_cli.config import choices, nodes, schema
-from gan_cli.config.errors import ConfigError, two_lines
 from gan_cli.config.nodes import GROUPS, Node
 from gan_cli.config.schema import Part
 from gan_cli.config.trust import Trust, for_runs
+from gan_cli.errors import ConfigError, Incompatible, Refused, two_lines
 from gan_cli.games.parts import Parts
 from gan_cli.metrics import Metric
 from gan_cli.ramps import settled
@@ -101,14 +101,17 @@ def _with(config: Mapping[str, Any], path: Sequence[str], value: Any) -> dict[st
 
 
 def make(part: Part, **given: Any) -> Any:
-    """The object that a part describes. Raises ConfigError, naming the part, when its values are refused."""
+    """The object that a part describes. Raises Refused when its values are: ConfigError, with its words, where the part
+    is not one of ours."""
     settings = {key: _made(value) for key, value in part.settings.items()}
     if part.partial:
         return partial(part.target, **settings)
     try:
         return part.target(**settings, **given)
+    except Refused:
+        raise
     except ValueError as error:
-        raise error if isinstance(error, ConfigError) else ConfigError(str(error)) from error
+        raise ConfigError(str(error)) from error
     except Exception as error:
         if out_of_memory(error):
             remedy = "lower dataset.batch_size, dataset.resolution or the size of the model (model.width)"
@@ -133,7 +136,7 @@ def game(config: Config) -> Game:
     def attempt(name: str, path: str, **given: Any) -> None:
         try:
             parts[name] = make(checked.parts[path], **given)
-        except ConfigError as error:
+        except Refused as error:
             problems.extend(error.problems)
 
     def panel() -> nn.Module:
@@ -185,14 +188,14 @@ def optimizers(checked: Checked, players: Mapping[str, nn.Module]) -> Optimizers
 
 
 def _check_parts(config: Mapping[str, Any], played: Game) -> None:
-    """Raises ConfigError when a batch comes in parts too small for an augmentation."""
+    """Raises Incompatible when a batch comes in parts too small for an augmentation."""
     batch, devices, parts = (
         config["dataset"]["batch_size"],
         *(config["trainer"][k] for k in ("devices", "micro_batches")),
     )
     least = played.least()
     if batch // (devices * parts) < least.samples:
-        raise ConfigError(
+        raise Incompatible(
             two_lines(
                 f"{least.part} needs {least.samples} samples at once, and dataset.batch_size={batch} in "
                 f"trainer.devices={devices} x trainer.micro_batches={parts} parts gives fewer",

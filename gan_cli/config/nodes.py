@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from gan_cli.config.errors import ConfigError
 from gan_cli.config.listed import is_ramp, slot_of
 from gan_cli.config.trust import Trust, refusal
+from gan_cli.errors import ConfigError
 
 PLAYERS = ("generator", "discriminator")
 GROUPS = {"penalties": "penalty", "auxiliaries": "auxiliary", "augments": "augment"}  # a game's argument -> its group

@@ -19,11 +19,12 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
 
 from gan_cli.config.choices import TEXT
-from gan_cli.config.errors import ConfigError, did_you_mean, two_lines
+from gan_cli.config.errors import did_you_mean
 from gan_cli.config.listed import RAMP, is_ramp, partials, slot_of
 from gan_cli.config.renamed import current
 from gan_cli.config.trust import Trust, Untrusted, refusal
 from gan_cli.config.words import in_shell
+from gan_cli.errors import ConfigError, two_lines
 
 ARBITRARY = ConfigDict(arbitrary_types_allowed=True)  # a part may stand where a number may
 OF_HYDRA = ("_args_", "_recursive_", "_convert_")  # of no use here, and they hide what is set

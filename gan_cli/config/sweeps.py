@@ -18,8 +18,8 @@ from omegaconf import DictConfig
 from gan_cli import console
 from gan_cli.config import compose
 from gan_cli.config.compose import Composed
-from gan_cli.config.errors import ConfigError, RunFailed, two_lines
 from gan_cli.config.words import divide, quote, readable
+from gan_cli.errors import ConfigError, Refused, RunFailed, two_lines
 from gan_cli.files import remove_empty
 
 log = logging.getLogger(__name__)
@@ -106,7 +106,7 @@ def _one(config: DictConfig, job: Job) -> float | None:
 
 
 def _code(error: Exception) -> int:
-    return 2 if isinstance(error, ConfigError) else 1
+    return 2 if isinstance(error, Refused) else 1
 
 
 def _note(folder: Path, failure: dict[str, Any]) -> None:

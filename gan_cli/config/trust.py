@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from gan_cli.config import listed
-from gan_cli.config.errors import two_lines
 from gan_cli.config.renamed import current
 from gan_cli.config.words import strings
+from gan_cli.errors import two_lines
 
 ENVIRONMENT = "GAN_TRUST"  # modules of the user's own, comma-separated; counts for what they compose
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from gan_cli.errors import NotComparable
 from gan_cli.evaluation.sources import Source
 from gan_cli.metrics import Context, Metric, NotMeasurable
 from gan_cli.metrics.detectors import Detector
@@ -112,7 +113,7 @@ def measure(
 
 def _check_widths(fake: Features, real: Features, reference: Source) -> None:
     if len(fake.moments.mean) != len(real.moments.mean):
-        raise ValueError(
+        raise NotComparable(
             f"the samples have {len(fake.moments.mean)} features and {reference.name} has {len(real.moments.mean)}: "
             "images must have one size and number of channels for this detector"
         )

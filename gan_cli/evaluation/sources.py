@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from gan_cli import sampling
-from gan_cli.config import build, compose, trust
-from gan_cli.config.errors import ConfigError, two_lines
+from gan_cli.config import build, choices, compose, trust
 from gan_cli.data.decoding import Levels
 from gan_cli.data.listing import is_zip
 from gan_cli.data.points import Mixture, Points
 from gan_cli.data.subset import fair_part
+from gan_cli.errors import ConfigError, DataError, NotMeasurable, two_lines
 from gan_cli.evaluation import files
 from gan_cli.metrics.detectors import Labelled
 from gan_cli.metrics.measure import Samples, drawn
@@ -64,7 +64,7 @@ def _exactly(stored: files.Stored, n: int | None, word: str) -> Source:
         return Source(word, stored.n, nothing, fingerprint=stored.fingerprint, statistics=stored.statistics)
     wanted = stored.n if n is None else n
     if stored.n < max(wanted, 2):
-        raise ConfigError(
+        raise DataError(
             two_lines(f"{word} holds {stored.n} images, and n={max(wanted, 2)} are needed", "lower n=, or add images")
         )
     everything = wanted == stored.n
@@ -87,7 +87,7 @@ def open_source(
     stored = None if is_run else _files(word, levels)
     if stored is not None and stored.statistics is not None:
         what = f"{word} holds statistics, and no images to be measured"
-        raise ConfigError(two_lines(what, f"it can be the reference: gan eval SAMPLES reference={word}"))
+        raise NotMeasurable(two_lines(what, f"it can be the reference: gan eval SAMPLES reference={word}"))
     if stored is not None:
         return _exactly(stored, n, word)
     restored = restore(word, manner, device, vouched)
@@ -167,7 +167,7 @@ def _remedy() -> str:
 
 def _hint(word: str) -> str:
     """For the name of a data set without a split: that name with one."""
-    if word not in compose.config_groups(Path(compose.conf_dir())).get("dataset", ()):
+    if word not in choices.packaged()["dataset"]:
         return _remedy()
     split = compose.compose("train", [f"dataset={word}", "model=mlp"]).config["dataset"].get("split", "all")
     return f"write its split too: reference={word}:{split}"

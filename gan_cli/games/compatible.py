@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
+from gan_cli.errors import Incompatible
 from gan_cli.games.parts import Parts
 from gan_cli.networks.base import declared
 from gan_cli.networks.blocks import mixing_layers, spectrally_normalised
-from gan_cli.types import Incompatible, Need, Projection, Term
+from gan_cli.types import Need, Projection, Term
 
 log = logging.getLogger(__name__)
 

@@ -11,17 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gan_cli.types import Batch, DiscriminatorOutput, Incompatible
+from gan_cli.errors import Incompatible, TooFew
+from gan_cli.types import Batch, DiscriminatorOutput
 
 if TYPE_CHECKING:
     from gan_cli.games.adversarial import Adversarial
 
 T = TypeVar("T")
 ONE_VALUE = "Expected more than 1 value per channel"  # torch's complaint of batch norm
-
-
-class TooFew(Incompatible):
-    """Batch norm was given one value a channel, which is its own mean."""
 
 
 @contextmanager

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from gan_cli.errors import NotMeasurable as NotMeasurable
+
 if TYPE_CHECKING:
     from gan_cli.metrics.features import Features, Seen
 
@@ -24,10 +26,6 @@ class Estimate:
     convention: str = ""
     n_fake: int | None = None  # where fewer samples were used than were seen
     n_real: int | None = None
-
-
-class NotMeasurable(ValueError):
-    """A metric means nothing here; the message says why, and what would help."""
 
 
 @dataclass(frozen=True)

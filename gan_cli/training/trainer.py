@@ -14,10 +14,11 @@ from torch import nn
 from torch.optim import Optimizer
 
 from gan_cli import rng
+from gan_cli.errors import ConfigError, NonFinite
 from gan_cli.ramps import follows_run, settled
 from gan_cli.training import contents
 from gan_cli.training.ema import Ema
-from gan_cli.training.meter import Meter, NonFinite
+from gan_cli.training.meter import Meter
 from gan_cli.training.runtime import PRECISIONS, Runtime, pick_device, prepare_process
 from gan_cli.types import (
     Batch,
@@ -53,7 +54,7 @@ class Limits:
 
     def __init__(self, max_steps: int | None, max_images: int | None, max_minutes: float | None) -> None:
         if max_steps is None and max_images is None and max_minutes is None:
-            raise ValueError("a run needs an end: set trainer.max_steps, trainer.max_images or trainer.max_minutes")
+            raise ConfigError("a run needs an end: set trainer.max_steps, trainer.max_images or trainer.max_minutes")
         self.max_steps = max_steps or float("inf")
         self.max_images = max_images or float("inf")
         self.max_seconds = (max_minutes or float("inf")) * 60
@@ -119,9 +120,9 @@ class Trainer:
         execution: Execution = eager,
     ) -> None:
         if precision not in PRECISIONS:
-            raise ValueError(f"trainer.precision={precision} is unknown: choose one of {', '.join(PRECISIONS)}")
+            raise ConfigError(f"trainer.precision={precision} is unknown: choose one of {', '.join(PRECISIONS)}")
         if data.batch_size % (devices * micro_batches):
-            raise ValueError(
+            raise ConfigError(
                 f"dataset.batch_size={data.batch_size} does not divide into trainer.devices={devices} x "
                 f"trainer.micro_batches={micro_batches} equal parts"
             )

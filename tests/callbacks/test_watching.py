@@ -14,7 +14,7 @@ from torch import Tensor
 from conftest import CONF, Inside, words
 from gan_cli import evaluate, train
 from gan_cli.config import build
-from gan_cli.config.errors import ConfigError
+from gan_cli.errors import ConfigError
 from gan_cli.files import read_json_lines
 from gan_cli.metrics import Better
 from gan_cli.metrics.detectors import Pixels

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from conftest import same, weights, words
 from gan_cli import sample, train
+from gan_cli.errors import Incompatible
 from gan_cli.games.adversarial import Adversarial
 from gan_cli.games.parts import Parts
 from gan_cli.losses import Hinge
@@ -19,7 +20,7 @@ from gan_cli.networks import conditioning, pggan, stylegan
 from gan_cli.networks.growth import GrowingImage, Growth, Stage, enlarged, reduced
 from gan_cli.priors import Normal
 from gan_cli.training.ema import Ema
-from gan_cli.types import Batch, Clock, Incompatible, Scheduled
+from gan_cli.types import Batch, Clock, Scheduled
 
 LABEL = torch.zeros(4, dtype=torch.int64)
 SMALL = ("model.latent_dim=4", "model.channel_base=64", "model.channel_max=4")

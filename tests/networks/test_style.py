@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_cli.auxiliaries import PathLength, StylePathLength
+from gan_cli.errors import Incompatible
 from gan_cli.games.adversarial import Adversarial
 from gan_cli.games.parts import Parts
 from gan_cli.losses import Hinge
@@ -17,7 +18,7 @@ from gan_cli.networks.equalised import SameConvolution, UpConvolution
 from gan_cli.networks.styles import crossed
 from gan_cli.priors import Normal
 from gan_cli.sampling import Draws, steps_along_paths
-from gan_cli.types import Batch, DiscriminatorOutput, Incompatible, Round
+from gan_cli.types import Batch, DiscriminatorOutput, Round
 
 LABEL = torch.zeros(4, dtype=torch.int64)
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_cli.data.points import Points, ring
+from gan_cli.errors import NonFinite
 from gan_cli.games.adversarial import Adversarial
 from gan_cli.games.parts import Parts
 from gan_cli.losses import Loss, NonSaturating, Wasserstein
@@ -16,7 +17,6 @@ from gan_cli.networks import mlp
 from gan_cli.penalties import R1, WeightClipping
 from gan_cli.priors import Normal
 from gan_cli.runs import Run
-from gan_cli.training.meter import NonFinite
 from gan_cli.training.runtime import StopRequest
 from gan_cli.training.schedules import Constant, Linear
 from gan_cli.training.session import Session
