@@ -5,12 +5,14 @@ from __future__ import annotations
 import pickletools
 import struct
 import zipfile
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
 MEMBERS = 100_000  # a tensor each
 LARGEST_DIRECTORY = 2**24  # bytes
 LARGEST_PICKLE = 2**24  # bytes: the names and shapes of the tensors, and a config
+NEAR = 100  # steps of a pickle from its start; the config of a checkpoint is the second thing in it
 TAIL = 2**16 + 22  # bytes within which a zip says where its directory is
 
 
@@ -61,7 +63,8 @@ def config_in(path: Path) -> str | None:
         with path.open("rb") as file:
             archive = check_archive(file)
             listing = next(name for name in archive.namelist() if name.endswith("data.pkl"))
-            words = (word for _, word, _ in pickletools.genops(archive.read(listing)) if isinstance(word, str))
+            steps = islice(pickletools.genops(archive.read(listing)), NEAR)
+            words = (word for _, word, _ in steps if isinstance(word, str))
             return next(next(words) for word in words if word == "config")
     except Exception:  # whatever is wrong with it, who loads it says so
         return None

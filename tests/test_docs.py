@@ -42,13 +42,17 @@ def first_comment(path: Path) -> str:
 
 @pytest.fixture
 def own_modules() -> Iterator[None]:
-    """What a test imports from its folder is forgotten after it."""
-    path, known = list(sys.path), {*sys.modules}
+    """What a test imports from its folder is forgotten after it, as is before it what other tests imported."""
+    path = list(sys.path)
+
+    def forget() -> None:
+        for name in [name for name in sys.modules if name.startswith("my_")]:
+            del sys.modules[name]
+
+    forget()
     yield
     sys.path[:] = path
-    for name in {*sys.modules} - known:
-        if name.startswith("my_"):
-            del sys.modules[name]
+    forget()
 
 
 @pytest.mark.parametrize(("group", "choice"), [(g, c) for g, choices in GROUPS.items() for c in choices])

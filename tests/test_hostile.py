@@ -431,7 +431,8 @@ def test_the_first_look_reads_what_is_loaded_and_leaves_the_rest_to_the_second(f
     glance(str(finished), ())
     (here / "cut.pt").write_bytes(last.read_bytes()[:-100])
     torch.save(torch.zeros(2, 3, 4, 4), here / "images.pt")
-    for name in ("cut.pt", "images.pt"):
+    torch.save({**{str(i): i for i in range(1000)}, "config": "seed: 0"}, here / "late.pt")
+    for name in ("cut.pt", "images.pt", "late.pt"):
         assert config_in(here / name) is None
         assert not looks_like_one(name)
         glance(name, ())

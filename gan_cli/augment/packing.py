@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from gan_cli.types import Augment, PositiveInt
+from gan_cli.types import Augment, Need, PositiveInt
 
 
 class Packing(Augment):
@@ -13,7 +13,7 @@ class Packing(Augment):
     A batch that does not part evenly leaves its last samples unjudged.
     """
 
-    hides = frozenset({"class_logits"})
+    hides = frozenset({Need.CLASS_LOGITS})
     mixes_samples = True
     merges_samples = True
 

@@ -104,7 +104,7 @@ class Evaluation(Callback):
         rows = [r for r in read_json_lines(session.run.metrics) if r["step"] <= session.clock.step]
         self.history = [(row[self.name], row["step"]) for row in rows if self.name in row]
         if self.history:
-            session.rank(self._as_record(*self._best()))
+            session.note_best(self._as_record(*self._best()))
 
     def _best(self) -> tuple[float, int]:
         """The first of the best measurements: value and step."""
@@ -146,7 +146,7 @@ class Evaluation(Callback):
             return
         self.history.append((value, session.clock.step))
         best = self._best()
-        session.rank(self._as_record(*best))
+        session.note_best(self._as_record(*best))
         session.publish({self.name: value})
         if best == self.history[-1]:
             session.save(session.run.checkpoints / "best.pt")

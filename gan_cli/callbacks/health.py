@@ -169,7 +169,7 @@ class Health(Callback):
             row = {**left, **weight_sizes(session.trainer.players), "step": float(session.clock.step)}
             for change in self.monitor.observe(row):
                 self._say(change)
-        session.judge(self.monitor.rings("diverged"))
+        session.note_diverged(self.monitor.rings("diverged"))
 
     def _announce(self, session: Session, changes: Iterable[Finding]) -> None:
         for change in changes:

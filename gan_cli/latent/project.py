@@ -20,7 +20,7 @@ from gan_cli.latent import Mode, Subject
 from gan_cli.latent.styles import MANY, space
 from gan_cli.networks.base import declared
 from gan_cli.sampling import in_blocks, seeded
-from gan_cli.types import NonNegative, Positive, PositiveInt
+from gan_cli.types import Need, NonNegative, Positive, PositiveInt
 
 
 def read(path: str, shape: tuple[int, int, int], fit: str = "crop", levels: Levels | None = None) -> Tensor:
@@ -102,7 +102,7 @@ class Project(Mode):
         discriminator = subject.game.players()["discriminator"].eval().requires_grad_(False)
         # Behind what merges samples D has no features of one sample.
         single = not any(augment.merges_samples for _, augment in subject.game.augmentations())
-        looks = self.perceptual > 0 and single and "features" in declared(discriminator).provides
+        looks = self.perceptual > 0 and single and Need.FEATURES in declared(discriminator).provides
         name, encode, decode = space(subject.generator.requires_grad_(False))
         with torch.no_grad():
             points = encode(*subject.latents(max(self.n, MANY)))

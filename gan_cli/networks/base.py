@@ -13,13 +13,13 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from gan_cli.networks.conditioning import DiscriminatorConditioning, GeneratorConditioning, Head
-from gan_cli.types import DiscriminatorOutput, sample_shape
+from gan_cli.types import DiscriminatorOutput, Need, sample_shape
 
 
 class Declared(NamedTuple):
     """What other parts may know of a network; the defaults are those of a network that declares nothing."""
 
-    provides: frozenset[str] = frozenset()  # what terms may need of it: "features", "class_logits", "styles", ...
+    provides: frozenset[str] = frozenset()  # words of `Need`
     classes: int = 0  # that a generator draws on demand
     reads_labels: bool = False  # a discriminator whose logits depend on them
     latent_layers: tuple[nn.Module, ...] = ()  # of a generator: those that the latent enters
@@ -79,8 +79,8 @@ class BaseDiscriminator(nn.Module, ABC):
         super().__init__()
         self.shape = sample_shape(channels, resolution)
         self.conditioning = conditioning or DiscriminatorConditioning()
-        images = {"images"} if len(self.shape) == 3 else set()
-        self.provides = self.conditioning.provides | {"features"} | images
+        images = {Need.IMAGES} if len(self.shape) == 3 else set()
+        self.provides = self.conditioning.provides | {Need.FEATURES} | images
         self.reads_labels = self.conditioning.reads_labels
         self.sample, self.entering = self.conditioning.sample(self.shape)
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_cli.errors import Incompatible
-from gan_cli.types import NonNegativeInt, PositiveInt
+from gan_cli.types import Need, NonNegativeInt, PositiveInt
 
 Wrap = Callable[[nn.Module], nn.Module]
 Norm = Callable[..., nn.Module]  # (channels, affine=True)
@@ -256,7 +256,7 @@ class Bilinear(DiscriminatorConditioning):
 class AuxiliaryClassifier(DiscriminatorConditioning):
     """A head that also classifies; the classification terms of both players read what it says."""
 
-    provides = frozenset({"class_logits"})
+    provides = frozenset({Need.CLASS_LOGITS})
 
     def __init__(self, classes: NonNegativeInt) -> None:
         self.classes = checked_classes(classes, "acgan")

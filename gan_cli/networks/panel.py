@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_cli.networks.base import declared
-from gan_cli.types import DiscriminatorOutput, PositiveInt
+from gan_cli.types import DiscriminatorOutput, Need, PositiveInt
 
 Make = Callable[[], nn.Module]
 
@@ -37,7 +37,7 @@ class Jury(Panel):
 
     def __init__(self, make: Make, count: PositiveInt = 3) -> None:
         super().__init__(make, count)
-        self.provides |= {"several_logits"}
+        self.provides |= {Need.SEVERAL_LOGITS}
 
     def forward(self, samples: Tensor, label: Tensor) -> DiscriminatorOutput:
         outputs = [DiscriminatorOutput.of(member(samples, label)) for member in self.members]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from gan_cli.networks.base import BaseGenerator
 from gan_cli.networks.conditioning import GeneratorConditioning
 from gan_cli.networks.equalised import PixelNorm, equalised, leaky
+from gan_cli.types import Need
 
 MAPPING_RATE = 0.01  # the mapping network's learning rate, as a part of the others' (arXiv 1812.04948, appendix C)
 MEAN_STEP = 0.005  # weight of a batch in the moving mean of w (the authors' code)
@@ -95,7 +96,7 @@ class StyleGenerator(BaseGenerator):
         conditioning: How labels enter the mapping network.
     """
 
-    provides = frozenset({"styles"})
+    provides = frozenset({Need.STYLES})
     w_mean: Tensor
     synthesis: Synthesis
 

@@ -184,7 +184,7 @@ class Session:
         self.trainer.check_finite()
         checkpoint.save({"config": self.config, **self.trainer.state_dict()}, path)
 
-    def rank(self, best: dict[str, float | str] | None) -> None:
+    def note_best(self, best: dict[str, float | str] | None) -> None:
         """Takes note of the best measurement so far."""
         self.best = best
 
@@ -192,6 +192,6 @@ class Session:
         """Ends the run after this step."""
         self._enough = True
 
-    def judge(self, diverged: bool) -> None:
+    def note_diverged(self, diverged: bool) -> None:
         """Takes note of whether losses or weights are beyond any use."""
         self.diverged = diverged

@@ -32,6 +32,17 @@ def test_gradients_of_gradients_pass(augment: Augment, channels: int) -> None:
     assert curvature.abs().sum() > 0
 
 
+def test_saturation_is_changed_by_a_factor_of_0_to_2() -> None:
+    """Contrast scales the grey levels and the colours of an image alike, saturation the colours alone."""
+    level = torch.tensor([0.2, -0.2]).view(1, 1, 2, 1)
+    tint = torch.tensor([0.3, 0.0, -0.3]).view(1, 3, 1, 1)
+    changed = diffaugment.color((level + tint).expand(4000, -1, -1, -1))
+    contrast = (changed[:, :, 0] - changed[:, :, 1])[:, 1, 0] / 0.4
+    saturation = (changed[:, 0, 0, 0] - changed[:, 2, 0, 0]) / 0.6 / contrast
+    assert saturation.mean().item() == pytest.approx(1, abs=0.03)
+    assert (saturation.min().item(), saturation.max().item()) == pytest.approx((0, 2), abs=0.01)
+
+
 def test_color_keeps_the_mean_over_many_and_moves_each_by_half_at_most() -> None:
     grey = torch.zeros(4000, 3, 2, 2)
     changed = diffaugment.color(grey)

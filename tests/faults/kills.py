@@ -15,7 +15,7 @@ from cases import Case, Lab, must, must_equal, nothing_left_over
 from child import Child, Moment, after, until, writing
 from PIL import Image
 
-from gan_cli.runs import step_of
+from gan_cli.runs import Run, step_of
 
 MEASURE = ("n=300", "metrics=[kid,fid]", "json=found.json")
 DRAWN = {"folder": "images", "npz": "images.npz", "png": "images.png"}
@@ -89,7 +89,7 @@ def _chain(name: str, kills: int, cold: bool = False) -> Callable[[Lab], None]:
 
 def _disturb(lab: Lab, going: Disturbed, name: str, kills: int, cold: bool) -> None:
     """Kills and goes on, until it was killed often enough or was faster than that."""
-    while lab.tried < kills:
+    while lab.tried < kills and Run(going.run).finished() is None:
         child = lab.start(*going.words(), cold=cold)
         _moment(lab, name, going.run, cold)(child)
         if not child.strike():

@@ -14,6 +14,8 @@ import runs
 from cases import Case, Lab, must, must_equal
 from child import Child, after, until
 
+from gan_cli.runs import Run
+
 INTERRUPTED = 130
 DEAF = (-signal.SIGTERM, -signal.SIGHUP, -signal.SIGINT)  # before the program listens, the system ends it
 STARTS = 10
@@ -93,7 +95,7 @@ def _before(number: signal.Signals) -> Callable[[Lab], None]:
             child.strike(number)
             lab.tried += 1
             lab.end(child, (0, INTERRUPTED, *DEAF))
-            if run.exists() and child.code != 0:
+            if run.exists() and child.code != 0 and Run(run).finished() is None:
                 must((run / "checkpoints" / "last.pt").exists(), f"{run} was left without anything saved")
                 lab.gan("train", f"resume={run}")
             if run.exists():
