@@ -82,6 +82,7 @@ def test_nothing_chosen() -> None:
         (["train", "model=mlp,null", "-m"], "choices: biggan"),
         (["train", "~model"], "choices: biggan"),
         (["train", "~seed"], "seed=..."),
+        (["train", "dataset.root=[[[1]]]"], "dataset.root=[[[1]]] is not valid"),
         (["train", "penalty=true"], "no penalty named 'true'"),
         (["train", "dataset=-1"], "no dataset named '-1'"),
         (["train", "augment=[1,null]"], "no augment named 'null'"),

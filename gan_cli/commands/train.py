@@ -134,7 +134,7 @@ def _anchored(config: dict[str, Any]) -> dict[str, Any]:
     """With an absolute dataset.root, so that the run finds its data from any folder."""
     dataset = config.get("dataset")
     root = dataset.get("root") if isinstance(dataset, dict) else None
-    if not root or str(root).startswith("~"):
+    if not root or not isinstance(root, str) or root.startswith("~"):  # what is no path, the check refuses
         return config
     assert isinstance(dataset, dict)
     return {**config, "dataset": {**dataset, "root": str(Path(root).absolute())}}

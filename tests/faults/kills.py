@@ -96,6 +96,8 @@ def _disturb(lab: Lab, going: Disturbed, name: str, kills: int, cold: bool) -> N
             lab.end(child)
             return
         lab.tried += 1
+    # Of one that was killed after the run's end; another start would take it over, and there is none.
+    (going.run / ".lock").unlink(missing_ok=True)
 
 
 def _moment(lab: Lab, name: str, run: Path, cold: bool) -> Moment:
