@@ -11,8 +11,8 @@ help:
 	@echo "make demo      set up, train on handwritten digits, show them (about a minute after the install)"
 	@echo "make test      set up and run the tests"
 	@echo "make test-all  the tests, then every combination of loss, penalties, auxiliary, augmentation, conditioning and prior (hours)"
-	@echo "make fuzz      2,000 random command lines: each runs, or is refused in two lines (half an hour)"
-	@echo "make faults    kill runs, fill disks, damage files, and count what was lost (a quarter of an hour; SEED=1 for other moments)"
+	@echo "make fuzz      2,000 random command lines: each runs, or is refused in two lines (five minutes)"
+	@echo "make faults    kill runs, fill disks, damage files, and count what was lost (five minutes; SEED=1 for other moments)"
 	@echo "make lint      style and types"
 	@echo "make docs      write docs/choices.md from the files of conf/"
 
