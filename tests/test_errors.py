@@ -9,7 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from gan_cli import errors
+from gan_cli import errors, evaluate, sample, train
+from gan_cli.config.errors import ConfigError
 from gan_cli.errors import CheckpointError, Refused, RunFailed
 from gan_cli.shell import main as shell
 
@@ -68,3 +69,10 @@ def test_nobody_makes_one_error_of_the_user_s_into_another_word_for_word() -> No
     again = re.compile(r"raise \w+\(str\(error\)\) from")
     found = {str(path.relative_to(package)) for path in package.rglob("*.py") if again.search(path.read_text())}
     assert found == {"config/build.py", "config/plain_yaml.py", "session.py"}
+
+
+def test_scripts_that_catch_every_refusal_by_its_old_name_still_do(here: Path) -> None:
+    (here / "a.png").write_bytes(b"no picture")
+    for ask in (lambda: evaluate(here / "a.png"), lambda: sample("nowhere"), lambda: train("model=mlp", "seed=-1")):
+        with pytest.raises(ConfigError):
+            ask()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
-from gan_cli.errors import ConfigError as ConfigError
-from gan_cli.errors import two_lines
+from gan_cli.errors import Refused, two_lines
+
+ConfigError = Refused  # the name that scripts catch: of old, every refusal was one
 
 
 def alternatives(word: str, known: Iterable[str], most: int = 3) -> list[str]:
