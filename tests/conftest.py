@@ -63,6 +63,15 @@ def checked(words: Sequence[str]) -> build.Checked:
     return build.check(compose.compose("train", words).config, trust.for_runs())
 
 
+BEFORE_COLLECTION = torch.get_rng_state()
+
+
+def pytest_collection_finish() -> None:
+    """What is drawn while the tests are collected depends on which are, and is new in each process."""
+    if not torch.equal(torch.get_rng_state(), BEFORE_COLLECTION):
+        raise pytest.UsageError("a test module draws random numbers when it is imported: draw them inside the test")
+
+
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     """A test draws the same numbers each time."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -72,23 +73,23 @@ def game(generator: nn.Module | None = None, discriminator: nn.Module | None = N
 
 
 @pytest.mark.parametrize(
-    ("generator", "gave"),
+    ("make", "gave"),
     [
-        (WithoutLabel(), "takes 2 positional arguments but 3 were given"),
-        (Draws(8), r"it gave float32 \[2, 1, 8, 8\]"),
-        (Halves(), r"it gave int64 \[2, 1, 4, 4\]"),
+        (WithoutLabel, "takes 2 positional arguments but 3 were given"),
+        (lambda: Draws(8), r"it gave float32 \[2, 1, 8, 8\]"),
+        (Halves, r"it gave int64 \[2, 1, 4, 4\]"),
     ],
 )
-def test_a_generator_is_told_its_contract(generator: nn.Module, gave: str) -> None:
+def test_a_generator_is_told_its_contract(make: Callable[[], nn.Module], gave: str) -> None:
     words = rf"model\.generator \(\w+\): forward\(latent \[N, 2\], label \[N\]\) -> images \[N, 1, 4, 4\] .*{gave}"
     with pytest.raises(Incompatible, match=words):
-        game(generator).rehearse(SHAPE, 64)
+        game(make()).rehearse(SHAPE, 64)
 
 
-@pytest.mark.parametrize(("discriminator", "gave"), [(Pair(), "it gave a tuple"), (One(), r"logits are float32 \[\]")])
-def test_a_discriminator_is_told_its_contract(discriminator: nn.Module, gave: str) -> None:
+@pytest.mark.parametrize(("make", "gave"), [(Pair, "it gave a tuple"), (One, r"logits are float32 \[\]")])
+def test_a_discriminator_is_told_its_contract(make: type[nn.Module], gave: str) -> None:
     with pytest.raises(Incompatible, match=rf"model\.discriminator \(\w+\): forward\(images \[N, 1, 4, 4\].*{gave}"):
-        game(discriminator=discriminator).rehearse(SHAPE, 64)
+        game(discriminator=make()).rehearse(SHAPE, 64)
 
 
 @pytest.mark.parametrize("make", [Judges, JudgesFlat], ids=["column", "flat"])
