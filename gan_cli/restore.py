@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
+from torch.overrides import TorchFunctionMode
 
 from gan_cli import sampling
 from gan_cli.config import build, saved, trust
@@ -28,7 +30,8 @@ from gan_cli.types import Game
 
 log = logging.getLogger(__name__)
 
-SPARE = 10  # parameters that networks may register on their way besides those that they keep
+SPARE = 10  # parameters, and numbers, that networks may make on their way and do not keep
+FACTORIES = {torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn, torch.eye}
 
 
 @dataclass(frozen=True)
@@ -76,33 +79,56 @@ class Manner(NamedTuple):
         return ", ".join(words)
 
 
-def _check_size(checked: Checked, weights: Mapping[str, torch.Tensor], path: Path) -> None:
-    """Raises CheckpointError where a config describes other networks than its weights are of, or data of another size
-    than they draw; nothing large is made.
+class Modest(TorchFunctionMode):
+    """Within it no tensor of more numbers than `most` is made, and no more than `parameters` of them are registered,
+    with twice `most` numbers in all; what asks for more gets `refusal`, before the memory is touched."""
 
-    The game is built without memory, and no further than there are weights for.
+    def __init__(self, most: int, parameters: int, refusal: Exception) -> None:
+        super().__init__()
+        self.most, self.parameters, self.refusal = most, parameters, refusal
+        self.left = 2 * most  # a parametrized weight is registered twice
+
+    def __torch_function__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None) -> Any:
+        if func in FACTORIES and args:
+            size = args[0] if isinstance(args[0], Sequence) else args
+            if math.prod(side for side in size if isinstance(side, int)) > self.most:
+                raise self.refusal
+        return func(*args, **(kwargs or {}))
+
+    def register(self, module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+        self.parameters -= 1
+        self.left -= 0 if parameter is None else parameter.numel()
+        if self.parameters < 0 or self.left < 0:
+            raise self.refusal
+
+    def __enter__(self) -> Self:
+        self.watching = register_module_parameter_registration_hook(self.register)
+        super().__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        self.watching.remove()
+
+
+def _fitting(checked: Checked, weights: Mapping[str, torch.Tensor], path: Path) -> Game:
+    """The game of a config out of a file, which is as large as its weights are and no larger.
+
+    Raises CheckpointError where the config describes other networks than its weights are of, or data of another size
+    than they draw.
     """
     foreign = CheckpointError(f"{path}: its weights do not fit its own config", "it was put together by hand")
-    left = SPARE + 2 * len(weights)  # a parametrized weight is registered twice
-
-    def count(*_: Any) -> None:
-        nonlocal left
-        left -= 1
-        if left < 0:
-            raise foreign
-
-    watching = register_module_parameter_registration_hook(count)
-    try:
-        with torch.device("meta"):
-            sketch = build.game(checked)
-    finally:
-        watching.remove()
-    shapes = {name: tensor.shape for name, tensor in sketch.state_dict().items()}
-    numbers = sum(parameter.numel() for parameter in sketch.players()["generator"].parameters())
     data, generator = checked.config["dataset"], checked.config["model"]["generator"]
-    alike = all(data.get(fact) == generator.get(fact) for fact in ("resolution", "channels"))
-    if shapes != {name: t.shape for name, t in weights.items()} or sketch.prior.latent_dim > numbers or not alike:
+    if not all(data.get(fact) == generator.get(fact) for fact in ("resolution", "channels")):
         raise foreign
+    numbers = sum(tensor.numel() for tensor in weights.values()) + SPARE
+    with Modest(numbers, SPARE + 2 * len(weights), foreign):
+        game = build.game(checked)
+    shapes = {name: tensor.shape for name, tensor in game.state_dict().items()}
+    drawn = sum(parameter.numel() for parameter in game.players()["generator"].parameters())
+    if shapes != {name: t.shape for name, t in weights.items()} or game.prior.latent_dim > drawn:
+        raise foreign
+    return game
 
 
 def restore(source: str, manner: Manner, device: torch.device, vouched: Sequence[str] = ()) -> Restored:
@@ -123,9 +149,8 @@ def restore(source: str, manner: Manner, device: torch.device, vouched: Sequence
     content = state["config"].encode(errors="surrogatepass")
     trusted = trust.for_files(vouched)
     checked = build.check_model(saved.read(content, path), trusted)
-    if not trust.asked_for(checked.targets()):
-        _check_size(checked, state["game"], path)
-    game = build.game(checked)
+    own = trust.asked_for(checked.targets())  # what the user vouches for may be built as it likes
+    game = build.game(checked) if own else _fitting(checked, state["game"], path)
     try:
         check_types(state["game"], game, "game")
         check_types(state["ema"], game.players()["generator"], "ema")

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gan_cli.config import build, compose, own
 from gan_cli.config.build import Checked
@@ -85,19 +85,20 @@ def play(job: Job, rank: int) -> dict[str, Any]:
     run = Run(job.folder)
     try:
         checked = build.check(job.config, job.trust)
+        earlier = _earlier(run, job)
         # Of several processes, the one that started them has built all this before, aloud.
-        with heard(aloud=job.config["trainer"]["devices"] == 1) as earlier:
+        with heard(aloud=job.config["trainer"]["devices"] == 1) as lines:
             trainer = build.trainer(checked, rank)
         trainer.place()
         if rank != 0:
-            _restore(trainer, run, job)
+            _restore(trainer, earlier, job)
             return {"status": Session(trainer, run).fit(StopRequest())}
         session = Session(trainer, run, build.callbacks(checked), compose.to_yaml(job.config))
         said = consider(session, checked)
         with run.alone():
             if not job.resume and run.config.exists():  # another start was faster
                 raise NotARun(f"{job.folder} holds a run already\n  gan train resume={job.folder} continues it")
-            return _play_alone(session, job, said, earlier)
+            return _play_alone(session, job, earlier, lines, said)
     except OSError as error:
         if not job.resume:
             raise NotWritable(two_lines(_where(error), "hydra.run.dir=FOLDER names another folder")) from error
@@ -109,10 +110,12 @@ def play(job: Job, rank: int) -> dict[str, Any]:
         raise
 
 
-def _play_alone(session: Session, job: Job, said: list[Said], earlier: Sequence[logging.LogRecord]) -> dict[str, Any]:
+def _play_alone(
+    session: Session, job: Job, earlier: Earlier | None, lines: Sequence[logging.LogRecord], said: list[Said]
+) -> dict[str, Any]:
     """The session of the one process that writes."""
     trainer, run = session.trainer, session.run
-    restored = _restore(trainer, run, job)
+    restored = _restore(trainer, earlier, job)
     described = _describe(trainer)
     said = [*restored, *said, *_other_data(run, described)]
     if job.resume and not run.read_manifest():
@@ -120,7 +123,7 @@ def _play_alone(session: Session, job: Job, said: list[Said], earlier: Sequence[
     facts = {**job.facts, "seed": trainer.seed, "data": described, "parameters": _sizes(trainer)}
     run.begin(session.config, job.command, facts)
     own.remember(session.config)
-    with run.logging(earlier):
+    with run.logging(lines):
         for level, line in said:
             log.log(level, "%s", line)
         log.info("training in %s on %s", job.folder, trainer.runtime.device)
@@ -272,14 +275,31 @@ def _sizes(trainer: Trainer) -> dict[str, int]:
     return {name: sum(p.numel() for p in player.parameters()) for name, player in trainer.players.items()}
 
 
-def _restore(trainer: Trainer, run: Run, job: Job) -> list[Said]:
-    """Loads the state to go on from; returns what to say about it once the log is open, with its level."""
+class Earlier(NamedTuple):
+    """What a session goes on from."""
+
+    state: dict[str, Any]
+    path: Path
+    source: Path  # as it was named
+    problems: Sequence[str]  # of newer checkpoints, which cannot be used
+
+
+def _earlier(run: Run, job: Job) -> Earlier | None:
+    """Read before anything is built: a checkpoint that cannot be used is told at once."""
     source = run.folder if job.resume else job.config.get("init_from")
     if source is None:
+        return None
+    paths, _ = checkpoints_of(source)
+    state, path, problems = load_newest(paths)
+    return Earlier(state, path, source, problems)
+
+
+def _restore(trainer: Trainer, earlier: Earlier | None, job: Job) -> list[Said]:
+    """Takes over the state to go on from; returns what to say about it once the log is open, with its level."""
+    if earlier is None:
         return []
+    state, path = earlier.state, earlier.path
     try:
-        paths, _ = checkpoints_of(source)
-        state, path, problems = load_newest(paths)
         if job.resume:
             trainer.load_state_dict(state)
         else:
@@ -288,8 +308,8 @@ def _restore(trainer: Trainer, run: Run, job: Job) -> list[Said]:
         raise CheckpointError(f"{path} cannot be used: {error}", "name another checkpoint") from error
     except RuntimeError as error:
         first = str(error).splitlines()[-1].strip()
-        raise Incompatible(two_lines(f"the weights of {source} do not fit this model", first)) from error
-    warnings = [(logging.WARNING, f"{problem}; using {path.name}, the one before it") for problem in problems]
+        raise Incompatible(two_lines(f"the weights of {earlier.source} do not fit this model", first)) from error
+    warnings = [(logging.WARNING, f"{problem}; using {path.name}, the one before it") for problem in earlier.problems]
     if job.resume and "draws" not in state:
         older = "this checkpoint is of an earlier version of gan: from here on images come in another order"
         warnings.append((logging.WARNING, older))

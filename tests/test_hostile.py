@@ -15,14 +15,15 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from torch import nn
 
 from conftest import Inside, words
-from gan_cli import evaluate, sample, train
+from gan_cli import evaluate, restore, sample, train
 from gan_cli.archives import config_in
 from gan_cli.config import build, listed, nodes, own, plain_yaml, saved, trust
 from gan_cli.config.choices import packaged
 from gan_cli.config.compose import compose
-from gan_cli.errors import ConfigError
+from gan_cli.errors import CheckpointError, ConfigError
 from gan_cli.glance import glance, looks_like_one
 
 REFUSED = r"may not be used|interpolation"
@@ -305,6 +306,44 @@ def test_a_config_cannot_ask_for_more_than_its_weights_are(
     told = gan_here("eval", "run", "detector=pixels", "n=20")
     assert told.returncode == 2, told.stderr
     assert len(told.stderr.strip().splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: torch.randn(65536, 65536),
+        lambda: torch.zeros((2**20, 2**20)),
+        lambda: torch.ones(101, device="cpu"),
+        lambda: nn.Linear(20, 6),
+        lambda: [nn.Linear(9, 10) for _ in range(3)],
+        lambda: [nn.Linear(2, 1) for _ in range(4)],
+    ],
+)
+def test_what_is_built_is_no_larger_than_its_weights(make: Callable[[], object]) -> None:
+    refusal = CheckpointError("too large", "")
+    with restore.Modest(100, 6, refusal), pytest.raises(CheckpointError) as told:
+        make()
+    assert told.value is refusal
+
+
+def test_building_within_the_bounds_changes_nothing() -> None:
+    torch.manual_seed(0)
+    with restore.Modest(100, 6, CheckpointError("too large", "")):
+        bounded = nn.Sequential(nn.Linear(9, 10), nn.BatchNorm1d(10), nn.Linear(5, 7))
+    torch.manual_seed(0)
+    free = nn.Sequential(nn.Linear(9, 10), nn.BatchNorm1d(10), nn.Linear(5, 7))
+    assert all(torch.equal(a, b) for a, b in zip(bounded.parameters(), free.parameters(), strict=True))
+    nn.Linear(200, 200)  # outside the bounds are lifted
+
+
+def test_sampling_does_not_load_the_compiler(finished: Path, here: Path) -> None:
+    """It takes a second to import, which is as long as all the rest."""
+    words = ["sample", str(finished), "n=1", "out=one.png"]
+    look = "assert not {'torch._dynamo', 'sympy'} & {*sys.modules}"
+    program = f"import sys; from gan_cli.cli import main; main({words}); {look}"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (here / "one.png").is_file()
 
 
 def test_a_run_folders_hydra_section_has_no_effect(finished: Path, here: Path) -> None:

@@ -36,8 +36,7 @@ class SpectralNorm(nn.Module):
         return v, F.normalize(matrix @ v, dim=0)
 
     def forward(self, weight: Tensor) -> Tensor:
-        device = "cpu" if weight.is_meta else weight.device.type  # autocast knows no device without memory
-        with torch.autocast(device, enabled=False):  # σ is a small sum of many products
+        with torch.autocast(weight.device.type, enabled=False):  # σ is a small sum of many products
             matrix = weight.flatten(1)
             v, u = self.iterated(matrix, self.u)
             if self.training:
