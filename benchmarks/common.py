@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from gan_cli.runs import environment
+from gan_cli.store.run import environment
 
 
 def seconds(work: Callable[[], Any], repeats: int = 3) -> tuple[float, Any]:

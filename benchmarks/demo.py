@@ -35,7 +35,7 @@ from torch import Tensor
 from gan_cli import pictures, sample
 from gan_cli.config import compose
 from gan_cli.demo import shrink
-from gan_cli.files import read_json_lines
+from gan_cli.store.rows import read_rows
 
 COMMON = ("dataset=digits", "penalty=[r1]", "penalty.r1.weight=0.2")
 CONFIGURATIONS: dict[str, tuple[str, ...]] = {
@@ -130,7 +130,7 @@ def draw(results: Path) -> None:
     """Confidence and share read as asked over CPU seconds: means over the seeds, and the range of the seeds."""
     from matplotlib.figure import Figure
 
-    rows = read_json_lines(results)
+    rows = read_rows(results)
     figure = Figure(figsize=(9, 3.6), dpi=100, layout="constrained")
     panels = figure.subplots(1, 2)
     for axes, key, title in zip(panels, ("confidence", "read"), ("mean confidence", "read as asked"), strict=True):

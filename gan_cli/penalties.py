@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import ParametrizationList
 
-from gan_cli import warps
+from gan_cli.augment.warps import mirrored, per_sample, shifted
 from gan_cli.types import (
     DiscriminatorOutput,
     Fraction,
@@ -54,7 +54,7 @@ class GradientPenalty(Term):
     def places(self, current: Round) -> Tensor:
         """x̂, where the gradient is measured."""
         real = current.batch.real
-        epsilon = warps.per_sample(real)
+        epsilon = per_sample(real)
         return epsilon * real + (1 - epsilon) * current.fake.detach()
 
     def cost(self, norm: Tensor) -> Tensor:
@@ -91,7 +91,7 @@ class Dragan(GradientPenalty):
 
     def places(self, current: Round) -> Tensor:
         real = current.batch.real
-        return real + warps.per_sample(real) * self.spread * real.std(correction=0) * torch.rand_like(real)
+        return real + per_sample(real) * self.spread * real.std(correction=0) * torch.rand_like(real)
 
 
 class R1(Term):
@@ -170,7 +170,7 @@ class Consistency(Term):
 
     def moved(self, images: Tensor) -> Tensor:
         """T(x), black where nothing is."""
-        return warps.shifted(warps.mirrored(images), self.shift, -1.0)
+        return shifted(mirrored(images), self.shift, -1.0)
 
     def forward(self, current: Round) -> Tensor:
         assert current.real_output is not None

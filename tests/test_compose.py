@@ -11,8 +11,8 @@ from conftest import CONF, QUIET, SMALL, SMALL_DCGAN, SMALL_MLP, SMALL_R3GAN, SM
 from gan_cli import sample, train
 from gan_cli.config import build, choices, compose, nodes, trust
 from gan_cli.errors import ConfigError
-from gan_cli.files import read_json_lines
-from gan_cli.runs import Run
+from gan_cli.store.rows import read_rows
+from gan_cli.store.run import Run
 from gan_cli.training.runtime import StopRequest
 from gan_cli.training.session import Session
 
@@ -91,7 +91,7 @@ def test_every_experiment_trains_two_steps(here: Path, choice: str) -> None:
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_loss_on_images(here: Path, loss: str) -> None:
     result = train(*words(f"loss={loss}", model=SMALL_DCGAN))
-    (row,) = read_json_lines(result.folder / "metrics.jsonl")
+    (row,) = read_rows(result.folder / "metrics.jsonl")
     assert row["step"] == 2
 
 

@@ -26,8 +26,9 @@ from gan_cli.callbacks import Callback, plots
 from gan_cli.callbacks.health import Health
 from gan_cli.callbacks.samples import Samples
 from gan_cli.errors import ConfigError, RunFailed
-from gan_cli.files import holding, lock, read_json_lines, remove_leftovers
-from gan_cli.runs import Run
+from gan_cli.store.files import holding, lock, remove_leftovers
+from gan_cli.store.rows import read_rows
+from gan_cli.store.run import Run
 from gan_cli.training.runtime import StopRequest
 from gan_cli.training.session import Session
 from gan_cli.training.trainer import Trainer
@@ -205,7 +206,7 @@ def test_rows_are_objects_of_numbers_with_a_step(tmp_path: Path) -> None:
     bad = ["5", '"x"', "{}", "[1]", '{"step": "1"}', '{"step": 1, "a": NaN}', '{"step": 1, "a": "x"}', '{"step": true}']
     bad += ['{"step": -1}', '{"step": 1.5}', '{"step": 1, "a": 1e999}', "{" * 5000, '{"step": 3, "a"']
     (tmp_path / "m").write_bytes("\n".join([*bad, *good]).encode() + b"\n\xff\xfe\n")
-    assert read_json_lines(tmp_path / "m") == [{"step": 1, "a": 2.5}, {"step": 2, "b": 1}]
+    assert read_rows(tmp_path / "m") == [{"step": 1, "a": 2.5}, {"step": 2, "b": 1}]
 
 
 def test_readings_that_no_scale_shows_are_drawn_without_a_warning(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_nobody_makes_one_error_of_the_user_s_into_another_word_for_word() -> No
     package = Path(errors.__file__).parent
     again = re.compile(r"raise \w+\(str\(error\)\) from")
     found = {str(path.relative_to(package)) for path in package.rglob("*.py") if again.search(path.read_text())}
-    assert found == {"config/build.py", "config/plain_yaml.py", "session.py"}
+    assert found == {"config/build.py", "config/plain_yaml.py", "runs/job.py"}
 
 
 def test_scripts_that_catch_every_refusal_by_its_old_name_still_do(here: Path) -> None:

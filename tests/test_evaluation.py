@@ -20,9 +20,9 @@ from gan_cli import evaluate, sample, train
 from gan_cli.errors import ConfigError, DataError, Incompatible, NotComparable, Refused
 from gan_cli.evaluation import files
 from gan_cli.evaluation.measure import as_record
-from gan_cli.files import read_json_lines
 from gan_cli.metrics import classifier
 from gan_cli.metrics.resize import RESIZES, resize
+from gan_cli.store.rows import read_rows
 
 PIXELS = ("detector=pixels", "metrics=[fid]")
 
@@ -247,7 +247,7 @@ def test_measuring_while_training_disturbs_nothing(here: Path) -> None:
     a, b = weights(watched.folder), weights(alone.folder)
     game = [k for k in a if "/meter/" not in k]
     assert same({k: a[k] for k in game}, {k: b[k] for k in game})
-    rows = [r for r in read_json_lines(watched.folder / "metrics.jsonl") if "kid_pixels_100" in r]
+    rows = [r for r in read_rows(watched.folder / "metrics.jsonl") if "kid_pixels_100" in r]
     assert [r["step"] for r in rows] == [2, 4, 6]
     best = json.loads((watched.folder / "result.json").read_text())["best"]
     lowest = min(rows, key=lambda r: r["kid_pixels_100"])
@@ -267,7 +267,7 @@ def test_measurements_resume(here: Path, metric: str) -> None:
     train(f"resume={half}", "trainer.max_steps=6")
 
     def measured(folder: Path) -> list[dict[str, float]]:
-        rows = read_json_lines(folder / "metrics.jsonl")
+        rows = read_rows(folder / "metrics.jsonl")
         return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
 
     assert measured(whole) == measured(half)

@@ -18,13 +18,14 @@ from PIL import Image
 from torch import nn
 
 from conftest import Inside, words
-from gan_cli import evaluate, restore, sample, train
-from gan_cli.archives import config_in
+from gan_cli import evaluate, sample, train
 from gan_cli.config import build, listed, nodes, own, plain_yaml, saved, trust
 from gan_cli.config.choices import packaged
 from gan_cli.config.compose import compose
 from gan_cli.errors import CheckpointError, ConfigError
-from gan_cli.glance import glance, looks_like_one
+from gan_cli.runs import restore
+from gan_cli.runs.glance import glance, looks_like_one
+from gan_cli.store.archives import config_in
 
 REFUSED = r"may not be used|interpolation"
 HOSTILE: list[tuple[str, Any]] = [
@@ -38,7 +39,7 @@ HOSTILE: list[tuple[str, Any]] = [
     ("loss._target_", "gan_cli.networks.dcgan.nn.utils.spectral_norm"),
     ("loss._target_", "gan_cli.data.folder.os.remove"),
     ("loss._target_", "gan_cli.data.folder._write"),
-    ("loss._target_", "gan_cli.training.checkpoint.save"),
+    ("loss._target_", "gan_cli.store.checkpoint.save"),
     ("loss._target_", "gan_cli.cli.main"),
     ("loss._target_", "torch.nn.Module.load_state_dict"),
     ("prior._target_", "hydra.utils.instantiate"),
@@ -115,8 +116,8 @@ NODES: dict[str, Any] = {
     "write": {"_target_": "gan_cli.callbacks.history.History.on_start", "self": FAKE_SELF, "trainer": FAKE_SELF},
     "hang": {"_target_": "gan_cli.metrics.detectors.sha256", "path": "/dev/zero"},
     "callback": {"_target_": "gan_cli.callbacks.checkpoints.Checkpoints"},
-    "files": {"_target_": "gan_cli.files.write_text", "path": VICTIM, "text": ""},
-    "method": {"_target_": "gan_cli.runs.Run.begin", "self": FAKE_SELF, "config": "", "command": "", "facts": {}},
+    "files": {"_target_": "gan_cli.store.files.write_text", "path": VICTIM, "text": ""},
+    "method": {"_target_": "gan_cli.store.run.Run.begin", "self": FAKE_SELF, "config": "", "command": "", "facts": {}},
     "train": {"_target_": "gan_cli.commands.train.train", "_args_": ["resume=run"]},
     "deep": {"a": [{"b": [[{"_target_": "os.remove", "path": VICTIM}]]}]},
     "partial": {"_target_": "gan_cli.networks.conditioning.ConcatLatent", "_partial_": True, "classes": 10, "width": 1},

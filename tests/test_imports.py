@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "gan_cli"
 LEAVES = (
-    *("losses", "penalties", "auxiliaries", "priors", "ramps", "warps", "augment", "networks"),
+    *("losses", "penalties", "auxiliaries", "priors", "ramps", "augment", "networks"),
     *("metrics", "games", "data", "training", "latent"),
 )
 # The layers from the top: a module may import from its own layer and from those below it.
@@ -17,13 +17,14 @@ LAYERS = (
     ("cli", "shell", "demo", "__main__"),
     ("commands",),
     ("evaluation",),
-    ("restore", "session", "inputs", "glance"),
+    ("runs",),
     ("config",),
     ("callbacks",),
-    ("training", "runs", "metrics", "sampling", "pictures", "drawings", "latent"),
+    ("training", "metrics", "sampling", "pictures", "latent"),
     ("games", "data"),
     ("losses", "penalties", "auxiliaries", "priors", "augment", "networks"),
-    ("types", "ramps", "warps", "rng", "files", "console", "outputs", "archives", "tensorfiles"),
+    ("store",),
+    ("types", "ramps", "rng", "console"),
     ("errors",),
 )
 ONLY_TYPES = ("losses", "penalties", "auxiliaries", "priors", "augment", "networks")
@@ -79,7 +80,7 @@ def test_no_leaf_imports_hydra(path: Path) -> None:
     "path", [p for p in modules() if part(p) in ONLY_TYPES], ids=lambda p: str(p.relative_to(PACKAGE))
 )
 def test_networks_losses_and_terms_import_torch_and_types_only(path: Path) -> None:
-    own = (f"gan_cli.{part(path)}", "gan_cli.types", "gan_cli.errors", "gan_cli.warps")
+    own = (f"gan_cli.{part(path)}", "gan_cli.types", "gan_cli.errors", "gan_cli.augment.warps")
     for name in imported(path):
         if name.startswith("gan_cli."):
             assert any(name == o or name.startswith(f"{o}.") for o in own), name

@@ -23,7 +23,7 @@ from gan_cli.latent.classes import ways, with_mixtures
 from gan_cli.losses import NonSaturating
 from gan_cli.networks import mlp, stylegan
 from gan_cli.priors import Normal, Spherical, Truncated, Uniform
-from gan_cli.restore import Manner, restore
+from gan_cli.runs.restore import Manner, restore
 from gan_cli.types import Batch, Prior
 
 CPU = torch.device("cpu")

@@ -19,9 +19,10 @@ import pytest
 from PIL import Image
 
 from conftest import Inside, Shell
-from gan_cli import evaluate, outputs, sample
+from gan_cli import evaluate, sample
 from gan_cli.errors import NotWritable
-from gan_cli.files import NotWritten
+from gan_cli.store import outputs
+from gan_cli.store.files import NotWritten
 
 PIXELS = ("detector=pixels", "metrics=[fid]")
 
@@ -230,7 +231,7 @@ def test_what_cannot_be_written_costs_two_lines(finished: Path, here: Path, nois
 ENDLESS = """
 import sys, torch
 from pathlib import Path
-from gan_cli.drawings import Stream
+from gan_cli.latent.drawings import Stream
 
 def pieces():
     while True:

@@ -19,8 +19,8 @@ from conftest import SMALL_DCGAN, Inside, checked, same, weights, words
 from gan_cli import train
 from gan_cli.config import build
 from gan_cli.errors import ConfigError, Incompatible, NotWritable, Refused, RunFailed
-from gan_cli.files import read_json_lines
-from gan_cli.training import checkpoint
+from gan_cli.store import checkpoint
+from gan_cli.store.rows import read_rows
 from gan_cli.training.ranks import launch
 
 TIMES = {"seconds"}
@@ -28,7 +28,7 @@ TIMES = {"seconds"}
 
 def numbers(folder: Path) -> list[dict]:
     """metrics.jsonl without what depends on the clock on the wall."""
-    return [{k: v for k, v in row.items() if k not in TIMES} for row in read_json_lines(folder / "metrics.jsonl")]
+    return [{k: v for k, v in row.items() if k not in TIMES} for row in read_rows(folder / "metrics.jsonl")]
 
 
 def without_time(state: dict) -> dict:

@@ -20,7 +20,7 @@ from gan_cli.games.adversarial import Adversarial
 from gan_cli.games.parts import Parts
 from gan_cli.latent import Subject
 from gan_cli.losses import Hinge
-from gan_cli.restore import Manner, restore
+from gan_cli.runs.restore import Manner, restore
 from gan_cli.types import Batch, Prior
 
 CPU = torch.device("cpu")

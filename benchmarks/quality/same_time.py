@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from common import report
 
 from gan_cli import evaluate, sample, train
-from gan_cli.runs import Run
+from gan_cli.store.run import Run
 
 TRIAL = 0.5  # minutes
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 from gan_cli.callbacks import Callback, Session
-from gan_cli.files import naming
-from gan_cli.runs import step_of
-from gan_cli.training import checkpoint
+from gan_cli.store import checkpoint
+from gan_cli.store.files import naming
+from gan_cli.store.run import step_of
 from gan_cli.types import Positive, PositiveInt
 
 

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from gan_cli.callbacks import Callback, Session
-from gan_cli.files import read_json_lines
 from gan_cli.metrics import Context, Metric, NotMeasurable
 from gan_cli.metrics.detectors import Detector
 from gan_cli.metrics.features import Features
 from gan_cli.metrics.measure import Plan, Samples, collect, drawn, full_name, reference_features
+from gan_cli.store.rows import read_rows
 from gan_cli.types import PositiveInt
 
 log = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ class Evaluation(Callback):
             return
         self.detector.to(session.trainer.runtime.device)
         # What was best before a resumed session is in its history; lines after its checkpoint do not count.
-        rows = [r for r in read_json_lines(session.run.metrics) if r["step"] <= session.clock.step]
+        rows = [r for r in read_rows(session.run.metrics) if r["step"] <= session.clock.step]
         self.history = [(row[self.name], row["step"]) for row in rows if self.name in row]
         if self.history:
             session.note_best(self._as_record(*self._best()))

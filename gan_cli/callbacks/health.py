@@ -26,8 +26,8 @@ from gan_cli.callbacks.alarms import (
 )
 from gan_cli.callbacks.monitor import Finding, Monitor
 from gan_cli.callbacks.plots import DRAWN, line
-from gan_cli.files import read_json_lines
-from gan_cli.runs import Run
+from gan_cli.store.rows import read_rows
+from gan_cli.store.run import Run
 from gan_cli.types import PositiveInt
 
 log = logging.getLogger(__name__)
@@ -138,7 +138,7 @@ class Health(Callback):
         rates = {name: rates[0] for name, rates in trainer.rates.items()}
         self.monitor = Monitor(alarms(trainer.game.targets(), len(trainer.data.shape) == 3, rates), self.patience)
         self.real = trainer.data.preview(self.n).to(trainer.runtime.device)
-        for row in read_json_lines(self.run.metrics):  # what an earlier session saw; it has said so itself
+        for row in read_rows(self.run.metrics):  # what an earlier session saw; it has said so itself
             if row["step"] <= session.clock.step:
                 self.monitor.observe(row)
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from gan_cli import pictures
 from gan_cli.callbacks import Callback, Session
-from gan_cli.files import read_json_lines
-from gan_cli.runs import Run
+from gan_cli.store.rows import read_rows
+from gan_cli.store.run import Run
 from gan_cli.types import PositiveInt
 
 DRAWN = 1e30  # beyond it, the arithmetic of a plot's axes overflows
@@ -52,7 +52,7 @@ def line(axes: Any, name: str, steps: Sequence[int], values: Sequence[float]) ->
 
 def plot_all(run: Run) -> list[Path]:
     """losses.png, scores.png, and metrics.png where something was measured; what was drawn."""
-    rows = read_json_lines(run.metrics)
+    rows = read_rows(run.metrics)
     drawn = []
     for title, names in sort_out(rows).items():
         if names:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gan_cli import console, outputs
+from gan_cli import console
 from gan_cli.config import compose, trust
 from gan_cli.config.schema import validated
 from gan_cli.config.words import divide, path
 from gan_cli.errors import Incompatible, NotComparable, NotMeasurable, two_lines
-from gan_cli.glance import glance, looks_like_one
+from gan_cli.runs.glance import glance, looks_like_one
+from gan_cli.store import outputs
 
 if TYPE_CHECKING:
     from gan_cli.evaluation.measure import Evaluation
@@ -130,7 +131,7 @@ def _evaluate(request: Request, vouched: Sequence[str]) -> tuple[Evaluation, Sou
     from gan_cli.data.decoding import checked_levels
     from gan_cli.evaluation import measure, sources
     from gan_cli.metrics.measure import Plan
-    from gan_cli.restore import Manner
+    from gan_cli.runs.restore import Manner
     from gan_cli.training.runtime import pick_device, prepare_process
 
     _spare_inputs(request)
@@ -216,8 +217,8 @@ def _report(evaluation: Evaluation) -> None:
 def _spare_inputs(request: Request) -> None:
     """Raises WouldOverwrite where `json=` names what is measured, or what it is measured with."""
     from gan_cli.evaluation.report import is_written
-    from gan_cli.inputs import parts, refuse_overwriting
     from gan_cli.metrics.inception import ENVIRONMENT
+    from gan_cli.store.inputs import parts, refuse_overwriting
 
     if not request.json_file or outputs.is_stream(Path(request.json_file)):
         return
@@ -229,7 +230,7 @@ def _spare_inputs(request: Request) -> None:
 def _write(request: Request, evaluation: Evaluation, source: Source | None) -> None:
     """evals/<stamp>.json of a run, and what json= names."""
     from gan_cli.evaluation import report
-    from gan_cli.files import remove_leftovers
+    from gan_cli.store.files import remove_leftovers
 
     if request.json_file:
         report.write(evaluation, Path(request.json_file))

@@ -12,21 +12,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gan_cli import console, outputs
+from gan_cli import console
 from gan_cli.config import compose, trust
 from gan_cli.config.labels import chosen_classes
 from gan_cli.config.schema import validated
 from gan_cli.config.words import divide, listed, path
 from gan_cli.errors import ConfigError, Incompatible, two_lines
-from gan_cli.files import remove_leftovers
-from gan_cli.glance import glance
+from gan_cli.runs.glance import glance
+from gan_cli.store import outputs
+from gan_cli.store.files import remove_leftovers
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from gan_cli.drawings import Drawing
     from gan_cli.latent import Mode, Subject
-    from gan_cli.restore import Restored
+    from gan_cli.latent.drawings import Drawing
+    from gan_cli.runs.restore import Restored
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +115,7 @@ def _run(config: Mapping[str, Any], vouched: Sequence[str]) -> None:
 
 def _spare_inputs(request: Request, out: Path) -> None:
     """Raises WouldOverwrite where `out`, or a file beside it, is what the samples are drawn from."""
-    from gan_cli.inputs import parts, refuse_overwriting
+    from gan_cli.store.inputs import parts, refuse_overwriting
 
     if outputs.is_stream(out):
         return
@@ -124,7 +125,7 @@ def _spare_inputs(request: Request, out: Path) -> None:
 
 def _stay_inside(out: Path) -> None:
     """Raises WouldOverwrite where a run's own picture, or a part of it, would be written somewhere else."""
-    from gan_cli.inputs import parts, refuse_links
+    from gan_cli.store.inputs import parts, refuse_links
 
     refuse_links([out, out.with_suffix(".npz"), *parts(out, out.suffix)])
 
@@ -160,7 +161,7 @@ def _for_a_name(classes: str) -> str:
 
 def _drawing(request: Request, vouched: Sequence[str]) -> tuple[Restored, Mode, Drawing]:
     glance(request.checkpoint, vouched)
-    from gan_cli.restore import Manner, restore
+    from gan_cli.runs.restore import Manner, restore
     from gan_cli.training.runtime import pick_device, prepare_process
 
     mode = _mode(request, vouched)

@@ -20,8 +20,8 @@ from gan_cli.errors import ConfigError, Interrupted, NotARun, NotWritable, RunFa
 if TYPE_CHECKING:
     from gan_cli.config.build import Checked
     from gan_cli.config.trust import Trust
-    from gan_cli.runs import Run
-    from gan_cli.session import Job
+    from gan_cli.runs.job import Job
+    from gan_cli.store.run import Run
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ def _take(key: str, words: Sequence[str]) -> tuple[str | None, list[str]]:
 def _repeat(asked: Asked, source: str) -> Result:
     """A new run from another's config.yaml alone, with the user's changes to its values."""
     from gan_cli.config import nodes, saved
-    from gan_cli.runs import STAMP, Run
+    from gan_cli.store.run import STAMP, Run
 
     path = Path(source)
     try:
@@ -119,8 +119,8 @@ def _repeat(asked: Asked, source: str) -> Result:
 
 def _begin(composed: Composed, asked: Asked, trusted: Trust) -> Result:
     from gan_cli.config import build
-    from gan_cli.runs import Run
-    from gan_cli.session import Job
+    from gan_cli.runs.job import Job
+    from gan_cli.store.run import Run
 
     checked = build.check(_anchored(composed.config), trusted)
     if os.path.exists(Run(composed.folder).config):  # also where it is too long for a name
@@ -149,7 +149,7 @@ def _more(limits: Mapping[str, Any], result: Mapping[str, Any]) -> str:
 
 def _resume(asked: Asked, source: str) -> Result:
     from gan_cli.config import nodes, saved
-    from gan_cli.runs import Run
+    from gan_cli.store.run import Run
 
     try:
         run = Run.open(source)
@@ -164,7 +164,7 @@ def _resume(asked: Asked, source: str) -> Result:
 
 def _go_on(run: Run, config: dict[str, Any], asked: Asked, trusted: Trust) -> Result:
     from gan_cli.config import build
-    from gan_cli.session import Job
+    from gan_cli.runs.job import Job
     from gan_cli.training.trainer import Limits
 
     checked = build.check(config, trusted)
@@ -184,8 +184,8 @@ def _go_on(run: Run, config: dict[str, Any], asked: Asked, trusted: Trust) -> Re
 
 def _play(job: Job, checked: Checked) -> Result:
     from gan_cli.config import build
-    from gan_cli.runs import Run
-    from gan_cli.session import consider, play
+    from gan_cli.runs.job import consider, play
+    from gan_cli.store.run import Run
     from gan_cli.training.ranks import launch
     from gan_cli.training.session import Session
 
@@ -210,7 +210,7 @@ def _play(job: Job, checked: Checked) -> Result:
 
 def _conclude(job: Job, checked: Checked, result: dict[str, Any]) -> Result:
     """Says where everything is, and raises what the run's end calls for."""
-    from gan_cli.runs import Run, newest_first
+    from gan_cli.store.run import Run, newest_first
 
     folder, step = job.folder, result["step"]
     if result["status"] == "failed":

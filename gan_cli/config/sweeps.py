@@ -20,7 +20,7 @@ from gan_cli.config import compose
 from gan_cli.config.compose import Composed
 from gan_cli.config.words import divide, quote, readable
 from gan_cli.errors import ConfigError, Refused, RunFailed, two_lines
-from gan_cli.files import remove_empty
+from gan_cli.store.files import remove_empty
 
 log = logging.getLogger(__name__)
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from gan_cli.store.files import naming, replacing, write_text
 
 log = logging.getLogger(__name__)
 
@@ -87,8 +88,7 @@ def kept_or_made(folder: Path, key: str, shape: tuple[int, ...], items: Items, r
     try:
         return _written(array, notes, shape, items, ranges)
     except OSError as error:
-        reason = error.strerror or str(error)
-        log.warning("decoded images cannot be kept in %s (%s): they stay in memory, for this time", folder, reason)
+        log.warning("decoded images cannot be kept (%s): they stay in memory, for this time", error)
     return _collected(items, ranges, np.empty(shape, np.uint8))
 
 
@@ -138,30 +138,28 @@ def _collected(items: Items, ranges: Ranges, memory: np.ndarray) -> Entry:
 
 
 def _written(array: Path, notes: Path, shape: tuple[int, ...], items: Items, ranges: Ranges) -> Entry:
-    """Both files, under temporary names first: an entry that is there is whole. Raises OSError."""
-    array.parent.mkdir(parents=True, exist_ok=True)
-    scratch, scratch_notes = (p.with_name(f".{p.name}.{os.getpid()}.tmp") for p in (array, notes))
+    """Both files, the notes last: an array without its own notes is no entry. Raises OSError."""
+    with naming(array.parent):
+        array.parent.mkdir(parents=True, exist_ok=True)
     kept: list[int] = []
     unreadable: list[tuple[int, str]] = []
-    try:
-        with scratch.open("wb") as file:  # written, not mapped: a full disk is an error then, and no signal
-            header = np.lib.format.header_data_from_array_1_0(np.empty((0, *shape[1:]), np.uint8))
-            np.lib.format.write_array_header_1_0(file, {**header, "shape": shape})
-            for i, item in enumerate(items()):
-                if isinstance(item, Unreadable):
-                    unreadable.append((i, item.reason))
-                else:
-                    file.write(item.tobytes())
-                    kept.append(i)
-            file.seek(0)  # the header has room for any number of images
-            np.lib.format.write_array_header_1_0(file, {**header, "shape": (len(kept), *shape[1:])})
-        images = np.load(scratch, mmap_mode="c") if kept else np.empty((0, *shape[1:]), np.uint8)
+    with replacing(array, durable=False) as file:  # written, not mapped: a full disk is an error then, and no signal
+        header = np.lib.format.header_data_from_array_1_0(np.empty((0, *shape[1:]), np.uint8))
+        np.lib.format.write_array_header_1_0(file, {**header, "shape": shape})
+        for i, item in enumerate(items()):
+            if isinstance(item, Unreadable):
+                unreadable.append((i, item.reason))
+            else:
+                file.write(item.tobytes())
+                kept.append(i)
+        file.seek(0)  # the header has room for any number of images
+        np.lib.format.write_array_header_1_0(file, {**header, "shape": (len(kept), *shape[1:])})
+        file.flush()
+        images = np.load(file.name, mmap_mode="c") if kept else np.empty((0, *shape[1:]), np.uint8)
         entry = Entry(images, kept, unreadable, ranges())
-        if not kept:
-            return entry
-        scratch_notes.write_text(json.dumps({**entry.notes(), "sha256": digest(images, entry.notes())}))
-        os.replace(scratch, array)
-        os.replace(scratch_notes, notes)
-        return entry
-    finally:
-        _remove(scratch, scratch_notes)
+        facts = json.dumps({**entry.notes(), "sha256": digest(images, entry.notes())})
+    if kept:
+        write_text(notes, facts)
+    else:
+        _remove(array)
+    return entry

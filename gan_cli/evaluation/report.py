@@ -8,11 +8,12 @@ from pathlib import Path
 
 from torch import Tensor
 
-from gan_cli import outputs, pictures
+from gan_cli import pictures
 from gan_cli.errors import DataError
 from gan_cli.evaluation import compare
 from gan_cli.evaluation.measure import Evaluation, as_record
-from gan_cli.files import write_json
+from gan_cli.store import outputs
+from gan_cli.store.files import write_json
 
 
 def write(evaluation: Evaluation, target: Path) -> None:

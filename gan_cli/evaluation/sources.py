@@ -21,8 +21,8 @@ from gan_cli.errors import ConfigError, DataError, NotMeasurable, two_lines
 from gan_cli.evaluation import files
 from gan_cli.metrics.detectors import Labelled
 from gan_cli.metrics.measure import Samples, drawn
-from gan_cli.restore import Manner, Restored, restore
-from gan_cli.runs import Run
+from gan_cli.runs.restore import Manner, Restored, restore
+from gan_cli.store.run import Run
 from gan_cli.types import sample_shape
 
 log = logging.getLogger(__name__)

@@ -94,7 +94,7 @@ class Adversarial(Game):
         return self.loss.targets
 
     def rehearse(self, shape: Sequence[int], part: int) -> None:
-        rehearse_in_parts(self, shape, part)
+        rehearse_in_parts(self, shape, part, self.compares())
 
     def sample(self, generator: nn.Module, batch: Batch) -> Tensor:
         """Samples of `generator` (often the averaged copy), one a label."""

@@ -5,17 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from gan_cli.errors import Incompatible, TooFew
-from gan_cli.types import Batch, DiscriminatorOutput
-
-if TYPE_CHECKING:
-    from gan_cli.games.adversarial import Adversarial
+from gan_cli.types import Batch, DiscriminatorOutput, Game
 
 T = TypeVar("T")
 ONE_VALUE = "Expected more than 1 value per channel"  # torch's complaint of batch norm
@@ -81,30 +78,34 @@ class Contract:
             raise self.breach(f"it failed: {first}") from error
 
 
-def rehearse(game: Adversarial, shape: Sequence[int], n: int) -> None:
+def rehearse(game: Game, shape: Sequence[int], n: int, compares: bool = False) -> None:
     """Draws `n` samples and judges them, as training would; changes nothing.
+
+    Args:
+        compares: Whether the generator's phase looks at real samples.
 
     Raises:
         Incompatible: A network does not take or give what the game expects of it.
         TooFew: `n` samples at once are too few for its batch norm.
     """
+    generates, judges = game.players()["generator"], game.players()["discriminator"]
     device = next(game.parameters()).device
     with untouched(game, device):
         label = torch.zeros(n, dtype=torch.int64, device=device)
-        batch = Batch(label, torch.zeros(n, *shape, device=device) if game.compares() else None)
+        batch = Batch(label, torch.zeros(n, *shape, device=device) if compares else None)
         try:
             latent = game.prior(batch)
         except ValueError as error:
             raise Incompatible(f"prior ({type(game.prior).__name__}): {error}") from error
         wanted = ", ".join(map(str, ("N", *latent.shape[1:])))
-        generator = Contract("generator", game.generator, f"latent [{wanted}]", named(shape), n)
-        samples = generator.ask(lambda: game.generator(latent, label))
+        generator = Contract("generator", generates, f"latent [{wanted}]", named(shape), n)
+        samples = generator.ask(lambda: generates(latent, label))
         if not isinstance(samples, Tensor) or not samples.is_floating_point() or samples.shape != (n, *shape):
             raise generator.breach(f"it gave {shown(samples)}")
         seen = game.seen(game.prior.beside(samples, batch))
         gives = "DiscriminatorOutput, or its logits [N]"
-        discriminator = Contract("discriminator", game.discriminator, named(seen.shape[1:]), gives, len(seen))
-        answer = discriminator.ask(lambda: game.discriminator(seen, label))
+        discriminator = Contract("discriminator", judges, named(seen.shape[1:]), gives, len(seen))
+        answer = discriminator.ask(lambda: judges(seen, label))
         if not isinstance(answer, DiscriminatorOutput | Tensor):
             raise discriminator.breach(f"it gave {shown(answer)}")
         logits = DiscriminatorOutput.of(answer).logits
@@ -112,7 +113,7 @@ def rehearse(game: Adversarial, shape: Sequence[int], n: int) -> None:
             raise discriminator.breach(f"its logits are {shown(logits)}")
 
 
-def rehearse_in_parts(game: Adversarial, shape: Sequence[int], part: int) -> None:
+def rehearse_in_parts(game: Game, shape: Sequence[int], part: int, compares: bool = False) -> None:
     """Rehearses with as few samples as are told apart, and with all of a `part` of a batch where those do not suffice.
 
     Raises:
@@ -120,8 +121,8 @@ def rehearse_in_parts(game: Adversarial, shape: Sequence[int], part: int) -> Non
     """
     few = min(part, 2 * game.least().samples)
     try:
-        rehearse(game, shape, few)
+        rehearse(game, shape, few, compares)
     except TooFew:
         if few == part:
             raise
-        rehearse(game, shape, part)
+        rehearse(game, shape, part, compares)

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from gan_cli import sampling
-from gan_cli.drawings import Drawing
 from gan_cli.errors import Incompatible
+from gan_cli.latent.drawings import Drawing
 from gan_cli.sampling import Draws
 from gan_cli.types import Data, Game, Need, Prior
 

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from gan_cli import sampling
-from gan_cli.drawings import Drawing, Film, Sheet
 from gan_cli.errors import Incompatible
 from gan_cli.latent import Mode, Subject
+from gan_cli.latent.drawings import Drawing, Film, Sheet
 from gan_cli.types import NonNegativeInt, PositiveInt
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from gan_cli import sampling
-from gan_cli.drawings import Drawing, Stream
 from gan_cli.latent import Mode, Subject
+from gan_cli.latent.drawings import Drawing, Stream
 from gan_cli.types import PositiveInt
 
 

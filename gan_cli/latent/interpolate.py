@@ -10,8 +10,8 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from gan_cli.drawings import Drawing, Film, Sheet
 from gan_cli.latent import Mode, Subject
+from gan_cli.latent.drawings import Drawing, Film, Sheet
 from gan_cli.sampling import slerp
 from gan_cli.types import PositiveInt
 

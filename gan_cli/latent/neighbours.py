@@ -9,9 +9,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gan_cli.drawings import Drawing, Sheet, Sheets
 from gan_cli.errors import ConfigError, Incompatible
 from gan_cli.latent import Mode, Subject
+from gan_cli.latent.drawings import Drawing, Sheet, Sheets
 from gan_cli.metrics.memory import nearest
 from gan_cli.pictures import to_uint8
 from gan_cli.types import PositiveInt

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from gan_cli.data.decoding import Levels, decode
 from gan_cli.data.errors import PictureError
 from gan_cli.data.fit import FITS
-from gan_cli.drawings import Drawing, Sheet, Sheets
 from gan_cli.errors import ConfigError, Incompatible
 from gan_cli.latent import Mode, Subject
+from gan_cli.latent.drawings import Drawing, Sheet, Sheets
 from gan_cli.latent.styles import MANY, space
 from gan_cli.networks.base import declared
 from gan_cli.sampling import in_blocks, seeded

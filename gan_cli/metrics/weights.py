@@ -10,9 +10,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gan_cli.archives import check_archive
 from gan_cli.errors import WeightsRefused
-from gan_cli.tensorfiles import flaw
+from gan_cli.store.archives import check_archive
+from gan_cli.store.tensors import flaw
 
 
 class Weights(NamedTuple):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gan_cli.config import choices
-from gan_cli.shell.main import DONE, WRONG
+from gan_cli.shell.codes import DONE, WRONG
 from gan_cli.shell.table import COMMANDS, Command
 
 FLAGS = ("-m", "--multirun", "--cfg", "--resolve", "--package", "--info", "--config-dir", "--config-name", "--help")

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
+from gan_cli.shell.codes import DONE, FAILED, INTERRUPTED, WRONG
 from gan_cli.shell.table import COMMANDS, Command
 
 USAGE = """\
@@ -23,7 +24,6 @@ gan COMMAND key=value ...
 
 gan COMMAND --help shows what there is to choose; 'eval "$(gan completion bash)"' completes it (fish too).
 """
-DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -10,9 +10,9 @@ from typing import Any
 
 from torch import Tensor
 
-from gan_cli.runs import Run
 from gan_cli.sampling import Draws, blocks
-from gan_cli.training import checkpoint
+from gan_cli.store import checkpoint
+from gan_cli.store.run import Run
 from gan_cli.training.runtime import StopRequest
 from gan_cli.training.trainer import Trainer
 from gan_cli.types import Clock

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from gan_cli import ramps, warps
-from gan_cli.augment import ada, diffaugment
+from gan_cli import ramps
+from gan_cli.augment import ada, diffaugment, warps
 from gan_cli.augment.noise import InstanceNoise
 from gan_cli.augment.packing import Packing
 from gan_cli.types import Augment, Clock

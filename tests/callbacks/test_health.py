@@ -17,13 +17,13 @@ from gan_cli import train
 from gan_cli.callbacks.alarms import DISTANCE, DIVERSITY
 from gan_cli.callbacks.health import Health, compare, gradient_norms
 from gan_cli.data.points import Points, ring
-from gan_cli.files import read_json_lines
 from gan_cli.games.adversarial import Adversarial
 from gan_cli.games.parts import Parts
 from gan_cli.losses import Loss, NonSaturating
 from gan_cli.networks import mlp
 from gan_cli.priors import Normal
-from gan_cli.runs import Run
+from gan_cli.store.rows import read_rows
+from gan_cli.store.run import Run
 from gan_cli.training.runtime import StopRequest
 from gan_cli.training.schedules import Constant
 from gan_cli.training.session import Session
@@ -43,7 +43,7 @@ def findings(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def numbers(folder: Path) -> list[dict[str, Any]]:
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in read_json_lines(folder / "metrics.jsonl")]
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in read_rows(folder / "metrics.jsonl")]
 
 
 def test_a_discriminator_that_learns_too_fast_is_named_everywhere(here: Path, capsys: pytest.CaptureFixture) -> None:

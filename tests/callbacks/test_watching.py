@@ -15,12 +15,12 @@ from conftest import CONF, Inside, words
 from gan_cli import evaluate, train
 from gan_cli.config import build
 from gan_cli.errors import ConfigError
-from gan_cli.files import read_json_lines
 from gan_cli.metrics import Better
 from gan_cli.metrics.detectors import Pixels
 from gan_cli.metrics.frechet import Frechet
 from gan_cli.metrics.kernel import Kernel
 from gan_cli.metrics.measure import Plan, Samples, reference_features
+from gan_cli.store.rows import read_rows
 
 EACH = ("evaluation.every_steps=1", "evaluation.n=100", "trainer.log_every=1")
 EVAL = frozenset({"rows", "logits", "groups"})  # of `gan eval`'s usual metrics
@@ -31,7 +31,7 @@ POINTS = ("dataset=ring", "evaluation.detector._target_=gan_cli.metrics.detector
 
 def measured(folder: Path, name: str) -> dict[float, float]:
     """Step -> value."""
-    return {row["step"]: row[name] for row in read_json_lines(folder / "metrics.jsonl") if name in row}
+    return {row["step"]: row[name] for row in read_rows(folder / "metrics.jsonl") if name in row}
 
 
 @pytest.mark.parametrize(("metric", "name"), [("kid", "kid_pixels"), ("fid", "fd_pixels"), ("recall", "recall_pixels")])

@@ -17,8 +17,8 @@ import torch
 from child import Child, Hung
 from PIL import Image
 
-from gan_cli.files import read_json_lines
-from gan_cli.training import checkpoint
+from gan_cli.store import checkpoint
+from gan_cli.store.rows import read_rows
 
 NAMES = re.compile(r"Traceback|HYDRA_FULL_ERROR|\b[A-Z]\w*(?:Error|Exception|Interrupt)\b|enforce fail|\.cpp:\d+")
 NOTHING_WRONG = (0,)
@@ -128,7 +128,7 @@ def difference(a: dict[str, Any], b: dict[str, Any]) -> str:
 
 def numbers(folder: Path) -> list[dict[str, Any]]:
     """metrics.jsonl without what depends on the clock on the wall."""
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in read_json_lines(folder / "metrics.jsonl")]
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in read_rows(folder / "metrics.jsonl")]
 
 
 def must_equal(folder: Path, whole: Path, config: bool = True) -> None:

@@ -10,7 +10,7 @@ import runs
 from cases import Case, Lab, difference, in_words, must, must_equal
 
 from gan_cli.errors import CheckpointError
-from gan_cli.training.checkpoint import load, load_newest
+from gan_cli.store.checkpoint import load, load_newest
 
 Damage = Callable[[bytes, Random], bytes]
 EACH = 50  # damages of one kind in a case

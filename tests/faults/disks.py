@@ -20,7 +20,7 @@ import runs
 from cases import WRONG, Case, Lab, in_words, must, must_equal, nothing_left_over
 from child import until
 
-from gan_cli.training import checkpoint
+from gan_cli.store import checkpoint
 
 FULL = "no space left|file too large"
 READ_ONLY = "read-only|not permitted|permission denied"

@@ -15,7 +15,7 @@ from cases import Case, Lab, must, must_equal, nothing_left_over
 from child import Child, Moment, after, until, writing
 from PIL import Image
 
-from gan_cli.runs import Run, step_of
+from gan_cli.store.run import Run, step_of
 
 MEASURE = ("n=300", "metrics=[kid,fid]", "json=found.json")
 DRAWN = {"folder": "images", "npz": "images.npz", "png": "images.png"}

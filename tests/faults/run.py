@@ -31,7 +31,7 @@ import small
 from cases import Case, Outcome, carry_out
 from child import ROOT, warm_up
 
-from gan_cli.runs import environment
+from gan_cli.store.run import environment
 
 PARTS = {"kills": kills, "disks": disks, "checkpoints": checkpoints, "small": small, "signals": signals}
 _work: list[Callable[[], Outcome]] = []  # inherited by the processes that are forked for it; functions cannot be sent

@@ -14,7 +14,7 @@ import runs
 from cases import Case, Lab, must, must_equal
 from child import Child, after, until
 
-from gan_cli.runs import Run
+from gan_cli.store.run import Run
 
 INTERRUPTED = 130
 DEAF = (-signal.SIGTERM, -signal.SIGHUP, -signal.SIGINT)  # before the program listens, the system ends it

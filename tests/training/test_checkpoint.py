@@ -19,8 +19,8 @@ import torch
 from conftest import Inside
 from gan_cli.callbacks.checkpoints import expendable
 from gan_cli.errors import CheckpointError, Unsound
-from gan_cli.runs import newest_first
-from gan_cli.training import checkpoint, contents
+from gan_cli.store import checkpoint, contents
+from gan_cli.store.run import newest_first
 
 
 def state(value: float = 1.0, **parts: Any) -> dict:

@@ -22,7 +22,7 @@ from gan_cli.games.unrolled import Unrolled
 from gan_cli.losses import NonSaturating, RelativisticPairing
 from gan_cli.networks import mlp
 from gan_cli.priors import Normal
-from gan_cli.training import checkpoint
+from gan_cli.store import checkpoint
 from gan_cli.types import Batch
 
 

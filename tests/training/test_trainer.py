@@ -16,7 +16,7 @@ from gan_cli.losses import Loss, NonSaturating, Wasserstein
 from gan_cli.networks import mlp
 from gan_cli.penalties import R1, WeightClipping
 from gan_cli.priors import Normal
-from gan_cli.runs import Run
+from gan_cli.store.run import Run
 from gan_cli.training.runtime import StopRequest
 from gan_cli.training.schedules import Constant, Linear
 from gan_cli.training.session import Session

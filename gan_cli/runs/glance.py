@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from gan_cli.archives import config_in
 from gan_cli.config import nodes, saved, trust
-from gan_cli.runs import checkpoints_of
+from gan_cli.store.archives import config_in
+from gan_cli.store.run import checkpoints_of
 
 
 def glance(source: str, vouched: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from gan_cli.errors import WouldOverwrite
-from gan_cli.runs import Run
+from gan_cli.store.run import Run
 
 Identity = tuple[int, int]  # device and inode: one for all names of a file
 

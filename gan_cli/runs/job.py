@@ -27,9 +27,10 @@ from gan_cli.errors import (
     Unsound,
     two_lines,
 )
-from gan_cli.files import NotWritten, cause, read_json_lines
-from gan_cli.runs import Run, checkpoints_of, heard, newest_first
-from gan_cli.training.checkpoint import load_newest
+from gan_cli.store.checkpoint import load_newest
+from gan_cli.store.files import NotWritten, cause
+from gan_cli.store.rows import read_rows
+from gan_cli.store.run import Run, checkpoints_of, heard, newest_first
 from gan_cli.training.runtime import StopRequest, out_of_memory, stop_on_signals
 from gan_cli.training.session import Session
 from gan_cli.training.trainer import Trainer
@@ -242,7 +243,7 @@ def _foresee(trainer: Trainer) -> list[Said]:
 def _last(run: Run) -> dict[str, float]:
     """All numbers of the last step that has any; several callbacks may have told of it."""
     try:
-        rows = read_json_lines(run.metrics)
+        rows = read_rows(run.metrics)
     except OSError:
         return {}
     return {name: value for row in rows if row["step"] == rows[-1]["step"] for name, value in row.items()}

@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gan_cli import outputs, pictures
+from gan_cli import pictures
 from gan_cli.errors import ConfigError
-from gan_cli.files import remove_leftovers
+from gan_cli.store import outputs
+from gan_cli.store.files import remove_leftovers
 
 LARGEST_GRID = 4096
 Writer = Callable[[Path], list[Path]]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gan_cli.errors import Unsound
-from gan_cli.tensorfiles import flaw
+from gan_cli.store.tensors import flaw
 
 LARGEST_CONFIG = 2**20  # characters
 LAST = 2**53  # steps or images; exact in float64

@@ -1,0 +1,1 @@
+"""A run from outside: one session of it, and its game back from its checkpoints."""

@@ -1,0 +1,1 @@
+"""Files: written whole, read without running anything, and where a run keeps them."""
