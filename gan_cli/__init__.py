@@ -11,6 +11,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from gan_cli.shell.table import home
+
 if TYPE_CHECKING:
     from gan_cli.commands.eval import evaluate as evaluate
     from gan_cli.commands.sample import sample as sample
@@ -20,11 +22,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["Result", "evaluate", "sample", "train"]
 
-_HOMES = {"train": "train", "Result": "train", "sample": "sample", "evaluate": "eval"}
-
 
 def __getattr__(name: str) -> Any:
     # Looked up on first use: `gan --help` and shell completion must not wait for torch.
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"gan_cli.commands.{_HOMES[name]}"), name)
+    module = home(name)
+    if module is not None:
+        return getattr(importlib.import_module(module), name)
     raise AttributeError(f"module 'gan_cli' has no attribute {name!r}")

@@ -11,6 +11,7 @@ from torch import Tensor
 from gan_cli.types import (
     Clock,
     Fraction,
+    Need,
     NonNegative,
     PositiveInt,
     Round,
@@ -26,11 +27,11 @@ class FeatureMatching(Term):
     Each layer's squared distance is averaged over its values, and the layers' are added.
     """
 
-    needs = frozenset({"real_output", "features"})
+    needs = frozenset({Need.REAL_OUTPUT, Need.FEATURES})
 
-    def forward(self, round: Round) -> Tensor:
-        assert round.real_output is not None
-        pairs = zip(round.real_output.features, round.fake_output.features, strict=True)
+    def forward(self, current: Round) -> Tensor:
+        assert current.real_output is not None
+        pairs = zip(current.real_output.features, current.fake_output.features, strict=True)
         return torch.stack([(real.mean(0).detach() - fake.mean(0)).square().mean() for real, fake in pairs]).sum()
 
 
@@ -40,22 +41,24 @@ class ModeSeeking(Term):
     Both distances are means over the values. Neighbours in the batch are compared, with the first one's label.
     """
 
-    def forward(self, round: Round) -> Tensor:
-        other = round.latent.roll(1, 0)
-        second = round.generate(other, round.batch.label)
-        samples = (round.fake - second).abs().flatten(1).mean(1)
-        latents = (round.latent - other).abs().flatten(1).mean(1)
+    needs = frozenset({Need.LATENTS})
+
+    def forward(self, current: Round) -> Tensor:
+        other = current.latent.roll(1, 0)
+        second = current.generate(other, current.batch.label)
+        samples = (current.fake - second).abs().flatten(1).mean(1)
+        latents = (current.latent - other).abs().flatten(1).mean(1)
         return latents / (samples + 1e-5)
 
 
 class Classification(Term):
     """-log C(y | G(z, y)): fakes shall be classified as what was asked for (AC-GAN, arXiv 1610.09585, equation 3)."""
 
-    needs = frozenset({"class_logits"})
+    needs = frozenset({Need.CLASS_LOGITS})
 
-    def forward(self, round: Round) -> Tensor:
-        assert round.fake_output.class_logits is not None
-        return F.cross_entropy(round.fake_output.class_logits, round.batch.label, reduction="none")
+    def forward(self, current: Round) -> Tensor:
+        assert current.fake_output.class_logits is not None
+        return F.cross_entropy(current.fake_output.class_logits, current.batch.label, reduction="none")
 
 
 class PathLength(Term):
@@ -68,7 +71,7 @@ class PathLength(Term):
         decay: Weight of a new norm in the moving mean.
     """
 
-    needs = frozenset({"latents"})
+    needs = frozenset({Need.LATENTS, Need.LATENT_GRAD})
     mean: Tensor
 
     def __init__(self, weight: Weight = 2.0, interval: PositiveInt = 4, decay: Fraction = 0.01) -> None:
@@ -76,12 +79,12 @@ class PathLength(Term):
         self.decay = decay
         self.register_buffer("mean", torch.zeros(()))
 
-    def path(self, round: Round) -> tuple[Tensor, Tensor]:
+    def path(self, current: Round) -> tuple[Tensor, Tensor]:
         """What is stepped along, `[N, Z]`, or `[N, L, Z]` in L layers, and the samples that depend on it."""
-        return round.latent, round.fake
+        return current.latent, current.fake
 
-    def forward(self, round: Round) -> Tensor:
-        start, samples = self.path(round)
+    def forward(self, current: Round) -> Tensor:
+        start, samples = self.path(current)
         places = samples[0, 0].numel()
         noise = torch.randn_like(samples) / places**0.5
         (gradient,) = torch.autograd.grad((samples * noise).sum(), start, create_graph=True)
@@ -98,11 +101,11 @@ class StylePathLength(PathLength):
     Samples are drawn once more for it, each layer with a style of its own, as in the authors' code.
     """
 
-    needs = frozenset({"styles"})
+    needs = frozenset({Need.STYLES})
 
-    def path(self, round: Round) -> tuple[Tensor, Tensor]:
-        generator: Any = round.player
-        w = generator.mapping(round.latent, round.batch.label)
+    def path(self, current: Round) -> tuple[Tensor, Tensor]:
+        generator: Any = current.player
+        w = generator.mapping(current.latent, current.batch.label)
         styles = w.unsqueeze(1).expand(-1, generator.synthesis.layers, -1)
         return styles, generator.synthesis(styles)
 
@@ -113,13 +116,13 @@ class L1(Term):
     Meant for priors that are pairs with the real samples; else it draws each sample to the middle of its class.
     """
 
-    needs = frozenset({"real"})
+    needs = frozenset({Need.REAL})
 
     def __init__(self, weight: Weight = 100.0, interval: PositiveInt = 1) -> None:
         super().__init__(weight, interval)
 
-    def forward(self, round: Round) -> Tensor:
-        return (round.batch.real - round.fake).abs().flatten(1).mean(1)
+    def forward(self, current: Round) -> Tensor:
+        return (current.batch.real - current.fake).abs().flatten(1).mean(1)
 
 
 class TopK(Weighting):
@@ -143,8 +146,8 @@ class TopK(Weighting):
     def advance(self, clock: Clock) -> None:
         self.fraction = max(self.smallest, self.decay ** (clock.images // self.images))
 
-    def forward(self, values: Tensor, round: Round) -> Tensor:
-        logits = round.fake_output.logits.detach().flatten()
+    def forward(self, values: Tensor, current: Round) -> Tensor:
+        logits = current.fake_output.logits.detach().flatten()
         k = max(1, round_half_up(self.fraction * len(logits)))
         factors = torch.zeros_like(logits)
         factors[logits.topk(k).indices] = len(logits) / k
@@ -162,11 +165,11 @@ class Vote(Weighting):
         sharpness: λ; 0 is the mean, infinity the severest one.
     """
 
-    needs = frozenset({"several_logits"})
+    needs = frozenset({Need.SEVERAL_LOGITS})
 
     def __init__(self, sharpness: NonNegative = 1.0) -> None:
         super().__init__()
         self.sharpness = sharpness
 
-    def forward(self, values: Tensor, round: Round) -> Tensor:
+    def forward(self, values: Tensor, current: Round) -> Tensor:
         return values.shape[1] * (self.sharpness * values.detach().mean(0, keepdim=True)).softmax(1).expand_as(values)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gan_cli import evaluate, pictures, sample, train
 from gan_cli.config import build, compose, trust
-from gan_cli.config.errors import ConfigError, Interrupted, RunFailed
+from gan_cli.errors import Interrupted, Refused, RunFailed
 
 SIDE, WHITE = 8, 16  # of scikit-learn's digits
 TRUNCATION = "truncation=1"  # what is shown is drawn from latents without their tails; what is measured is not
@@ -108,7 +108,7 @@ def run() -> int:
     """The demo as a process: what ended it early in a line or two, and the exit code."""
     try:
         main()
-    except (ConfigError, RunFailed, Interrupted) as error:
+    except (Refused, RunFailed, Interrupted) as error:
         print(f"\nmake demo: {error}", file=sys.stderr)
         return 130 if isinstance(error, Interrupted) else 1
     except KeyboardInterrupt:

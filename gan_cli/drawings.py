@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from gan_cli import outputs, pictures
+from gan_cli.errors import ConfigError
 from gan_cli.files import remove_leftovers
 
 LARGEST_GRID = 4096
@@ -54,13 +55,13 @@ class Drawing(ABC):
         """What writes a file, by its ending; the empty one is a folder."""
 
     def check(self, out: Path) -> None:
-        """Raises ValueError, in two lines, when this cannot be written to `out`."""
+        """Raises ConfigError, in two lines, when this cannot be written to `out`."""
         if _ending(out) not in self.writers():
             endings = [f"x{ending}" if ending else "a folder's name" for ending in self.writers()]
-            raise ValueError(f"out={out}: cannot write {out.suffix or 'a folder'}\n  use {' or '.join(endings)}")
+            raise ConfigError(f"out={out}: cannot write {out.suffix or 'a folder'}\n  use {' or '.join(endings)}")
 
     def write(self, out: Path) -> list[Path]:
-        """Writes what its ending says and returns the files. Raises ValueError as `check` does, and OSError."""
+        """Writes what its ending says and returns the files. Raises ConfigError as `check` does, and OSError."""
         self.check(out)
         return self.writers()[_ending(out)](out)
 
@@ -84,19 +85,19 @@ class Stream(Drawing):
     def check(self, out: Path) -> None:
         super().check(out)
         if _ending(out) == ".png" and self.n > LARGEST_GRID and not self.points:
-            raise ValueError(f"a grid of {self.n} images is too large\n  use out=FOLDER or out=x.npz")
+            raise ConfigError(f"a grid of {self.n} images is too large\n  use out=FOLDER or out=x.npz")
         if _ending(out) == "" and self.points:
-            raise ValueError(f"out={out}: points are no image files\n  use out=x.png (a scatter plot) or out=x.npz")
+            raise ConfigError(f"out={out}: points are no image files\n  use out=x.png (a scatter plot) or out=x.npz")
         if _ending(out) == "" and out.is_dir():
             self._check_unmixed(out)
 
     def _check_unmixed(self, out: Path) -> None:
-        """Raises ValueError where files would stay that are not of these samples: a folder is measured as a whole."""
+        """Raises ConfigError where files would stay that are not of these samples: a folder is measured as a whole."""
         written = set(self._names())
         others = sorted(p.name for p in out.iterdir() if not p.name.startswith(".") and p.name not in written)
         if others:
             more = f" and {len(others) - 1} more" if len(others) > 1 else ""
-            raise ValueError(
+            raise ConfigError(
                 f"out={out} holds {others[0]}{more}, which would lie among these {self.n} samples\n"
                 "  give another folder, or empty this one"
             )
@@ -149,9 +150,9 @@ class Sheet:
         return pictures.scatter(samples) if self.points else pictures.grid(pictures.to_uint8(samples), columns)
 
     def frames(self) -> list[Tensor]:
-        """One picture a column, of all rows. Raises ValueError for points."""
+        """One picture a column, of all rows. Raises ConfigError for points."""
         if self.points:
-            raise ValueError("a film needs images, and these are points\n  use out=x.png or out=x.npz")
+            raise ConfigError("a film needs images, and these are points\n  use out=x.png or out=x.npz")
         return [pictures.grid(pictures.to_uint8(column)) for column in self.samples.unbind(1)]
 
 
@@ -174,7 +175,7 @@ class Sheets(Drawing):
 
     def _named(self, out: Path) -> Iterator[tuple[Sheet, Path]]:
         if outputs.is_stream(out) and len(self.sheets()) > 1:
-            raise ValueError(f"out={out}: these are {len(self.sheets())} files\n  give a name, such as out=x.png")
+            raise ConfigError(f"out={out}: these are {len(self.sheets())} files\n  give a name, such as out=x.png")
         for sheet in self.sheets():
             named = sheet.name and not outputs.is_stream(out)
             yield sheet, out.with_stem(f"{out.stem}-{sheet.name}") if named else out

@@ -7,18 +7,14 @@ from pathlib import Path
 
 from gan_cli.archives import config_in
 from gan_cli.config import nodes, saved, trust
-from gan_cli.config.errors import ConfigError
-from gan_cli.runs import NotARun, checkpoints_of
+from gan_cli.runs import checkpoints_of
 
 
 def glance(source: str, vouched: Sequence[str]) -> None:
-    """Raises ConfigError where the config of the newest checkpoint is no plain config, or names for its game what it
-    may not. What else is wrong, `restore` finds.
+    """Raises NotARun, and ConfigError where the config of the newest checkpoint is no plain config, or names for its
+    game what it may not. What else is wrong, `restore` finds.
     """
-    try:
-        path = checkpoints_of(source)[0][0]
-    except NotARun as error:
-        raise ConfigError(str(error)) from error
+    path = checkpoints_of(source)[0][0]
     content = config_in(path)
     if content is None:
         return

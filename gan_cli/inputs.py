@@ -7,13 +7,10 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from gan_cli.errors import WouldOverwrite
 from gan_cli.runs import Run
 
 Identity = tuple[int, int]  # device and inode: one for all names of a file
-
-
-class WouldOverwrite(ValueError):
-    """A file that is read would be written; the message says which, in two lines."""
 
 
 def refuse_overwriting(

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_cli.types import Fraction
+from gan_cli.types import Fraction, Need
 
 
 class Loss(nn.Module, ABC):
@@ -21,7 +21,7 @@ class Loss(nn.Module, ABC):
     needs_real_logits = False  # the generator's loss compares with real samples (relativistic losses)
     needs_lipschitz = False  # means nothing unless the discriminator's slope is bounded
     needs_auxiliary = False  # leaves the generator's objective to the auxiliaries
-    provides: frozenset[str] = frozenset()  # "anchored_logits": their sign says real or fake
+    provides: frozenset[str] = frozenset()  # `Need.ANCHORED_LOGITS`: their sign says real or fake
     targets: tuple[float, float] | None = None  # what scores of real and fake aim at, where they are probabilities
 
     @abstractmethod
@@ -53,7 +53,7 @@ class NonSaturating(Loss):
         fake_label: The discriminator's target for fakes; above 0 the smoothing is two-sided.
     """
 
-    provides = frozenset({"anchored_logits"})
+    provides = frozenset({Need.ANCHORED_LOGITS})
 
     def __init__(self, real_label: Fraction = 1.0, fake_label: Fraction = 0.0) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ class Wasserstein(Loss):
 class Hinge(Loss):
     """Geometric GAN (Lim 2017, arXiv 1705.02894): D minimises max(0, 1 - D(x)) + max(0, 1 + D(G(z))), G -D(G(z))."""
 
-    provides = frozenset({"anchored_logits"})
+    provides = frozenset({Need.ANCHORED_LOGITS})
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         return F.relu(1 - real) + F.relu(1 + fake)

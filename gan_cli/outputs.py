@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from gan_cli.files import naming, remove_leftovers, replacing
+from gan_cli.errors import NotWritable, two_lines
+from gan_cli.files import cause, naming, remove_leftovers, replacing
 
 STANDARD = Path("-")
 LINKS = 40  # followed, as the system does
@@ -80,6 +81,16 @@ def writing(path: Path) -> Iterator[BinaryIO]:
         remove_leftovers(target.parent, target.name)
     with replacing(target) as file:
         yield file
+
+
+@contextmanager
+def named(what: str) -> Iterator[None]:
+    """A file that the user named, and that the block cannot write, is theirs to mend. Raises NotWritable."""
+    try:
+        yield
+    except OSError as error:
+        reason = cause(error.__cause__) if isinstance(error.__cause__, OSError) else cause(error)
+        raise NotWritable(two_lines(f"{what} cannot be written", reason)) from error
 
 
 def _pour(path: Path, whole: bytes) -> None:

@@ -13,6 +13,7 @@ from gan_cli import warps
 from gan_cli.types import (
     DiscriminatorOutput,
     Fraction,
+    Need,
     NonNegative,
     Positive,
     PositiveInt,
@@ -50,18 +51,18 @@ class GradientPenalty(Term):
     def __init__(self, weight: Weight = 10.0, interval: PositiveInt = 1) -> None:
         super().__init__(weight, interval)
 
-    def places(self, round: Round) -> Tensor:
+    def places(self, current: Round) -> Tensor:
         """x̂, where the gradient is measured."""
-        real = round.batch.real
+        real = current.batch.real
         epsilon = warps.per_sample(real)
-        return epsilon * real + (1 - epsilon) * round.fake.detach()
+        return epsilon * real + (1 - epsilon) * current.fake.detach()
 
     def cost(self, norm: Tensor) -> Tensor:
         return (norm - 1).square()
 
-    def forward(self, round: Round) -> Tensor:
-        places = self.places(round).detach().requires_grad_()
-        gradient = input_gradient(round.judge(places, round.batch.label), places)
+    def forward(self, current: Round) -> Tensor:
+        places = self.places(current).detach().requires_grad_()
+        gradient = input_gradient(current.judge(places, current.batch.label), places)
         return self.cost(torch.linalg.vector_norm(gradient, dim=1))
 
 
@@ -88,35 +89,35 @@ class Dragan(GradientPenalty):
         super().__init__(weight, interval)
         self.spread = spread
 
-    def places(self, round: Round) -> Tensor:
-        real = round.batch.real
+    def places(self, current: Round) -> Tensor:
+        real = current.batch.real
         return real + warps.per_sample(real) * self.spread * real.std(correction=0) * torch.rand_like(real)
 
 
 class R1(Term):
     """Zero-centred penalty on real samples (Mescheder 2018, arXiv 1801.04406, equation 9): ½‖∇D(x)‖²; weight is γ."""
 
-    needs = frozenset({"real_grad", "real_output"})
+    needs = frozenset({Need.REAL_GRAD, Need.REAL_OUTPUT})
 
     def __init__(self, weight: Weight = 10.0, interval: PositiveInt = 1) -> None:
         super().__init__(weight, interval)
 
-    def forward(self, round: Round) -> Tensor:
-        assert round.real is not None
-        assert round.real_output is not None
-        return 0.5 * input_gradient(round.real_output, round.real).square().sum(1)
+    def forward(self, current: Round) -> Tensor:
+        assert current.real is not None
+        assert current.real_output is not None
+        return 0.5 * input_gradient(current.real_output, current.real).square().sum(1)
 
 
 class R2(Term):
     """R1's sister on fakes: ½‖∇D(G(z))‖² (arXiv 1801.04406, equation 10); weight is γ."""
 
-    needs = frozenset({"fake_grad"})
+    needs = frozenset({Need.FAKE_GRAD})
 
     def __init__(self, weight: Weight = 10.0, interval: PositiveInt = 1) -> None:
         super().__init__(weight, interval)
 
-    def forward(self, round: Round) -> Tensor:
-        return 0.5 * input_gradient(round.fake_output, round.fake).square().sum(1)
+    def forward(self, current: Round) -> Tensor:
+        return 0.5 * input_gradient(current.fake_output, current.fake).square().sum(1)
 
 
 class LeCam(Term):
@@ -128,7 +129,7 @@ class LeCam(Term):
         decay: Of the averages, an update.
     """
 
-    needs = frozenset({"real_output"})
+    needs = frozenset({Need.REAL_OUTPUT})
     anchor_real: Tensor
     anchor_fake: Tensor
 
@@ -138,9 +139,9 @@ class LeCam(Term):
         self.register_buffer("anchor_real", torch.zeros(()))
         self.register_buffer("anchor_fake", torch.zeros(()))
 
-    def forward(self, round: Round) -> Tensor:
-        assert round.real_output is not None
-        real, fake = round.real_output.logits, round.fake_output.logits
+    def forward(self, current: Round) -> Tensor:
+        assert current.real_output is not None
+        real, fake = current.real_output.logits, current.fake_output.logits
         with torch.no_grad():
             self.anchor_real.lerp_(real.mean().float(), 1 - self.decay)
             self.anchor_fake.lerp_(fake.mean().float(), 1 - self.decay)
@@ -158,7 +159,7 @@ class Consistency(Term):
         shift: Largest shift, as a fraction of the side.
     """
 
-    needs = frozenset({"real_output", "images"})
+    needs = frozenset({Need.REAL_OUTPUT, Need.IMAGES})
 
     def __init__(
         self, weight: Weight = 10.0, interval: PositiveInt = 1, fakes: NonNegative = 1.0, shift: Fraction = 0.125
@@ -171,28 +172,28 @@ class Consistency(Term):
         """T(x), black where nothing is."""
         return warps.shifted(warps.mirrored(images), self.shift, -1.0)
 
-    def forward(self, round: Round) -> Tensor:
-        assert round.real_output is not None
-        label = round.batch.label
-        on_real = round.judge(self.moved(round.batch.real), label).logits
-        difference = (round.real_output.logits - on_real).square()
+    def forward(self, current: Round) -> Tensor:
+        assert current.real_output is not None
+        label = current.batch.label
+        on_real = current.judge(self.moved(current.batch.real), label).logits
+        difference = (current.real_output.logits - on_real).square()
         if self.fakes == 0:
             return difference
-        on_fake = round.judge(self.moved(round.fake.detach()), label).logits
-        return difference + self.fakes * (round.fake_output.logits - on_fake).square()
+        on_fake = current.judge(self.moved(current.fake.detach()), label).logits
+        return difference + self.fakes * (current.fake_output.logits - on_fake).square()
 
 
 class Drift(Term):
     """D(x)²: keeps the critic's values near zero (Karras 2018, arXiv 1710.10196, appendix A.1; weight 0.001)."""
 
-    needs = frozenset({"real_output"})
+    needs = frozenset({Need.REAL_OUTPUT})
 
     def __init__(self, weight: Weight = 1e-3, interval: PositiveInt = 1) -> None:
         super().__init__(weight, interval)
 
-    def forward(self, round: Round) -> Tensor:
-        assert round.real_output is not None
-        return round.real_output.logits.square()
+    def forward(self, current: Round) -> Tensor:
+        assert current.real_output is not None
+        return current.real_output.logits.square()
 
 
 def matrix(layer: nn.Module) -> Tensor | None:
@@ -217,8 +218,8 @@ class Orthogonal(Term):
     def __init__(self, weight: Weight = 1e-4, interval: PositiveInt = 1) -> None:
         super().__init__(weight, interval)
 
-    def forward(self, round: Round) -> Tensor:
-        matrices = [rows for rows in map(matrix, round.player.modules()) if rows is not None]
+    def forward(self, current: Round) -> Tensor:
+        matrices = [rows for rows in map(matrix, current.player.modules()) if rows is not None]
         with torch.autocast(matrices[0].device.type, enabled=False):
             grams = [rows @ rows.T for rows in matrices]
         return torch.stack([(gram - gram.diag().diag()).square().sum() for gram in grams]).sum()
@@ -232,19 +233,19 @@ class Classification(Term):
         fakes: Weight of the fakes' part; 0 trains the class head on real samples only, as many successors do.
     """
 
-    needs = frozenset({"real_output", "class_logits"})
+    needs = frozenset({Need.REAL_OUTPUT, Need.CLASS_LOGITS})
 
     def __init__(self, weight: Weight = 1.0, interval: PositiveInt = 1, fakes: NonNegative = 1.0) -> None:
         super().__init__(weight, interval)
         self.fakes = fakes
 
-    def forward(self, round: Round) -> Tensor:
-        assert round.real_output is not None
-        assert round.real_output.class_logits is not None
-        assert round.fake_output.class_logits is not None
-        label = round.batch.label
-        on_real = F.cross_entropy(round.real_output.class_logits, label, reduction="none")
-        on_fake = F.cross_entropy(round.fake_output.class_logits, label, reduction="none")
+    def forward(self, current: Round) -> Tensor:
+        assert current.real_output is not None
+        assert current.real_output.class_logits is not None
+        assert current.fake_output.class_logits is not None
+        label = current.batch.label
+        on_real = F.cross_entropy(current.real_output.class_logits, label, reduction="none")
+        on_fake = F.cross_entropy(current.fake_output.class_logits, label, reduction="none")
         return on_real + self.fakes * on_fake
 
 

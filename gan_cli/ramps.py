@@ -1,8 +1,8 @@
-"""Numbers that follow progress, in images shown: weights of terms, strengths of augmentations, critic steps,
-settings of optimizers, the half-life of the averaged generator.
+"""Numbers that follow progress: weights of terms, strengths of augmentations, critic steps, settings of optimizers, the
+factor of the learning rates, the half-life of the averaged generator.
 
-On the command line `'penalty.r1.weight=${linear:1,0.1,1000000}'` is short for `Linear(1, 0.1, 1000000)`; `cosine` and
-`steps` alike.
+Progress is counted in images shown, or as the fraction of the run that is done, by steps or images. On the command line
+`'penalty.r1.weight=${linear:1,0.1,1000000}'` is short for `Linear(1, 0.1, 1000000)`; `cosine` alike.
 """
 
 from __future__ import annotations
@@ -11,44 +11,99 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from gan_cli.types import PositiveInt, Ramp
+from gan_cli.types import Fraction, NonNegative, PositiveInt, Ramp
 
 
-def settled(value: Any, images: int) -> Any:
-    """What a setting is once `images` were shown: ramps in it, also within a list, give way to their numbers."""
+def settled(value: Any, images: int, done: float = 0.0) -> Any:
+    """What a setting is once `images` were shown and `done` of the run: ramps in it, also within a list, give way to
+    their numbers."""
     if isinstance(value, Ramp):
-        return value.at(images)
+        return value.at(images, done)
     # torch's Adam takes no integers among its betas
-    return [float(settled(part, images)) for part in value] if isinstance(value, list) else value
+    return [float(settled(part, images, done)) for part in value] if isinstance(value, list) else value
+
+
+def follows_run(value: Any) -> bool:
+    """Whether a setting is, or holds, a ramp that follows the fraction of the run."""
+    return bool(settled(value, 0, 0.0) != settled(value, 0, 1.0))
+
+
+def _one_unit(images: Any, fraction: Any) -> None:
+    if (images is None) == (fraction is None):
+        raise ValueError(
+            "a ramp is counted either in images or in fractions of the run\n  give it images=, or fraction="
+        )
 
 
 class Linear(Ramp):
-    """From `start` in a straight line to `end`, reached after `images`; `end` from then on."""
+    """From `start` in a straight line to `end`, where it stays.
 
-    def __init__(self, start: float, end: float, images: PositiveInt) -> None:
-        self.start, self.end, self.images = start, end, images
+    Args:
+        start, end: Its first and its last value.
+        images: Images shown when it reaches `end`.
+        fraction: Or the fraction of the run.
+        after: When it leaves `start`, in the same unit.
+    """
+
+    def __init__(
+        self,
+        start: float,
+        end: float,
+        images: PositiveInt | None = None,
+        fraction: Fraction | None = None,
+        after: NonNegative = 0,
+    ) -> None:
+        _one_unit(images, fraction)
+        self.start, self.end, self.images, self.fraction, self.after = start, end, images, fraction, after
+        if after > self._last:
+            raise ValueError(f"a ramp cannot leave its start after={after} and be at its end before, at {self._last}")
         super().__init__()
 
-    def at(self, images: int) -> float:
-        return self.start + (self.end - self.start) * min(1.0, images / self.images)
+    @property
+    def _last(self) -> float:
+        last = self.fraction if self.images is None else self.images
+        assert last is not None  # one of them is given
+        return last
+
+    def way(self, images: int, done: float) -> float:
+        """How much of the way from `start` to `end` is behind it, 0 ... 1."""
+        now = done if self.images is None else images
+        return min(1.0, max(0.0, now - self.after) / max(self._last - self.after, 1e-12))
+
+    def at(self, images: int, done: float = 0.0) -> float:
+        return self.start + (self.end - self.start) * self.way(images, done)
 
 
 class Cosine(Linear):
-    """From `start` along half a cosine to `end` (R3GAN's schedules, arXiv 2501.05441, table 9)."""
+    """The same along half a cosine (R3GAN's schedules, arXiv 2501.05441, table 9)."""
 
-    def at(self, images: int) -> float:
-        remaining = (1 + math.cos(math.pi * min(1.0, images / self.images))) / 2
-        return self.end + (self.start - self.end) * remaining
+    def left(self, way: float) -> float:
+        """How much of the difference is left, 1 ... 0."""
+        return (1 + math.cos(math.pi * way)) / 2
+
+    def at(self, images: int, done: float = 0.0) -> float:
+        return self.end + (self.start - self.end) * self.left(self.way(images, done))
 
 
 class Steps(Ramp):
-    """`values[i]` until `images[i]`, the last value from then on; one value more than there are bounds."""
+    """`values[i]` until `images[i]`, the last value from then on; one value more than there are bounds, which may be
+    given as fractions of the run instead."""
 
-    def __init__(self, values: Sequence[float], images: Sequence[int]) -> None:
-        if len(values) != len(images) + 1:
-            raise ValueError(f"{len(values)} values need {len(values) - 1} bounds between them, not {len(images)}")
-        self.values, self.images = tuple(values), tuple(images)
+    def __init__(
+        self,
+        values: Sequence[float],
+        images: Sequence[int] | None = None,
+        fractions: Sequence[Fraction] | None = None,
+    ) -> None:
+        _one_unit(images, fractions)
+        self.values, self.in_images = tuple(values), images is not None
+        self.bounds = tuple(images or fractions or ())
+        if len(self.values) != len(self.bounds) + 1:
+            raise ValueError(
+                f"{len(self.values)} values need {len(self.values) - 1} bounds between them, not {len(self.bounds)}"
+            )
         super().__init__()
 
-    def at(self, images: int) -> float:
-        return self.values[sum(images >= bound for bound in self.images)]
+    def at(self, images: int, done: float = 0.0) -> float:
+        now = images if self.in_images else done
+        return self.values[sum(now >= bound for bound in self.bounds)]

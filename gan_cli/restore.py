@@ -16,14 +16,14 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from gan_cli import sampling
 from gan_cli.config import build, saved, trust
 from gan_cli.config.build import Checked
-from gan_cli.config.errors import ConfigError, two_lines
 from gan_cli.config.schema import Part
 from gan_cli.config.trust import Trust
 from gan_cli.data.listing import shown
+from gan_cli.errors import CheckpointError, Unsound
 from gan_cli.latent.styles import truncate
-from gan_cli.runs import NotARun, Run, checkpoints_of
-from gan_cli.training.checkpoint import CheckpointError, load_newest
-from gan_cli.training.contents import Unsound, check_types
+from gan_cli.runs import Run, checkpoints_of
+from gan_cli.training.checkpoint import load_newest
+from gan_cli.training.contents import check_types
 from gan_cli.types import Game
 
 log = logging.getLogger(__name__)
@@ -77,12 +77,12 @@ class Manner(NamedTuple):
 
 
 def _check_size(checked: Checked, weights: Mapping[str, torch.Tensor], path: Path) -> None:
-    """Raises ConfigError where a config describes other networks than its weights are of, or data of another size than
-    they draw; nothing large is made.
+    """Raises CheckpointError where a config describes other networks than its weights are of, or data of another size
+    than they draw; nothing large is made.
 
     The game is built without memory, and no further than there are weights for.
     """
-    foreign = ConfigError(two_lines(f"{path}: its weights do not fit its own config", "it was put together by hand"))
+    foreign = CheckpointError(f"{path}: its weights do not fit its own config", "it was put together by hand")
     left = SPARE + 2 * len(weights)  # a parametrized weight is registered twice
 
     def count(*_: Any) -> None:
@@ -94,7 +94,7 @@ def _check_size(checked: Checked, weights: Mapping[str, torch.Tensor], path: Pat
     watching = register_module_parameter_registration_hook(count)
     try:
         with torch.device("meta"):
-            sketch: Any = build.game(checked)
+            sketch = build.game(checked)
     finally:
         watching.remove()
     shapes = {name: tensor.shape for name, tensor in sketch.state_dict().items()}
@@ -112,13 +112,12 @@ def restore(source: str, manner: Manner, device: torch.device, vouched: Sequence
     that it may name.
 
     Raises:
-        ConfigError: There is no checkpoint, it is damaged, its config names what it may not, or it cannot draw so.
+        NotARun, CheckpointError: There is no checkpoint, or none that can be used.
+        ConfigError: Its config names what it may not.
+        Incompatible: It cannot draw so.
     """
-    try:
-        paths, run = checkpoints_of(source)
-        state, path, problems = load_newest(paths)
-    except (NotARun, CheckpointError) as error:
-        raise ConfigError(str(error)) from error
+    paths, run = checkpoints_of(source)
+    state, path, problems = load_newest(paths)
     for problem in problems:
         log.warning("%s; using %s, the one before it", problem, path.name)
     content = state["config"].encode(errors="surrogatepass")
@@ -126,7 +125,7 @@ def restore(source: str, manner: Manner, device: torch.device, vouched: Sequence
     checked = build.check_model(saved.read(content, path), trusted)
     if not trust.asked_for(checked.targets()):
         _check_size(checked, state["game"], path)
-    game: Any = build.game(checked)
+    game = build.game(checked)
     try:
         check_types(state["game"], game, "game")
         check_types(state["ema"], game.players()["generator"], "ema")
@@ -135,18 +134,16 @@ def restore(source: str, manner: Manner, device: torch.device, vouched: Sequence
         if manner.ema:
             generator.load_state_dict(state["ema"])
     except Unsound as error:
-        raise ConfigError(two_lines(f"{path} cannot be used: {error}", "name another checkpoint")) from error
+        raise CheckpointError(f"{path} cannot be used: {error}", "name another checkpoint") from error
     except RuntimeError as error:
-        raise ConfigError(f"{path}: its weights do not fit its own config") from error
+        raise CheckpointError(f"{path}: its weights do not fit its own config", "") from error
     game.to(device)
     generator = generator.to(device).eval()
-    try:
-        if manner.truncation is not None:
-            generator = truncate(game, generator, manner.truncation)
-        if manner.standing_statistics:
-            sampling.standing_statistics(game, generator, manner.seed, manner.standing_statistics, device)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
+    if manner.truncation is not None:
+        generator = truncate(game, generator, manner.truncation)
+    if manner.standing_statistics:
+        draws = sampling.Draws.of(generator, manner.seed, device)
+        sampling.standing_statistics(game, generator, draws, manner.standing_statistics)
     step = int(state["clock"]["step"])
     return Restored(game, generator, checked, content, trusted, path, run, step, _class_names(state))
 

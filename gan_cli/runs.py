@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gan_cli.console import Plain
+from gan_cli.errors import NotARun
 from gan_cli.files import Held, holding, naming, read_json, remove_empty, remove_leftovers, write_json, write_text
 
 if TYPE_CHECKING:
@@ -24,10 +25,6 @@ if TYPE_CHECKING:
 STAMP = re.compile(r"^\d{8}-\d{6}-[0-9a-f]{4}-")  # what a run folder's name begins with
 ENDED = ("finished", "diverged")  # the statuses of a run that came to its end
 PACKAGES = ("gan-cli", "torch", "torchvision", "hydra-core", "omegaconf", "numpy", "pytorch-fid")
-
-
-class NotARun(ValueError):
-    """The path is neither a run folder nor a checkpoint."""
 
 
 class Log(logging.FileHandler):

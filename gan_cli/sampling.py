@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from gan_cli import rng
+from gan_cli.errors import Incompatible
 from gan_cli.networks.base import declared
 from gan_cli.types import Batch, Game, Prior
 
@@ -36,55 +38,76 @@ def seeded(device: torch.device, *parts: int | str) -> Iterator[None]:
         yield
 
 
-def _labels(turn: Tensor, block: int, device: torch.device) -> Tensor:
-    return turn[torch.arange(block * BLOCK, (block + 1) * BLOCK) % len(turn)].to(device)
+@dataclass(frozen=True)
+class Draws:
+    """What sample i is drawn from: a function of the seed and i.
+
+    Attributes:
+        seed: Of the latents, and of whatever else is drawn at random on the way.
+        labels: int64, taken in turn: sample i has `labels[i mod len(labels)]`.
+        device: Where the samples are computed.
+        given: What the generator is given besides latents, `[M, C, H, W]`, taken in turn too.
+    """
+
+    seed: int
+    labels: Tensor
+    device: torch.device
+    given: Tensor | None = None
+
+    @classmethod
+    def of(cls, generator: nn.Module, seed: int, device: torch.device, classes: Sequence[int] = ()) -> Draws:
+        """With the labels `classes` in turn; with all that the generator tells apart where none are named."""
+        return cls(seed, in_turn(generator, classes), device)
+
+    def batch(self, block: int) -> Batch:
+        """The sampling batch of `BLOCK` rows from which samples `block * BLOCK` and on are drawn."""
+        index = torch.arange(block * BLOCK, (block + 1) * BLOCK)
+        given = None if self.given is None else self.given[index % len(self.given)].to(self.device)
+        return Batch(self.labels[index % len(self.labels)].to(self.device), given=given)
+
+    def seeded(self, *parts: int | str) -> AbstractContextManager:
+        """Random numbers of these draws that depend on `parts`."""
+        return seeded(self.device, self.seed, *parts)
 
 
 @torch.no_grad()
-def blocks(
-    game: Game, generator: nn.Module, seed: int, n: int, device: torch.device, classes: Sequence[int] = ()
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Samples 0 ... n - 1 in order and their labels, on `device`, in pieces of up to `BLOCK`.
+def blocks(game: Game, generator: nn.Module, draws: Draws, n: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Samples 0 ... n - 1 in order and their labels, on the device of the draws, in pieces of up to `BLOCK`.
 
-    Sample i has the label `classes[i mod len(classes)]`; all classes take turns when none are named. The generator is
-    used in evaluation mode and left in the mode in which it came; global random state is kept.
+    The generator is used in evaluation mode and left in the mode in which it came; global random state is kept.
     """
     training = generator.training
-    turn = in_turn(generator, classes)
     generator.eval()
     try:
         for block in range(-(-n // BLOCK)):
-            label = _labels(turn, block, device)
-            with seeded(device, seed, "samples", block):
-                samples = game.sample(generator, Batch(label))
+            batch = draws.batch(block)
+            with draws.seeded("samples", block):
+                samples = game.sample(generator, batch)
             left = n - block * BLOCK
-            yield samples[:left], label[:left]
+            yield samples[:left], batch.label[:left]
     finally:
         generator.train(training)
 
 
-def draw(
-    game: Game, generator: nn.Module, seed: int, n: int, device: torch.device, classes: Sequence[int] = ()
-) -> Tensor:
+def draw(game: Game, generator: nn.Module, draws: Draws, n: int) -> Tensor:
     """Samples 0 ... n - 1 as one tensor on the CPU: `[n, C, H, W]` in [-1, 1], or points `[n, D]`."""
-    return torch.cat([block.cpu() for block, _ in blocks(game, generator, seed, n, device, classes)])
+    return torch.cat([block.cpu() for block, _ in blocks(game, generator, draws, n)])
 
 
 @torch.no_grad()
-def standing_statistics(game: Game, generator: nn.Module, seed: int, passes: int, device: torch.device) -> None:
+def standing_statistics(game: Game, generator: nn.Module, draws: Draws, passes: int) -> None:
     """Sets the batch-norm statistics of `generator` to their mean over `passes` blocks of samples (arXiv 1809.11096).
 
     Those of training were taken of weights that have moved since, or are averages of such; and they belong to the
     prior of training, where sampling may use a truncated one. Nothing else of the generator changes.
 
     Raises:
-        ValueError: It has no batch norm.
+        Incompatible: It has no batch norm.
     """
     norms = [m for m in generator.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     if not norms:
-        raise ValueError("this generator has no batch norm whose statistics could be computed anew: leave it out")
+        raise Incompatible("this generator has no batch norm whose statistics could be computed anew: leave it out")
     training, momenta = generator.training, [norm.momentum for norm in norms]
-    turn = in_turn(generator)
     generator.eval()
     try:
         for norm in norms:
@@ -92,9 +115,8 @@ def standing_statistics(game: Game, generator: nn.Module, seed: int, passes: int
             norm.momentum = None  # all passes count alike
             norm.train()
         for block in range(passes):
-            with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-                torch.manual_seed(rng.mix(seed, "statistics", block))
-                game.sample(generator, Batch(_labels(turn, block, device)))
+            with draws.seeded("statistics", block):
+                game.sample(generator, draws.batch(block))
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
@@ -102,13 +124,14 @@ def standing_statistics(game: Game, generator: nn.Module, seed: int, passes: int
 
 
 @torch.no_grad()
-def latents(prior: Prior, turn: Tensor, seed: int, n: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """The latents `[n, Z]` and labels `[n]` from which `blocks` draws samples 0 ... n - 1, labels taken in `turn`."""
+def latents(prior: Prior, draws: Draws, n: int) -> tuple[Tensor, Tensor]:
+    """The latents `[n, Z]` and labels `[n]` from which `blocks` draws samples 0 ... n - 1."""
     drawn, labels = [], []
     for block in range(-(-n // BLOCK)):
-        labels.append(_labels(turn, block, device))
-        with seeded(device, seed, "samples", block):
-            drawn.append(prior.sample(Batch(labels[-1])))
+        batch = draws.batch(block)
+        labels.append(batch.label)
+        with draws.seeded("samples", block):
+            drawn.append(prior.sample(batch))
     return torch.cat(drawn)[:n], torch.cat(labels)[:n]
 
 
@@ -129,22 +152,20 @@ def in_blocks(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
 
 @torch.no_grad()
 def steps_along_paths(
-    game: Game, generator: nn.Module, seed: int, n: int, epsilon: float, device: torch.device
+    game: Game, generator: nn.Module, draws: Draws, n: int, epsilon: float
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """`n` pairs of samples at latents `epsilon` apart, at random places of the great circles between two latents.
 
-    Needs a game with a `prior` of latents; yields float images `[<= BLOCK, C, H, W]` in pieces.
+    Yields float images `[<= BLOCK, C, H, W]` in pieces.
     """
-    prior: Callable[[Batch], Tensor] = game.prior  # type: ignore[attr-defined]
-    turn = in_turn(generator)
     for block in range(-(-n // BLOCK)):
-        with seeded(device, seed, "paths", block):
-            batch = Batch(_labels(turn, block, device))
-            start, end = prior(batch), prior(batch)
-            t = torch.rand(BLOCK, 1, device=device)
+        with draws.seeded("paths", block):
+            batch = draws.batch(block)
+            start, end = game.prior(batch), game.prior(batch)
+            t = torch.rand(BLOCK, 1, device=draws.device)
             pair = []
             for at in (t, t + epsilon):
-                torch.manual_seed(rng.mix(seed, "noise", block))  # both meet the same noise within the generator
+                torch.manual_seed(rng.mix(draws.seed, "noise", block))  # both meet the same noise within the generator
                 pair.append(generator(slerp(start, end, at), batch.label)[: n - block * BLOCK])
         yield pair[0], pair[1]
 

@@ -13,15 +13,25 @@ from typing import Any
 
 from gan_cli.config import build, compose, own
 from gan_cli.config.build import Checked
-from gan_cli.config.errors import ConfigError, RunFailed, two_lines
 from gan_cli.config.trust import Trust
+from gan_cli.errors import (
+    CheckpointError,
+    ConfigError,
+    Incompatible,
+    NonFinite,
+    NotARun,
+    NotWritable,
+    Refused,
+    RunFailed,
+    TooFew,
+    Unsound,
+    two_lines,
+)
 from gan_cli.files import NotWritten, cause, read_json_lines
-from gan_cli.games.rehearsal import TooFew
-from gan_cli.runs import NotARun, Run, checkpoints_of, heard, newest_first
-from gan_cli.training.checkpoint import CheckpointError, load_newest
-from gan_cli.training.contents import Unsound
-from gan_cli.training.meter import NonFinite
+from gan_cli.runs import Run, checkpoints_of, heard, newest_first
+from gan_cli.training.checkpoint import load_newest
 from gan_cli.training.runtime import StopRequest, out_of_memory, stop_on_signals
+from gan_cli.training.session import Session
 from gan_cli.training.trainer import Trainer
 from gan_cli.types import Clock, Growing, Named
 
@@ -43,28 +53,29 @@ class Job:
     resume: bool
 
 
-def consider(trainer: Trainer, checked: Checked) -> list[Said]:
-    """Gives the trainer its callbacks and tries out what can be known before the first step; what is to be said of it.
+def consider(session: Session, checked: Checked) -> list[Said]:
+    """Tries out what can be known before the first step; returns what is to be said of it.
 
     Raises:
-        ConfigError: The run could not go on for long.
+        Refused: The run could not go on for long.
     """
-    trainer.callbacks = build.callbacks(checked)
-    settings = checked.config["trainer"]
+    trainer, settings = session.trainer, checked.config["trainer"]
     try:
         trainer.game.rehearse(
             trainer.data.shape, trainer.data.batch_size // (settings["devices"] * settings["micro_batches"])
         )
-        warnings = [warning for callback in trainer.callbacks for warning in callback.foresee(trainer)]
+        warnings = [warning for callback in session.callbacks for warning in callback.foresee(session)]
     except TooFew as error:
-        raise ConfigError(
+        raise TooFew(
             two_lines(
                 f"{error}, of dataset.batch_size={trainer.data.batch_size} in trainer.devices={settings['devices']} x "
                 f"trainer.micro_batches={settings['micro_batches']} parts",
                 "raise dataset.batch_size, lower trainer.micro_batches, or use another norm than batch",
             )
         ) from error
-    except ValueError as error:
+    except Refused:
+        raise
+    except ValueError as error:  # of a callback of the user's own
         raise ConfigError(str(error)) from error
     return [*_foresee(trainer), *((logging.WARNING, warning) for warning in warnings)]
 
@@ -77,22 +88,19 @@ def play(job: Job, rank: int) -> dict[str, Any]:
         # Of several processes, the one that started them has built all this before, aloud.
         with heard(aloud=job.config["trainer"]["devices"] == 1) as earlier:
             trainer = build.trainer(checked, rank)
-        trainer.folder = job.folder
-        trainer.config = compose.to_yaml(job.config)
         trainer.place()
         if rank != 0:
             _restore(trainer, run, job)
-            return {"status": trainer.fit(StopRequest())}
-        said = consider(trainer, checked)
+            return {"status": Session(trainer, run).fit(StopRequest())}
+        session = Session(trainer, run, build.callbacks(checked), compose.to_yaml(job.config))
+        said = consider(session, checked)
         with run.alone():
             if not job.resume and run.config.exists():  # another start was faster
                 raise NotARun(f"{job.folder} holds a run already\n  gan train resume={job.folder} continues it")
-            return _play_alone(trainer, run, job, said, earlier)
-    except NotARun as error:
-        raise ConfigError(str(error)) from error
+            return _play_alone(session, job, said, earlier)
     except OSError as error:
         if not job.resume:
-            raise ConfigError(two_lines(_where(error), "hydra.run.dir=FOLDER names another folder")) from error
+            raise NotWritable(two_lines(_where(error), "hydra.run.dir=FOLDER names another folder")) from error
         remedy = "make room, or make the folder writable" if isinstance(error, NotWritten) else ""
         raise RunFailed(two_lines(f"{_where(error)}; nothing was trained", remedy)) from error
     except Exception as error:
@@ -101,32 +109,31 @@ def play(job: Job, rank: int) -> dict[str, Any]:
         raise
 
 
-def _play_alone(
-    trainer: Trainer, run: Run, job: Job, said: list[Said], earlier: Sequence[logging.LogRecord]
-) -> dict[str, Any]:
+def _play_alone(session: Session, job: Job, said: list[Said], earlier: Sequence[logging.LogRecord]) -> dict[str, Any]:
     """The session of the one process that writes."""
+    trainer, run = session.trainer, session.run
     restored = _restore(trainer, run, job)
     described = _describe(trainer)
     said = [*restored, *said, *_other_data(run, described)]
     if job.resume and not run.read_manifest():
         said.append((logging.WARNING, f"{run.manifest} cannot be read: a new one is begun"))
     facts = {**job.facts, "seed": trainer.seed, "data": described, "parameters": _sizes(trainer)}
-    run.begin(trainer.config, job.command, facts)
-    own.remember(trainer.config)
+    run.begin(session.config, job.command, facts)
+    own.remember(session.config)
     with run.logging(earlier):
         for level, line in said:
             log.log(level, "%s", line)
         log.info("training in %s on %s", job.folder, trainer.runtime.device)
-        return _guarded(trainer, run, job)
+        return _guarded(session, job)
 
 
-def _guarded(trainer: Trainer, run: Run, job: Job) -> dict[str, Any]:
+def _guarded(session: Session, job: Job) -> dict[str, Any]:
     """Trains, and writes how it ended whatever happens."""
-    begun = trainer.clock
+    begun, run = session.clock, session.run
     result: dict[str, Any] = {"status": "stopped"}  # an interruption in the middle of a step says no more
     with stop_on_signals() as stop, quiet_threads():
         try:
-            result = {"status": trainer.fit(stop)}
+            result = {"status": session.fit(stop)}
         except Exception as error:
             log.debug("the run failed", exc_info=True)
             foreseen = _told(error, run, job)
@@ -135,46 +142,26 @@ def _guarded(trainer: Trainer, run: Run, job: Job) -> dict[str, Any]:
                 raise
         finally:
             try:
-                _close(trainer)
+                session.close()
             finally:
-                _conclude(trainer, run, result, begun)
+                _conclude(session, result, begun)
     return result
 
 
-def _close(trainer: Trainer) -> None:
-    """Lets every callback that was started give back what it holds; their errors change no end."""
-    for callback in trainer.started:
-        try:
-            callback.close()
-        except Exception as error:
-            log.debug("%s did not close", type(callback).__name__, exc_info=True)
-            log.warning("%s did not close: %s", type(callback).__name__, error)
-
-
-def _findings(trainer: Trainer) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for callback in trainer.callbacks:
-        try:
-            found |= callback.findings()
-        except Exception as error:
-            log.warning("%s found nothing: %s", type(callback).__name__, error)
-    return found
-
-
-def _conclude(trainer: Trainer, run: Run, result: dict[str, Any], begun: Clock) -> None:
+def _conclude(session: Session, result: dict[str, Any], begun: Clock) -> None:
     """Completes the result and writes it; one that cannot be written is told, unless there is worse to tell."""
-    clock = trainer.clock
+    clock, run = session.clock, session.run
     spent = max(clock.seconds - begun.seconds, 1e-9)
-    if trainer.diverged and result["status"] == "finished":
+    if session.diverged and result["status"] == "finished":
         result["status"] = "diverged"
     result |= {
         "step": clock.step,
         "images": clock.images,
         "seconds": clock.seconds,
         "images_per_second": (clock.images - begun.images) / spent,
-        "best": trainer.best,
+        "best": session.best,
         "last": _last(run),
-        **_findings(trainer),
+        **session.findings(),
     }
     try:
         run.end(result)
@@ -197,6 +184,9 @@ def quiet_threads() -> Iterator[None]:
 
 def _told(error: Exception, run: Run, job: Job) -> str | None:
     """What is to be said of an error that is known, and what may help; None for any other."""
+    if isinstance(error, Refused):  # too late: the work has begun
+        what, _, remedy = str(error).partition("\n  ")
+        return two_lines(f"{what}; {_saved(run)}", remedy)
     if isinstance(error, NonFinite):
         advice = "lower optimizer.lr, add a penalty (penalty=[r1]), or use trainer.precision=float32"
         return two_lines(f"{error}; {_saved(run)}", advice)
@@ -294,13 +284,11 @@ def _restore(trainer: Trainer, run: Run, job: Job) -> list[Said]:
             trainer.load_state_dict(state)
         else:
             trainer.load_weights(state)
-    except (NotARun, CheckpointError) as error:
-        raise ConfigError(str(error)) from error
     except Unsound as error:
-        raise ConfigError(two_lines(f"{path} cannot be used: {error}", "name another checkpoint")) from error
+        raise CheckpointError(f"{path} cannot be used: {error}", "name another checkpoint") from error
     except RuntimeError as error:
         first = str(error).splitlines()[-1].strip()
-        raise ConfigError(two_lines(f"the weights of {source} do not fit this model", first)) from error
+        raise Incompatible(two_lines(f"the weights of {source} do not fit this model", first)) from error
     warnings = [(logging.WARNING, f"{problem}; using {path.name}, the one before it") for problem in problems]
     if job.resume and "draws" not in state:
         older = "this checkpoint is of an earlier version of gan: from here on images come in another order"

@@ -6,13 +6,16 @@ Images are float in [-1, 1], `[N, C, H, W]`; points are float `[N, D]`; labels a
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Annotated, Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from annotated_types import Ge, Gt, Interval
 from torch import Tensor, nn
+
+from gan_cli.errors import Incompatible as Incompatible
 
 # Ranges of settings. A constructor declares them in its signature; a run is checked against them before it starts.
 Positive = Annotated[float, Gt(0)]
@@ -23,8 +26,23 @@ PositiveInt = Annotated[int, Interval(gt=0, le=LARGEST)]
 NonNegativeInt = Annotated[int, Interval(ge=0, le=LARGEST)]
 
 
-class Incompatible(ValueError):
-    """Two choices that cannot work together; the message names the remedy."""
+class Need(StrEnum):
+    """What a term may ask of the update that it is part of, or of the other parts; the plain words mean the same."""
+
+    # What an update can hold.
+    REAL = "real"  # the real samples
+    REAL_GRAD = "real_grad"  # as a leaf with a gradient
+    FAKE_GRAD = "fake_grad"  # the fakes as a leaf with a gradient
+    REAL_OUTPUT = "real_output"  # D's judgement of the real samples
+    LATENT_GRAD = "latent_grad"  # the latents as a leaf with a gradient
+    # What a prior, a network or a loss provides.
+    LATENTS = "latents"  # the generator is fed with latents
+    STYLES = "styles"  # the generator maps them to styles first
+    IMAGES = "images"  # samples have pixels
+    FEATURES = "features"  # D returns what its layers saw
+    CLASS_LOGITS = "class_logits"  # D has a class head
+    SEVERAL_LOGITS = "several_logits"  # D gives several judgements of a sample
+    ANCHORED_LOGITS = "anchored_logits"  # D's logits are positive for real samples
 
 
 def sample_shape(channels: int, resolution: int | Sequence[int]) -> tuple[int, ...]:
@@ -52,10 +70,11 @@ class DiscriminatorOutput(NamedTuple):
 
 @dataclass(frozen=True)
 class Batch:
-    """What one objective is computed from. A sampling batch has labels only."""
+    """What one objective is computed from. A sampling batch has no real samples."""
 
     label: Tensor  # int64 [N]
     images: Tensor | None = None  # real samples: [N, C, H, W] in [-1, 1], or points [N, D]
+    given: Tensor | None = None  # what the generator is given besides latents: [N, C', H', W'] in [-1, 1]
 
     def __len__(self) -> int:
         return len(self.label)
@@ -69,9 +88,8 @@ class Batch:
 
     def split(self, parts: int) -> list[Batch]:
         """`parts` batches of nearly equal size, in order."""
-        labels = self.label.tensor_split(parts)
-        images = [None] * parts if self.images is None else self.images.tensor_split(parts)
-        return [Batch(y, x) for y, x in zip(labels, images, strict=True)]
+        columns = [[None] * parts if value is None else value.tensor_split(parts) for value in vars(self).values()]
+        return [type(self)(*row) for row in zip(*columns, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -81,6 +99,14 @@ class Clock:
     step: int = 0  # generator updates completed
     images: int = 0  # real images shown to the discriminator
     seconds: float = 0.0  # time spent training, all sessions together
+    done: float = 0.0  # the fraction of the run, which follows from the others and from the run's limits
+
+    def saved(self) -> dict[str, Any]:
+        """What checkpoints and records hold of it."""
+        return {"step": self.step, "images": self.images, "seconds": self.seconds}
+
+
+Judge = Callable[[Tensor, Tensor], DiscriminatorOutput]  # (samples, label) -> what D says of them
 
 
 @dataclass(frozen=True)
@@ -93,25 +119,25 @@ class Round:
     fake: Tensor
     real_output: DiscriminatorOutput | None
     fake_output: DiscriminatorOutput
-    judge: Callable[[Tensor, Tensor], DiscriminatorOutput]  # the discriminator behind its augmentations
+    judge: Judge  # the discriminator of this batch, behind its augmentations
     generate: Callable[[Tensor, Tensor], Tensor]  # the generator: (latent, label) -> samples
     player: nn.Module  # the network that is being updated
     update: int
 
 
 class Ramp(nn.Module, ABC):
-    """A number that follows the images shown so far; a term's weight may be one."""
+    """A number that follows progress, in images shown or as a fraction of the run; a term's weight may be one."""
 
     def __init__(self) -> None:
         super().__init__()
         self.advance(Clock())
 
     @abstractmethod
-    def at(self, images: int) -> float:
-        """The number once `images` were shown."""
+    def at(self, images: int, done: float = 0.0) -> float:
+        """The number once `images` were shown, and the fraction `done` of the run."""
 
     def advance(self, clock: Clock) -> None:
-        self.value = self.at(clock.images)
+        self.value = self.at(clock.images, clock.done)
 
     def __float__(self) -> float:
         return float(self.value)
@@ -130,9 +156,7 @@ class Term(nn.Module, ABC):
             update's step: there are no further ones that Adam would have to be corrected for.
     """
 
-    # What the round must hold ("real", "real_grad", "fake_grad", "real_output", "latents") and what the other parts
-    # must provide ("class_logits", "features", "images", ...).
-    needs: frozenset[str] = frozenset()
+    needs: frozenset[str] = frozenset()  # words of `Need`
     per_sample = False  # a penalty on single samples, which layers that mix samples would falsify
     lipschitz = False  # bounds the discriminator's slope
     of_weights = False  # reads weights and no samples: no objective by itself
@@ -143,7 +167,7 @@ class Term(nn.Module, ABC):
         self.interval = interval
 
     @abstractmethod
-    def forward(self, round: Round) -> Tensor:
+    def forward(self, current: Round) -> Tensor:
         """The unweighted term of each sample or judgement, `[N]`, or one value `[]`."""
 
 
@@ -153,7 +177,7 @@ class Weighting(nn.Module, ABC):
     needs: frozenset[str] = frozenset()  # as those of a term
 
     @abstractmethod
-    def forward(self, values: Tensor, round: Round) -> Tensor:
+    def forward(self, values: Tensor, current: Round) -> Tensor:
         """Factors of the loss `values`, of their shape and with mean 1; they carry no gradient."""
 
 
@@ -207,18 +231,56 @@ class Phase:
     uses_real: bool = True  # else its batches are sampling batches, and no image is drawn that nobody sees
 
 
-@runtime_checkable
-class Game(Protocol):
-    """The rules: who plays, in which order, for which objective."""
+class Least(NamedTuple):
+    """The fewest samples that may come at once, and the part that asks for them."""
 
-    def players(self) -> Mapping[str, nn.Module]: ...
-    def phases(self) -> Sequence[Phase]: ...
-    def sample(self, generator: nn.Module, batch: Batch) -> Tensor: ...
+    samples: int
+    part: str  # as the config names it; empty where none does
 
+
+class Game(nn.Module, ABC):
+    """The rules: who plays, in which order, for which objective; and what a trained generator draws."""
+
+    prior: Prior  # what feeds the generator
+    augments: nn.ModuleDict  # what stands between samples and the discriminator, by name, in order
+
+    @abstractmethod
+    def players(self) -> Mapping[str, nn.Module]:
+        """`generator` and `discriminator`; where there are several of a kind, as one module."""
+
+    @abstractmethod
+    def phases(self) -> Sequence[Phase]:
+        """What the next step consists of, in order."""
+
+    @abstractmethod
+    def sample(self, generator: nn.Module, batch: Batch) -> Tensor:
+        """Samples of `generator` (often the averaged copy), one a row of a sampling batch."""
+
+    @abstractmethod
+    def targets(self) -> tuple[float, float] | None:
+        """What D's scores of real samples and of fakes aim at; None where they have no bound."""
+
+    @abstractmethod
     def rehearse(self, shape: Sequence[int], part: int) -> None:
         """Tries the players on samples of `shape`, at most `part` at once as a step gives them, and changes nothing.
-        Raises Incompatible for what does not fit."""
-        ...
+
+        Raises:
+            Incompatible: Something does not fit.
+        """
+
+    def augmentations(self) -> Iterator[tuple[str, Augment]]:
+        """The augmentations by name, in order."""
+        yield from ((name, augment) for name, augment in self.augments.items() if isinstance(augment, Augment))
+
+    def seen(self, samples: Tensor) -> Tensor:
+        """What the discriminator sees of samples."""
+        for _, augment in self.augmentations():
+            samples = augment(samples)
+        return samples
+
+    def least(self) -> Least:
+        """The fewest samples at once that its augmentations work with."""
+        return max((Least(a.least, f"augment.{name}") for name, a in self.augmentations()), default=Least(1, ""))
 
 
 @runtime_checkable
@@ -237,8 +299,8 @@ class Growing(Protocol):
 class Prior(nn.Module, ABC):
     """What feeds the generator: latents `[N, latent_dim]`, drawn where the batch lives."""
 
-    provides: frozenset[str] = frozenset()
-    needs: frozenset[str] = frozenset()  # "real" where latents are made of the real samples of a batch in training
+    provides: frozenset[str] = frozenset({Need.LATENTS})
+    needs: frozenset[str] = frozenset()  # `Need.REAL` where they are made of the real samples of a batch in training
 
     def __init__(self, latent_dim: PositiveInt) -> None:
         super().__init__()
@@ -252,6 +314,11 @@ class Prior(nn.Module, ABC):
         """Those of a sampling batch, where they differ (truncation)."""
         latent: Tensor = self(batch)
         return latent
+
+    def beside(self, samples: Tensor, batch: Batch) -> Tensor:
+        """What is put before the discriminator with samples: joined with what the generator was given, where D shall
+        judge the pair. Augmentations come after it."""
+        return samples
 
     def truncated(self, bound: float) -> Prior:
         """This prior without its tails beyond `bound`. Raises Incompatible when it has none."""

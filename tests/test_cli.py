@@ -15,9 +15,9 @@ from PIL import Image
 from conftest import Inside, Shell, same, weights, words
 from gan_cli import evaluate, sample, train
 from gan_cli.config.compose import compose
-from gan_cli.config.errors import ConfigError
 from gan_cli.config.saved import change
 from gan_cli.config.words import readable
+from gan_cli.errors import ConfigError, NotARun
 
 LIGHT = """
 import sys
@@ -309,7 +309,7 @@ def test_a_repeated_run_takes_changes_and_stands_in_a_folder_of_its_own(finished
     assert result.step == 2
     with pytest.raises(ConfigError, match=r"optimizer\.lr"):
         train(f"repeat={finished}", "optimizer.lrr=1")
-    with pytest.raises(ConfigError, match=r"is no folder"):
+    with pytest.raises(NotARun, match=r"is no folder"):
         train("repeat=nowhere")
 
 

@@ -7,30 +7,35 @@ size of the sample, or `all`.
 
 from __future__ import annotations
 
+import copy
 import importlib
 import itertools
 import math
 import os
 import random
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from conftest import CONF, checked
-from gan_cli import train
-from gan_cli.config import build, compose
-from gan_cli.config.errors import ConfigError
+from conftest import CONF, checked, same
+from gan_cli import ramps, train
+from gan_cli.config import build, choices, compose, trust
+from gan_cli.data.points import Points, ring
+from gan_cli.errors import ConfigError, Incompatible, Refused
 from gan_cli.games.adversarial import Adversarial
-from gan_cli.types import Batch, Clock, Incompatible
+from gan_cli.games.parts import Parts
+from gan_cli.training.schedules import Constant
+from gan_cli.training.trainer import Trainer
+from gan_cli.types import Batch, Clock, Prior
 
 SAMPLE = os.environ.get("GAN_COMBINATIONS", "2000")
 SHARDS = 8
 CLASSES = 3
-GROUPS = compose.config_groups(CONF)
+GROUPS = choices.config_groups(CONF)
 REMEDY = ("use ", "leave ", "add ", "gives", "set ")
 
 
@@ -135,13 +140,14 @@ def made(node: Any, **given: Any) -> Any:
 
 def game_of(chosen: Mapping[str, Any]) -> Adversarial:
     config = config_of(chosen)
-    return Adversarial(
+    parts = Parts(
         made(config["generator"]),
         made(config["panel"], make=lambda: made(config["discriminator"])),
         made(config["loss"]),
         made(config["prior"]),
         *({name: made(node) for name, node in config[group].items()} for group in PARTS),
     )
+    return Adversarial(parts)
 
 
 def real_batch(chosen: Mapping[str, Any], n: int = 8) -> Batch:
@@ -171,6 +177,81 @@ def two_steps(game: Any, chosen: Mapping[str, Any]) -> None:
                 for parameter in player.parameters():
                     parameter -= 1e-3 * parameter.grad
             phase.project()
+
+
+def plain_facts(game: Any) -> list[tuple[str, type, dict[str, Any]]]:
+    """Every module with its type and those of its attributes that are plain values."""
+
+    def plain(value: Any) -> bool:
+        return isinstance(value, bool | int | float | str | None) or (
+            isinstance(value, list | tuple) and all(plain(inner) for inner in value)
+        )
+
+    facts = ((name, module, vars(module).items()) for name, module in game.named_modules())
+    return [(name, type(module), {k: v for k, v in attributes if plain(v)}) for name, module, attributes in facts]
+
+
+def game_or_refusal(build_it: Callable[[], Any]) -> Any:
+    torch.manual_seed(0)
+    try:
+        return build_it()
+    except (Incompatible, ConfigError) as error:
+        return str(error)
+
+
+def test_what_is_put_together_here_is_what_build_makes() -> None:
+    """The same weights, types and settings from `made` as from a config that is checked and built."""
+    agreed = 0
+    for chosen in itertools.islice(combinations(0), 60):
+        parts = config_of(chosen)
+        model = {**composed(*chosen["model"])["model"], **{p: parts[p] for p in ("generator", "discriminator")}}
+        config = {**composed(*chosen["model"]), **{k: v for k, v in parts.items() if k not in model}, "model": model}
+        mine = game_or_refusal(partial(game_of, chosen))
+        theirs = game_or_refusal(lambda config=config: build.game(build.check(config, trust.for_runs())))
+        if isinstance(mine, str):
+            assert mine in theirs  # which may name further problems
+            continue
+        assert same(mine.state_dict(), theirs.state_dict())
+        assert plain_facts(mine) == plain_facts(theirs)
+        agreed += 1
+    assert agreed > 10
+
+
+class Fixed(Prior):
+    """The same latents every time."""
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        return torch.linspace(-1, 1, len(batch) * self.latent_dim).view(len(batch), self.latent_dim)
+
+
+def test_two_steps_here_are_two_steps_of_the_trainer() -> None:
+    """Of a game without chance, whose penalty falls with the images, the same weights come out."""
+    usual = {axis: values[0] for axis, values in AXES.items()}
+    chosen = {**usual, "loss": "nonsaturating", "penalty": ("r1",), "conditioning": "none", "classes": 0}
+    mine = game_of(chosen)
+    mine.prior = Fixed(3)
+    mine.penalties["r1"].weight = ramps.Linear(5.0, 0.0, 16)
+    theirs, first = copy.deepcopy(mine), copy.deepcopy(mine.state_dict())
+
+    class Same(Points):
+        def batch(self, draw: int) -> Batch:
+            return real_batch(chosen)
+
+    torch.manual_seed(1)
+    batch = real_batch(chosen)
+    torch.manual_seed(1)
+    optimizers = {name: torch.optim.SGD(player.parameters(), 1e-3) for name, player in theirs.players().items()}
+    trainer = Trainer(theirs, Same(ring(), batch_size=8), optimizers, 0, Constant(), max_steps=2, device="cpu")
+    trainer.place()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setitem(globals(), "real_batch", lambda chosen: batch)
+        two_steps(mine, chosen)
+        for _ in range(2):
+            trainer.step()
+    moved = [not torch.equal(first[name], tensor) for name, tensor in mine.state_dict().items()]
+    assert any(moved)
+    for name, tensor in mine.state_dict().items():
+        assert torch.allclose(tensor, theirs.state_dict()[name], rtol=0, atol=1e-7), name
 
 
 @pytest.mark.parametrize("shard", range(SHARDS))
@@ -219,13 +300,13 @@ def test_every_combination_trains_or_is_refused_with_a_remedy(shard: int) -> Non
     ids=" ".join,
 )
 def test_what_cannot_work_is_refused_in_one_line_with_the_remedy(words: list[str], remedy: str) -> None:
-    with pytest.raises(ConfigError, match=remedy) as caught:
+    with pytest.raises(Refused, match=remedy) as caught:
         build.game(checked(["model.latent_dim=3", *words]))
     assert len(str(caught.value).splitlines()) == 1
 
 
 def test_a_part_of_a_batch_holds_at_least_one_pack(here: Path) -> None:
     words = ["model=mlp", "augment=[packing]", "recipe.pack=3", "dataset.batch_size=4", "trainer.micro_batches=2"]
-    with pytest.raises(ConfigError, match=r"augment\.packing needs 3 samples .*\n.*raise dataset\.batch_size"):
+    with pytest.raises(Incompatible, match=r"augment\.packing needs 3 samples .*\n.*raise dataset\.batch_size"):
         train(*words)
     assert not any(here.iterdir())

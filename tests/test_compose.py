@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from conftest import CONF, QUIET, SMALL, SMALL_DCGAN, SMALL_MLP, SMALL_R3GAN, SMALL_RESIDUAL, checked, words
-from gan_cli import train
-from gan_cli.config import build, compose, nodes, trust
-from gan_cli.config.errors import ConfigError
+from gan_cli import sample, train
+from gan_cli.config import build, choices, compose, nodes, trust
+from gan_cli.errors import ConfigError
 from gan_cli.files import read_json_lines
+from gan_cli.runs import Run
 from gan_cli.training.runtime import StopRequest
+from gan_cli.training.session import Session
 
-GROUPS = compose.config_groups(CONF)
+GROUPS = choices.config_groups(CONF)
 # below; tests/test_architectures.py, tests/test_evaluation.py, tests/test_latent.py
 OTHERS = ("loss", "conditioning", "model", "detector", "metrics", "preset", "mode")
 EMBEDDED = ("digits", "ring", "grid", "swiss_roll")
@@ -54,9 +57,28 @@ def test_every_dataset_composes_and_the_embedded_ones_train(here: Path, choice: 
         assert train(*words(f"dataset={choice}")).step == 2
 
 
+# What a callback leaves in a run's folder, beside what every run leaves there.
+RUNS_OWN = {"config.yaml", "manifest.json", "result.json", "train.log"}
+LEFT = {
+    "checkpoints": {"checkpoints"},
+    "health": {"plots"},
+    "history": {"metrics.jsonl"},
+    "plots": set(),  # they are drawn from history's file
+    "progress": set(),  # lines of the log
+    "samples": {"samples"},
+    "tensorboard": {"tensorboard"},
+}
+
+
 @pytest.mark.parametrize("choice", GROUPS["callback"])
 def test_every_callback_runs_alone(here: Path, choice: str) -> None:
-    train(*words(), f"callback=[{choice}]")
+    """Without any other it does its own work, and nobody else's is done."""
+    soon = ("callback.progress.every_steps=2",) if choice == "progress" else ()
+    run = train(*words(f"callback=[{choice}]", *soon))
+    assert run.step == 2
+    found = {path.relative_to(run.folder).parts[0] for path in run.folder.rglob("*") if path.is_file()}
+    assert found == RUNS_OWN | LEFT[choice]
+    assert (" step 2 " in (run.folder / "train.log").read_text()) == (choice == "progress")
 
 
 @pytest.mark.parametrize("choice", GROUPS.get("experiment", []))
@@ -103,12 +125,16 @@ def test_every_conditioning_with_every_model(here: Path, conditioning: str) -> N
     for model in SMALL.values():
         trainer = build.trainer(checked(words(f"conditioning={conditioning}", model=model)))
         trainer.place()
-        assert trainer.fit(StopRequest()) == "finished"
+        assert Session(trainer, Run(here)).fit(StopRequest()) == "finished"
 
 
 def test_colour_and_odd_sides_need_no_preset(here: Path) -> None:
-    train(*words("dataset.channels=3", "dataset.resolution=[20,12]", "dataset.fit=pad"))
-    train(*words("dataset.resolution=[32,16]", model=SMALL_DCGAN))
+    """What was trained draws colour pictures of 20 x 12 pixels, and grey ones of 32 x 16."""
+    colour = train(*words("dataset.channels=3", "dataset.resolution=[20,12]", "dataset.fit=pad"))
+    grey = train(*words("dataset.resolution=[32,16]", model=SMALL_DCGAN))
+    for run, shape in ((colour, (2, 20, 12, 3)), (grey, (2, 32, 16, 1))):
+        sample(run.folder, "n=2", "out=samples.npz")
+        assert np.load("samples.npz")["arr_0"].shape == shape
 
 
 def test_two_learning_rates(here: Path) -> None:

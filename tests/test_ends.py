@@ -25,9 +25,11 @@ from gan_cli import train
 from gan_cli.callbacks import Callback, plots
 from gan_cli.callbacks.health import Health
 from gan_cli.callbacks.samples import Samples
-from gan_cli.config.errors import ConfigError, RunFailed
+from gan_cli.errors import ConfigError, RunFailed
 from gan_cli.files import holding, lock, read_json_lines, remove_leftovers
 from gan_cli.runs import Run
+from gan_cli.training.runtime import StopRequest
+from gan_cli.training.session import Session
 from gan_cli.training.trainer import Trainer
 
 DEFAULT = ("progress", "health", "history", "tensorboard", "samples", "plots", "checkpoints")
@@ -86,11 +88,11 @@ class Speaks(Callback):
     def __init__(self) -> None:
         self.heard: list[str] = []
 
-    def on_start(self, trainer: Trainer) -> None:
-        trainer.publish({"hello": 1.0})
+    def on_start(self, session: Session) -> None:
+        session.publish({"hello": 1.0})
         self.heard.append("started")
 
-    def on_record(self, trainer: Trainer, record: Mapping[str, float]) -> None:
+    def on_record(self, session: Session, record: Mapping[str, float]) -> None:
         self.heard.append("hello" if "hello" in record else "record")
 
 
@@ -98,10 +100,8 @@ def test_what_is_published_at_the_start_reaches_all_once_all_have_started(tmp_pa
     from gan_cli.config import build, compose
 
     composed = compose.compose("train", words())
-    trainer = build.trainer(composed.config)
     callbacks = [Speaks(), Speaks()]
-    trainer.callbacks = callbacks
-    trainer._start_callbacks()
+    Session(build.trainer(composed.config), Run(tmp_path), callbacks).fit(StopRequest(asked=True))
     assert [c.heard for c in callbacks] == [["started", "hello", "hello"]] * 2
 
 
@@ -132,7 +132,7 @@ def test_a_file_that_cannot_be_written_is_named_with_the_cause(here: Path) -> No
 
 
 def test_a_run_that_somebody_removes_does_not_come_back(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def remove(self: Callback, trainer: Trainer) -> None:
+    def remove(self: Callback, session: Session) -> None:
         shutil.rmtree(here / "run", ignore_errors=True)
 
     monkeypatch.setattr(Samples, "on_step", remove)

@@ -17,7 +17,7 @@ from PIL import Image
 
 from conftest import Inside, checked, same, weights, words
 from gan_cli import evaluate, sample, train
-from gan_cli.config.errors import ConfigError
+from gan_cli.errors import ConfigError, DataError, Incompatible, NotComparable, Refused
 from gan_cli.evaluation import files
 from gan_cli.evaluation.measure import as_record
 from gan_cli.files import read_json_lines
@@ -58,7 +58,7 @@ def test_every_form_of_the_same_images_gives_the_same_number(stored: dict[str, s
 def test_exactly_n(stored: dict[str, str]) -> None:
     value = evaluate("a.npz", *PIXELS, reference="b.npz", n=20).fd_pixels
     assert (value.n_fake, value.n_real) == (20, 40)
-    with pytest.raises(ConfigError, match=r"a\.npz holds 30 images, and n=31"):
+    with pytest.raises(DataError, match=r"a\.npz holds 30 images, and n=31"):
         evaluate("a.npz", *PIXELS, reference="b.npz", n=31)
 
 
@@ -94,7 +94,7 @@ def test_refusals_are_two_lines(stored: dict[str, str], here: Path) -> None:
         "floats.npz": "uint8",
         "other.npz": "arr_0",
     }.items():
-        with pytest.raises(ConfigError, match=message) as caught:
+        with pytest.raises(Refused, match=message) as caught:
             evaluate(source, *PIXELS, reference="b.npz")
         assert len(str(caught.value).splitlines()) <= 2
     with pytest.raises(ConfigError, match="against what"):
@@ -104,7 +104,7 @@ def test_refusals_are_two_lines(stored: dict[str, str], here: Path) -> None:
     with pytest.raises(ConfigError, match="did you mean cifar10"):
         evaluate("a.npz", *PIXELS, reference="cifar:train")
     np.savez("grey.npz", arr_0=np.zeros((4, 5, 5, 1), np.uint8))
-    with pytest.raises(ConfigError, match=r"108 features and grey\.npz has 25"):
+    with pytest.raises(NotComparable, match=r"108 features and grey\.npz has 25"):
         evaluate("a.npz", *PIXELS, reference="grey.npz")
 
 
@@ -156,7 +156,7 @@ def test_how_samples_are_drawn_is_part_of_the_number(finished: Path) -> None:
     found = [evaluate(finished, *PIXELS, *more, n=50).fd_pixels for more in manners]
     assert found[-1].drawn == "raw generator, truncation 0.2"
     assert len({value.value for value in found}) == len({value.drawn for value in found}) == 4
-    with pytest.raises(ConfigError, match="no batch norm"):
+    with pytest.raises(Incompatible, match="no batch norm"):
         evaluate(finished, *PIXELS, "standing_statistics=2", n=50)
 
 
@@ -181,7 +181,7 @@ def test_points_have_their_own_metrics(here: Path) -> None:
     run = train(*words("dataset=ring")).folder
     found = evaluate(run, n=500)
     assert {"modes_points", "high_quality_points", "mode_kl_points", "w2_points"} <= found.keys()
-    with pytest.raises(ConfigError, match="one holds points"):
+    with pytest.raises(NotComparable, match="one holds points"):
         evaluate(run, reference="digits:all")
 
 
@@ -234,7 +234,7 @@ def test_other_presets_say_what_they_lack(
     monkeypatch.setenv("TORCH_HOME", str(here))
     for variable in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(variable, "http://127.0.0.1:9")
-    with pytest.raises(ConfigError, match=r"pt_inception-2015-12-05|1000 classes"):
+    with pytest.raises(Refused, match=r"pt_inception-2015-12-05|1000 classes"):
         evaluate(finished, f"preset={preset}", n=20)
 
 

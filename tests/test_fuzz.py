@@ -16,8 +16,8 @@ import pytest
 
 from conftest import SMALL, Inside, words
 from gan_cli import train
-from gan_cli.cli import COMMANDS
 from gan_cli.config import choices
+from gan_cli.shell.table import COMMANDS
 
 LINES = int(os.environ.get("GAN_FUZZ", "60"))
 AT_ONCE = 20

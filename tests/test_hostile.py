@@ -20,8 +20,9 @@ from conftest import Inside, words
 from gan_cli import evaluate, sample, train
 from gan_cli.archives import config_in
 from gan_cli.config import build, listed, nodes, own, plain_yaml, saved, trust
-from gan_cli.config.compose import compose, conf_dir, config_groups
-from gan_cli.config.errors import ConfigError
+from gan_cli.config.choices import packaged
+from gan_cli.config.compose import compose
+from gan_cli.errors import ConfigError
 from gan_cli.glance import glance, looks_like_one
 
 REFUSED = r"may not be used|interpolation"
@@ -393,7 +394,7 @@ def test_the_list_is_what_conf_names() -> None:
     assert "gan_cli.networks.conditioning.ConcatLatent" in slots["model.generator.conditioning"]
     assert slots["dataset.source.of"] == slots["dataset.source"]
     assert not [name for named in slots.values() for name in named if name.startswith("torch.nn")]
-    groups = config_groups(Path(conf_dir()))
+    groups = packaged()
     for model in groups["model"]:
         for conditioning in groups["conditioning"]:
             composed = compose("train", [f"model={model}", f"conditioning={conditioning}"])
@@ -438,7 +439,7 @@ def test_the_first_look_reads_what_is_loaded_and_leaves_the_rest_to_the_second(f
 
 @pytest.mark.parametrize("group", ["experiment", "optimizer", "model", "dataset"])
 def test_the_first_look_admits_whatever_conf_composes(group: str) -> None:
-    for choice in config_groups(Path(conf_dir()))[group]:
+    for choice in packaged()[group]:
         config = compose("train", [f"{group}={choice}"]).config
         nodes.check_names(config, nodes.of_run, trust.for_files())
 

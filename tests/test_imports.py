@@ -14,7 +14,7 @@ LEAVES = (
 )
 # The layers from the top: a module may import from its own layer and from those below it.
 LAYERS = (
-    ("cli", "help", "completion", "demo", "__main__"),
+    ("cli", "shell", "demo", "__main__"),
     ("commands",),
     ("evaluation",),
     ("restore", "session", "inputs", "glance"),
@@ -24,6 +24,7 @@ LAYERS = (
     ("games", "data"),
     ("losses", "penalties", "auxiliaries", "priors", "augment", "networks"),
     ("types", "ramps", "warps", "rng", "files", "console", "outputs", "archives", "tensorfiles"),
+    ("errors",),
 )
 ONLY_TYPES = ("losses", "penalties", "auxiliaries", "priors", "augment", "networks")
 
@@ -78,7 +79,7 @@ def test_no_leaf_imports_hydra(path: Path) -> None:
     "path", [p for p in modules() if part(p) in ONLY_TYPES], ids=lambda p: str(p.relative_to(PACKAGE))
 )
 def test_networks_losses_and_terms_import_torch_and_types_only(path: Path) -> None:
-    own = (f"gan_cli.{part(path)}", "gan_cli.types", "gan_cli.warps")
+    own = (f"gan_cli.{part(path)}", "gan_cli.types", "gan_cli.errors", "gan_cli.warps")
     for name in imported(path):
         if name.startswith("gan_cli."):
             assert any(name == o or name.startswith(f"{o}.") for o in own), name

@@ -14,17 +14,20 @@ from torch import Tensor, nn
 
 from conftest import CONF, Inside, words
 from gan_cli import pictures, sample, sampling, train
-from gan_cli.config import compose
-from gan_cli.config.errors import ConfigError
+from gan_cli.config import choices
+from gan_cli.errors import ConfigError, Incompatible, Refused
+from gan_cli.games.adversarial import Adversarial
+from gan_cli.games.parts import Parts
 from gan_cli.latent import Subject, directions, interpolate, mix, neighbours, project, styles, walk
 from gan_cli.latent.classes import ways, with_mixtures
+from gan_cli.losses import NonSaturating
 from gan_cli.networks import mlp, stylegan
 from gan_cli.priors import Normal, Spherical, Truncated, Uniform
 from gan_cli.restore import Manner, restore
-from gan_cli.types import Batch, Incompatible
+from gan_cli.types import Batch, Prior
 
 CPU = torch.device("cpu")
-MODES = compose.config_groups(CONF)["mode"]
+MODES = choices.config_groups(CONF)["mode"]
 EVERYWHERE = ("interpolate", "walk", "directions", "neighbours")  # modes for any generator of images
 
 
@@ -42,13 +45,9 @@ def conditional(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-class Game(nn.Module):
-    def __init__(self, prior: nn.Module) -> None:
-        super().__init__()
-        self.prior = prior
-
-    def players(self) -> dict[str, nn.Module]:
-        return {"discriminator": nn.Identity()}  # sees no features
+def game(prior: Prior) -> Adversarial:
+    """A game whose discriminator sees no features."""
+    return Adversarial(Parts(nn.Identity(), nn.Identity(), NonSaturating(), prior))
 
 
 class Rows(nn.Module):
@@ -84,15 +83,15 @@ class Styled(nn.Module):
 
 
 def subject(generator: nn.Module, latent_dim: int = 3) -> Subject:
-    return Subject(Game(Normal(latent_dim)), generator, 0, CPU, (), False, lambda: pytest.fail("needs no data"))
+    return Subject(game(Normal(latent_dim)), generator, 0, CPU, (), False, lambda: pytest.fail("needs no data"))
 
 
 def test_latents_are_those_of_the_grid(conditional: Path) -> None:
     restored = restore(str(conditional), Manner(), CPU)
-    turn = sampling.in_turn(restored.generator)
-    latent, label = sampling.latents(restored.game.prior, turn, 5, 130, CPU)  # type: ignore[attr-defined]
+    draws = sampling.Draws.of(restored.generator, 5, CPU)
+    latent, label = sampling.latents(restored.game.prior, draws, 130)
     drawn = sampling.in_blocks(restored.generator, latent, label)
-    assert torch.equal(drawn, sampling.draw(restored.game, restored.generator, 5, 130, CPU))
+    assert torch.equal(drawn, sampling.draw(restored.game, restored.generator, draws, 130))
     assert label[:12].tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
 
 
@@ -222,24 +221,24 @@ def test_style_tools_use_the_layers_that_have_grown() -> None:
 
 
 def test_truncation_by_bound_by_psi_and_not_at_all() -> None:
-    game = Game(Normal(50))
+    played = game(Normal(50))
     generator = mlp.Generator(50, 1, 4, hidden=(4,))
-    assert styles.truncate(game, generator, 0.7) is generator
-    drawn = game.prior.sample(Batch(torch.zeros(200, dtype=torch.int64)))
+    assert styles.truncate(played, generator, 0.7) is generator
+    drawn = played.prior.sample(Batch(torch.zeros(200, dtype=torch.int64)))
     assert drawn.abs().max() <= 0.7
     # the variance of N(0, 1) between -b and b, and not b² times that of N(0, 1)
     density = math.exp(-(0.7**2) / 2) / math.sqrt(2 * math.pi)
     variance = 1 - 2 * 0.7 * density / math.erf(0.7 / math.sqrt(2))
     assert drawn.var().item() == pytest.approx(variance, rel=0.05)
     with pytest.raises(Incompatible, match=r"truncation=0\.7: Uniform latents have no tails"):
-        styles.truncate(Game(Uniform(3)), generator, 0.7)
+        styles.truncate(game(Uniform(3)), generator, 0.7)
     with pytest.raises(Incompatible, match="no tails"):
-        styles.truncate(Game(Spherical(3)), generator, 0.7)
+        styles.truncate(game(Spherical(3)), generator, 0.7)
     assert isinstance(Truncated(3, 2.0).truncated(0.5), Truncated)
     z, y = torch.randn(5, 3), torch.zeros(5, dtype=torch.int64)
-    whole, half = Styled()(z, y), styles.truncate(game, Styled(), 0.5)(z, y)
+    whole, half = Styled()(z, y), styles.truncate(played, Styled(), 0.5)(z, y)
     torch.testing.assert_close(half - 1, (whole - 1) / 2)
-    styled = subject(styles.truncate(game, Styled(), 0.5))
+    styled = subject(styles.truncate(played, Styled(), 0.5))
     assert len(list(mix.Mix(n=2).sheets(styled))) == len(list(directions.Directions(n=1, count=1).sheets(styled))) == 1
 
 
@@ -308,7 +307,7 @@ def test_an_image_file_is_projected(plain: Path, here: Path) -> None:
     kept = np.load("pair.npz")
     assert kept["latent"].shape == (4,)
     for name, message in (("nowhere.png", "cannot be read"), (str(CONF / "train.yaml"), "cannot be read")):
-        with pytest.raises(ConfigError, match=message):
+        with pytest.raises(Refused, match=message):
             sample(plain, "mode=project", f"mode.image={name}")
     with pytest.raises(ConfigError, match=r"mode\.image is not set"):
         sample(plain, "mode=project")
@@ -358,7 +357,7 @@ def test_one_latent_in_every_class(conditional: Path, plain: Path) -> None:
     mixed = sample(conditional, "mode=classes", "n=11", "mode.between=2")
     assert mixed.shape[1] == 28
     assert torch.equal(mixed[:, ::3], samples)
-    with pytest.raises(ConfigError, match=r"no classes on demand\n"):
+    with pytest.raises(Incompatible, match=r"no classes on demand\n"):
         sample(plain, "mode=classes")
 
 
@@ -390,7 +389,7 @@ def test_points(here: Path) -> None:
         (("mode=neighbours",), "compares pixels"),
         (("mode=project", "mode.image=x.png"), "draws points"),
     ):
-        with pytest.raises(ConfigError, match=message):
+        with pytest.raises(Refused, match=message):
             sample(run, *setting)
 
 
@@ -407,7 +406,7 @@ def test_points(here: Path) -> None:
     ],
 )
 def test_wrong_requests(plain: Path, here: Path, settings: Sequence[str], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(Refused, match=message):
         sample(plain, *settings)
     assert list(here.iterdir()) == []
 

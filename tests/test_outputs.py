@@ -20,7 +20,7 @@ from PIL import Image
 
 from conftest import Inside, Shell
 from gan_cli import evaluate, outputs, sample
-from gan_cli.config.errors import ConfigError
+from gan_cli.errors import NotWritable
 from gan_cli.files import NotWritten
 
 PIXELS = ("detector=pixels", "metrics=[fid]")
@@ -217,11 +217,11 @@ def test_what_cannot_be_written_costs_two_lines(finished: Path, here: Path, nois
     Path("file").write_text("")
     Path("dir.json").mkdir()
     for name in ("file/x.json", "dir.json", "/sys/x.json"):
-        with pytest.raises(ConfigError, match="cannot be written") as caught:
+        with pytest.raises(NotWritable, match="cannot be written") as caught:
             evaluate(noise, *PIXELS, f"json={name}", reference=noise)
         assert len(str(caught.value).splitlines()) == 2
     for name in ("file/x.png", "file/x.npz", "file/folder"):
-        with pytest.raises(ConfigError, match="cannot be written") as caught:
+        with pytest.raises(NotWritable, match="cannot be written") as caught:
             sample(finished, "n=1", f"out={name}")
         assert len(str(caught.value).splitlines()) == 2
     assert sorted(os.listdir(here)) == ["dir.json", "file", noise]

@@ -9,7 +9,7 @@ import pytest
 from conftest import SMALL, checked, words
 from gan_cli import train
 from gan_cli.config import build, compose, nodes
-from gan_cli.config.errors import ConfigError
+from gan_cli.errors import Refused
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_progressive_networks_refuse_points_and_what_reads_single_samples() -> N
         ("pggan", "auxiliary=[style_path_length]", "model=stylegan2"),
         ("pggan", "penalty=[gradient_penalty]", r"model\.discriminator\.minibatch=none"),
     ):
-        with pytest.raises(ConfigError, match=remedy):
+        with pytest.raises(Refused, match=remedy):
             build.game(checked([*SMALL[model], word]))
 
 

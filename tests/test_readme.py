@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from conftest import CONF
-from gan_cli.config import compose
+from gan_cli.config import choices
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
-GROUPS = compose.config_groups(CONF)
+GROUPS = choices.config_groups(CONF)
 
 
 def first_comment(path: Path) -> str:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from conftest import Inside, words
 from gan_cli import evaluate, train
-from gan_cli.config.errors import ConfigError
+from gan_cli.errors import ConfigError, DataError, NotMeasurable, Refused
 from gan_cli.evaluation import files
 
 PIXELS = ("detector=pixels", "metrics=[fid]")
@@ -51,7 +51,7 @@ def test_photographs_are_fitted_to_samples_in_files(photos: Path, gan_here: Insi
     assert "reference fitted to 16 x 16 by crop" in by_name.convention
     told = gan_here("eval", "s.npz", "reference=photos", *PIXELS)
     assert "photos: 12 pictures in 2 classes (a 6, b 6)" in told.stdout
-    with pytest.raises(ConfigError, match="mixes sizes"):
+    with pytest.raises(DataError, match="mixes sizes"):
         evaluate("photos", *PIXELS, reference="s.npz")
 
 
@@ -158,7 +158,7 @@ def test_harmful_arrays_are_refused_in_two_lines(here: Path, kind: str, message:
     harmful(kind)
     bad = "x.pt" if Path("x.pt").exists() else "x.npz"
     for source, reference in ((bad, "ok.npz"), ("ok.npz", bad)):
-        with pytest.raises(ConfigError, match=message) as caught:
+        with pytest.raises(Refused, match=message) as caught:
             evaluate(source, *PIXELS, reference=reference)
         assert len(str(caught.value).splitlines()) == 2
         assert "Error" not in str(caught.value)
@@ -167,6 +167,6 @@ def test_harmful_arrays_are_refused_in_two_lines(here: Path, kind: str, message:
 def test_statistics_are_no_samples(here: Path) -> None:
     np.savez("st.npz", mu=np.zeros(192), sigma=np.eye(192), n=50)
     np.savez("ok.npz", arr_0=np.zeros((6, 8, 8, 3), np.uint8))
-    with pytest.raises(ConfigError, match=r"holds statistics.*\n  .*reference=st\.npz"):
+    with pytest.raises(NotMeasurable, match=r"holds statistics.*\n  .*reference=st\.npz"):
         evaluate("st.npz", *PIXELS, reference="ok.npz")
     assert evaluate("ok.npz", *PIXELS, reference="st.npz").fd_pixels.n_real == 50

@@ -15,7 +15,7 @@ from PIL import Image
 
 from conftest import SMALL_DCGAN, Inside, same, weights, words
 from gan_cli import train
-from gan_cli.config.errors import ConfigError, RunFailed
+from gan_cli.errors import ConfigError, Incompatible, NotWritable, Refused, RunFailed
 from gan_cli.files import read_json_lines
 from gan_cli.training import checkpoint
 
@@ -129,7 +129,7 @@ def test_a_finished_run_wants_more_to_do(here: Path) -> None:
 def test_what_a_resumed_run_may_not_change(here: Path, change: str, message: str) -> None:
     folder = train(*words()).folder
     before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(Refused, match=message):
         train(f"resume={folder}", "trainer.max_steps=4", change)
     assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
 
@@ -161,7 +161,7 @@ def test_a_run_starts_from_another_ones_weights(here: Path) -> None:
     players = [k for k in a if k.startswith("/game/")]
     assert players
     assert all((a[k] == b[k]).all() for k in players)
-    with pytest.raises(ConfigError, match="do not fit this model"):
+    with pytest.raises(Incompatible, match="do not fit this model"):
         train(*words("model.latent_dim=9", f"init_from={first}"))
 
 
@@ -203,7 +203,7 @@ def test_ctrl_c_stops_all_processes_and_saves(here: Path) -> None:
 def test_a_folder_with_a_run_is_not_overwritten(here: Path) -> None:
     folder = train(*words()).folder
     before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-    with pytest.raises(ConfigError, match="holds a run already"):
+    with pytest.raises(NotWritable, match="holds a run already"):
         train(*words(f"hydra.run.dir={folder}"))
     assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
 

@@ -14,9 +14,16 @@ from PIL import Image
 
 from conftest import SMALL, SMALL_DCGAN, Inside, Shell, words
 from gan_cli import pictures, sample, sampling, train
-from gan_cli.config.errors import ConfigError
 from gan_cli.config.labels import chosen_classes
+from gan_cli.errors import Incompatible, Refused
+from gan_cli.games.adversarial import Adversarial
+from gan_cli.games.parts import Parts
+from gan_cli.latent import Subject
+from gan_cli.losses import Hinge
 from gan_cli.restore import Manner, restore
+from gan_cli.types import Batch, Prior
+
+CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +46,11 @@ def test_seeds_differ_and_repeat(convolutional: Path) -> None:
 
 
 def test_global_randomness_is_left_alone(convolutional: Path) -> None:
-    restored = restore(str(convolutional), Manner(), torch.device("cpu"))
+    restored = restore(str(convolutional), Manner(), CPU)
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)
-    sampling.draw(restored.game, restored.generator, 0, 5, torch.device("cpu"))
+    sampling.draw(restored.game, restored.generator, sampling.Draws.of(restored.generator, 0, CPU), 5)
     assert torch.equal(torch.rand(1), expected)
 
 
@@ -100,7 +107,7 @@ def test_points_are_drawn_and_stored(here: Path) -> None:
     sample(run, "n=100", "out=x.png")
     assert Image.open("x.png").size == (500, 500)
     assert Image.open(run / "samples" / "real.png").size == (500, 500)
-    with pytest.raises(ConfigError, match=r"points are no image files.*\n.*out=x\.npz"):
+    with pytest.raises(Refused, match=r"points are no image files.*\n.*out=x\.npz"):
         sample(run, "n=100", "out=folder")
 
 
@@ -114,7 +121,7 @@ def test_points_are_drawn_and_stored(here: Path) -> None:
     ],
 )
 def test_wrong_requests(convolutional: Path, here: Path, setting: str, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(Refused, match=message):
         sample(convolutional, "n=5", "out=x.png", setting)
     assert list(here.iterdir()) == []
 
@@ -175,7 +182,7 @@ def test_classes_by_name_and_by_number(words: object, names: tuple[str, ...], nu
     ],
 )
 def test_classes_that_are_none(words: object, names: tuple[str, ...], message: str) -> None:
-    with pytest.raises(ConfigError, match=re.escape(message)) as caught:
+    with pytest.raises(Refused, match=re.escape(message)) as caught:
         chosen_classes(words, names)  # type: ignore[arg-type]
     assert len(str(caught.value).splitlines()) == 2
 
@@ -212,22 +219,21 @@ def test_the_newest_whole_checkpoint_is_used(convolutional: Path, here: Path) ->
     run = train(*words("callback.checkpoints.every_steps=1")).folder
     (run / "checkpoints" / "last.pt").unlink()
     (run / "checkpoints" / "last.pt").write_bytes(b"cut short")
-    assert (
-        json.loads((run / "result.json").read_text())["step"] == restore(str(run), Manner(), torch.device("cpu")).step
-    )
+    assert json.loads((run / "result.json").read_text())["step"] == restore(str(run), Manner(), CPU).step
 
 
 @pytest.mark.parametrize("model", ["dcgan", "biggan"])
 def test_standing_statistics_are_those_of_the_samples(here: Path, model: str) -> None:
     """They are the mean over passes of each layer's mean and unbiased variance, whatever was there before."""
     folder = train(*words("conditioning=projection", model=SMALL[model])).folder
-    restored = restore(str(folder), Manner(), torch.device("cpu"))
+    restored = restore(str(folder), Manner(), CPU)
     game, generator = restored.game, restored.generator
     norm = next(m for m in generator.modules() if isinstance(m, torch.nn.BatchNorm2d))
     seen: list[torch.Tensor] = []
     handle = norm.register_forward_hook(lambda _, x, y: seen.append(x[0]))
     other = {k: v.clone() for k, v in generator.state_dict().items() if ".running_" not in k and "num_b" not in k}
-    sampling.standing_statistics(game, generator, 0, 3, torch.device("cpu"))
+    draws = sampling.Draws.of(generator, 0, CPU)
+    sampling.standing_statistics(game, generator, draws, 3)
     handle.remove()
     torch.testing.assert_close(norm.running_mean, torch.stack([x.mean((0, 2, 3)) for x in seen]).mean(0))
     torch.testing.assert_close(norm.running_var, torch.stack([x.var((0, 2, 3)) for x in seen]).mean(0))
@@ -236,7 +242,7 @@ def test_standing_statistics_are_those_of_the_samples(here: Path, model: str) ->
     assert (generator.training, norm.training, norm.momentum) == (False, False, 0.1)
     state = norm.running_mean.clone()
     norm.running_mean.fill_(7)
-    sampling.standing_statistics(game, generator, 0, 3, torch.device("cpu"))
+    sampling.standing_statistics(game, generator, draws, 3)
     assert torch.equal(norm.running_mean, state)
 
 
@@ -244,5 +250,32 @@ def test_standing_statistics_on_the_command_line(convolutional: Path, finished: 
     plain, standing = sample(convolutional, "n=4"), sample(convolutional, "n=4", "standing_statistics=2")
     assert not torch.equal(plain, standing)
     assert torch.equal(standing, sample(convolutional, "n=4", "standing_statistics=2"))
-    with pytest.raises(ConfigError, match="no batch norm"):
+    with pytest.raises(Incompatible, match="no batch norm"):
         sample(finished, "n=4", "standing_statistics=2")
+
+
+class Echo(torch.nn.Module):
+    """Draws what it is given."""
+
+    def forward(self, latent: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        return latent
+
+
+class Source(Prior):
+    """What the generator is given stands where latents do."""
+
+    provides = frozenset()
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        assert batch.given is not None
+        return batch.given
+
+
+def test_sample_i_is_drawn_from_the_picture_i() -> None:
+    game = Adversarial(Parts(Echo(), torch.nn.Identity(), Hinge(), Source(1)))
+    given = torch.randn(5, 3, 4, 4)
+    draws = sampling.Draws(0, torch.tensor([0]), CPU, given)
+    torch.testing.assert_close(sampling.draw(game, game.generator, draws, 70), given.repeat(14, 1, 1, 1))
+    subject = Subject(game, game.generator, 0, CPU, (), False, lambda: pytest.fail("needs no data"))
+    with pytest.raises(Incompatible, match="not fed with latents"):
+        subject.latents(3)

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from conftest import Inside, words
 from gan_cli.config import sweeps
 from gan_cli.config.compose import Composed
-from gan_cli.config.errors import ConfigError, RunFailed
+from gan_cli.errors import ConfigError, RunFailed
 
 
 def test_a_sweep_of_which_nothing_can_begin_leaves_nothing(gan_here: Inside, here: Path) -> None:
@@ -61,6 +61,7 @@ def test_a_search_without_a_number_to_go_by_is_refused(gan_here: Inside, here: P
         ("maximize", ConfigError("refused"), float("-inf")),
         ("minimize", None, float("inf")),
         ("minimize", 0.5, 0.5),
+        ("maximize", 0.5, -0.5),  # a score is better the lower it is, whichever way the search goes
     ],
 )
 def test_what_a_search_is_told_of_a_job(here: Path, direction: str, ends: object, score: float) -> None:

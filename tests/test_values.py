@@ -12,8 +12,8 @@ import yaml
 from conftest import SMALL_MLP, Inside, checked, words
 from gan_cli import train
 from gan_cli.config import build, choices, schema, trust
-from gan_cli.config.errors import ConfigError
 from gan_cli.config.schema import NUMBER, Part, admits, converted, hints_of
+from gan_cli.errors import ConfigError
 from gan_cli.ramps import Linear
 from gan_cli.types import Fraction, PositiveInt, Ramp
 

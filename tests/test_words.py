@@ -11,12 +11,12 @@ import torch
 
 from conftest import Inside, words
 from gan_cli import evaluate, sample, train
-from gan_cli.completion import BASH, candidates
 from gan_cli.config.compose import compose
-from gan_cli.config.errors import ConfigError
 from gan_cli.config.saved import change
 from gan_cli.config.words import divide, quote, readable, text
 from gan_cli.console import printable
+from gan_cli.errors import ConfigError
+from gan_cli.shell.completion import BASH, candidates
 
 LETTERS = [*"\\\\'\"${}a:,=\n\t []~é\udce9", "${", "x}", "\\$"]
 

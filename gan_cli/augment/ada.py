@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from gan_cli.types import Augment, Clock, Fraction, PositiveInt, Weight
+from gan_cli.types import Augment, Clock, Fraction, Need, PositiveInt, Weight
 from gan_cli.warps import warped
 
 
@@ -102,7 +102,7 @@ class GeometryAndColor(Augment):
         p: Probability of each change; a number, or a ramp.
     """
 
-    needs = frozenset({"images"})
+    needs = frozenset({Need.IMAGES})
 
     def __init__(self, p: Weight = 0.5) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ class Ada(Augment):
         interval: Updates between two adjustments.
     """
 
-    needs = frozenset({"images", "anchored_logits"})
+    needs = frozenset({Need.IMAGES, Need.ANCHORED_LOGITS})
     p: Tensor
     signs: Tensor
     count: Tensor

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from gan_cli.types import Augment
+from gan_cli.errors import ConfigError
+from gan_cli.types import Augment, Need
 from gan_cli.warps import per_sample, shifted
 
 
@@ -47,13 +48,13 @@ class DiffAugment(Augment):
         policy: Any of color, translation, cutout.
     """
 
-    needs = frozenset({"images"})
+    needs = frozenset({Need.IMAGES})
 
     def __init__(self, policy: Sequence[str] = tuple(CHANGES)) -> None:
         super().__init__()
         for name in policy:
             if name not in CHANGES:
-                raise ValueError(f"augment.diffaugment.policy={name} is unknown: choose from {', '.join(CHANGES)}")
+                raise ConfigError(f"augment.diffaugment.policy={name} is unknown: choose from {', '.join(CHANGES)}")
         self.changes = [CHANGES[name] for name in policy]
 
     def forward(self, samples: Tensor) -> Tensor:

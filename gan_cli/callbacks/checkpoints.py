@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 
-from gan_cli.callbacks import Callback
+from gan_cli.callbacks import Callback, Session
 from gan_cli.files import naming
-from gan_cli.runs import Run, step_of
+from gan_cli.runs import step_of
 from gan_cli.training import checkpoint
-from gan_cli.training.trainer import Trainer
 from gan_cli.types import Positive, PositiveInt
 
 
@@ -40,28 +39,26 @@ class Checkpoints(Callback):
         self.keep = keep
         self.keep_every = keep_every
 
-    def on_start(self, trainer: Trainer) -> None:
-        assert trainer.folder is not None
-        self.folder = Run(trainer.folder).checkpoints
+    def on_start(self, session: Session) -> None:
+        self.folder = session.run.checkpoints
         self.saved_at = time.monotonic()
-        self.saved_step = trainer.clock.step
+        self.saved_step = session.clock.step
 
-    def on_step(self, trainer: Trainer) -> None:
+    def on_step(self, session: Session) -> None:
         overdue = self.every_minutes is not None and time.monotonic() - self.saved_at > self.every_minutes * 60
-        if trainer.clock.step % self.every_steps == 0 or overdue:
-            self._save(trainer)
+        if session.clock.step % self.every_steps == 0 or overdue:
+            self._save(session)
 
-    def _save(self, trainer: Trainer) -> None:
-        trainer.check_finite()
-        path = self.folder / f"step-{trainer.clock.step:09d}.pt"
-        checkpoint.save(trainer.state_dict(), path)
+    def _save(self, session: Session) -> None:
+        path = self.folder / f"step-{session.clock.step:09d}.pt"
+        session.save(path)
         checkpoint.alias(path, "last.pt")
-        self.saved_at, self.saved_step = time.monotonic(), trainer.clock.step
+        self.saved_at, self.saved_step = time.monotonic(), session.clock.step
         files = {step_of(p): p for p in self.folder.glob("step-*.pt")}
         for step in expendable(list(files), self.keep, self.keep_every, self.every_steps):
             with naming(files[step]):
                 files[step].unlink(missing_ok=True)
 
-    def on_end(self, trainer: Trainer, status: str) -> None:
-        if self.saved_step != trainer.clock.step:
-            self._save(trainer)
+    def on_end(self, session: Session, status: str) -> None:
+        if self.saved_step != session.clock.step:
+            self._save(session)

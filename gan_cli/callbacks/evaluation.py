@@ -4,29 +4,22 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from gan_cli import pictures, sampling
-from gan_cli.callbacks import Callback
+from gan_cli.callbacks import Callback, Session
 from gan_cli.files import read_json_lines
-from gan_cli.metrics import Context, Sized
-from gan_cli.metrics.cache import Cache
+from gan_cli.metrics import Context, Metric, NotMeasurable
 from gan_cli.metrics.detectors import Detector
-from gan_cli.metrics.features import Collector, Features
-from gan_cli.metrics.frechet import Frechet
-from gan_cli.metrics.kernel import Kernel
-from gan_cli.runs import Run
-from gan_cli.training import checkpoint
-from gan_cli.training.trainer import Trainer
+from gan_cli.metrics.features import Features
+from gan_cli.metrics.measure import Plan, Samples, collect, drawn, full_name, reference_features
 from gan_cli.types import PositiveInt
 
 log = logging.getLogger(__name__)
 
-METRICS: dict[str, Sized] = {"kid": Kernel(subsets=False), "fid": Frechet()}
 BATCH = 250  # images a pass of the detector
 
 
@@ -36,10 +29,11 @@ class Evaluation(Callback):
     Args:
         every_steps: Steps between measurements; None for none.
         n: Samples, and at most as many real images.
-        metric: kid | fid.
+        metric: The value that is watched.
         detector: What sees the images.
         patience: Measurements without a better one after which the run ends.
         cache: Where features of the data are kept.
+        metrics: The metrics by the values of theirs that can be watched.
     """
 
     def __init__(
@@ -50,106 +44,112 @@ class Evaluation(Callback):
         detector: Detector,
         patience: PositiveInt | None,
         cache: str,
+        metrics: Mapping[str, Metric],
     ) -> None:
-        if metric not in METRICS:
-            raise ValueError(f"evaluation.metric={metric} is unknown: choose one of {', '.join(METRICS)}")
+        if metric not in metrics:
+            raise ValueError(
+                f"evaluation.metric={metric} cannot be watched while training\n  choose one of {', '.join(metrics)}"
+            )
         if every_steps is None and patience is not None:
             raise ValueError(
                 f"evaluation.patience={patience} waits for measurements, and evaluation.every_steps=null takes none\n"
                 "  set evaluation.every_steps, or leave evaluation.patience out"
             )
-        if every_steps is not None and n < METRICS[metric].least:
-            raise ValueError(
-                f"evaluation.n={n} is too few for {metric}, which needs {METRICS[metric].least} samples\n"
-                f"  set evaluation.n={METRICS[metric].least} or more"
-            )
         self.every_steps = every_steps
         self.n = n
-        self.metric = METRICS[metric]
-        suffix = f"_{detector.name}" if detector.name else ""
         self.short = metric
-        self.name = f"{'fd' if metric == 'fid' and suffix else metric}{suffix}_{n}"
+        self.metric = metrics[metric]
+        self.better = self.metric.better[metric]
+        self.name = f"{full_name(metric, detector.name)}_{n}"
         self.detector = detector
         self.patience = patience
-        self.cache = Cache(Path(cache))
+        self.plan = Plan(rows=n, batch_size=BATCH, cache=Path(cache))
         self.real: Features | None = None
 
-    def foresee(self, trainer: Trainer) -> Sequence[str]:
+    def foresee(self, session: Session) -> Sequence[str]:
         if self.every_steps is None:
             return ()
-        least = self.metric.least
-        if len(trainer.data) < least:
-            raise ValueError(
-                f"evaluation.metric={self.short} needs {least} real samples, and the data have {len(trainer.data)}\n"
-                "  use evaluation.metric=fid or evaluation.every_steps=null"
-            )
-        if self.every_steps <= trainer.limits.max_steps:
+        self._check_enough(session)
+        if self.every_steps <= session.trainer.limits.max_steps:
             return ()
-        asked, last = f"evaluation.every_steps={self.every_steps}", trainer.limits.max_steps
+        asked, last = f"evaluation.every_steps={self.every_steps}", session.trainer.limits.max_steps
         return [f"{asked} measures nothing: the run ends at step {last}; lower it to get measurements"]
 
-    def on_start(self, trainer: Trainer) -> None:
+    def _check_enough(self, session: Session) -> None:
+        """Raises ValueError where the metric cannot be had by this detector, or of so few samples."""
+        try:
+            detector = self.detector.to(session.trainer.runtime.device).prepare(None)
+            least = self.metric.least(detector(session.trainer.data.quantised(2)))
+        except NotMeasurable as reason:
+            raise ValueError(
+                f"evaluation.metric={self.short} cannot be watched: {str(reason).splitlines()[0]}\n"
+                "  use another evaluation.metric, or another evaluation.detector"
+            ) from reason
+        if self.n < least:
+            raise ValueError(
+                f"evaluation.n={self.n} is too few for {self.short}, which needs {least} samples\n"
+                f"  set evaluation.n={least} or more"
+            )
+        if (size := len(session.trainer.data)) < least:
+            raise ValueError(
+                f"evaluation.metric={self.short} needs {least} real samples, and the data have {size}\n"
+                "  use evaluation.metric=fid or evaluation.every_steps=null"
+            )
+
+    def on_start(self, session: Session) -> None:
         if self.every_steps is None:
             return
-        assert trainer.folder is not None
-        self.detector.to(trainer.runtime.device)
+        self.detector.to(session.trainer.runtime.device)
         # What was best before a resumed session is in its history; lines after its checkpoint do not count.
-        rows = [r for r in read_json_lines(Run(trainer.folder).metrics) if r["step"] <= trainer.clock.step]
+        rows = [r for r in read_json_lines(session.run.metrics) if r["step"] <= session.clock.step]
         self.history = [(row[self.name], row["step"]) for row in rows if self.name in row]
-        trainer.best = self._best()
+        if self.history:
+            session.rank(self._as_record(*self._best()))
 
-    def _best(self) -> dict[str, float | str] | None:
-        if not self.history:
-            return None
-        value, step = min(self.history)
-        return {"metric": self.name, "value": value, "step": step}
+    def _best(self) -> tuple[float, int]:
+        """The first of the best measurements: value and step."""
+        return min(self.history, key=lambda measured: self.better.cost(measured[0]))
 
-    def _collect(self, batches: Iterator[Tensor]) -> Features:
-        collector = Collector(self.detector, rows=self.n if "rows" in self.metric.needs else 0)
-        for images in batches:
-            collector.add(images)
-        return collector.finish()
+    def _as_record(self, value: float, step: int) -> dict[str, float | str]:
+        return {"metric": self.name, "value": value, "step": step, "better": self.better}
 
-    def _reference(self, trainer: Trainer) -> Features:
+    def _reference(self, session: Session) -> Features:
         if self.real is None:
-            images = trainer.data.quantised(self.n)
-            facts = {
-                "data": trainer.data.fingerprint(),
-                "n": len(images),
-                "indices": f"spread:{self.n}",
-                "detector": self.detector.name or "inception",
-                "preprocessing": self.detector.convention,
-                "weights": self.detector.digest,
-                "dtype": "float32 features, float64 moments",
-                "collected": sorted(self.metric.needs),
-                "rows": self.n,
-                "passes": f"{BATCH} images on {self.detector.device.type}",
-            }
-            self.real = self.cache.get(facts, lambda _: self._collect(iter(images.split(BATCH))))
+            images = session.trainer.data.quantised(self.n)
+
+            def batches(size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+                return ((piece, None) for piece in images.split(size))
+
+            fingerprint = session.trainer.data.fingerprint()
+            source = Samples("the data", len(images), batches, fingerprint, indices=f"spread:{self.n}")
+            self.real = reference_features(source, self.detector, self.metric.needs, self.plan)
         return self.real
 
-    def _samples(self, trainer: Trainer) -> Iterator[Tensor]:
-        device = trainer.runtime.device
-        for block, _ in sampling.blocks(trainer.game, trainer.ema.network, trainer.seed, self.n, device):
-            yield (pictures.to_uint8(block) if block.ndim == 4 else block).cpu()
+    def _measured(self, session: Session) -> float:
+        """The value at this step. Raises NotMeasurable."""
+        trainer = session.trainer
+        batches = drawn(trainer.game, trainer.ema.network, session.draws, self.n)
+        fake = collect(Samples("samples", self.n, batches), self.detector, self.metric.needs, self.plan)
+        context = Context(only=self.short)
+        return self.metric.compute(fake, self._reference(session), context)[self.short].value
 
     @torch.no_grad()
-    def on_step(self, trainer: Trainer) -> None:
-        if self.every_steps is None or trainer.clock.step % self.every_steps:
+    def on_step(self, session: Session) -> None:
+        if self.every_steps is None or session.clock.step % self.every_steps:
             return
-        found = self.metric.compute(self._collect(self._samples(trainer)), self._reference(trainer), Context())
-        value = found[self.short].value
+        try:
+            value = self._measured(session)
+        except NotMeasurable as reason:
+            log.warning("%s was not measured at step %d: %s", self.name, session.clock.step, reason)
+            return
         if not math.isfinite(value):
             return
-        better = not self.history or value < min(self.history)[0]
-        self.history.append((value, trainer.clock.step))
-        trainer.best = self._best()
-        trainer.publish({self.name: value})
-        if better:
-            assert trainer.folder is not None
-            trainer.check_finite()
-            checkpoint.save(trainer.state_dict(), Run(trainer.folder).checkpoints / "best.pt")
-        steps = [step for _, step in self.history]
-        if self.patience is not None and len(steps) - 1 - steps.index(min(self.history)[1]) >= self.patience:
+        self.history.append((value, session.clock.step))
+        best = self._best()
+        session.rank(self._as_record(*best))
+        session.publish({self.name: value})
+        if best == self.history[-1]:
+            session.save(session.run.checkpoints / "best.pt")
+        if self.patience is not None and len(self.history) - 1 - self.history.index(best) >= self.patience:
             log.info("no better %s for %d measurements: the run ends here", self.name, self.patience)
-            trainer.enough = True
+            session.end_early()

@@ -12,8 +12,8 @@ import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from gan_cli import pictures, sampling
-from gan_cli.callbacks import Callback
+from gan_cli import pictures
+from gan_cli.callbacks import Callback, Session
 from gan_cli.callbacks.alarms import (
     COLLAPSED,
     DISCRIMINATOR_GRADIENT,
@@ -28,7 +28,6 @@ from gan_cli.callbacks.monitor import Finding, Monitor
 from gan_cli.callbacks.plots import DRAWN, line
 from gan_cli.files import read_json_lines
 from gan_cli.runs import Run
-from gan_cli.training.trainer import Trainer
 from gan_cli.types import PositiveInt
 
 log = logging.getLogger(__name__)
@@ -134,53 +133,49 @@ class Health(Callback):
         self.changes: list[Finding] = []
         self.run: Run | None = None
 
-    def on_start(self, trainer: Trainer) -> None:
-        assert trainer.folder is not None
-        self.run = Run(trainer.folder)
-        targets = getattr(getattr(trainer.game, "loss", None), "targets", None)
+    def on_start(self, session: Session) -> None:
+        self.run, trainer = session.run, session.trainer
         rates = {name: rates[0] for name, rates in trainer.rates.items()}
-        self.monitor = Monitor(alarms(targets, len(trainer.data.shape) == 3, rates), self.patience)
+        self.monitor = Monitor(alarms(trainer.game.targets(), len(trainer.data.shape) == 3, rates), self.patience)
         self.real = trainer.data.preview(self.n).to(trainer.runtime.device)
         for row in read_json_lines(self.run.metrics):  # what an earlier session saw; it has said so itself
-            if row["step"] <= trainer.clock.step:
+            if row["step"] <= session.clock.step:
                 self.monitor.observe(row)
 
-    def on_record(self, trainer: Trainer, record: Mapping[str, float]) -> None:
+    def on_record(self, session: Session, record: Mapping[str, float]) -> None:
         self.changes += self.monitor.observe(record)
 
-    def on_step(self, trainer: Trainer) -> None:
-        step = trainer.clock.step
+    def on_step(self, session: Session) -> None:
+        step, players = session.clock.step, session.trainer.players
         measured: dict[str, float] = {}
-        if step % trainer.log_every == 0:
-            measured |= {f"health/{name}_gradient": norm for name, norm in gradient_norms(trainer.players).items()}
-            measured |= weight_sizes(trainer.players)
+        if step % session.trainer.log_every == 0:
+            measured |= {f"health/{name}_gradient": norm for name, norm in gradient_norms(players).items()}
+            measured |= weight_sizes(players)
         if step % self.every_steps == 0:
-            measured |= compare(self._samples(trainer), self.real)
+            measured |= compare(self._samples(session), self.real)
         if measured:
-            trainer.publish(measured)
+            session.publish(measured)
         changes, self.changes = self.changes, []
-        self._announce(trainer, changes)
+        self._announce(session, changes)
 
-    def _samples(self, trainer: Trainer) -> Tensor:
-        device = trainer.runtime.device
-        blocks = sampling.blocks(trainer.game, trainer.ema.network, trainer.seed, self.n, device)
-        return torch.cat([samples for samples, _ in blocks])
+    def _samples(self, session: Session) -> Tensor:
+        return torch.cat(list(session.samples(self.n)))
 
-    def on_end(self, trainer: Trainer, status: str) -> None:
+    def on_end(self, session: Session, status: str) -> None:
         """The last steps are judged too, where the run ends between two readings; they make no row, for a run that
         goes on has none there."""
-        left = trainer.meter.means()
+        left = session.trainer.meter.means()
         if left:
-            row = {**left, **weight_sizes(trainer.players), "step": float(trainer.clock.step)}
+            row = {**left, **weight_sizes(session.trainer.players), "step": float(session.clock.step)}
             for change in self.monitor.observe(row):
                 self._say(change)
-        trainer.diverged = self.monitor.rings("diverged")
+        session.judge(self.monitor.rings("diverged"))
 
-    def _announce(self, trainer: Trainer, changes: Iterable[Finding]) -> None:
+    def _announce(self, session: Session, changes: Iterable[Finding]) -> None:
         for change in changes:
             text = self._say(change)
-            trainer.publish({f"alarm/{change.name}": float(change.cleared is None)})
-            trainer.publish_text("alarms", text)
+            session.publish({f"alarm/{change.name}": float(change.cleared is None)})
+            session.publish_text("alarms", text)
 
     def _say(self, change: Finding) -> str:
         name = change.name.replace("_", " ")

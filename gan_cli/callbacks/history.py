@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from gan_cli.callbacks import Callback
+from gan_cli.callbacks import Callback, Session
 from gan_cli.files import append, naming, read_lines, write_text
-from gan_cli.runs import Run
-from gan_cli.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -22,13 +20,12 @@ if TYPE_CHECKING:
 class History(Callback):
     """One line of metrics.jsonl a record. A resumed run appends; lines after its checkpoint are taken back first."""
 
-    def on_start(self, trainer: Trainer) -> None:
-        assert trainer.folder is not None
-        self.path = Run(trainer.folder).metrics
-        kept = read_lines(self.path, lambda row: row["step"] <= trainer.clock.step)
+    def on_start(self, session: Session) -> None:
+        self.path = session.run.metrics
+        kept = read_lines(self.path, lambda row: row["step"] <= session.clock.step)
         write_text(self.path, "".join(f"{line}\n" for line in kept))
 
-    def on_record(self, trainer: Trainer, record: Mapping[str, float]) -> None:
+    def on_record(self, session: Session, record: Mapping[str, float]) -> None:
         told = {name: value if math.isfinite(value) else None for name, value in record.items()}
         append(self.path, json.dumps(told) + "\n")
 
@@ -38,13 +35,12 @@ class TensorBoard(Callback):
 
     writer: SummaryWriter | None = None
 
-    def on_start(self, trainer: Trainer) -> None:
+    def on_start(self, session: Session) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        assert trainer.folder is not None
-        self.folder = Run(trainer.folder).tensorboard
+        self.folder = session.run.tensorboard
         with naming(self.folder):
-            self.writer = SummaryWriter(str(self.folder), purge_step=trainer.clock.step + 1)
+            self.writer = SummaryWriter(str(self.folder), purge_step=session.clock.step + 1)
 
     @contextmanager
     def _writing(self) -> Iterator[SummaryWriter]:
@@ -52,20 +48,20 @@ class TensorBoard(Callback):
         with naming(self.folder):
             yield self.writer
 
-    def on_record(self, trainer: Trainer, record: Mapping[str, float]) -> None:
+    def on_record(self, session: Session, record: Mapping[str, float]) -> None:
         with self._writing() as writer:
             for name, value in record.items():
                 if name not in ("step", "images"):
                     writer.add_scalar(name, value, int(record["step"]))
 
-    def on_picture(self, trainer: Trainer, name: str, pixels: Tensor) -> None:
+    def on_picture(self, session: Session, name: str, pixels: Tensor) -> None:
         with self._writing() as writer:
-            writer.add_image(name, pixels, trainer.clock.step)
+            writer.add_image(name, pixels, session.clock.step)
             writer.flush()
 
-    def on_text(self, trainer: Trainer, name: str, text: str) -> None:
+    def on_text(self, session: Session, name: str, text: str) -> None:
         with self._writing() as writer:
-            writer.add_text(name, text, trainer.clock.step)
+            writer.add_text(name, text, session.clock.step)
 
     def close(self) -> None:
         if self.writer is not None:

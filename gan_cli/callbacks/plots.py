@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from gan_cli import pictures
-from gan_cli.callbacks import Callback
+from gan_cli.callbacks import Callback, Session
 from gan_cli.files import read_json_lines
 from gan_cli.runs import Run
-from gan_cli.training.trainer import Trainer
 from gan_cli.types import PositiveInt
 
 DRAWN = 1e30  # beyond it, the arithmetic of a plot's axes overflows
@@ -72,10 +71,9 @@ class Plots(Callback):
     def __init__(self, every_steps: PositiveInt = 1000) -> None:
         self.every_steps = every_steps
 
-    def on_step(self, trainer: Trainer) -> None:
-        if trainer.clock.step % self.every_steps == 0:
-            self.on_end(trainer, "")
+    def on_step(self, session: Session) -> None:
+        if session.clock.step % self.every_steps == 0:
+            self.on_end(session, "")
 
-    def on_end(self, trainer: Trainer, status: str) -> None:
-        assert trainer.folder is not None
-        plot_all(Run(trainer.folder))
+    def on_end(self, session: Session, status: str) -> None:
+        plot_all(session.run)

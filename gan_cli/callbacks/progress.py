@@ -11,8 +11,7 @@ from rich.console import RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from gan_cli.callbacks import Callback
-from gan_cli.training.trainer import Trainer
+from gan_cli.callbacks import Callback, Session
 from gan_cli.types import Clock, PositiveInt
 
 log = logging.getLogger(__name__)
@@ -52,8 +51,8 @@ class ProgressLine(Callback):
         self.every_steps = every_steps
         self.bar: Bar | None = None
 
-    def on_start(self, trainer: Trainer) -> None:
-        self.begun = self.last = trainer.clock
+    def on_start(self, session: Session) -> None:
+        self.begun = self.last = session.clock
         self.text = ""
         if sys.stdout is not None and sys.stdout.isatty():
             self.bar = Bar(
@@ -63,15 +62,15 @@ class ProgressLine(Callback):
                 TimeRemainingColumn(),
                 TextColumn("{task.fields[speed]}"),
             )
-            self.task = self.bar.add_task("", total=1.0, step=trainer.clock.step, speed="")
+            self.task = self.bar.add_task("", total=1.0, step=session.clock.step, speed="")
             self.bar.start()
 
     def _speed(self, now: Clock, since: Clock) -> str:
         seconds = max(now.seconds - since.seconds, 1e-9)
         return f"{(now.step - since.step) / seconds:.3g} it/s  {(now.images - since.images) / seconds:.4g} images/s"
 
-    def _time_left(self, trainer: Trainer) -> str:
-        clock, limits = trainer.clock, trainer.limits
+    def _time_left(self, session: Session) -> str:
+        clock, limits = session.clock, session.trainer.limits
         done = limits.progress(clock) - limits.progress(self.begun)
         left = limits.max_seconds - clock.seconds
         if done > 0:
@@ -82,20 +81,20 @@ class ProgressLine(Callback):
         minutes, seconds = divmod(int(left), 60)
         return f"{minutes}:{seconds:02d} left"
 
-    def on_step(self, trainer: Trainer) -> None:
-        clock = trainer.clock
+    def on_step(self, session: Session) -> None:
+        clock = session.clock
         if self.bar is not None:
-            by_time = clock.seconds / trainer.limits.max_seconds
-            done = max(trainer.limits.progress(clock), min(1.0, by_time))
+            by_time = clock.seconds / session.trainer.limits.max_seconds
+            done = max(session.trainer.limits.progress(clock), min(1.0, by_time))
             speed = self._speed(clock, self.begun)
             self.bar.line = self.text
             self.bar.update(self.task, completed=done, step=clock.step, speed=speed)
         elif clock.step % self.every_steps == 0:
-            speed, left = self._speed(clock, self.last), self._time_left(trainer)
+            speed, left = self._speed(clock, self.last), self._time_left(session)
             log.info("step %d  %s  %s  %s", clock.step, speed, left, self.text)
             self.last = clock
 
-    def on_record(self, trainer: Trainer, record: Mapping[str, float]) -> None:
+    def on_record(self, session: Session, record: Mapping[str, float]) -> None:
         self.text = describe(record) or self.text  # what is watched besides is said where it is found
 
     def close(self) -> None:

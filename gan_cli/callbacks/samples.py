@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import torch
+
 from gan_cli import pictures, sampling
-from gan_cli.callbacks import Callback
-from gan_cli.runs import Run
-from gan_cli.training.trainer import Trainer
+from gan_cli.callbacks import Callback, Session
 from gan_cli.types import PositiveInt
 
 POINTS = 2048  # enough to see a density
@@ -24,31 +24,30 @@ class Samples(Callback):
         self.every_steps = every_steps
         self.n = n
 
-    def on_start(self, trainer: Trainer) -> None:
-        assert trainer.folder is not None
-        self.folder = Run(trainer.folder).samples
-        images = len(trainer.data.shape) == 3
-        turn = sampling.in_turn(trainer.ema.network)
+    def on_start(self, session: Session) -> None:
+        self.folder = session.run.samples
+        images = len(session.trainer.data.shape) == 3
+        turn = sampling.in_turn(session.trainer.ema.network)
         rows = -(-self.n // len(turn))  # so that each class gets as many
         self.label = turn.repeat(rows) if images else None
         self.count = rows * len(turn) if images else POINTS
-        real = trainer.data.preview(self.count)
+        real = session.trainer.data.preview(self.count)
         self.behind = None if images else real
         pictures.save(pictures.draw(real), self.folder / "real.png")
-        if trainer.clock.step == 0:
-            self._draw(trainer)
+        if session.clock.step == 0:
+            self._draw(session)
 
-    def _draw(self, trainer: Trainer) -> None:
-        self.drawn = trainer.clock.step
-        samples = sampling.draw(trainer.game, trainer.ema.network, trainer.seed, self.count, trainer.runtime.device)
+    def _draw(self, session: Session) -> None:
+        self.drawn = session.clock.step
+        samples = torch.cat([piece.cpu() for piece in session.samples(self.count)])
         pixels = pictures.draw(samples, self.label, self.behind)
-        pictures.save(pixels, self.folder / f"step-{trainer.clock.step:09d}.png")
-        trainer.publish_picture("samples", pixels)
+        pictures.save(pixels, self.folder / f"step-{session.clock.step:09d}.png")
+        session.publish_picture("samples", pixels)
 
-    def on_step(self, trainer: Trainer) -> None:
-        if trainer.clock.step % self.every_steps == 0:
-            self._draw(trainer)
+    def on_step(self, session: Session) -> None:
+        if session.clock.step % self.every_steps == 0:
+            self._draw(session)
 
-    def on_end(self, trainer: Trainer, status: str) -> None:
-        if trainer.clock.step % self.every_steps:
-            self._draw(trainer)
+    def on_end(self, session: Session, status: str) -> None:
+        if session.clock.step % self.every_steps:
+            self._draw(session)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 
 from gan_cli import console
-from gan_cli.config.errors import ConfigError, two_lines
+from gan_cli.errors import NotComparable, two_lines
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +18,7 @@ def main(words: Sequence[str]) -> None:
     console.set_up()
     sides = [side for word in words for side in compare.sides_of(word)]
     if len(sides) < 2:
-        raise ConfigError(two_lines("compare what with what?", "gan compare RUN_OR_SWEEP RUN_OR_SWEEP ..."))
+        raise NotComparable(two_lines("compare what with what?", "gan compare RUN_OR_SWEEP RUN_OR_SWEEP ..."))
     for line in compare.table(sides):
         log.info("%s", line)
     log.info("± is one standard error; a difference beyond two of them is called one, against the first column")

@@ -12,14 +12,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gan_cli import console, outputs
 from gan_cli.config import compose, trust
-from gan_cli.config.errors import ConfigError, two_lines
 from gan_cli.config.schema import validated
 from gan_cli.config.words import divide, path
+from gan_cli.errors import Incompatible, NotComparable, NotMeasurable, two_lines
 from gan_cli.glance import glance, looks_like_one
 
 if TYPE_CHECKING:
-    from gan_cli.evaluation.measure import Evaluation, Plan
+    from gan_cli.evaluation.measure import Evaluation
     from gan_cli.evaluation.sources import Source
+    from gan_cli.metrics import Metric
+    from gan_cli.metrics.detectors import Detector
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +119,7 @@ def _run(config: Mapping[str, Any], vouched: Sequence[str]) -> None:
     console.set_up(aside=bool(request.json_file) and outputs.is_standard(Path(str(request.json_file))))
     evaluation, source = _evaluate(request, vouched)
     if not evaluation:
-        raise ConfigError(*(f"{name} was not measured: {reason}" for name, reason in evaluation.refused.items()))
+        raise NotMeasurable(*(f"{name} was not measured: {reason}" for name, reason in evaluation.refused.items()))
     _report(evaluation)
     _write(request, evaluation, source)
 
@@ -127,33 +129,27 @@ def _evaluate(request: Request, vouched: Sequence[str]) -> tuple[Evaluation, Sou
         glance(request.checkpoint, vouched)
     from gan_cli.data.decoding import checked_levels
     from gan_cli.evaluation import measure, sources
-    from gan_cli.metrics import NotMeasurable
+    from gan_cli.metrics.measure import Plan
     from gan_cli.restore import Manner
     from gan_cli.training.runtime import pick_device, prepare_process
 
     _spare_inputs(request)
-    try:
-        device = pick_device(request.device)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
+    device = pick_device(request.device)
     prepare_process()
     manner = Manner(request.seed, request.ema, request.truncation, request.standing_statistics)
-    try:
-        levels = checked_levels(request.levels, "levels")
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
+    levels = checked_levels(request.levels, "levels")
     source = sources.open_source(request.checkpoint, request.n, manner, device, levels, vouched)
     reference = sources.open_reference(request.reference, request.root, source, levels)
     if source.points != reference.points:
-        raise ConfigError(f"{request.checkpoint} and {reference.name} cannot be compared: one holds points, one images")
-    plan = _plan(request, source, reference, device, vouched)
-    if not source.points and "points" in plan.detectors:
-        raise ConfigError(two_lines("detector=points: these are images", "use detector=pixels or inception"))
+        raise NotComparable(
+            f"{request.checkpoint} and {reference.name} cannot be compared: one holds points, one images"
+        )
+    detectors, metrics = _chosen(request, source, reference, device, vouched)
+    if not source.points and "points" in detectors:
+        raise Incompatible(two_lines("detector=points: these are images", "use detector=pixels or inception"))
+    plan = Plan(request.rows, request.batch_size, Path(request.cache) / "references")
     evaluation = measure.Evaluation(source.name, source.step, request.seed)
-    try:
-        return measure.measure(source, reference, plan, evaluation), source
-    except (NotMeasurable, ValueError) as error:
-        raise error if isinstance(error, ConfigError) else ConfigError(str(error)) from error
+    return measure.measure(source, reference, detectors, metrics, plan, evaluation), source
 
 
 def _suiting(source: Source, reference: Source) -> str:
@@ -169,9 +165,10 @@ def _suiting(source: Source, reference: Source) -> str:
 SUITING = {"points": ("point_modes",), "classifier": (*COMMON, "modes"), "inception": (*COMMON, "inception_score")}
 
 
-def _plan(request: Request, source: Source, reference: Source, device: Any, vouched: Sequence[str]) -> Plan:
-    from gan_cli.evaluation.measure import Plan
-
+def _chosen(
+    request: Request, source: Source, reference: Source, device: Any, vouched: Sequence[str]
+) -> tuple[dict[str, Detector], dict[str, Metric]]:
+    """The detectors, where they compute, and the metrics: those asked for, or what suits the data."""
     detectors, metrics = request.detector, request.metrics
     if not (detectors and metrics):
         name = next(iter(detectors), None) or _suiting(source, reference)
@@ -187,16 +184,8 @@ def _plan(request: Request, source: Source, reference: Source, device: Any, vouc
             ],
         ).config
         detectors, metrics = detectors or chosen["detector"], metrics or chosen["metrics"]
-    cache = Path(request.cache) / "references"
     built = _built("detector", detectors, vouched)
-    return Plan(
-        {name: detector.to(device) for name, detector in built.items()},
-        _built("metrics", metrics, vouched),
-        request.rows,
-        request.batch_size,
-        cache,
-        request.seed,
-    )
+    return {name: detector.to(device) for name, detector in built.items()}, _built("metrics", metrics, vouched)
 
 
 def _built(group: str, nodes: Mapping[str, Any], vouched: Sequence[str]) -> dict[str, Any]:
@@ -225,19 +214,16 @@ def _report(evaluation: Evaluation) -> None:
 
 
 def _spare_inputs(request: Request) -> None:
-    """Raises ConfigError where `json=` names what is measured, or what it is measured with."""
+    """Raises WouldOverwrite where `json=` names what is measured, or what it is measured with."""
     from gan_cli.evaluation.report import is_written
-    from gan_cli.inputs import WouldOverwrite, parts, refuse_overwriting
+    from gan_cli.inputs import parts, refuse_overwriting
     from gan_cli.metrics.inception import ENVIRONMENT
 
     if not request.json_file or outputs.is_stream(Path(request.json_file)):
         return
     target = Path(request.json_file)
     words = (request.checkpoint, request.reference, request.root, request.weights, os.environ.get(ENVIRONMENT))
-    try:
-        refuse_overwriting("json", [target, *parts(target, ".png")], words, is_written)
-    except WouldOverwrite as error:
-        raise ConfigError(str(error)) from error
+    refuse_overwriting("json", [target, *parts(target, ".png")], words, is_written)
 
 
 def _write(request: Request, evaluation: Evaluation, source: Source | None) -> None:

@@ -6,8 +6,7 @@ import hashlib
 import logging
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,11 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gan_cli import console, outputs
 from gan_cli.config import compose, trust
-from gan_cli.config.errors import ConfigError, two_lines
 from gan_cli.config.labels import chosen_classes
 from gan_cli.config.schema import validated
 from gan_cli.config.words import divide, listed, path
-from gan_cli.files import cause, remove_leftovers
+from gan_cli.errors import ConfigError, Incompatible, two_lines
+from gan_cli.files import remove_leftovers
 from gan_cli.glance import glance
 
 if TYPE_CHECKING:
@@ -67,19 +66,21 @@ def sample(source: str | Path, *overrides: str) -> Tensor:
     if request.out is not None:
         _spare_inputs(request, Path(request.out))
     _, _, drawing = _drawing(request, vouched)
-    with _friendly(request.out):
-        if request.out is None:
-            return drawing.samples()
-        drawing.check(Path(request.out))
-        samples = drawing.samples()
+    if request.out is None:
+        return drawing.samples()
+    drawing.check(Path(request.out))
+    samples = drawing.samples()
+    with outputs.named(f"out={request.out}"):
         drawing.write(Path(request.out))
-        return samples
+    return samples
 
 
 def main(words: Sequence[str]) -> None:
     """The command line: `words` after `gan sample`."""
     vouched, settings = trust.taken(words)
-    if compose.shown_by_hydra(divide(settings)[1]):
+    flags = divide(settings)[1]
+    settings = settings if {"-m", "--multirun"} & {*flags} else [listed(word) for word in settings]
+    if compose.shown_by_hydra(flags):
         with compose.friendly("sample", settings):
             compose.hydra_main("sample", lambda config: _run(compose.plain(config), vouched), settings)
     else:
@@ -102,7 +103,7 @@ def _run(config: Mapping[str, Any], vouched: Sequence[str]) -> None:
     else:
         out = Path(f"{restored.path.stem}-{mode.name}-{draws}")
     _spare_inputs(request, out)
-    with _friendly(str(out)):
+    with outputs.named(f"out={out}"):
         if restored.run is not None:
             remove_leftovers(restored.run.samples)
         written = drawing.write(out)
@@ -112,28 +113,20 @@ def _run(config: Mapping[str, Any], vouched: Sequence[str]) -> None:
 
 
 def _spare_inputs(request: Request, out: Path) -> None:
-    """Raises ConfigError where `out`, or a file beside it, is what the samples are drawn from."""
-    from gan_cli.inputs import WouldOverwrite, parts, refuse_overwriting
+    """Raises WouldOverwrite where `out`, or a file beside it, is what the samples are drawn from."""
+    from gan_cli.inputs import parts, refuse_overwriting
 
     if outputs.is_stream(out):
         return
     words = (request.checkpoint, *(value for value in request.mode.values() if isinstance(value, str)))
-    try:
-        refuse_overwriting(
-            "out", [out, out.with_suffix(".npz"), *(parts(out, out.suffix) if out.suffix else [])], words
-        )
-    except WouldOverwrite as error:
-        raise ConfigError(str(error)) from error
+    refuse_overwriting("out", [out, out.with_suffix(".npz"), *(parts(out, out.suffix) if out.suffix else [])], words)
 
 
 def _stay_inside(out: Path) -> None:
-    """Raises ConfigError where a run's own picture, or a part of it, would be written somewhere else."""
-    from gan_cli.inputs import WouldOverwrite, parts, refuse_links
+    """Raises WouldOverwrite where a run's own picture, or a part of it, would be written somewhere else."""
+    from gan_cli.inputs import parts, refuse_links
 
-    try:
-        refuse_links([out, out.with_suffix(".npz"), *parts(out, out.suffix)])
-    except WouldOverwrite as error:
-        raise ConfigError(str(error)) from error
+    refuse_links([out, out.with_suffix(".npz"), *parts(out, out.suffix)])
 
 
 def _tell_classes(request: Request, restored: Restored) -> None:
@@ -171,16 +164,12 @@ def _drawing(request: Request, vouched: Sequence[str]) -> tuple[Restored, Mode, 
     from gan_cli.training.runtime import pick_device, prepare_process
 
     mode = _mode(request, vouched)
-    try:
-        device = pick_device(request.device)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
+    device = pick_device(request.device)
     prepare_process()
     manner = Manner(request.seed, request.ema, request.truncation, request.standing_statistics)
     restored = restore(request.checkpoint, manner, device, vouched)
     classes = _known_classes(request, restored)
-    with _friendly():
-        return restored, mode, mode.draw(_subject(request, restored, classes, device))
+    return restored, mode, mode.draw(_subject(request, restored, classes, device))
 
 
 def _mode(request: Request, vouched: Sequence[str]) -> Mode:
@@ -199,7 +188,7 @@ def _known_classes(request: Request, restored: Restored) -> tuple[int, ...]:
     names = restored.class_names if len(restored.class_names) == known else ()
     if request.classes not in (None, "", []) and not known:
         remedy = "train with conditioning=concat, projection or acgan on labelled data"
-        raise ConfigError(two_lines("classes=: this generator draws no classes on demand", remedy))
+        raise Incompatible(two_lines("classes=: this generator draws no classes on demand", remedy))
     classes = chosen_classes(request.classes, names)
     if classes and max(classes) >= known:
         raise ConfigError(two_lines(f"classes={request.classes}: there is no such class", f"it knows 0..{known - 1}"))
@@ -215,17 +204,3 @@ def _subject(request: Request, restored: Restored, classes: tuple[int, ...], dev
 
     levels = restored.config["dataset"].get("levels")
     return Subject(restored.game, restored.generator, request.seed, device, classes, restored.points, data, levels)
-
-
-@contextmanager
-def _friendly(out: str | None = None) -> Iterator[None]:
-    """Errors of a mode, of the data and of the disk as problems of the request."""
-    try:
-        yield
-    except ConfigError:
-        raise
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
-    except OSError as error:
-        reason = cause(error.__cause__) if isinstance(error.__cause__, OSError) else cause(error)
-        raise ConfigError(two_lines(f"out={out} cannot be written", reason)) from error

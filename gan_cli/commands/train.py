@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from gan_cli import console
 from gan_cli.config import compose, trust
 from gan_cli.config.compose import Composed
-from gan_cli.config.errors import ConfigError, Interrupted, RunFailed, two_lines
 from gan_cli.config.words import divide, text
+from gan_cli.errors import ConfigError, Interrupted, NotARun, NotWritable, RunFailed, two_lines
 
 if TYPE_CHECKING:
     from gan_cli.config.build import Checked
@@ -35,14 +35,15 @@ class Result:
     step: int
     images: int
     metrics: dict[str, float]
-    score: float | None = None  # the best measurement, which a sweep minimises; infinite where the run diverged
+    # What a sweep minimises: the best measurement, negated where larger is better; infinite where the run diverged.
+    score: float | None = None
 
 
 def train(*words: str) -> Result:
     """Trains as `gan train` does, with the same words: `train("model=mlp", "dataset=ring")`.
 
     Raises:
-        ConfigError: The request was wrong; nothing was written.
+        Refused: The request was wrong (ConfigError, Incompatible, DataError, ...); nothing was written.
         RunFailed: The work failed; the message says what was saved.
         Interrupted: Somebody stopped it; what was done is saved.
     """
@@ -98,13 +99,13 @@ def _take(key: str, words: Sequence[str]) -> tuple[str | None, list[str]]:
 def _repeat(asked: Asked, source: str) -> Result:
     """A new run from another's config.yaml alone, with the user's changes to its values."""
     from gan_cli.config import nodes, saved
-    from gan_cli.runs import STAMP, NotARun, Run
+    from gan_cli.runs import STAMP, Run
 
     path = Path(source)
     try:
         text = path if path.is_file() else Run.open(path).config
     except NotARun as error:
-        raise ConfigError(two_lines(str(error).splitlines()[0], "repeat=outputs/train/<run> repeats a run")) from error
+        raise NotARun(two_lines(str(error).splitlines()[0], "repeat=outputs/train/<run> repeats a run")) from error
     folder, others = _take("hydra.run.dir", asked.settings)
     content = saved.content_of(text)
     there = saved.read(content, text)
@@ -124,7 +125,7 @@ def _begin(composed: Composed, asked: Asked, trusted: Trust) -> Result:
     checked = build.check(_anchored(composed.config), trusted)
     if os.path.exists(Run(composed.folder).config):  # also where it is too long for a name
         remedy = f"gan train resume={composed.folder} continues it"
-        raise ConfigError(two_lines(f"{composed.folder} holds a run already", remedy))
+        raise NotWritable(two_lines(f"{composed.folder} holds a run already", remedy))
     facts = {"overrides": asked.settings, "choices": composed.choices}
     return _play(Job(checked.config, composed.folder, asked.command, facts, trusted, resume=False), checked)
 
@@ -148,12 +149,12 @@ def _more(limits: Mapping[str, Any], result: Mapping[str, Any]) -> str:
 
 def _resume(asked: Asked, source: str) -> Result:
     from gan_cli.config import nodes, saved
-    from gan_cli.runs import NotARun, Run
+    from gan_cli.runs import Run
 
     try:
         run = Run.open(source)
     except NotARun as error:
-        raise ConfigError(two_lines(str(error), "resume=outputs/train/<run> continues a run")) from error
+        raise NotARun(two_lines(str(error), "resume=outputs/train/<run> continues a run")) from error
     content = saved.content_of(run.config)
     there = saved.read(content, run.config)
     trusted = trust.for_files(asked.vouched)
@@ -183,21 +184,19 @@ def _go_on(run: Run, config: dict[str, Any], asked: Asked, trusted: Trust) -> Re
 
 def _play(job: Job, checked: Checked) -> Result:
     from gan_cli.config import build
-    from gan_cli.runs import NotARun, Run
+    from gan_cli.runs import Run
     from gan_cli.session import consider, play
     from gan_cli.training.ranks import launch
+    from gan_cli.training.session import Session
 
     processes = job.config["trainer"]["devices"]
     if processes == 1:
         return _conclude(job, checked, play(job, 0))
     run = Run(job.folder)
-    try:
-        # What is wrong is told once, before the processes start.
-        consider(build.trainer(checked), checked)
-        with run.alone():
-            pass
-    except NotARun as error:
-        raise ConfigError(str(error)) from error
+    # What is wrong is told once, before the processes start.
+    consider(Session(build.trainer(checked), run, build.callbacks(checked)), checked)
+    with run.alone():
+        pass
     try:
         launch(play, job, processes)
     except RuntimeError:
@@ -230,6 +229,12 @@ def _conclude(job: Job, checked: Checked, result: dict[str, Any]) -> Result:
         log.info("  %s %s", resume, _more(job.config["trainer"], result))
     else:
         log.warning("no weights were kept: callback=[checkpoints] keeps them")
-    best = result["best"]
-    score = math.inf if diverged else None if best is None else float(best["value"])
+    score = math.inf if diverged else _cost(result["best"])
     return Result(folder, result["status"], step, result["images"], result["last"], score)
+
+
+def _cost(best: Mapping[str, Any] | None) -> float | None:
+    """What a sweep minimises of a run; None where nothing was measured."""
+    from gan_cli.metrics import Better
+
+    return None if best is None else Better(best["better"]).cost(float(best["value"]))

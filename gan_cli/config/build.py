@@ -11,16 +11,17 @@ from torch import nn
 from torch.optim import Optimizer
 
 from gan_cli.callbacks import Callback
-from gan_cli.config import nodes, schema
-from gan_cli.config.errors import ConfigError, two_lines
+from gan_cli.config import choices, nodes, schema
 from gan_cli.config.nodes import GROUPS, Node
 from gan_cli.config.schema import Part
 from gan_cli.config.trust import Trust, for_runs
+from gan_cli.errors import ConfigError, Incompatible, Refused, two_lines
+from gan_cli.games.parts import Parts
+from gan_cli.metrics import Metric
 from gan_cli.ramps import settled
 from gan_cli.training.runtime import out_of_memory
-from gan_cli.training.schedules import Schedule
 from gan_cli.training.trainer import Trainer
-from gan_cli.types import Data
+from gan_cli.types import Data, Game, Ramp
 
 
 @dataclass(frozen=True)
@@ -100,14 +101,17 @@ def _with(config: Mapping[str, Any], path: Sequence[str], value: Any) -> dict[st
 
 
 def make(part: Part, **given: Any) -> Any:
-    """The object that a part describes. Raises ConfigError, naming the part, when its values are refused."""
+    """The object that a part describes. Raises Refused when its values are: ConfigError, with its words, where the part
+    is not one of ours."""
     settings = {key: _made(value) for key, value in part.settings.items()}
     if part.partial:
         return partial(part.target, **settings)
     try:
         return part.target(**settings, **given)
+    except Refused:
+        raise
     except ValueError as error:
-        raise error if isinstance(error, ConfigError) else ConfigError(str(error)) from error
+        raise ConfigError(str(error)) from error
     except Exception as error:
         if out_of_memory(error):
             remedy = "lower dataset.batch_size, dataset.resolution or the size of the model (model.width)"
@@ -123,7 +127,7 @@ def _made(value: Any) -> Any:
     return [_made(inner) for inner in value] if isinstance(value, list) else value
 
 
-def game(config: Config) -> nn.Module:
+def game(config: Config) -> Game:
     """The game with its networks."""
     checked = _in_order(config)
     problems: list[str] = []
@@ -132,18 +136,22 @@ def game(config: Config) -> nn.Module:
     def attempt(name: str, path: str, **given: Any) -> None:
         try:
             parts[name] = make(checked.parts[path], **given)
-        except ConfigError as error:
+        except Refused as error:
             problems.extend(error.problems)
 
-    attempt("generator", "model.generator")
-    attempt("discriminator", "panel", make=lambda: make(checked.parts["model.discriminator"]))
+    def panel() -> nn.Module:
+        built: nn.Module = make(checked.parts["panel"], make=lambda: make(checked.parts["model.discriminator"]))
+        return built
+
+    attempt("generator", "cast", make=lambda: make(checked.parts["model.generator"]))
+    attempt("discriminator", "cast", make=panel)
     attempt("loss", "loss")
     attempt("prior", "prior")
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
     for argument, group in GROUPS.items():
         parts[argument] = {name: make(part) for name, part in checked.group(group).items()}
-    built: nn.Module = make(checked.parts["game"], **parts)
+    built: Game = make(checked.parts["game"], parts=Parts(**parts))
     return built
 
 
@@ -179,21 +187,21 @@ def optimizers(checked: Checked, players: Mapping[str, nn.Module]) -> Optimizers
     return built
 
 
-def _check_parts(config: Mapping[str, Any], played: Any) -> None:
-    """Raises ConfigError when a batch comes in parts too small for an augmentation."""
+def _check_parts(config: Mapping[str, Any], played: Game) -> None:
+    """Raises Incompatible when a batch comes in parts too small for an augmentation."""
     batch, devices, parts = (
         config["dataset"]["batch_size"],
         *(config["trainer"][k] for k in ("devices", "micro_batches")),
     )
-    for name, augment in getattr(played, "augments", {}).items():
-        if batch // (devices * parts) < augment.least:
-            raise ConfigError(
-                two_lines(
-                    f"augment.{name} needs {augment.least} samples at once, and dataset.batch_size={batch} in "
-                    f"trainer.devices={devices} x trainer.micro_batches={parts} parts gives fewer",
-                    "raise dataset.batch_size, or lower trainer.micro_batches or trainer.devices",
-                )
+    least = played.least()
+    if batch // (devices * parts) < least.samples:
+        raise Incompatible(
+            two_lines(
+                f"{least.part} needs {least.samples} samples at once, and dataset.batch_size={batch} in "
+                f"trainer.devices={devices} x trainer.micro_batches={parts} parts gives fewer",
+                "raise dataset.batch_size, or lower trainer.micro_batches or trainer.devices",
             )
+        )
 
 
 def trainer(config: Config, rank: int = 0) -> Trainer:
@@ -203,9 +211,9 @@ def trainer(config: Config, rank: int = 0) -> Trainer:
     checked = _in_order(config)
     seed = checked.config["seed"]
     rng.reseed(seed, "weights")
-    played: Any = game(checked)
+    played = game(checked)
     dataset = data(checked)
-    schedule: Schedule = make(checked.parts["schedule"])
+    schedule: Ramp = make(checked.parts["schedule"])
     _check_parts(checked.config, played)
     chosen = optimizers(checked, played.players())
     built: Trainer = make(
@@ -221,7 +229,15 @@ def trainer(config: Config, rank: int = 0) -> Trainer:
     return built
 
 
+def watchable() -> dict[str, Metric]:
+    """The values of the packaged metrics that can be watched in training, each with the metric that computes it."""
+    nodes = [node for choice in choices.packaged()["metrics"] for node in choices.read("metrics", choice).items()]
+    metrics: list[Metric] = [make(check_part(f"metrics.{name}", node, Trust())) for name, node in nodes]
+    return {value: metric for metric in metrics for value in metric.better}
+
+
 def callbacks(config: Config) -> Sequence[Callback]:
     """The callbacks in their order; measurements come first, so that the others see them."""
     checked = _in_order(config)
-    return [make(checked.parts["evaluation"]), *(make(part) for part in checked.group("callback").values())]
+    evaluation = make(checked.parts["evaluation"], metrics=watchable())
+    return [evaluation, *(make(part) for part in checked.group("callback").values())]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +30,8 @@ TEXT = frozenset(
         *("image", "repository", "device", "dir", "subdir"),
     )
 )
+CONFIG_DIR = ("--config-dir", "-cd")  # names a folder of the user's own configs
+LINE = re.compile(r"^([a-z_]+): *(.*?)(?: +# *(.*))?$")
 GLOBAL = re.compile(r"^# *@package +_global_ *$", flags=re.MULTILINE)
 
 
@@ -78,6 +81,28 @@ def _offer(path: Path) -> Offer:
 def packaged() -> dict[str, list[str]]:
     """Group -> choices of the packaged files."""
     return config_groups(Path(conf_dir()))
+
+
+def config_dirs(words: Sequence[str]) -> list[str]:
+    """The folders that `--config-dir FOLDER` or `--config-dir=FOLDER` names among the words."""
+    named = [folder for flag, folder in pairwise(words) if flag in CONFIG_DIR]
+    return named + [word.partition("=")[2] for word in words if word.startswith(f"{CONFIG_DIR[0]}=")]
+
+
+def available(words: Sequence[str] = ()) -> dict[str, list[str]]:
+    """Group -> choices of the packaged files and, in their order, of the folders that the words name."""
+    found = dict(packaged())
+    for folder in map(Path, config_dirs(words)):
+        for group, names in config_groups(folder).items() if folder.is_dir() else ():
+            found[group] = sorted({*found.get(group, []), *names})
+    return found
+
+
+def described(file: str) -> tuple[str, list[tuple[str, str, str]]]:
+    """The first comment of a packaged file, and its top-level settings: name, value as it stands there, comment."""
+    lines = (Path(conf_dir()) / file).read_text(encoding="utf-8").splitlines()
+    rows = [found for line in lines if (found := LINE.match(line)) and found[1] not in ("defaults", "hydra")]
+    return lines[0].lstrip("# "), [(row[1], row[2], row[3] or "") for row in rows]
 
 
 def default(group: str) -> Any:

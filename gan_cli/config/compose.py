@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,15 +20,13 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
 from gan_cli.config import unread
-from gan_cli.config.choices import conf_dir as conf_dir
-from gan_cli.config.choices import config_groups as config_groups
-from gan_cli.config.choices import dotted as dotted
-from gan_cli.config.errors import ConfigError, two_lines
+from gan_cli.config.choices import CONFIG_DIR, conf_dir, config_dirs
 from gan_cli.config.explain import broken, composing
 from gan_cli.config.explain import friendly as friendly
 from gan_cli.config.schema import NUMBER, converted
-from gan_cli.config.words import CONFIG_DIR, divide, readable
+from gan_cli.config.words import divide, readable
 from gan_cli.config.words import quote as quote
+from gan_cli.errors import ConfigError, two_lines
 
 HYDRA_1_4 = tuple(int(part) for part in hydra.__version__.split(".")[:2]) >= (1, 4)
 FULL_ERROR = "HYDRA_FULL_ERROR"  # with it, Hydra's main function hands errors on
@@ -195,7 +192,7 @@ def _without_hydras_part(command: str, config: DictConfig, chosen: Mapping[str, 
 
 def _search_path(flags: Sequence[str]) -> list[str]:
     """`--config-dir FOLDER` as the setting that Hydra composes with."""
-    named = [folder for flag, folder in pairwise(flags) if flag in CONFIG_DIR]
+    named = config_dirs(flags)
     missing = [folder for folder in named if not Path(folder).is_dir()]
     if missing:
         raise ConfigError(two_lines(f"--config-dir {missing[0]} is no folder", "name the folder of your configs"))

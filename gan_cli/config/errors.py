@@ -1,25 +1,12 @@
-"""Errors of users, and how they are told: what is wrong, then what was probably meant."""
+"""What was probably meant: the nearest of the words that there are."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
 
-
-class ConfigError(ValueError):
-    """The request was wrong; nothing was written. `problems` are told together, a line or two each."""
-
-    def __init__(self, *problems: str) -> None:
-        self.problems = problems
-        super().__init__("\n".join(problems))
-
-
-class RunFailed(RuntimeError):
-    """The work failed after it began; the message says what was saved."""
-
-
-class Interrupted(KeyboardInterrupt):
-    """Somebody stopped the work; what was done is saved and the message says how to go on."""
+from gan_cli.errors import ConfigError as ConfigError
+from gan_cli.errors import two_lines
 
 
 def alternatives(word: str, known: Iterable[str], most: int = 3) -> list[str]:
@@ -41,10 +28,6 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """ "did you mean a, b?", or the empty string when nothing is near."""
     near = alternatives(word, known)
     return f"did you mean {', '.join(near)}?" if near else ""
-
-
-def two_lines(what: str, remedy: str) -> str:
-    return f"{what}\n  {remedy}" if remedy else what
 
 
 def unknown_choice(group: str, choice: str, options: Sequence[str]) -> str:

@@ -16,9 +16,10 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gan_cli.config import choices
-from gan_cli.config.errors import ConfigError, did_you_mean, not_global, two_lines, unknown_choice
+from gan_cli.config.errors import did_you_mean, not_global, unknown_choice
 from gan_cli.config.words import SETTING, SHOWS, divide, in_shell, parse, quote, readable, unreadable
 from gan_cli.console import printable
+from gan_cli.errors import ConfigError, Refused, two_lines
 
 LENGTH = "say how long by trainer.max_steps=20000 (updates of the generator), or .max_images=..., .max_minutes=..."
 # Last parts of settings that other programs have, and what to type here.
@@ -54,7 +55,7 @@ def composing(command: str, overrides: Sequence[str]) -> Iterator[None]:
     try:
         with friendly(command, overrides), _shown() if SHOWS & {*overrides} else nullcontext():
             yield
-    except ConfigError:
+    except Refused:
         raise
     except OSError as error:
         what = f"the folder {error.filename} cannot be made ({error.strerror})"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gan_cli.config.errors import ConfigError, did_you_mean, two_lines
+from gan_cli.config.errors import did_you_mean
+from gan_cli.errors import ConfigError, two_lines
 
 HOW = "write a class, a range such as 0..9, or several with commas"
 SHOWN = 20  # names in a message

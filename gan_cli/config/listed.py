@@ -16,11 +16,12 @@ from typing import Any
 import yaml
 
 from gan_cli.config import choices
+from gan_cli.config.renamed import current
 
 REFERENCE = re.compile(r"\$\{([a-z_.]+)\}")
 # Slots that take what is named for another one.
-KIN = {"dataset.source.of": "dataset.source", "evaluation.detector": "detector.*"}
 RAMP = "any number that may follow progress"
+KIN = {"dataset.source.of": "dataset.source", "evaluation.detector": "detector.*", "schedule": RAMP}
 RAMPS = ("gan_cli.ramps.Linear", "gan_cli.ramps.Cosine", "gan_cli.ramps.Steps")
 
 
@@ -55,6 +56,11 @@ def slots() -> Mapping[str, frozenset[str]]:
             for inner in [name for name in named if name == other or name.startswith(f"{other}.")]:
                 named[slot + inner.removeprefix(other)] |= named[inner]
     return {slot: frozenset(targets) for slot, targets in named.items()}
+
+
+def is_ramp(target: object) -> bool:
+    """Whether it names a number that follows progress."""
+    return isinstance(target, str) and current(target) in slots()[RAMP]
 
 
 @cache

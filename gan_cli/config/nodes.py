@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from gan_cli.config.errors import ConfigError
-from gan_cli.config.listed import RAMP, slot_of, slots
+from gan_cli.config.listed import is_ramp, slot_of
 from gan_cli.config.trust import Trust, refusal
+from gan_cli.errors import ConfigError
 
 PLAYERS = ("generator", "discriminator")
 GROUPS = {"penalties": "penalty", "auxiliaries": "auxiliary", "augments": "augment"}  # a game's argument -> its group
-SINGLE = {"_target_": "gan_cli.networks.panel.single"}  # of runs that are older than the group
+SINGLE = {"_target_": "gan_cli.networks.panel.single"}  # of runs that are older than the key
 
 
 class Node(NamedTuple):
@@ -36,16 +36,17 @@ def of_model(config: Mapping[str, Any]) -> list[Node]:
     return [
         *(Node(f"model.{player}", config["model"][player]) for player in PLAYERS),
         Node("panel", config.get("panel") or SINGLE, frozenset({"make"})),
+        Node("cast", config.get("cast") or SINGLE, frozenset({"make"})),
         Node("loss", config["loss"]),
         Node("prior", config["prior"]),
         *(Node(f"{g}.{name}", node) for g in GROUPS.values() for name, node in (config.get(g) or {}).items()),
-        Node("game", config["game"], frozenset({*PLAYERS, "loss", "prior", *GROUPS})),
+        Node("game", config["game"], frozenset({"parts"})),
     ]
 
 
 def of_run(config: Mapping[str, Any]) -> list[Node]:
     """The parts of a run."""
-    given = frozenset({"game", "data", "optimizers", "ramps", "seed", "schedule", "rank"})
+    given = frozenset({"game", "data", "optimizers", "ramps", "seed", "schedule", "rank", "execution"})
     optimizer = config["optimizer"]
     return [
         *of_model(config),
@@ -56,7 +57,7 @@ def of_run(config: Mapping[str, Any]) -> list[Node]:
         Node("trainer", config["trainer"], given),
         Node("dataset", config["dataset"]),
         Node("schedule", config["schedule"]),
-        Node("evaluation", config["evaluation"]),
+        Node("evaluation", config["evaluation"], frozenset({"metrics"})),
         *(Node(f"callback.{name}", node) for name, node in (config.get("callback") or {}).items()),
     ]
 
@@ -78,7 +79,7 @@ def check_names(config: Mapping[str, Any], parts: Callable[[Mapping[str, Any]], 
         refusal(f"{node.path}{below}", target)
         for node in found
         for below, target in _names("", node.node)
-        if target not in slots()[RAMP] and not trust.admits(slot_of(f"{node.slot or node.path}{below}"), target)
+        if not is_ramp(target) and not trust.admits(slot_of(f"{node.slot or node.path}{below}"), target)
     ]
     if problems:
         raise ConfigError(*dict.fromkeys(problems))

@@ -7,11 +7,13 @@ from typing import Any
 
 import yaml
 
+from gan_cli.errors import ConfigError
+
 LARGEST = 100_000  # bytes; a config of gan has about 5,000
 DEEPEST = 20  # levels
 
 
-class Refused(ValueError):
+class NotPlain(ConfigError):
     """The text is no plain YAML; the message says what is in it."""
 
 
@@ -23,12 +25,12 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         event = self.peek_event()
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
-            raise Refused(f"an anchor or an alias (line {event.start_mark.line + 1})")
+            raise NotPlain(f"an anchor or an alias (line {event.start_mark.line + 1})")
         if getattr(event, "tag", None) is not None:
-            raise Refused(f"the tag {event.tag} (line {event.start_mark.line + 1})")
+            raise NotPlain(f"the tag {event.tag} (line {event.start_mark.line + 1})")
         self.depth += 1
         if self.depth > DEEPEST:
-            raise Refused(f"more than {DEEPEST} levels")
+            raise NotPlain(f"more than {DEEPEST} levels")
         node: yaml.Node | None = super().compose_node(parent, index)
         self.depth -= 1
         return node
@@ -37,10 +39,10 @@ class _Loader(yaml.SafeLoader):
         found = super().construct_mapping(node, deep)
         keys = [key.value for key, _ in node.value]
         if len(found) < len(keys):
-            raise Refused(f"a key twice: {next(key for key in keys if keys.count(key) > 1)}")
+            raise NotPlain(f"a key twice: {next(key for key in keys if keys.count(key) > 1)}")
         for key in found:
             if not isinstance(key, str):
-                raise Refused(f"a key that is no word: {key}")
+                raise NotPlain(f"a key that is no word: {key}")
         return found
 
 
@@ -52,16 +54,18 @@ _Loader.yaml_implicit_resolvers = {
 
 
 def read(content: bytes) -> Any:
-    """What the text holds. Raises Refused, in words, for all that is not plain YAML in UTF-8."""
+    """What the text holds. Raises NotPlain, in words, for all that is not plain YAML in UTF-8."""
     if len(content) > LARGEST:
-        raise Refused(f"more than {LARGEST} bytes")
+        raise NotPlain(f"more than {LARGEST} bytes")
     try:
         return yaml.load(content.decode(), Loader=_Loader)
     except UnicodeDecodeError as error:
-        raise Refused(f"bytes that are no UTF-8 (at {error.start})") from error
+        raise NotPlain(f"bytes that are no UTF-8 (at {error.start})") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1})" if mark is not None else ""
-        raise Refused(f"no YAML: {getattr(error, 'problem', None) or 'it cannot be read'}{where}") from error
+        raise NotPlain(f"no YAML: {getattr(error, 'problem', None) or 'it cannot be read'}{where}") from error
+    except NotPlain:
+        raise
     except ValueError as error:  # a number of thousands of digits
-        raise error if isinstance(error, Refused) else Refused(str(error)) from error
+        raise NotPlain(str(error)) from error

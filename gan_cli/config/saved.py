@@ -13,9 +13,11 @@ from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
 from gan_cli.config import own, plain_yaml
-from gan_cli.config.compose import compose, conf_dir, config_groups, dotted, friendly, plain
-from gan_cli.config.errors import ConfigError, did_you_mean, two_lines
+from gan_cli.config.choices import dotted, packaged
+from gan_cli.config.compose import compose, friendly, plain
+from gan_cli.config.errors import did_you_mean
 from gan_cli.config.words import readable
+from gan_cli.errors import ConfigError, two_lines
 from gan_cli.files import cause
 
 log = logging.getLogger(__name__)
@@ -54,7 +56,7 @@ def read(content: bytes, origin: Path | str) -> dict[str, Any]:
     """
     try:
         config = plain_yaml.read(content)
-    except plain_yaml.Refused as error:
+    except plain_yaml.NotPlain as error:
         raise ConfigError(two_lines(f"the config of {origin} was refused: it holds {error}", PLAIN)) from error
     if not isinstance(config, dict):
         raise ConfigError(two_lines(f"the config of {origin} is no mapping of settings", PLAIN))
@@ -139,7 +141,7 @@ def change(config: dict[str, Any], words: Sequence[str], kept: Sequence[str] = (
     Raises:
         ConfigError: A key is unknown, is a choice of a group, or is one of `kept`.
     """
-    groups = config_groups(Path(conf_dir()))
+    groups = packaged()
     result = OmegaConf.create(config)
     OmegaConf.set_struct(result, True)
     known = dotted(config)

@@ -19,10 +19,12 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
 
 from gan_cli.config.choices import TEXT
-from gan_cli.config.errors import ConfigError, did_you_mean, two_lines
-from gan_cli.config.listed import RAMP, partials, slot_of, slots
+from gan_cli.config.errors import did_you_mean
+from gan_cli.config.listed import RAMP, is_ramp, partials, slot_of
+from gan_cli.config.renamed import current
 from gan_cli.config.trust import Trust, Untrusted, refusal
 from gan_cli.config.words import in_shell
+from gan_cli.errors import ConfigError, two_lines
 
 ARBITRARY = ConfigDict(arbitrary_types_allowed=True)  # a part may stand where a number may
 OF_HYDRA = ("_args_", "_recursive_", "_convert_")  # of no use here, and they hide what is set
@@ -143,7 +145,7 @@ def part_of(
         for name, parameter in parameters.items()
         if name not in node and name not in given and isinstance(parameter.default, bool | int | float | str | None)
     }
-    return Part(path, node["_target_"], target, settings, bool(partial), {} if partial else usual)
+    return Part(path, current(node["_target_"]), target, settings, bool(partial), {} if partial else usual)
 
 
 def _resolved(path: str, slot: str, node: Any, trust: Trust, problems: list[str]) -> Callable[..., Any] | None:
@@ -186,7 +188,7 @@ def _value(path: str, value: Any, hint: Any, trust: Trust, problems: list[str], 
     if not holds_parts(value):
         return _converted(path, value, hint, problems)
     if isinstance(value, Mapping) and "_target_" in value:
-        ramp = value["_target_"] in slots()[RAMP]
+        ramp = is_ramp(value["_target_"])
         part = part_of(path, value, trust, problems, slot=RAMP if ramp else "")
         if ramp and part is not None and not follows_progress and not admits(hint, part.target):
             problems.append(two_lines(f"{path} cannot follow progress", f"give one value: {path}=..."))

@@ -18,8 +18,8 @@ from omegaconf import DictConfig
 from gan_cli import console
 from gan_cli.config import compose
 from gan_cli.config.compose import Composed
-from gan_cli.config.errors import ConfigError, RunFailed, two_lines
 from gan_cli.config.words import divide, quote, readable
+from gan_cli.errors import ConfigError, Refused, RunFailed, two_lines
 from gan_cli.files import remove_empty
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ OWN_FILES = (FAILURES, "multirun.yaml", "optimization_results.yaml")  # what lie
 MULTIRUN = ("-m", "--multirun")
 BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"  # tries all there is; others search
 
-Job = Callable[[Composed, list[str]], float | None]  # (config, its words) -> score
+Job = Callable[[Composed, list[str]], float | None]  # (config, its words) -> score, the lower the better
 
 
 def sweep(words: Sequence[str], job: Job) -> None:
@@ -88,7 +88,8 @@ def _one(config: DictConfig, job: Job) -> float | None:
     os.chdir(meta.runtime.cwd)  # words are relative to where they were typed, hydra.job.chdir or not
     words = list(meta.overrides.task)
     log.info("\n#%s  %s", meta.job.num, " ".join(words))
-    worst = float("-inf") if meta.sweeper.get("direction") == "maximize" else float("inf")
+    sign = -1 if meta.sweeper.get("direction") == "maximize" else 1  # whatever searches, looks for the lowest score
+    worst = sign * float("inf")
     try:
         score = job(compose.inside_hydra(config), words)
     except Exception as error:
@@ -99,11 +100,13 @@ def _one(config: DictConfig, job: Job) -> float | None:
     finally:
         # Hydra makes a job's folder before the config is checked.
         remove_empty(Path(meta.runtime.output_dir))
-    return worst if score is None and meta.sweeper.get("_target_") != BASIC else score
+    if score is None:
+        return None if meta.sweeper.get("_target_") == BASIC else worst
+    return sign * score
 
 
 def _code(error: Exception) -> int:
-    return 2 if isinstance(error, ConfigError) else 1
+    return 2 if isinstance(error, Refused) else 1
 
 
 def _note(folder: Path, failure: dict[str, Any]) -> None:

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from gan_cli.config import listed
-from gan_cli.config.errors import two_lines
+from gan_cli.config.renamed import current
 from gan_cli.config.words import strings
+from gan_cli.errors import two_lines
 
 ENVIRONMENT = "GAN_TRUST"  # modules of the user's own, comma-separated; counts for what they compose
 
@@ -33,21 +34,21 @@ class Trust:
 
     def admits(self, slot: str, target: str) -> bool:
         """Whether the name may stand where `slot` is; what it names is another question."""
-        return target in listed.slots().get(slot, ()) or self._vouches(target)
+        return current(target) in listed.slots().get(slot, ()) or self._vouches(target)
 
     def _vouches(self, target: str) -> bool:
         hidden = any(part.startswith("_") for part in target.split("."))
         return not hidden and any(_within(target, home) for home in self.vouched)
 
     def resolve(self, slot: str, target: str) -> Callable[..., Any]:
-        """The class or function that `target` names where `slot` is.
+        """The class or function that `target` names where `slot` is, also by a name that it once had.
 
         Raises:
             Untrusted: Neither does conf/ name it there nor does the user vouch for it.
             LookupError: There is no such thing.
         """
-        if target in listed.slots().get(slot, ()):
-            return _found(target)
+        if (present := current(target)) in listed.slots().get(slot, ()):
+            return _found(present)
         if not self._vouches(target):
             raise Untrusted(target)
         if os.getcwd() not in sys.path:
@@ -111,5 +112,5 @@ def refusal(path: str, target: str) -> str:
 def asked_for(targets: Sequence[str]) -> str:
     """The word, a space before it, without which these targets may not be named again; empty for what conf/ names."""
     known = frozenset().union(*listed.slots().values())
-    modules = dict.fromkeys(target.rpartition(".")[0] for target in targets if target not in known)
+    modules = dict.fromkeys(target.rpartition(".")[0] for target in targets if current(target) not in known)
     return f" trust={','.join(modules)}" if modules else ""

@@ -9,7 +9,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from gan_cli.config import choices
-from gan_cli.config.errors import ConfigError, did_you_mean, not_global, two_lines
+from gan_cli.config.errors import did_you_mean, not_global
+from gan_cli.errors import ConfigError, two_lines
 
 
 def check(command: str, config: DictConfig, chosen: Mapping[str, str | None]) -> None:

@@ -11,8 +11,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, QuotedString
 from hydra.errors import HydraException
 
-from gan_cli.config.choices import TEXT, default, offers, packaged
-from gan_cli.config.errors import ConfigError, did_you_mean, two_lines
+from gan_cli.config.choices import CONFIG_DIR, TEXT, default, offers, packaged
+from gan_cli.config.errors import did_you_mean
+from gan_cli.errors import ConfigError, two_lines
 
 # Hydra's flags, which its own parser would answer with its usage when they are misspelt or stand between settings.
 BARE = ("-m", "--multirun", "-r", "--run", "--resolve", "--hydra-help")
@@ -21,9 +22,8 @@ INFOS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 # Flag -> the values that it may have, any when there are none.
 VALUED: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("--cfg", "-c"), CONFIGS),
-    **dict.fromkeys(("--package", "-p", "--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp"), ()),
+    **dict.fromkeys(("--package", "-p", *CONFIG_DIR, "--config-name", "-cn", "--config-path", "-cp"), ()),
 }
-CONFIG_DIR = ("--config-dir", "-cd")
 INFO = ("--info", "-i")  # its value may be left out
 SHOWN = "-m, --cfg job, --resolve, --package NAME, --info, --config-dir DIR, --config-name NAME"
 # Each of these is another thing to do: not two at once.

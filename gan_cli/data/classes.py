@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from gan_cli.data.errors import DataError
 from gan_cli.data.listing import SPLITS, File, Listing, Unopened, natural, shown
+from gan_cli.errors import DataError
 
 MOST_CLASSES = 100_000
 FLAT = "they lie in one folder, and classes are folders of their own"

@@ -21,6 +21,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from gan_cli.data.errors import NoLevels, PictureError, shown
 from gan_cli.data.fit import Fit, fit_image
+from gan_cli.errors import ConfigError
 
 # Formats that are pictures and are read within this process. Not among them: EPS (starts Ghostscript), PDF, MPEG and
 # FLI (films), WMF, BUFR, GRIB, HDF5 and IPTC (no decoder, or none of every system), FITS (unpacks without a bound).
@@ -65,11 +66,11 @@ def kinds() -> str:
 
 
 def checked_levels(levels: Sequence[float] | None, key: str) -> Levels | None:
-    """`[low, high]` as a pair. Raises ValueError, naming `key`, for what is none."""
+    """`[low, high]` as a pair. Raises ConfigError, naming `key`, for what is none."""
     if levels is None:
         return None
     if len(levels) != 2 or not all(math.isfinite(value) for value in levels) or levels[0] >= levels[1]:
-        raise ValueError(f"{key}={list(levels)}: levels are two numbers, [low,high], which become black and white")
+        raise ConfigError(f"{key}={list(levels)}: levels are two numbers, [low,high], which become black and white")
     return float(levels[0]), float(levels[1])
 
 

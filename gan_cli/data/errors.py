@@ -1,4 +1,4 @@
-"""What can be wrong with data, and names out of them as they may be told."""
+"""What can be wrong with one picture, and names out of files as they may be told."""
 
 from __future__ import annotations
 
@@ -6,10 +6,6 @@ from __future__ import annotations
 def shown(text: str) -> str:
     """Words out of a stranger's archive or disk, without what a terminal would obey and what is no text."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-class DataError(ValueError):
-    """The data are not there or not what the config says; the message says what to do."""
 
 
 class PictureError(ValueError):

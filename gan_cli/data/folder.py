@@ -19,9 +19,10 @@ from gan_cli.data.cache import Unreadable
 from gan_cli.data.classes import Classified, classified
 from gan_cli.data.decoding import Extent, decode
 from gan_cli.data.described import describe
-from gan_cli.data.errors import DataError, PictureError
+from gan_cli.data.errors import PictureError
 from gan_cli.data.images import Decoded, Request
 from gan_cli.data.listing import NAMED, is_zip, listed, nothing_in, shown
+from gan_cli.errors import DataError
 
 log = logging.getLogger(__name__)
 

@@ -16,10 +16,10 @@ from torch import Tensor
 from gan_cli import rng
 from gan_cli.data.decoding import Levels, checked_levels
 from gan_cli.data.described import line_of
-from gan_cli.data.errors import DataError as DataError
 from gan_cli.data.fit import FITS, Fit, fit_stack, recolour
 from gan_cli.data.order import Shuffle
 from gan_cli.data.subset import digests_of, fair_part
+from gan_cli.errors import DataError
 from gan_cli.types import Batch, NonNegativeInt, PositiveInt, sample_shape
 
 log = logging.getLogger(__name__)

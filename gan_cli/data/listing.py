@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from gan_cli.data.decoding import MOST_BYTES, endings, kinds
-from gan_cli.data.errors import DataError
 from gan_cli.data.errors import shown as shown
+from gan_cli.errors import DataError
 
 SPLITS = frozenset({"train", "test", "val", "valid", "validation", "eval"})
 LABELS = "dataset.json"  # StyleGAN's: {"labels": [["00000/img.png", 3], ...]}

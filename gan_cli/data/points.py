@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from gan_cli import rng
+from gan_cli.errors import ConfigError
 from gan_cli.types import Batch, NonNegative, NonNegativeInt, Positive, PositiveInt
 
 Density = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]  # (n, generator) -> points [n, 2], component [n]
@@ -83,7 +84,7 @@ class Points:
         size: PositiveInt = 50_000,
     ) -> None:
         if channels != 2 or resolution:
-            raise ValueError("points have dataset.channels=2 and dataset.resolution=[]")
+            raise ConfigError("points have dataset.channels=2 and dataset.resolution=[]")
         self.density = density
         self.shape = (channels,)
         self.classes = classes

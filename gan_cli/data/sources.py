@@ -14,7 +14,8 @@ from torch import Tensor
 from gan_cli import rng
 from gan_cli.data.fit import fit_stack
 from gan_cli.data.folder import decode_files, decode_folder
-from gan_cli.data.images import DataError, Decoded, Request
+from gan_cli.data.images import Decoded, Request
+from gan_cli.errors import DataError
 from gan_cli.types import PositiveInt
 
 Source = Callable[[Request], Decoded]

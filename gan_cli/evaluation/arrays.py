@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from gan_cli.config.errors import ConfigError, two_lines
-from gan_cli.data.errors import DataError
 from gan_cli.data.listing import checked_members, shown
+from gan_cli.errors import DataError, two_lines
 from gan_cli.metrics.moments import Gaussian
 
 WANTED = ("arr_0", "labels", "mu", "sigma", "n")
@@ -23,13 +22,13 @@ Arrays = Mapping[str, np.ndarray]
 
 
 def check_zip(path: Path) -> None:
-    """Raises ConfigError for a zip that no program of ours has written; what is no zip is left to others."""
+    """Raises DataError for a zip that no program of ours has written; what is no zip is left to others."""
     try:
         with zipfile.ZipFile(path) as archive:
             for _ in checked_members(path, archive.infolist(), MOST_ARRAY_BYTES):
                 pass
-    except DataError as error:
-        raise ConfigError(str(error)) from error
+    except DataError:
+        raise
     except (OSError, ValueError, RuntimeError, zipfile.BadZipFile):
         return
 
@@ -37,22 +36,20 @@ def check_zip(path: Path) -> None:
 def read(path: Path) -> Arrays:
     """The arrays that are read by name; others are named only."""
     if path.stat().st_size == 0:
-        raise ConfigError(two_lines(f"{path} is empty", GIVE))
+        raise DataError(two_lines(f"{path} is empty", GIVE))
     try:
         with zipfile.ZipFile(path) as archive:
             members = dict(checked_members(path, archive.infolist(), MOST_ARRAY_BYTES))
             found = {name: member for name, member in _named(members).items() if name in WANTED}
             if not ({"mu", "sigma"} <= found.keys() or "arr_0" in found):
                 there = ", ".join(shown(name) for name in list(_named(members))[:5]) or "nothing"
-                raise ConfigError(two_lines(f"{path} holds {there}", GIVE))
+                raise DataError(two_lines(f"{path} holds {there}", GIVE))
             return {name: _array(archive, member, f"{path}: {name}") for name, member in found.items()}
-    except DataError as error:
-        raise ConfigError(str(error)) from error
-    except ConfigError:
+    except DataError:
         raise
     except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, MemoryError) as error:
         reason = (shown(line) for line in str(error).splitlines()[:1])
-        raise ConfigError(two_lines(f"{path} cannot be read ({next(reason, 'damaged')})", GIVE)) from error
+        raise DataError(two_lines(f"{path} cannot be read ({next(reason, 'damaged')})", GIVE)) from error
 
 
 def _named(members: Mapping[str, zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
@@ -65,16 +62,16 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, what: str) -> np.n
         version = np.lib.format.read_magic(file)
         headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
         if version not in headers:
-            raise ConfigError(two_lines(f"{what} is of an unknown format {version}", "save it with numpy.savez"))
+            raise DataError(two_lines(f"{what} is of an unknown format {version}", "save it with numpy.savez"))
         shape, _, dtype = headers[version](file)
         if dtype.hasobject or dtype.kind not in "biufcSUmM":
-            raise ConfigError(two_lines(f"{what} holds {dtype}, which is no number", GIVE))
+            raise DataError(two_lines(f"{what} holds {dtype}, which is no number", GIVE))
         size = dtype.itemsize
         for side in shape:
             size *= int(side)
         if size != member.file_size - file.tell():
             there = member.file_size - file.tell()
-            raise ConfigError(two_lines(f"{what} says that it has {size} bytes and has {there}", "fetch it again"))
+            raise DataError(two_lines(f"{what} says that it has {size} bytes and has {there}", "fetch it again"))
     with archive.open(member) as file:
         loaded: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
     return loaded
@@ -86,9 +83,9 @@ def images(found: Arrays, path: Path) -> np.ndarray:
     what = f"{path}: arr_0 is {values.dtype} {list(values.shape)}"
     if values.ndim == 4 and values.shape[-1] not in (1, 3) and values.shape[1] in (1, 3):
         remedy = f"give uint8 [N, H, W, C], channels last: arr_0.transpose(0, 2, 3, 1){_scaling(values)}"
-        raise ConfigError(two_lines(f"{what}, with the channels second", remedy))
+        raise DataError(two_lines(f"{what}, with the channels second", remedy))
     if values.ndim != 4 or values.dtype != np.uint8 or values.shape[-1] not in (1, 3):
-        raise ConfigError(two_lines(what, "give uint8 [N, H, W, C] with 1 or 3 channels, 0 to 255"))
+        raise DataError(two_lines(what, "give uint8 [N, H, W, C] with 1 or 3 channels, 0 to 255"))
     return values
 
 
@@ -105,10 +102,10 @@ def labels(found: Arrays, count: int) -> list[int] | None:
 
 
 def statistics(found: Arrays, path: Path) -> Gaussian:
-    """`mu` and `sigma`, with `n` where it is there. Raises ConfigError for what are no mean and no covariance."""
+    """`mu` and `sigma`, with `n` where it is there. Raises DataError for what are no mean and no covariance."""
 
-    def refuse(what: str) -> ConfigError:
-        return ConfigError(two_lines(f"{path}: {what}", "give a mean mu [F] and a covariance sigma [F, F], or images"))
+    def refuse(what: str) -> DataError:
+        return DataError(two_lines(f"{path}: {what}", "give a mean mu [F] and a covariance sigma [F, F], or images"))
 
     for name in ("mu", "sigma"):
         if found[name].dtype.kind not in "fiu":
@@ -136,7 +133,7 @@ def _count(found: Arrays, path: Path) -> int:
         return 0
     if given.size != 1 or given.dtype.kind not in "fiu" or not 2 <= float(given.item()) < 2**53 or given.item() % 1:
         told = shown(str(given.tolist())[:40])
-        raise ConfigError(
+        raise DataError(
             two_lines(f"{path}: n={told} is no number of images", "give a whole number from 2, or leave it out")
         )
     return int(given.item())

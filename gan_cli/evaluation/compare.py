@@ -12,9 +12,9 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from gan_cli.config.errors import ConfigError, two_lines
+from gan_cli.errors import DataError, NotComparable, two_lines
 from gan_cli.files import cause
-from gan_cli.runs import NotARun, Run
+from gan_cli.runs import Run
 
 LARGEST = 2**24  # bytes of an evaluation file
 _NO_JSON = (UnicodeDecodeError, json.JSONDecodeError, RecursionError)
@@ -49,7 +49,7 @@ class Record:
 
 
 def read(path: Path) -> Record:
-    """An evaluation file, whatever its bytes are. Raises ConfigError for any other file."""
+    """An evaluation file, whatever its bytes are. Raises DataError for any other file."""
     try:
         with path.open("rb") as file:
             text = file.read(LARGEST + 1)
@@ -67,7 +67,7 @@ def read(path: Path) -> Record:
             reason = cause(error)
         else:
             reason = "it is no JSON" if isinstance(error, _NO_JSON) else str(error)[:200]
-        raise ConfigError(
+        raise DataError(
             two_lines(f"{path} is no evaluation file ({reason})", "gan eval writes them: json=scores.json")
         ) from error
 
@@ -97,10 +97,7 @@ def _time(word: object) -> datetime | None:
 def _latest(run: Run) -> Mapping[str, Any] | None:
     """The metrics of the run's last evaluation, by the time that the record tells. Records that tell none are older:
     among them the file's own time decides, for their names are in the local time of wherever they were measured."""
-    try:
-        run.check_contained()
-    except NotARun as error:
-        raise ConfigError(str(error)) from error
+    run.check_contained()
     found = [(path, read(path)) for path in run.evals.glob("*.json")]
     if not found:
         return None
@@ -121,38 +118,39 @@ def sides_of(word: str) -> list[Side]:
     """A run, an evaluation file, or a sweep, whose jobs are gathered over seeds.
 
     Raises:
-        ConfigError: It is none of them, or was not measured yet.
+        NotComparable: It is none of them, or was not measured yet.
+        DataError: What should be an evaluation file is none.
     """
     path = Path(word)
     if not os.path.exists(word):  # also where it is too long for a name
-        raise ConfigError(two_lines(f"{word} does not exist", "give run folders, sweeps or evaluation files"))
+        raise NotComparable(two_lines(f"{word} does not exist", "give run folders, sweeps or evaluation files"))
     if path.is_file():
         return [Side(path.stem, (read(path).metrics,))]
     if (path / "config.yaml").is_file():
         found = _latest(Run(path))
         if found is None:
-            raise ConfigError(two_lines(f"{word} was not measured yet", f"gan eval {word}"))
+            raise NotComparable(two_lines(f"{word} was not measured yet", f"gan eval {word}"))
         return [Side(path.name, (found,))]
     jobs = sorted((p for p in path.glob("*") if (p / "config.yaml").is_file()), key=lambda p: (len(p.name), p.name))
     if not jobs:
-        raise ConfigError(two_lines(f"{word} is nothing to compare", "give run folders, sweeps or evaluation files"))
+        raise NotComparable(two_lines(f"{word} is nothing to compare", "give run folders, sweeps or evaluation files"))
     gathered: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
     for job in jobs:
         found = _latest(Run(job))
         if found is None:
-            raise ConfigError(two_lines(f"{job} was not measured yet", f"gan eval {job}"))
+            raise NotComparable(two_lines(f"{job} was not measured yet", f"gan eval {job}"))
         gathered.setdefault(_label(job), []).append(found)
     common = set.intersection(*(set(label) for label in gathered))
     return [Side(" ".join(w for w in label if w not in common) or path.name, tuple(r)) for label, r in gathered.items()]
 
 
 def check_comparable(sides: Sequence[Side]) -> list[str]:
-    """The metrics that all sides have. Raises ConfigError where their conventions or sizes differ."""
+    """The metrics that all sides have. Raises NotComparable where their conventions or sizes differ."""
     records = [(side.name, record) for side in sides for record in side.records]
     first_name, first = records[0]
     shared = [name for name in first if all(name in record for _, record in records)]
     if not shared:
-        raise ConfigError(
+        raise NotComparable(
             two_lines("these have no metric in common", "measure them alike: gan eval RUN metrics=[...] n=...")
         )
     for name in shared:
@@ -161,13 +159,13 @@ def check_comparable(sides: Sequence[Side]) -> list[str]:
                 a, b = first[name].get(fact), other[name].get(fact)
                 if a != b:
                     what = f"{name} of {first_name} and {other_name} cannot be compared: {fact} {a} against {b}"
-                    raise ConfigError(two_lines(what, "measure them alike"))
+                    raise NotComparable(two_lines(what, "measure them alike"))
         _check_one_reference(name, records)
     return shared
 
 
 def _check_one_reference(name: str, records: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
-    """Raises ConfigError where one name of a reference stands for several contents: another root, size or version.
+    """Raises NotComparable where one name of a reference stands for several contents: another root, size or version.
 
     Files of before the content was kept are taken at their word.
     """
@@ -179,7 +177,7 @@ def _check_one_reference(name: str, records: Sequence[tuple[str, Mapping[str, An
             word = value.get("reference")
             what = f"{name} of {first_side} and {side} cannot be compared: {word} had other images or sizes ({a}, {b})"
             remedy = "measure both against the same data: gan eval RUN reference=FOLDER, or NAME:SPLIT with root="
-            raise ConfigError(two_lines(what, remedy))
+            raise NotComparable(two_lines(what, remedy))
 
 
 def mean_of(side: Side, name: str) -> Mean:

@@ -15,20 +15,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gan_cli.config.errors import ConfigError, two_lines
 from gan_cli.data.classes import classified
 from gan_cli.data.decoding import Extent, Header, Levels, decode, header
 from gan_cli.data.described import describe, line_of
-from gan_cli.data.errors import DataError, NoLevels, PictureError
+from gan_cli.data.errors import NoLevels, PictureError
 from gan_cli.data.fit import FITS
 from gan_cli.data.listing import File, listed, nothing_in, shown
 from gan_cli.data.subset import digests_of
+from gan_cli.errors import DataError, two_lines
 from gan_cli.evaluation import arrays
+from gan_cli.metrics.measure import Batches
 from gan_cli.metrics.moments import Gaussian
 
 log = logging.getLogger(__name__)
-
-Batches = Callable[[int], Iterator[tuple[Tensor, Tensor | None]]]  # size -> images uint8 [n, C, H, W], labels [n]
 
 
 class Frame(NamedTuple):
@@ -58,10 +57,10 @@ class Stored:
     fitted: Callable[[Frame], Stored] | None = None  # the same brought to a frame, where they are pictures
 
 
-def _refused(name: str, error: Exception) -> ConfigError:
+def _refused(name: str, error: Exception) -> DataError:
     if isinstance(error, NoLevels):
-        return ConfigError(two_lines(f"{shown(name)}: {error}", "set levels=[low,high]"))
-    return ConfigError(two_lines(f"{shown(name)} cannot be read ({error})", "remove it, or fetch it again"))
+        return DataError(two_lines(f"{shown(name)}: {error}", "set levels=[low,high]"))
+    return DataError(two_lines(f"{shown(name)} cannot be read ({error})", "remove it, or fetch it again"))
 
 
 def _is_grey(data: bytes, name: str = "") -> bool:
@@ -80,7 +79,7 @@ def _decode(
     frame: Frame | None = None,
     extent: Extent | None = None,
 ) -> np.ndarray:
-    """uint8 [C, H, W] in the mode L or RGB. Raises ConfigError for what cannot be read."""
+    """uint8 [C, H, W] in the mode L or RGB. Raises DataError for what cannot be read."""
     place = None if frame is None else (frame.height, frame.width, FITS[frame.fit])
     try:
         return decode(name, data, 1 if mode == "L" else 3, levels, place, extent)
@@ -104,14 +103,11 @@ def _header(file: File, data: bytes) -> Header:
 
 def pictures(place: Path, levels: Levels | None = None) -> Stored:
     """All images of a folder or zip, in the order of their names: of one channel where all are grey, else of three."""
-    try:
-        listing = listed(place)
-        found = classified(listing)
-    except DataError as error:
-        raise ConfigError(str(error)) from error
+    listing = listed(place)
+    found = classified(listing)
     if not listing.files:
         what, remedy = nothing_in(listing).split("\n  ")
-        raise ConfigError(two_lines(what.replace("has no images", "holds no images"), remedy))
+        raise DataError(two_lines(what.replace("has no images", "holds no images"), remedy))
     labels = dict(zip((file.name for file in found.files), found.labels, strict=True)) if found.labels else {}
     files = sorted(listing.files, key=lambda file: file.name)
     named = [found.names[labels[file.name]] for file in found.files] if labels else None
@@ -162,9 +158,7 @@ def _read(
                 shape = shape or image.shape
                 if image.shape[1:] != shape[1:]:
                     sizes = f"{shape[2]} x {shape[1]} and {image.shape[2]} x {image.shape[1]}"
-                    raise ConfigError(
-                        two_lines(f"{place} mixes sizes: {sizes} ({file})", "bring them to one size first")
-                    )
+                    raise DataError(two_lines(f"{place} mixes sizes: {sizes} ({file})", "bring them to one size first"))
                 pixels.append(image)
             yield torch.from_numpy(np.stack(pixels)), None
         told = None if levels is not None else extent.warning(place, "levels")
@@ -178,9 +172,9 @@ def tensors(images: Tensor, place: str, labels: Sequence[int] | None = None) -> 
     """uint8 `[N, C, H, W]`, C 1 or 3."""
     found = f"{images.dtype} {list(images.shape)}".replace("torch.", "")
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3) or not all(images.shape):
-        raise ConfigError(two_lines(f"{place} holds {found}", "give images as uint8 [N, C, H, W] with 1 or 3 channels"))
+        raise DataError(two_lines(f"{place} holds {found}", "give images as uint8 [N, C, H, W] with 1 or 3 channels"))
     if images.layout is not torch.strided or images.is_meta or images.untyped_storage().nbytes() < images.numel():
-        raise ConfigError(two_lines(f"{place} holds {found} of which most are not there", "save it contiguously"))
+        raise DataError(two_lines(f"{place} holds {found} of which most are not there", "save it contiguously"))
     digest = hashlib.sha256(repr(tuple(images.shape)).encode())
     for image in images:
         digest.update(image.contiguous().numpy().data)

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import torch
 
+from gan_cli.errors import NotComparable
 from gan_cli.evaluation.sources import Source
 from gan_cli.metrics import Context, Metric, NotMeasurable
-from gan_cli.metrics.cache import Cache, as_kept
 from gan_cli.metrics.detectors import Detector
-from gan_cli.metrics.features import Collector, Features
-from gan_cli.metrics.store import Bookmark
-
-log = logging.getLogger(__name__)
+from gan_cli.metrics.features import Features
+from gan_cli.metrics.measure import Plan, collect, full_name, reference_features
 
 
 @dataclass(frozen=True)
@@ -69,81 +65,28 @@ class Evaluation(dict[str, Value]):
             raise AttributeError(f"{name} was not measured: there is {', '.join(self) or 'nothing'}") from None
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How to measure."""
-
-    detectors: Mapping[str, Detector]
-    metrics: Mapping[str, Metric]
-    rows: int  # most rows of features that are kept for metrics that compare samples with samples
-    batch_size: int
-    cache: Path
-    seed: int
-
-
-def collect(
-    source: Source, detector: Detector, needs: frozenset[str], plan: Plan, bookmark: Bookmark | None = None
-) -> Features:
-    """One pass of one detector over one source; from the bookmark on, where there is one."""
-    collector = Collector(
-        detector,
-        rows=plan.rows if needs & {"rows", "labels", "images"} else 0,
-        logits="logits" in needs,
-        groups="groups" in needs,
-        images="images" in needs,
-    )
-    found = bookmark.read() if bookmark is not None else None
-    if found is not None:
-        collector.load(found)
-        log.info("going on with %s after %d of %d images", source.name, collector.n, source.n)
-    seen = 0
-    for images, labels in source.batches(plan.batch_size):
-        new = max(collector.n - seen, 0)  # the rest of a batch whose start was seen before
-        seen += len(images)
-        if new < len(images):
-            collector.add(images[new:], None if labels is None else labels[new:])
-        if bookmark is not None:
-            bookmark.maybe_write(collector.state)
-    return collector.finish()
-
-
-def reference_features(source: Source, detector: Detector, needs: frozenset[str], plan: Plan) -> Features:
-    """The reference's features, kept by content."""
-    if source.statistics is not None:
-        return Features(source.statistics.n, source.statistics)
-    kept = needs - {"groups"}  # nobody jackknifes the reference
-    if "images" in kept:
-        return as_kept(collect(source, detector, kept, plan))
-    facts = {
-        "data": source.fingerprint,
-        "n": source.n,
-        "indices": "all",
-        "detector": detector.name or "inception",
-        "preprocessing": detector.convention,
-        "weights": detector.digest,
-        "dtype": "float32 features, float64 moments",
-        "collected": sorted(kept),
-        "rows": plan.rows,
-        "passes": f"{plan.batch_size} images on {detector.device.type}",  # a network's last digits follow from them
-    }
-    return Cache(plan.cache).get(facts, lambda bookmark: collect(source, detector, kept, plan, bookmark))
-
-
-def measure(source: Source, reference: Source, plan: Plan, evaluation: Evaluation) -> Evaluation:
+def measure(
+    source: Source,
+    reference: Source,
+    detectors: Mapping[str, Detector],
+    metrics: Mapping[str, Metric],
+    plan: Plan,
+    evaluation: Evaluation,
+) -> Evaluation:
     """Fills `evaluation` with every metric of every detector; what cannot be measured is noted with its reason."""
-    needs: frozenset[str] = frozenset().union(*(metric.needs for metric in plan.metrics.values()))
+    needs: frozenset[str] = frozenset().union(*(metric.needs for metric in metrics.values()))
     if reference.statistics is not None:
-        blind = [name for name, metric in plan.metrics.items() if metric.needs - {"groups", "logits"}]
+        blind = [name for name, metric in metrics.items() if metric.needs - {"groups", "logits"}]
         evaluation.refused |= {name: f"{reference.name} holds statistics only, {name} needs images" for name in blind}
-    for detector in plan.detectors.values():
+    for detector in detectors.values():
         ready = detector.prepare(reference.labelled)
         real = reference_features(reference, ready, needs, plan)
         fake = collect(source, ready, needs, plan)
         _check_widths(fake, real, reference)
         classes = reference.labelled.classes if reference.labelled is not None else 0
         mixture = None if reference.mixture is None else (reference.mixture.centres, reference.mixture.std)
-        context = Context(plan.seed, classes, mixture, ready, source.paths)
-        for name, metric in plan.metrics.items():
+        context = Context(evaluation.seed, classes, mixture, ready, source.paths)
+        for name, metric in metrics.items():
             if name in evaluation.refused:
                 continue
             try:
@@ -168,16 +111,9 @@ def measure(source: Source, reference: Source, plan: Plan, evaluation: Evaluatio
     return evaluation
 
 
-def full_name(metric: str, detector: str) -> str:
-    """A metric's name carries its detector; only with the 2015 Inception is it called FID."""
-    if not detector:
-        return metric
-    return f"{metric.replace('fid', 'fd', 1) if metric.startswith('fid') else metric}_{detector}"
-
-
 def _check_widths(fake: Features, real: Features, reference: Source) -> None:
     if len(fake.moments.mean) != len(real.moments.mean):
-        raise ValueError(
+        raise NotComparable(
             f"the samples have {len(fake.moments.mean)} features and {reference.name} has {len(real.moments.mean)}: "
             "images must have one size and number of channels for this detector"
         )

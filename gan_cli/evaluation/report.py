@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from torch import Tensor
 
 from gan_cli import outputs, pictures
-from gan_cli.config.errors import ConfigError, two_lines
+from gan_cli.errors import DataError
 from gan_cli.evaluation import compare
 from gan_cli.evaluation.measure import Evaluation, as_record
-from gan_cli.files import cause, write_json
+from gan_cli.files import write_json
 
 
 def write(evaluation: Evaluation, target: Path) -> None:
-    """To where the user says; through a pipe or a device go the numbers alone. Raises ConfigError."""
-    with _naming(target), outputs.writing(target) as file:
+    """To where the user says; through a pipe or a device go the numbers alone. Raises NotWritable."""
+    with outputs.named(str(target)), outputs.writing(target) as file:
         file.write(json.dumps(as_record(evaluation), indent=2, default=str).encode() + b"\n")
     for path, pixels in _beside(target, evaluation) if not outputs.is_stream(target) else ():
-        with _naming(path), outputs.writing(path) as file:
+        with outputs.named(str(path)), outputs.writing(path) as file:
             pictures.write(pixels, file, path.suffix)
 
 
 def keep(evaluation: Evaluation, target: Path) -> None:
-    """Into a run's folder. Raises ConfigError."""
-    with _naming(target):
+    """Into a run's folder. Raises NotWritable."""
+    with outputs.named(str(target)):
         write_json(target, as_record(evaluation))
         for path, pixels in _beside(target, evaluation):
             pictures.save(pixels, path)
@@ -38,7 +37,7 @@ def is_written(path: Path) -> bool:
     stem, dash, _ = path.stem.rpartition("-")
     try:
         compare.read(path.with_name(f"{stem}.json") if dash and path.suffix == ".png" else path)
-    except ConfigError:
+    except DataError:
         return False
     return True
 
@@ -49,13 +48,3 @@ def _beside(target: Path, evaluation: Evaluation) -> Iterator[tuple[Path, Tensor
         half = len(images) // 2
         rows = images.view(2, half, *images.shape[1:]).flatten(0, 1)
         yield target.with_name(f"{target.stem}-{name}.png"), pictures.grid(rows, columns=half)
-
-
-@contextmanager
-def _naming(target: Path) -> Iterator[None]:
-    """What cannot be written as a problem of the request."""
-    try:
-        yield
-    except OSError as error:
-        reason = cause(error.__cause__) if isinstance(error.__cause__, OSError) else cause(error)
-        raise ConfigError(two_lines(f"{target} cannot be written", reason)) from error

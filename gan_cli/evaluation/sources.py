@@ -11,17 +11,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gan_cli import pictures, sampling
-from gan_cli.config import build, compose, trust
-from gan_cli.config.errors import ConfigError, two_lines
+from gan_cli import sampling
+from gan_cli.config import build, choices, compose, trust
 from gan_cli.data.decoding import Levels
 from gan_cli.data.listing import is_zip
 from gan_cli.data.points import Mixture, Points
 from gan_cli.data.subset import fair_part
+from gan_cli.errors import ConfigError, DataError, NotMeasurable, two_lines
 from gan_cli.evaluation import files
-from gan_cli.evaluation.files import Batches
 from gan_cli.metrics.detectors import Labelled
-from gan_cli.metrics.moments import Gaussian
+from gan_cli.metrics.measure import Samples, drawn
 from gan_cli.restore import Manner, Restored, restore
 from gan_cli.runs import Run
 from gan_cli.types import sample_shape
@@ -33,15 +32,10 @@ POINTS_SEED = 20_260_101  # of the reference points of a density
 
 
 @dataclass(frozen=True)
-class Source:
+class Source(Samples):
     """A set of images (or points), and what is known of where they come from."""
 
-    name: str
-    n: int
-    batches: Batches
     drawn: str | None = None  # how a generator drew them
-    fingerprint: str | None = None  # of the content; None for a generator's samples
-    statistics: Gaussian | None = None  # where only these are known
     labelled: Labelled | None = None  # a data set with its labels
     mixture: Mixture | None = None  # the density of points, where its modes are known
     points: bool = False
@@ -70,7 +64,7 @@ def _exactly(stored: files.Stored, n: int | None, word: str) -> Source:
         return Source(word, stored.n, nothing, fingerprint=stored.fingerprint, statistics=stored.statistics)
     wanted = stored.n if n is None else n
     if stored.n < max(wanted, 2):
-        raise ConfigError(
+        raise DataError(
             two_lines(f"{word} holds {stored.n} images, and n={max(wanted, 2)} are needed", "lower n=, or add images")
         )
     everything = wanted == stored.n
@@ -93,28 +87,23 @@ def open_source(
     stored = None if is_run else _files(word, levels)
     if stored is not None and stored.statistics is not None:
         what = f"{word} holds statistics, and no images to be measured"
-        raise ConfigError(two_lines(what, f"it can be the reference: gan eval SAMPLES reference={word}"))
+        raise NotMeasurable(two_lines(what, f"it can be the reference: gan eval SAMPLES reference={word}"))
     if stored is not None:
         return _exactly(stored, n, word)
     restored = restore(word, manner, device, vouched)
     wanted = n or DEFAULT_N
-    points = restored.points
-
-    def batches(size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
-        for block, label in sampling.blocks(restored.game, restored.generator, manner.seed, wanted, device):
-            quantised = block.cpu() if points else pictures.to_uint8(block).cpu()
-            yield from zip(quantised.split(size), label.cpu().split(size), strict=True)
+    draws = sampling.Draws.of(restored.generator, manner.seed, device)
 
     def paths(count: int, epsilon: float) -> Iterator[tuple[Tensor, Tensor]]:
-        for a, b in sampling.steps_along_paths(restored.game, restored.generator, manner.seed, count, epsilon, device):
+        for a, b in sampling.steps_along_paths(restored.game, restored.generator, draws, count, epsilon):
             yield (a + 1) * 127.5, (b + 1) * 127.5
 
     return Source(
         str(restored.path),
         wanted,
-        batches,
+        drawn(restored.game, restored.generator, draws, wanted),
         drawn=str(manner),
-        points=points,
+        points=restored.points,
         restored=restored,
         step=restored.step,
         run=restored.run,
@@ -178,7 +167,7 @@ def _remedy() -> str:
 
 def _hint(word: str) -> str:
     """For the name of a data set without a split: that name with one."""
-    if word not in compose.config_groups(Path(compose.conf_dir())).get("dataset", ()):
+    if word not in choices.packaged()["dataset"]:
         return _remedy()
     split = compose.compose("train", [f"dataset={word}", "model=mlp"]).config["dataset"].get("split", "all")
     return f"write its split too: reference={word}:{split}"
@@ -222,12 +211,12 @@ def _dataset(data: Any, name: str) -> Source:
     if isinstance(data, Points):
         points, _ = data.reference(POINTS_SEED)
 
-        def drawn(size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+        def unlabelled(size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
             for piece in points.split(size):
                 yield piece, None
 
         mixture = data.density if isinstance(data.density, Mixture) else None
-        return Source(name, len(points), drawn, fingerprint=data.fingerprint(), mixture=mixture, points=True)
+        return Source(name, len(points), unlabelled, fingerprint=data.fingerprint(), mixture=mixture, points=True)
 
     def batches(size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
         yield from zip(data.images.split(size), data.labels.split(size), strict=True)

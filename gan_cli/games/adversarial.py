@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 from torch import Tensor, nn
 
 from gan_cli.games import compatible
+from gan_cli.games.parts import Parts
 from gan_cli.games.rehearsal import rehearse_in_parts
-from gan_cli.losses import Loss
 from gan_cli.types import (
-    Augment,
     Batch,
     DiscriminatorOutput,
+    Game,
     Growing,
+    Judge,
+    Need,
     Outcome,
     Phase,
     PositiveInt,
@@ -28,10 +30,7 @@ from gan_cli.types import (
     Weighting,
 )
 
-log = logging.getLogger(__name__)
-
 READERS = Term | Weighting | Prior  # what declares which samples the generator's phase takes
-Judge = Callable[[Tensor, Tensor], DiscriminatorOutput]  # (samples, label)
 
 
 class Due(NamedTuple):
@@ -46,51 +45,34 @@ def due(terms: nn.ModuleDict, update: int) -> Due:
     return Due(chosen, frozenset().union(*(term.needs for term in chosen.values())))
 
 
-def weigh(terms: Mapping[str, Term], round: Round) -> dict[str, Tensor]:
-    return {name: float(term.weight) * term.interval * term(round).mean() for name, term in terms.items()}
+def weigh(terms: Mapping[str, Term], current: Round) -> dict[str, Tensor]:
+    return {name: float(term.weight) * term.interval * term(current).mean() for name, term in terms.items()}
 
 
-class Adversarial(nn.Module):
+class Adversarial(Game):
     """The discriminator's phase, `critic_steps` times, then the generator's.
 
     Args:
-        generator: `(latent [N, Z], label [N]) -> samples`.
-        discriminator: `(samples, label [N]) -> DiscriminatorOutput`.
-        loss: What both players minimise.
-        prior: What feeds the generator.
-        penalties: The discriminator's terms and projections, by name.
-        auxiliaries: The generator's terms and weightings, by name.
-        augments: What stands between samples and the discriminator, in order; real and fake pass alike.
+        parts: The players and everything that they play with.
         critic_steps: Discriminator updates a step; a number, or a ramp.
 
     Raises:
         Incompatible: Two parts cannot work together; see `gan_cli.games.compatible`.
     """
 
-    def __init__(
-        self,
-        generator: nn.Module,
-        discriminator: nn.Module,
-        loss: Loss,
-        prior: Prior,
-        penalties: Mapping[str, Term | Projection] | None = None,
-        auxiliaries: Mapping[str, Term | Weighting] | None = None,
-        augments: Mapping[str, Augment] | None = None,
-        critic_steps: PositiveInt | Ramp = 1,
-    ) -> None:
+    def __init__(self, parts: Parts, critic_steps: PositiveInt | Ramp = 1) -> None:
         super().__init__()
-        penalties, auxiliaries = penalties or {}, auxiliaries or {}
-        self.generator = generator
-        self.discriminator = discriminator
-        self.loss = loss
-        self.prior = prior
-        self.penalties = nn.ModuleDict({k: v for k, v in penalties.items() if isinstance(v, Term)})
-        self.projections = nn.ModuleDict({k: v for k, v in penalties.items() if isinstance(v, Projection)})
-        self.auxiliaries = nn.ModuleDict({k: v for k, v in auxiliaries.items() if isinstance(v, Term)})
-        self.weightings = nn.ModuleDict({k: v for k, v in auxiliaries.items() if isinstance(v, Weighting)})
-        self.augments = nn.ModuleDict(dict(augments or {}))
+        compatible.check(parts)
+        self.generator = parts.generator
+        self.discriminator = parts.discriminator
+        self.loss = parts.loss
+        self.prior = parts.prior
+        self.penalties = nn.ModuleDict({k: v for k, v in parts.penalties.items() if isinstance(v, Term)})
+        self.projections = nn.ModuleDict({k: v for k, v in parts.penalties.items() if isinstance(v, Projection)})
+        self.auxiliaries = nn.ModuleDict({k: v for k, v in parts.auxiliaries.items() if isinstance(v, Term)})
+        self.weightings = nn.ModuleDict({k: v for k, v in parts.auxiliaries.items() if isinstance(v, Weighting)})
+        self.augments = nn.ModuleDict(dict(parts.augments))
         self.critic_steps = critic_steps
-        compatible.check(generator, discriminator, loss, prior, penalties, auxiliaries, augments or {})
 
     def players(self) -> Mapping[str, nn.Module]:
         return {"discriminator": self.discriminator, "generator": self.generator}
@@ -108,6 +90,9 @@ class Adversarial(nn.Module):
         reading = [part for part in parts if isinstance(part, READERS) and part.needs & compatible.OF_REAL]
         return self.loss.needs_real_logits or bool(reading)
 
+    def targets(self) -> tuple[float, float] | None:
+        return self.loss.targets
+
     def rehearse(self, shape: Sequence[int], part: int) -> None:
         rehearse_in_parts(self, shape, part)
 
@@ -122,56 +107,49 @@ class Adversarial(nn.Module):
             return batch
         return replace(batch, images=self.generator.matched(batch.real))
 
-    def augmented(self, samples: Tensor) -> Tensor:
-        """What the discriminator sees of samples."""
-        for augment in self.augments.values():
-            samples = augment(samples)
-        return samples
-
-    def judge(self, samples: Tensor, label: Tensor) -> DiscriminatorOutput:
-        """D as everyone sees it: behind the augmentations."""
-        return DiscriminatorOutput.of(self.discriminator(self.augmented(samples), label))
+    def judge(self, batch: Batch, samples: Tensor, label: Tensor) -> DiscriminatorOutput:
+        """D as everyone sees it: of samples beside what was given with the batch, behind the augmentations."""
+        shown = self.seen(self.prior.beside(samples, batch))
+        return DiscriminatorOutput.of(self.discriminator(shown, label))
 
     def discriminator_objective(self, batch: Batch, update: int) -> Outcome:
         batch = self.matched(batch)
         penalties, needs = due(self.penalties, update)
         latent = self.prior(batch)
-        real = batch.real.detach().requires_grad_("real_grad" in needs)
-        fake = self.generator(latent, batch.label).detach().requires_grad_("fake_grad" in needs)
-        on_real, on_fake = self.judge(real, batch.label), self.judge(fake, batch.label)
-        round = Round(
-            batch, latent, real, fake, on_real, on_fake, self.judge, self.generator, self.discriminator, update
-        )
+        real = batch.real.detach().requires_grad_(Need.REAL_GRAD in needs)
+        fake = self.generator(latent, batch.label).detach().requires_grad_(Need.FAKE_GRAD in needs)
+        judge = partial(self.judge, batch)
+        on_real, on_fake = judge(real, batch.label), judge(fake, batch.label)
+        current = Round(batch, latent, real, fake, on_real, on_fake, judge, self.generator, self.discriminator, update)
         loss = self.loss.discriminator(on_real.logits, on_fake.logits).mean()
-        for augment in self.augments.values():
-            assert isinstance(augment, Augment)
+        for _, augment in self.augmentations():
             augment.observe(on_real.logits.detach())
         readings = {
             "D(real)": self.loss.score(on_real.logits.detach()).mean(),
             "D(fake)": self.loss.score(on_fake.logits.detach()).mean(),
         }
-        return Outcome({"loss": loss, **weigh(penalties, round)}, readings)
+        return Outcome({"loss": loss, **weigh(penalties, current)}, readings)
 
     def generator_objective(self, batch: Batch, update: int) -> Outcome:
-        return self.generator_outcome(batch, update, self.judge)
+        batch = self.matched(batch)
+        return self.generator_outcome(batch, update, partial(self.judge, batch))
 
     def generator_outcome(self, batch: Batch, update: int, judge: Judge) -> Outcome:
-        """The generator's objective before a discriminator."""
-        batch = self.matched(batch)
+        """The generator's objective before a discriminator of this batch."""
         auxiliaries, needs = due(self.auxiliaries, update)
         needs = needs.union(*(w.needs for w in self.weightings.values() if isinstance(w, Weighting)))
-        latent = self.prior(batch).requires_grad_("latents" in needs)
+        latent = self.prior(batch).requires_grad_(Need.LATENT_GRAD in needs)
         fake = self.generator(latent, batch.label)
         on_fake = judge(fake, batch.label)
-        judges_real = self.loss.needs_real_logits or "real_output" in needs
+        judges_real = self.loss.needs_real_logits or Need.REAL_OUTPUT in needs
         on_real = judge(batch.real, batch.label) if judges_real else None
-        round = Round(
+        current = Round(
             batch, latent, batch.images, fake, on_real, on_fake, judge, self.generator, self.generator, update
         )
         values = self.loss.generator(on_fake.logits, on_real.logits if on_real else None)
         for weighting in self.weightings.values():
-            values = values * weighting(values, round)
-        return Outcome({"loss": values.mean(), **weigh(auxiliaries, round)})
+            values = values * weighting(values, current)
+        return Outcome({"loss": values.mean(), **weigh(auxiliaries, current)})
 
     def _project(self) -> None:
         for projection in self.projections.values():

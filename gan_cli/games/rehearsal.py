@@ -11,17 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gan_cli.types import Augment, Batch, DiscriminatorOutput, Incompatible
+from gan_cli.errors import Incompatible, TooFew
+from gan_cli.types import Batch, DiscriminatorOutput
 
 if TYPE_CHECKING:
     from gan_cli.games.adversarial import Adversarial
 
 T = TypeVar("T")
 ONE_VALUE = "Expected more than 1 value per channel"  # torch's complaint of batch norm
-
-
-class TooFew(Incompatible):
-    """Batch norm was given one value a channel, which is its own mean."""
 
 
 @contextmanager
@@ -104,7 +101,7 @@ def rehearse(game: Adversarial, shape: Sequence[int], n: int) -> None:
         samples = generator.ask(lambda: game.generator(latent, label))
         if not isinstance(samples, Tensor) or not samples.is_floating_point() or samples.shape != (n, *shape):
             raise generator.breach(f"it gave {shown(samples)}")
-        seen = game.augmented(samples)
+        seen = game.seen(game.prior.beside(samples, batch))
         gives = "DiscriminatorOutput, or its logits [N]"
         discriminator = Contract("discriminator", game.discriminator, named(seen.shape[1:]), gives, len(seen))
         answer = discriminator.ask(lambda: game.discriminator(seen, label))
@@ -121,7 +118,7 @@ def rehearse_in_parts(game: Adversarial, shape: Sequence[int], part: int) -> Non
     Raises:
         Incompatible: As `rehearse`.
     """
-    few = min(part, 2 * max([1, *(a.least for a in game.augments.values() if isinstance(a, Augment))]))
+    few = min(part, 2 * game.least().samples)
     try:
         rehearse(game, shape, few)
     except TooFew:

@@ -6,25 +6,12 @@ from collections.abc import Mapping
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call
 
 from gan_cli.games.adversarial import Adversarial
-from gan_cli.losses import Loss
-from gan_cli.types import (
-    Augment,
-    Batch,
-    DiscriminatorOutput,
-    NonNegativeInt,
-    Outcome,
-    Positive,
-    PositiveInt,
-    Prior,
-    Projection,
-    Ramp,
-    Term,
-    Weighting,
-)
+from gan_cli.games.parts import Parts
+from gan_cli.types import Batch, DiscriminatorOutput, NonNegativeInt, Outcome, Positive, PositiveInt, Ramp
 
 
 class Unrolled(Adversarial):
@@ -40,25 +27,21 @@ class Unrolled(Adversarial):
 
     def __init__(
         self,
-        generator: nn.Module,
-        discriminator: nn.Module,
-        loss: Loss,
-        prior: Prior,
-        penalties: Mapping[str, Term | Projection] | None = None,
-        auxiliaries: Mapping[str, Term | Weighting] | None = None,
-        augments: Mapping[str, Augment] | None = None,
+        parts: Parts,
         critic_steps: PositiveInt | Ramp = 1,
         unroll_steps: NonNegativeInt = 5,
         unroll_lr: Positive = 0.01,
     ) -> None:
-        super().__init__(generator, discriminator, loss, prior, penalties, auxiliaries, augments, critic_steps)
+        super().__init__(parts, critic_steps)
         self.unroll_steps = unroll_steps
         self.unroll_lr = unroll_lr
 
-    def judge_with(self, weights: Mapping[str, Tensor], samples: Tensor, label: Tensor) -> DiscriminatorOutput:
+    def judge_with(
+        self, batch: Batch, weights: Mapping[str, Tensor], samples: Tensor, label: Tensor
+    ) -> DiscriminatorOutput:
         """D with other weights."""
-        answer = functional_call(self.discriminator, dict(weights), (self.augmented(samples), label))
-        return DiscriminatorOutput.of(answer)
+        shown = self.seen(self.prior.beside(samples, batch))
+        return DiscriminatorOutput.of(functional_call(self.discriminator, dict(weights), (shown, label)))
 
     def compares(self) -> bool:
         return self.unroll_steps > 0 or super().compares()
@@ -68,8 +51,8 @@ class Unrolled(Adversarial):
         weights = {name: p.detach().requires_grad_() for name, p in self.discriminator.named_parameters()}
         for _ in range(self.unroll_steps):
             fake = self.generator(self.prior(batch), batch.label)
-            on_real = self.judge_with(weights, batch.real, batch.label)
-            on_fake = self.judge_with(weights, fake, batch.label)
+            on_real = self.judge_with(batch, weights, batch.real, batch.label)
+            on_fake = self.judge_with(batch, weights, fake, batch.label)
             loss = self.loss.discriminator(on_real.logits, on_fake.logits).mean()
             slopes = torch.autograd.grad(loss, list(weights.values()), create_graph=True, materialize_grads=True)
             weights = {
@@ -79,4 +62,5 @@ class Unrolled(Adversarial):
         return weights
 
     def generator_objective(self, batch: Batch, update: int) -> Outcome:
-        return self.generator_outcome(batch, update, partial(self.judge_with, self.looked_ahead(self.matched(batch))))
+        batch = self.matched(batch)
+        return self.generator_outcome(batch, update, partial(self.judge_with, batch, self.looked_ahead(batch)))

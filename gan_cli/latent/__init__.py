@@ -8,21 +8,23 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from gan_cli import sampling
 from gan_cli.drawings import Drawing
-from gan_cli.types import Data, Prior
+from gan_cli.errors import Incompatible
+from gan_cli.sampling import Draws
+from gan_cli.types import Data, Game, Need, Prior
 
 
 @dataclass(frozen=True)
 class Subject:
     """A trained game, and which of its samples are meant: those of `seed`, with the labels `classes` in turn."""
 
-    game: Any  # with a prior
+    game: Game
     generator: nn.Module  # in evaluation mode
     seed: int
     device: torch.device
@@ -32,14 +34,20 @@ class Subject:
     levels: tuple[float, float] | None = None  # the values in its files that became black and white
 
     @property
+    def draws(self) -> Draws:
+        """What its samples are drawn from."""
+        return Draws.of(self.generator, self.seed, self.device, self.classes)
+
+    @property
     def prior(self) -> Prior:
-        prior: Prior = self.game.prior
-        return prior
+        """Its latents' distribution. Raises Incompatible where the generator is fed with something else."""
+        if Need.LATENTS not in self.game.prior.provides:
+            raise Incompatible("this generator is not fed with latents\n  use mode=sample")
+        return self.game.prior
 
     def latents(self, n: int) -> tuple[Tensor, Tensor]:
         """The latents `[n, Z]` and labels `[n]` of samples 0 ... n - 1 of a grid."""
-        turn = sampling.in_turn(self.generator, self.classes)
-        return sampling.latents(self.prior, turn, self.seed, n, self.device)
+        return sampling.latents(self.prior, self.draws, n)
 
     def draw(self, latent: Tensor, label: Tensor) -> Tensor:
         """The samples of latents `[..., Z]` with labels `[...]`, `[..., C, H, W]` on the CPU."""

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from gan_cli import sampling
 from gan_cli.drawings import Drawing, Film, Sheet
+from gan_cli.errors import Incompatible
 from gan_cli.latent import Mode, Subject
-from gan_cli.types import Incompatible, NonNegativeInt, PositiveInt
+from gan_cli.types import NonNegativeInt, PositiveInt
 
 
 def with_mixtures(generator: nn.Module, mixtures: Tensor) -> nn.Module:

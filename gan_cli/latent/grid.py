@@ -23,5 +23,5 @@ class Grid(Mode):
         return f"{self.n} samples"
 
     def draw(self, subject: Subject) -> Drawing:
-        pieces = sampling.blocks(subject.game, subject.generator, subject.seed, self.n, subject.device, subject.classes)
+        pieces = sampling.blocks(subject.game, subject.generator, subject.draws, self.n)
         return Stream(pieces, self.n, subject.points)

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from gan_cli.drawings import Drawing, Sheet, Sheets
+from gan_cli.errors import Incompatible
 from gan_cli.latent import Mode, Subject
 from gan_cli.latent.styles import Styled, styled
 from gan_cli.sampling import in_blocks
-from gan_cli.types import Fraction, Incompatible, PositiveInt
+from gan_cli.types import Fraction, PositiveInt
 
 
 def crossed(coarse: Tensor, fine: Tensor, layers: int) -> Tensor:

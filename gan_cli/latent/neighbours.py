@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from gan_cli.drawings import Drawing, Sheet, Sheets
+from gan_cli.errors import ConfigError, Incompatible
 from gan_cli.latent import Mode, Subject
 from gan_cli.metrics.memory import nearest
 from gan_cli.pictures import to_uint8
-from gan_cli.types import Incompatible, PositiveInt
+from gan_cli.types import PositiveInt
 
 CHUNK = 4096  # real images at a time, so that a large data set is never whole in floating point
 
@@ -51,7 +52,7 @@ class Neighbours(Mode):
     def sheets(self, subject: Subject) -> Iterator[Sheet]:
         data = subject.data()
         if self.k > len(data):
-            raise ValueError(f"mode.k={self.k}: there are {len(data)} training images\n  lower mode.k")
+            raise ConfigError(f"mode.k={self.k}: there are {len(data)} training images\n  lower mode.k")
         real = data.quantised(len(data))
         samples = subject.draw(*subject.latents(self.n))
         distance, index = nearest_images(to_uint8(samples), real, self.k)

@@ -15,23 +15,24 @@ from gan_cli.data.decoding import Levels, decode
 from gan_cli.data.errors import PictureError
 from gan_cli.data.fit import FITS
 from gan_cli.drawings import Drawing, Sheet, Sheets
+from gan_cli.errors import ConfigError, Incompatible
 from gan_cli.latent import Mode, Subject
 from gan_cli.latent.styles import MANY, space
 from gan_cli.networks.base import declared
 from gan_cli.sampling import in_blocks, seeded
-from gan_cli.types import Incompatible, NonNegative, Positive, PositiveInt
+from gan_cli.types import NonNegative, Positive, PositiveInt
 
 
 def read(path: str, shape: tuple[int, int, int], fit: str = "crop", levels: Levels | None = None) -> Tensor:
-    """An image file, read as training reads it, `[C, H, W]` in [-1, 1]. Raises ValueError when it is no image."""
+    """An image file, read as training reads it, `[C, H, W]` in [-1, 1]. Raises ConfigError when it is no image."""
     if fit not in FITS:
-        raise ValueError(f"mode.fit={fit} is unknown\n  choose one of {', '.join(FITS)}")
+        raise ConfigError(f"mode.fit={fit} is unknown\n  choose one of {', '.join(FITS)}")
     try:
         data = Path(path).expanduser().read_bytes()
         pixels = decode(path, data, shape[0], levels, (shape[1], shape[2], FITS[fit]))
     except (OSError, PictureError) as error:
         reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
-        raise ValueError(f"mode.image={path} cannot be read\n  {reason}") from error
+        raise ConfigError(f"mode.image={path} cannot be read\n  {reason}") from error
     return torch.from_numpy(pixels.copy()).float() / 127.5 - 1
 
 
@@ -99,8 +100,8 @@ class Project(Mode):
 
     def sheets(self, subject: Subject, target: Tensor) -> Iterator[Sheet]:
         discriminator = subject.game.players()["discriminator"].eval().requires_grad_(False)
-        augments = getattr(subject.game, "augments", {}).values()
-        single = not any(augment.merges_samples for augment in augments)  # else D has no features of one sample
+        # Behind what merges samples D has no features of one sample.
+        single = not any(augment.merges_samples for _, augment in subject.game.augmentations())
         looks = self.perceptual > 0 and single and "features" in declared(discriminator).provides
         name, encode, decode = space(subject.generator.requires_grad_(False))
         with torch.no_grad():

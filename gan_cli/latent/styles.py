@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from torch import Tensor, nn
 
 from gan_cli.networks.base import declared
+from gan_cli.types import Game
 
 MANY = 1024  # latents that tell how far apart they lie
 
@@ -88,7 +89,7 @@ class TruncatedStyles(nn.Module):
         return samples
 
 
-def truncate(game: Any, generator: nn.Module, amount: float) -> nn.Module:
+def truncate(game: Game, generator: nn.Module, amount: float) -> nn.Module:
     """The generator with truncated styles, or else as it is while the game's prior loses its tails.
 
     Where there are styles `amount` is ψ, the share of w's way from its mean that is left; elsewhere it is the bound of

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from enum import StrEnum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
+
+from gan_cli.errors import NotMeasurable as NotMeasurable
 
 if TYPE_CHECKING:
     from gan_cli.metrics.features import Features, Seen
@@ -23,10 +28,6 @@ class Estimate:
     n_real: int | None = None
 
 
-class NotMeasurable(ValueError):
-    """A metric means nothing here; the message says why, and what would help."""
-
-
 @dataclass(frozen=True)
 class Context:
     """What a metric may ask for besides features."""
@@ -38,17 +39,41 @@ class Context:
     # (pairs, ε) -> batches of images float 0 ... 255 at latents ε apart, where there is a generator
     paths: Callable[[int, float], Iterator[tuple[Tensor, Tensor]]] | None = None
     scratch: dict[str, Any] = field(default_factory=dict)  # pictures to be saved beside the numbers, by name
+    only: str | None = None  # the one value that is read; others need not be computed
+
+    def wants(self, value: str) -> bool:
+        return self.only is None or self.only == value
 
 
-class Metric(Protocol):
-    """A metric declares what one pass has to collect for it."""
+class Better(StrEnum):
+    """Which way a value improves; result.json holds these words."""
 
-    needs: frozenset[str]  # "rows", "logits", "groups", "labels", "images"
+    SMALLER = "smaller"
+    LARGER = "larger"
 
-    def compute(self, fake: Features, real: Features, context: Context) -> Mapping[str, Estimate]: ...
+    def cost(self, value: float) -> float:
+        """What is to be minimised."""
+        return value if self is Better.SMALLER else -value
 
 
-class Sized(Metric, Protocol):
-    """A metric that says how few samples it can do with, so that a run is not the one to find out."""
+class Metric(ABC):
+    """A metric declares what one pass has to collect for it, and which of its values can be watched in training."""
 
-    least: int  # on either side
+    needs: frozenset[str] = frozenset()  # "rows", "logits", "groups", "labels", "images"
+    # The values that improve in one direction and take no more than samples and a reference.
+    better: Mapping[str, Better] = MappingProxyType({})
+
+    def least(self, seen: Seen) -> int:
+        """The fewest samples, on either side, for its watchable values, so that a run is not the one to find out.
+
+        Args:
+            seen: What the detector says of some images.
+
+        Raises:
+            NotMeasurable: No number of samples is enough with this detector.
+        """
+        return 2
+
+    @abstractmethod
+    def compute(self, fake: Features, real: Features, context: Context) -> Mapping[str, Estimate]:
+        """Values by name. Raises NotMeasurable."""

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from gan_cli.errors import NotMeasurable
 from gan_cli.metrics.moments import Gaussian, Moments, pooled
 
 GROUPS = 10  # jackknife groups
@@ -143,9 +144,9 @@ class Collector:
                 smallest.load(saved)
 
     def finish(self) -> Features:
-        """Raises ValueError when fewer than two images came."""
+        """Raises NotMeasurable when fewer than two images came."""
         if self.n < 2:
-            raise ValueError(f"{self.n} images are too few to measure: give at least 2")
+            raise NotMeasurable(f"{self.n} images are too few to measure: give at least 2")
         groups = tuple(m.finish() for m in self.moments if m.n > 1)
         enough = len(groups) == len(self.moments)
         total = self.moments[0].finish() if len(self.moments) == 1 else pooled([m for m in self.moments if m.n])

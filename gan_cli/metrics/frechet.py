@@ -8,11 +8,12 @@ With Σᵢ = FᵢFᵢᵀ the last trace is the nuclear norm of F₁ᵀF₂: real
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import torch
 
-from gan_cli.metrics import Context, Estimate, NotMeasurable
-from gan_cli.metrics.features import Features
+from gan_cli.metrics import Better, Context, Estimate, Metric, NotMeasurable
+from gan_cli.metrics.features import Features, Seen
 from gan_cli.metrics.moments import Gaussian, without
 
 ENOUGH = 5  # samples per feature below which the jackknife's error bar was found too narrow
@@ -33,11 +34,10 @@ def frechet_distance(a: Gaussian, b: Gaussian) -> float:
     return max(squared, 0.0)  # of a set against itself, rounding may leave less
 
 
-class Frechet:
+class Frechet(Metric):
     """`fid` with the 2015 Inception, `fd` with any other detector."""
 
-    needs: frozenset[str] = frozenset()
-    least = 2  # a covariance
+    better = MappingProxyType({"fid": Better.SMALLER})
 
     def compute(self, fake: Features, real: Features, context: Context) -> Mapping[str, Estimate]:
         return {"fid": Estimate(frechet_distance(fake.moments, real.moments), convention="n-1 covariance, float64")}
@@ -61,10 +61,14 @@ def jackknife(fake: Features, real: Features) -> Estimate:
     )
 
 
-class DebiasedFrechet:
+class DebiasedFrechet(Metric):
     """`fid_debiased`: never to be called FID. Refused where there are fewer than 5 samples per feature."""
 
     needs = frozenset({"groups"})
+    better = MappingProxyType({"fid_debiased": Better.SMALLER})
+
+    def least(self, seen: Seen) -> int:
+        return ENOUGH * seen.features.shape[1]
 
     def compute(self, fake: Features, real: Features, context: Context) -> Mapping[str, Estimate]:
         width = len(fake.moments.mean)

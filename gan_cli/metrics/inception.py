@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from gan_cli.errors import ConfigError, WeightsMissing
 from gan_cli.metrics import weights as files
 from gan_cli.metrics.detectors import Detector
 from gan_cli.metrics.features import Seen
@@ -20,10 +21,6 @@ SIDE = 299
 FILE = "pt_inception-2015-12-05-6726825d.pth"
 DIGEST = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"  # sha256 of that file
 ENVIRONMENT = "GAN_INCEPTION"
-
-
-class WeightsMissing(ValueError):
-    """The weights are nowhere; the message names file, digest and place."""
 
 
 def find_weights(weights: str | None) -> Path:
@@ -111,7 +108,7 @@ class Inception(Detector):
 
     def __init__(self, weights: str | None = None, resize: str = "tf1") -> None:
         if resize not in RESIZES:
-            raise ValueError(f"detector.inception.resize={resize} is unknown: choose one of {', '.join(RESIZES)}")
+            raise ConfigError(f"detector.inception.resize={resize} is unknown: choose one of {', '.join(RESIZES)}")
         path = find_weights(weights)
         state, self.digest = files.read(path, expected_digest(path))
         self._set_up(state, resize)

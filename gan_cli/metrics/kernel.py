@@ -6,13 +6,14 @@ k(x, y) = (x·y / F + 1)³
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
 from gan_cli import rng
-from gan_cli.metrics import Context, Estimate, NotMeasurable
-from gan_cli.metrics.features import Features
+from gan_cli.metrics import Better, Context, Estimate, Metric, NotMeasurable
+from gan_cli.metrics.features import Features, Seen
 
 BLOCK = 1000
 LEAST = 20  # ten blocks of two
@@ -69,7 +70,7 @@ def subset_estimate(fake: Tensor, real: Tensor, seed: int, subsets: int = 100, s
     return Estimate(mean, None, f"{subsets} random subsets of {size}", len(fake), len(real))
 
 
-class Kernel:
+class Kernel(Metric):
     """`kid` with the standard error of disjoint blocks; optionally `kid_100x1000` besides.
 
     Args:
@@ -77,21 +78,25 @@ class Kernel:
     """
 
     needs = frozenset({"rows"})
-    least = LEAST
+    better = MappingProxyType({"kid": Better.SMALLER})
 
     def __init__(self, subsets: bool = True) -> None:
         self.subsets = subsets
+
+    def least(self, seen: Seen) -> int:
+        return LEAST
 
     def compute(self, fake: Features, real: Features, context: Context) -> Mapping[str, Estimate]:
         assert fake.rows is not None
         assert real.rows is not None
         found = {"kid": block_estimate(fake.rows, real.rows)}
-        if self.subsets and min(len(fake.rows), len(real.rows)) >= BLOCK:
+        asked = self.subsets and context.wants("kid_100x1000")
+        if asked and min(len(fake.rows), len(real.rows)) >= BLOCK:
             found["kid_100x1000"] = subset_estimate(fake.rows, real.rows, context.seed)
         return found
 
 
-class PerClassKernel:
+class PerClassKernel(Metric):
     """`kid_class_<k>` of each class, for a generator and data with labels; a class has too few samples for a FID."""
 
     needs = frozenset({"rows", "labels"})

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from gan_cli.metrics import Context, Estimate, NotMeasurable
+from gan_cli.metrics import Context, Estimate, Metric, NotMeasurable
 from gan_cli.metrics.features import Features
 from gan_cli.metrics.prdc import CHUNK, radii, squared_distances
 from gan_cli.types import PositiveInt
@@ -20,7 +20,7 @@ def nearest(fake: Tensor, real: Tensor, k: int = 1) -> tuple[Tensor, Tensor]:
     return torch.cat([f.values for f in found]), torch.cat([f.indices for f in found])
 
 
-class Memorisation:
+class Memorisation(Metric):
     """`authentic`: the share of samples that are no copies (AuthPct: Alaa 2022, arXiv 2102.08921, section 4.3).
 
     A copy is nearer to its nearest training sample than that one is to its own nearest neighbour.

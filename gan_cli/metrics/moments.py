@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gan_cli.errors import NotMeasurable
+
 FOLD = 512  # rows that are gathered before one matrix product adds them
 
 
@@ -60,9 +62,9 @@ class Moments:
         self._outer.addmm_(centred.T, centred)
 
     def finish(self) -> Gaussian:
-        """The Gaussian with these moments. Raises ValueError below 2 samples."""
+        """The Gaussian with these moments. Raises NotMeasurable below 2 samples."""
         if self.n < 2:
-            raise ValueError(f"{self.n} samples have no covariance: give at least 2")
+            raise NotMeasurable(f"{self.n} samples have no covariance: give at least 2")
         if self._shift is None:
             rows = _in_one_order(torch.cat(self._rows))
             mean = rows.mean(0)

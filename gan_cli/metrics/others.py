@@ -10,16 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gan_cli.errors import DetectorMissing
 from gan_cli.metrics import weights as files
 from gan_cli.metrics.detectors import Detector
 from gan_cli.metrics.features import Seen
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-
-
-class DetectorMissing(ValueError):
-    """The detector's package or weights are not there; the message says what to install or where to put the file."""
 
 
 def normalise(images: Tensor, side: int, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import torch
 
-from gan_cli.metrics import Context, Estimate, NotMeasurable
-from gan_cli.metrics.features import Features
+from gan_cli.metrics import Better, Context, Estimate, Metric, NotMeasurable
+from gan_cli.metrics.features import Features, Seen
 from gan_cli.metrics.scores import kl_from_counts
 from gan_cli.types import PositiveInt
 
 REACH = 3.0  # standard deviations within which a sample is of high quality (VEEGAN, arXiv 1705.07761, section 4.1)
+PLANE = "point_modes measures points in the plane: use it with dataset=ring, grid or swiss_roll"
 
 
-class PointModes:
+class PointModes(Metric):
     """`modes`, `high_quality`, `mode_kl` of a mixture, and `w2` of any density: the exact 2-D Wasserstein distance.
 
     Args:
@@ -22,15 +24,19 @@ class PointModes:
     """
 
     needs = frozenset({"rows"})
+    better = MappingProxyType({"w2": Better.SMALLER})  # the others want the mixture
 
     def __init__(self, subsample: PositiveInt = 1000) -> None:
         self.subsample = subsample
 
+    def least(self, seen: Seen) -> int:
+        if seen.features.shape[1] != 2:
+            raise NotMeasurable(PLANE)
+        return super().least(seen)
+
     def compute(self, fake: Features, real: Features, context: Context) -> Mapping[str, Estimate]:
         if fake.rows is None or real.rows is None or fake.rows.shape[1] != 2:
-            raise NotMeasurable(
-                "point_modes measures points in the plane: use it with dataset=ring, grid or swiss_roll"
-            )
+            raise NotMeasurable(PLANE)
         found = {}
         if context.mixture is not None:
             centres, std = context.mixture

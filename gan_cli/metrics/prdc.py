@@ -6,12 +6,13 @@ A set's manifold is the union of balls around its samples that reach to their k-
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
-from gan_cli.metrics import Context, Estimate, NotMeasurable
-from gan_cli.metrics.features import Features
+from gan_cli.metrics import Better, Context, Estimate, Metric, NotMeasurable
+from gan_cli.metrics.features import Features, Seen
 from gan_cli.types import PositiveInt
 
 CHUNK = 1000
@@ -50,7 +51,7 @@ def prdc(real: Tensor, fake: Tensor, k: int) -> dict[str, float]:
     }
 
 
-class PRDC:
+class PRDC(Metric):
     """`precision`, `recall`, `density`, `coverage`.
 
     Args:
@@ -58,9 +59,13 @@ class PRDC:
     """
 
     needs = frozenset({"rows"})
+    better = MappingProxyType(dict.fromkeys(("precision", "recall", "density", "coverage"), Better.LARGER))
 
     def __init__(self, k: PositiveInt = 5) -> None:
         self.k = k
+
+    def least(self, seen: Seen) -> int:
+        return self.k + 1
 
     def compute(self, fake: Features, real: Features, context: Context) -> Mapping[str, Estimate]:
         assert fake.rows is not None

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
-from gan_cli.metrics import Context, Estimate, NotMeasurable
-from gan_cli.metrics.features import Features
+from gan_cli.metrics import Better, Context, Estimate, Metric, NotMeasurable
+from gan_cli.metrics.features import Features, Seen
 from gan_cli.types import PositiveInt
+
+NO_LOGITS = (
+    "inception_score needs logits, and this detector has none: the weights lack the fc layer "
+    "(use pt_inception-2015-12-05-6726825d.pth)"
+)
+NO_CLASSES = "modes needs a detector that classifies the data: use detector=classifier"
 
 
 def inception_score(logits: Tensor, splits: int) -> tuple[float, float]:
@@ -24,20 +31,23 @@ def inception_score(logits: Tensor, splits: int) -> tuple[float, float]:
     return float(stacked.mean()), float(stacked.std(correction=0)) if splits > 1 else 0.0
 
 
-class InceptionScore:
+class InceptionScore(Metric):
     """`inception_score`: 10 splits, the detector's logits without bias."""
 
     needs = frozenset({"logits"})
+    better = MappingProxyType({"inception_score": Better.LARGER})
 
     def __init__(self, splits: PositiveInt = 10) -> None:
         self.splits = splits
 
+    def least(self, seen: Seen) -> int:
+        if seen.logits is None:
+            raise NotMeasurable(NO_LOGITS)
+        return max(self.splits, super().least(seen))
+
     def compute(self, fake: Features, real: Features, context: Context) -> Mapping[str, Estimate]:
         if fake.logits is None:
-            raise NotMeasurable(
-                "inception_score needs logits, and this detector has none: the weights lack the fc layer "
-                "(use pt_inception-2015-12-05-6726825d.pth)"
-            )
+            raise NotMeasurable(NO_LOGITS)
         if fake.n < self.splits:
             raise NotMeasurable(f"inception_score with {self.splits} splits needs as many samples, not {fake.n}")
         value, spread = inception_score(fake.logits, self.splits)
@@ -53,7 +63,7 @@ def kl_from_counts(counts: Tensor, reference: Tensor) -> float:
     return float((p[seen] * (p[seen] / q[seen]).log()).sum())
 
 
-class Modes:
+class Modes(Metric):
     """`modes` and `mode_kl`: the classes that a classifier finds among the samples, against a uniform mixture.
 
     With a classifier of one channel and colour images, each channel is a digit and the modes are their combinations
@@ -61,10 +71,16 @@ class Modes:
     """
 
     needs = frozenset({"logits"})
+    better = MappingProxyType({"modes": Better.LARGER, "mode_kl": Better.SMALLER})
+
+    def least(self, seen: Seen) -> int:
+        if seen.logits is None:
+            raise NotMeasurable(NO_CLASSES)
+        return super().least(seen)
 
     def compute(self, fake: Features, real: Features, context: Context) -> Mapping[str, Estimate]:
         if fake.logits is None:
-            raise NotMeasurable("modes needs a detector that classifies the data: use detector=classifier")
+            raise NotMeasurable(NO_CLASSES)
         counts = fake.logits.argmax(1).bincount(minlength=fake.logits.shape[1])
         return {
             "modes": Estimate(float((counts > 0).sum()), None, f"of {len(counts)}"),
@@ -72,7 +88,7 @@ class Modes:
         }
 
 
-class OnDemand:
+class OnDemand(Metric):
     """`on_demand`: the share of samples that a classifier takes for what was asked for."""
 
     needs = frozenset({"logits"})
@@ -86,7 +102,7 @@ class OnDemand:
         return {"on_demand": Estimate(share, math.sqrt(share * (1 - share) / fake.n), "share classified as asked for")}
 
 
-class ClassificationAccuracy:
+class ClassificationAccuracy(Metric):
     """`cas`: how well a classifier trained on samples alone knows real images (Ravuri 2019, arXiv 1905.10887).
 
     Args:
@@ -113,7 +129,7 @@ class ClassificationAccuracy:
         return {"cas": Estimate(right, math.sqrt(right * (1 - right) / n), note, len(fake.row_images), n)}
 
 
-class PathLength:
+class PathLength(Metric):
     """`ppl`: E ‖f(G(slerp(z, z'; t + ε))) - f(G(slerp(z, z'; t)))‖² / ε² (StyleGAN, arXiv 1812.04948, section 4.1).
 
     f are the detector's features, so that the number carries the detector's name; images are not quantised.
@@ -122,8 +138,6 @@ class PathLength:
         samples: Pairs of latents.
         epsilon: ε.
     """
-
-    needs: frozenset[str] = frozenset()
 
     def __init__(self, samples: PositiveInt = 2000, epsilon: float = 1e-3) -> None:
         self.samples = samples

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gan_cli.archives import check_archive
+from gan_cli.errors import WeightsRefused
 from gan_cli.tensorfiles import flaw
 
 
@@ -19,10 +20,6 @@ class Weights(NamedTuple):
 
     state: dict[str, Tensor]
     digest: str
-
-
-class WeightsRefused(ValueError):
-    """The file is not what it should be; the message says what to do."""
 
 
 def read(path: Path, expected: str | None = None) -> Weights:

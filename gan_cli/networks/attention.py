@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gan_cli.errors import ConfigError
 from gan_cli.networks.conditioning import Wrap
 
 
@@ -39,7 +40,7 @@ class SelfAttention(nn.Module):
 
 
 def check_attention(attention: Sequence[int], sides: Sequence[int], setting: str) -> None:
-    """Raises ValueError when attention is asked for at a side that the network does not have."""
+    """Raises ConfigError when attention is asked for at a side that the network does not have."""
     for side in attention:
         if side not in sides:
-            raise ValueError(f"{setting}=[{side}]: this network has maps of side {', '.join(map(str, sides))}")
+            raise ConfigError(f"{setting}=[{side}]: this network has maps of side {', '.join(map(str, sides))}")

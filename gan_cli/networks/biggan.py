@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from gan_cli.errors import ConfigError
 from gan_cli.networks.base import BaseGenerator
 from gan_cli.networks.blocks import MAP_NORMS, choose
 from gan_cli.networks.conditioning import GeneratorConditioning, Wrap
@@ -40,10 +41,10 @@ def chunks(latent_dim: int, count: int) -> list[int]:
     """The sizes of `count` parts of the latent, equal but for the first, which takes what is left over too.
 
     Raises:
-        ValueError: There are more parts than numbers.
+        ConfigError: There are more parts than numbers.
     """
     if latent_dim < count:
-        raise ValueError(
+        raise ConfigError(
             f"model.latent_dim={latent_dim}: this generator reads its latent in {count} parts, one for the smallest "
             f"map and one a block: set model.latent_dim to {count} or more"
         )

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from gan_cli.types import Incompatible, NonNegativeInt, PositiveInt
+from gan_cli.errors import Incompatible
+from gan_cli.types import NonNegativeInt, PositiveInt
 
 Wrap = Callable[[nn.Module], nn.Module]
 Norm = Callable[..., nn.Module]  # (channels, affine=True)

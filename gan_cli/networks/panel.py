@@ -14,7 +14,7 @@ Make = Callable[[], nn.Module]
 
 
 def single(make: Make) -> nn.Module:
-    """One discriminator."""
+    """One network."""
     return make()
 
 

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gan_cli.errors import ConfigError
 from gan_cli.networks.base import BaseGenerator, StagedDiscriminator
 from gan_cli.networks.blocks import MAP_NORMS
 from gan_cli.networks.conditioning import DiscriminatorConditioning, GeneratorConditioning
@@ -78,10 +79,10 @@ class ResidualStage(nn.Module):
 
 
 def block_maker(width: int, expansion: int, group_width: int, depth: int) -> Callable[[], Block]:
-    """Makes the blocks of a network of `depth` blocks. Raises ValueError when the groups do not come out even."""
+    """Makes the blocks of a network of `depth` blocks. Raises ConfigError when the groups do not come out even."""
     inner = expansion * width
     if inner % group_width:
-        raise ValueError(
+        raise ConfigError(
             f"model.width={width}: {inner} inner channels do not part into groups of {group_width}: "
             f"use a multiple of {group_width // math.gcd(group_width, expansion)}, or another model.group_width"
         )

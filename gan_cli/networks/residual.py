@@ -11,9 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gan_cli.errors import Incompatible
 from gan_cli.networks.blocks import constraint
 from gan_cli.networks.conditioning import Wrap
-from gan_cli.types import Incompatible, sample_shape
+from gan_cli.types import sample_shape
 
 SMALL = 32  # images up to this side keep one width throughout, as the CIFAR-10 networks of the papers do
 WIDEST = 16  # times the width; larger images double it from block to block up to this

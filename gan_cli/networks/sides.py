@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gan_cli.types import Incompatible, sample_shape
+from gan_cli.errors import Incompatible
+from gan_cli.types import sample_shape
 
 
 def halvings(model: str, resolution: int | Sequence[int], least: int = 2) -> tuple[int, tuple[int, int]]:

@@ -14,19 +14,12 @@ from typing import Any
 import torch
 
 from gan_cli.archives import check_archive
+from gan_cli.errors import CheckpointError
 from gan_cli.files import naming, replacing
 from gan_cli.training import contents
 
 FORMAT = 1
 KEYS = frozenset({"format", "config", "game", "ema", "optimizers", "updates", "clock", "meter"})
-
-
-class CheckpointError(ValueError):
-    """The file is not a whole checkpoint of ours: `what` is wrong with it, and what to do, in two lines."""
-
-    def __init__(self, what: str, remedy: str = "copy or fetch it again, or name another checkpoint") -> None:
-        self.what = what
-        super().__init__(f"{what}\n  {remedy}")
 
 
 def save(state: dict[str, Any], path: Path) -> None:

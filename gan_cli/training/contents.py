@@ -9,15 +9,12 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from gan_cli.errors import Unsound
 from gan_cli.tensorfiles import flaw
 
 LARGEST_CONFIG = 2**20  # characters
 LAST = 2**53  # steps or images; exact in float64
 EXTRA = "_extra_state"  # how torch ends the name of what a module keeps besides tensors
-
-
-class Unsound(ValueError):
-    """A part is not what training writes; the message names it."""
 
 
 def _require(good: bool, what: str) -> None:

@@ -26,16 +26,16 @@ class Ema:
         self.half_life = half_life
         self.rampup = rampup
 
-    def decay(self, images: int, shown: int) -> float:
-        """β of a step that showed `shown` images, `images` in all: ½^(shown / half-life)."""
-        half_life = settled(self.half_life, images)
+    def decay(self, images: int, shown: int, done: float = 0.0) -> float:
+        """β of a step that showed `shown` images, `images` in all and `done` of the run: ½^(shown / half-life)."""
+        half_life = settled(self.half_life, images, done)
         if self.rampup > 0:
             half_life = min(half_life, self.rampup * images)
         return 0.5 ** (shown / half_life) if half_life > 0 else 0.0
 
     @torch.no_grad()
-    def update(self, network: nn.Module, images: int, shown: int) -> None:
-        weight = 1 - self.decay(images, shown)
+    def update(self, network: nn.Module, images: int, shown: int, done: float = 0.0) -> None:
+        weight = 1 - self.decay(images, shown, done)
         old: list[Tensor] = []
         new: list[Tensor] = []
         for kept, current in zip(self._state(self.network), self._state(network), strict=True):

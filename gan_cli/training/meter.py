@@ -8,11 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gan_cli.errors import NonFinite
+
 NEVER = 2**53  # a step that no run reaches, exact in float64
-
-
-class NonFinite(ArithmeticError):
-    """A term became infinite or not a number; the message names it and the step."""
 
 
 class Meter:

@@ -19,6 +19,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from gan_cli.errors import ConfigError
+
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # names of mallopt(3)
 HANGUP = getattr(signal, "SIGHUP", signal.SIGTERM)  # the terminal was closed; Windows has no such signal
 STOPS = (signal.SIGINT, signal.SIGTERM, HANGUP)
@@ -31,20 +33,20 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def pick_device(name: str) -> torch.device:
-    """`auto` is cuda, else mps, else cpu. Raises ValueError for a device that this machine lacks."""
+    """`auto` is cuda, else mps, else cpu. Raises ConfigError for a device that this machine lacks."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise ValueError(f"device={name} is unknown: choose auto, cpu, cuda, cuda:1 or mps") from None
+        raise ConfigError(f"device={name} is unknown: choose auto, cpu, cuda, cuda:1 or mps") from None
     present = {
         "cpu": True,
         "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
         "mps": torch.backends.mps.is_available(),
     }
     if not present.get(device.type, False):
-        raise ValueError(f"device={name} is not on this machine: use device auto or cpu")
+        raise ConfigError(f"device={name} is not on this machine: use device auto or cpu")
     return device
 
 

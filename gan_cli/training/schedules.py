@@ -1,48 +1,40 @@
-"""How learning rates follow progress: functions of the fraction of the run that is done."""
+"""Schedules: ramps of the learning rates' factor over the run, from 1 on. Any other ramp may stand in their place."""
 
 from __future__ import annotations
 
 import math
-from typing import Protocol
 
-from gan_cli.types import Fraction
-
-
-class Schedule(Protocol):
-    """`(progress in [0, 1]) -> factor of the learning rate`."""
-
-    def __call__(self, progress: float) -> float: ...
+from gan_cli import ramps
+from gan_cli.types import Fraction, Ramp
 
 
-class Constant:
+class Constant(Ramp):
     """The learning rate stays."""
 
-    def __call__(self, progress: float) -> float:
+    def at(self, images: int, done: float = 0.0) -> float:
         return 1.0
 
 
-class Linear:
+def _check_order(start: float, end: float) -> None:
+    if end < start:
+        raise ValueError(f"schedule.end={end} is before schedule.start={start}: set it to {start} or more")
+
+
+class Linear(ramps.Linear):
     """From 1 at `start` of the run in a straight line to `final` at `end` of it; both are fractions of the run."""
 
     def __init__(self, start: Fraction = 0.0, final: Fraction = 0.0, end: Fraction = 1.0) -> None:
-        if end < start:
-            raise ValueError(f"schedule.end={end} is before schedule.start={start}: set it to {start} or more")
-        self.start = start
-        self.final = final
-        self.end = end
-
-    def __call__(self, progress: float) -> float:
-        done = max(0.0, progress - self.start) / max(self.end - self.start, 1e-12)
-        return 1 + (self.final - 1) * min(done, 1.0)
+        _check_order(start, end)
+        super().__init__(1.0, final, fraction=end, after=start)
 
 
-class Cosine:
+class Cosine(ramps.Cosine):
     """From 1 at `start` of the run along half a cosine to `final` at `end` of it; both are fractions of the run."""
 
     def __init__(self, start: Fraction = 0.0, final: Fraction = 0.0, end: Fraction = 1.0) -> None:
-        self.line = Linear(start, 0.0, end)
-        self.final = final
+        _check_order(start, end)
+        super().__init__(1.0, final, fraction=end, after=start)
 
-    def __call__(self, progress: float) -> float:
-        remaining = self.line(progress)
-        return self.final + (1 - self.final) * (1 - math.cos(math.pi * remaining)) / 2
+    def left(self, way: float) -> float:
+        """The same half cosine, rounded as in every run so far: a run of today repeats one of then bit for bit."""
+        return (1 - math.cos(math.pi * (1 - way))) / 2

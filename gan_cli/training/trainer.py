@@ -1,32 +1,52 @@
-"""The trainer: executes a game's phases. Nothing else changes weights."""
+"""The trainer: one step of a game, and the state that a step reads. Nothing else changes weights."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
 from gan_cli import rng
-from gan_cli.ramps import settled
+from gan_cli.errors import ConfigError, NonFinite
+from gan_cli.ramps import follows_run, settled
 from gan_cli.training import contents
 from gan_cli.training.ema import Ema
-from gan_cli.training.meter import Meter, NonFinite
-from gan_cli.training.runtime import PRECISIONS, Runtime, StopRequest, pick_device, prepare_process
-from gan_cli.training.schedules import Schedule
-from gan_cli.types import Batch, Clock, Data, Named, NonNegative, Phase, Positive, PositiveInt, Ramp, Scheduled
+from gan_cli.training.meter import Meter
+from gan_cli.training.runtime import PRECISIONS, Runtime, pick_device, prepare_process
+from gan_cli.types import (
+    Batch,
+    Clock,
+    Data,
+    Game,
+    Named,
+    NonNegative,
+    Outcome,
+    Phase,
+    Positive,
+    PositiveInt,
+    Ramp,
+    Scheduled,
+)
 
-if TYPE_CHECKING:
-    from gan_cli.callbacks import Callback
+Execution = Callable[[Runtime, int, Phase, Batch, int], Outcome]
 
-News = Callable[["Callback"], None]  # what one callback is told
+
+def eager(runtime: Runtime, parts: int, phase: Phase, batch: Batch, update: int) -> Outcome:
+    """Computes a phase's objective of `batch`, one of `parts` of a whole one, and adds to the gradients of its player.
+
+    A faster execution, compiled or captured, does the same and may take its place.
+    """
+    with runtime.autocast():
+        outcome = phase.objective(batch, update)
+    torch.stack([term.float() for term in outcome.terms.values()]).sum().div(parts).backward()
+    return outcome
 
 
 class Limits:
@@ -34,7 +54,7 @@ class Limits:
 
     def __init__(self, max_steps: int | None, max_images: int | None, max_minutes: float | None) -> None:
         if max_steps is None and max_images is None and max_minutes is None:
-            raise ValueError("a run needs an end: set trainer.max_steps, trainer.max_images or trainer.max_minutes")
+            raise ConfigError("a run needs an end: set trainer.max_steps, trainer.max_images or trainer.max_minutes")
         self.max_steps = max_steps or float("inf")
         self.max_images = max_images or float("inf")
         self.max_seconds = (max_minutes or float("inf")) * 60
@@ -54,7 +74,7 @@ class Limits:
 
 
 class Trainer:
-    """Plays a game on data until a limit is reached.
+    """Plays a game on data, step by step; `Session` makes a run of it.
 
     A step reseeds the global generators from (seed, rank, step), runs every phase, then updates the averaged
     generator and the clock: it is a pure function of the state, the config and the seed.
@@ -75,15 +95,16 @@ class Trainer:
         ema_rampup: The half-life is at most this fraction of the images so far; 0 for no ramp.
         log_every: Steps between readings of losses and scores.
         ramps: Settings of a player's optimizer that are ramps, or hold ramps.
+        execution: How an objective and its gradients are computed.
     """
 
     def __init__(
         self,
-        game: Any,
+        game: Game,
         data: Data,
         optimizers: Mapping[str, Optimizer],
         seed: int,
-        schedule: Schedule,
+        schedule: Ramp,
         max_steps: PositiveInt | None = None,
         max_images: PositiveInt | None = None,
         max_minutes: Positive | None = None,
@@ -96,23 +117,21 @@ class Trainer:
         log_every: PositiveInt = 50,
         ramps: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
         rank: int = 0,
+        execution: Execution = eager,
     ) -> None:
         if precision not in PRECISIONS:
-            raise ValueError(f"trainer.precision={precision} is unknown: choose one of {', '.join(PRECISIONS)}")
+            raise ConfigError(f"trainer.precision={precision} is unknown: choose one of {', '.join(PRECISIONS)}")
         if data.batch_size % (devices * micro_batches):
-            raise ValueError(
+            raise ConfigError(
                 f"dataset.batch_size={data.batch_size} does not divide into trainer.devices={devices} x "
                 f"trainer.micro_batches={micro_batches} equal parts"
             )
         prepare_process()
         self.runtime = Runtime(pick_device(device), PRECISIONS[precision], rank, devices)
         self.limits = Limits(max_steps, max_images, max_minutes)
-        if not self.limits.foreseeable and schedule(0.0) != schedule(1.0):
-            raise ValueError(
-                f"schedule={type(schedule).__name__.lower()} follows steps or images, and only trainer.max_minutes="
-                f"{max_minutes} ends this run\n  set trainer.max_steps or trainer.max_images too, or use "
-                "schedule=constant"
-            )
+        self._check_foreseeable(
+            schedule, (*game.modules(), ema_half_life, *(v for r in ramps.values() for v in r.values()))
+        )
         self.seed = seed
         self.schedule = schedule
         self.micro_batches = micro_batches
@@ -125,18 +144,22 @@ class Trainer:
         self.rates = {name: [group["lr"] for group in o.param_groups] for name, o in optimizers.items()}
         self.scheduled = [m for m in (*game.modules(), data) if isinstance(m, Scheduled)]
         self.ema = Ema(self.players["generator"], ema_half_life, ema_rampup)
+        self.execute = partial(execution, self.runtime, micro_batches)
         self.meter = Meter(self.runtime.device)
         self.clock = Clock()
         self.updates = dict.fromkeys(self.players, 0)
         self.draws = 0  # batches of real samples so far
-        self.folder: Path | None = None
-        self.config = ""
-        self.callbacks: Sequence[Callback] = ()
-        self.started: list[Callback] = []  # those whose `on_start` was called, and which are to be closed
-        self.held_back: list[News] | None = None  # what was published before all had started
-        self.best: dict[str, float | str] | None = None  # the best measurement so far, where something measures
-        self.diverged = False  # set by what sees that losses or weights are beyond any use
-        self.enough = False  # set by what decides that going on is no use
+
+    def _check_foreseeable(self, schedule: Ramp, settings: Iterable[Any]) -> None:
+        """Raises ValueError where a ramp follows the fraction of a run whose end only time decides."""
+        if self.limits.foreseeable:
+            return
+        end = f"follows steps or images, and only trainer.max_minutes={self.limits.max_seconds / 60:g} ends this run"
+        remedy = "set trainer.max_steps or trainer.max_images too, or"
+        if follows_run(schedule):
+            raise ValueError(f"schedule={type(schedule).__name__.lower()} {end}\n  {remedy} use schedule=constant")
+        if any(follows_run(setting) for setting in settings):
+            raise ValueError(f"a ramp over a fraction of the run {end}\n  {remedy} give it images= instead")
 
     def place(self) -> None:
         """Moves everything to the device; all ranks start from rank 0's weights."""
@@ -146,65 +169,16 @@ class Trainer:
         self.data.place(device, self.seed, self.runtime.rank, self.runtime.world)
         self.runtime.share(t for t in (*self.game.parameters(), *self.game.buffers()))
 
-    def fit(self, stop: StopRequest) -> str:
-        """Trains until a limit is reached ("finished") or somebody asks for a stop ("stopped").
-
-        Raises:
-            NonFinite: A term or a weight is not finite; nothing of that state was saved.
-        """
-        self._start_callbacks()
-        started, before = time.perf_counter(), self.clock.seconds
-        while not (finished := self.runtime.agree(self.enough or self.limits.reached(self.clock))):
-            if self.runtime.agree(stop.asked):
-                break
-            self.step()
-            self.clock = replace(self.clock, seconds=before + time.perf_counter() - started)
-            if self.clock.step % self.log_every == 0:
-                self._log()
-            for callback in self.callbacks:
-                callback.on_step(self)
-        self.check_finite()
-        status = "finished" if finished else "stopped"
-        self._end_callbacks(status)
-        return status
-
-    def _start_callbacks(self) -> None:
-        """Starts all, and only then hands on what some of them published as they started: their order is free."""
-        waiting: list[News] = []
-        self.held_back = waiting
-        for callback in self.callbacks:
-            self.started.append(callback)
-            callback.on_start(self)
-        self.held_back = None
-        for news in waiting:
-            self._tell(news)
-
-    def _end_callbacks(self, status: str) -> None:
-        """All have their end, also where one fails: who saves the weights may come after it."""
-        errors = []
-        for callback in self.callbacks:
-            try:
-                callback.on_end(self, status)
-            except Exception as error:
-                errors.append(error)
-        if errors:
-            raise errors[0]
-
-    def _tell(self, news: News) -> None:
-        if self.held_back is not None:
-            self.held_back.append(news)
-            return
-        for callback in self.callbacks:
-            news(callback)
-
     def step(self) -> None:
         """One step of the game: every phase in order."""
         rng.reseed(self.seed, self.runtime.rank, self.clock.step)
+        self.clock = replace(self.clock, done=self.limits.progress(self.clock))
         for module in self.scheduled:
             module.advance(self.clock)
-        factor = self.schedule(self.limits.progress(self.clock))
+        images, done = self.clock.images, self.clock.done
+        factor = self.schedule.at(images, done)
         for name, optimizer in self.optimizers.items():
-            moved = {key: settled(value, self.clock.images) for key, value in self.ramps.get(name, {}).items()}
+            moved = {key: settled(value, images, done) for key, value in self.ramps.get(name, {}).items()}
             for group, rate in zip(optimizer.param_groups, self.rates[name], strict=True):
                 group.update({"lr": rate, **moved})
                 group["lr"] *= factor
@@ -214,9 +188,9 @@ class Trainer:
                 self._update(phase, self._draw(phase))
                 shown += self.data.batch_size * phase.shown
         self.runtime.share(self.game.buffers())
-        images = self.clock.images + shown
-        self.ema.update(self.players["generator"], images, shown)
-        self.clock = replace(self.clock, step=self.clock.step + 1, images=images)
+        clock = replace(self.clock, step=self.clock.step + 1, images=images + shown)
+        self.clock = replace(clock, done=self.limits.progress(clock))
+        self.ema.update(self.players["generator"], self.clock.images, shown, self.clock.done)
 
     def _draw(self, phase: Phase) -> Batch:
         """The next real batch for a phase that looks at it; for others the labels to draw samples for."""
@@ -230,9 +204,7 @@ class Trainer:
         optimizer.zero_grad(set_to_none=True)
         with self._only(phase.player):
             for part in batch.split(self.micro_batches):
-                with self.runtime.autocast():
-                    outcome = phase.objective(part, self.updates[phase.player])
-                torch.stack([t.float() for t in outcome.terms.values()]).sum().div(self.micro_batches).backward()
+                outcome = self.execute(phase, part, self.updates[phase.player])
                 terms = {f"{phase.player}/{name}": value for name, value in outcome.terms.items()}
                 self.meter.add({**terms, **outcome.readings}, self.clock.step + 1)
         self.runtime.average_gradients(player.parameters())
@@ -247,25 +219,16 @@ class Trainer:
             player.requires_grad_(other == name)
         yield
 
-    def _log(self) -> None:
-        record: dict[str, float] = dict(self.meter.means())
+    def spent(self, seconds: float) -> None:
+        """Sets the time that the run has taken so far, all sessions together."""
+        self.clock = replace(self.clock, seconds=seconds)
+
+    def read(self) -> dict[str, float]:
+        """Means of the losses and scores since the last reading. Raises NonFinite."""
+        means = dict(self.meter.means())
         self.check_finite()
         self.meter.reset()
-        record["learning_rate"] = max(g["lr"] for o in self.optimizers.values() for g in o.param_groups)
-        self.publish(record)
-
-    def publish(self, values: Mapping[str, float]) -> None:
-        """Hands numbers of the present step to every callback."""
-        record = {**asdict(self.clock), **values}
-        self._tell(lambda callback: callback.on_record(self, record))
-
-    def publish_picture(self, name: str, pixels: Tensor) -> None:
-        """Hands a picture, uint8 `[3, H, W]`, to every callback."""
-        self._tell(lambda callback: callback.on_picture(self, name, pixels))
-
-    def publish_text(self, name: str, text: str) -> None:
-        """Hands a line of words to every callback."""
-        self._tell(lambda callback: callback.on_text(self, name, text))
+        return {**means, "learning_rate": max(g["lr"] for o in self.optimizers.values() for g in o.param_groups)}
 
     def check_finite(self) -> None:
         """Raises NonFinite when a term of the open window, a weight or a running statistic is not finite."""
@@ -277,13 +240,12 @@ class Trainer:
     def state_dict(self) -> dict[str, Any]:
         """Everything that a resumed step reads and that is not a function of the config."""
         return {
-            "config": self.config,
             "game": self.game.state_dict(),
             "ema": self.ema.network.state_dict(),
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             "updates": dict(self.updates),
             "draws": self.draws,
-            "clock": asdict(self.clock),
+            "clock": self.clock.saved(),
             "meter": self.meter.state_dict(),
             **self._class_names(),
         }

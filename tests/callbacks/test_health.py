@@ -19,11 +19,14 @@ from gan_cli.callbacks.health import Health, compare, gradient_norms
 from gan_cli.data.points import Points, ring
 from gan_cli.files import read_json_lines
 from gan_cli.games.adversarial import Adversarial
+from gan_cli.games.parts import Parts
 from gan_cli.losses import Loss, NonSaturating
 from gan_cli.networks import mlp
 from gan_cli.priors import Normal
+from gan_cli.runs import Run
 from gan_cli.training.runtime import StopRequest
 from gan_cli.training.schedules import Constant
+from gan_cli.training.session import Session
 from gan_cli.training.trainer import Trainer
 
 QUICK = (
@@ -118,14 +121,12 @@ class Stubborn(nn.Module):
 def play(folder: Path, generator: nn.Module, loss: Loss, health: Health) -> Trainer:
     """A short run on the ring, from objects."""
     torch.manual_seed(0)
-    game = Adversarial(generator, mlp.Discriminator(2, (), (16,)), loss, Normal(2))
+    game = Adversarial(Parts(generator, mlp.Discriminator(2, (), (16,)), loss, Normal(2)))
     optimizers = {name: torch.optim.Adam(player.parameters(), 1e-3) for name, player in game.players().items()}
     data = Points(ring(), batch_size=16)
     trainer = Trainer(game, data, optimizers, 0, Constant(), max_steps=60, device="cpu", log_every=5)
-    trainer.folder = folder
-    trainer.callbacks = [health]
     trainer.place()
-    trainer.fit(StopRequest())
+    Session(trainer, Run(folder), [health]).fit(StopRequest())
     return trainer
 
 

@@ -16,12 +16,12 @@ import torch
 from PIL import Image
 
 from gan_cli import evaluate, pictures
-from gan_cli.config.errors import ConfigError
 from gan_cli.data import sources
 from gan_cli.data.decoding import BY_ENDING, SAFE, Extent, decode, endings, header
-from gan_cli.data.errors import DataError, NoLevels, PictureError
+from gan_cli.data.errors import NoLevels, PictureError
 from gan_cli.data.fit import FITS
 from gan_cli.data.images import Images, Request
+from gan_cli.errors import DataError
 from gan_cli.evaluation import files
 from gan_cli.latent.project import read
 
@@ -204,7 +204,7 @@ def test_values_without_a_white_need_levels(tmp_path: Path, dtype: type) -> None
     assert not list((tmp_path / "cache").glob("*"))  # nothing is left of a refused folder
     levelled = sources.folder(request(root, levels=(70_000.0, 140_000.0))).images
     assert (levelled[0].unique().tolist(), levelled[1].unique().tolist()) == ([0], [255])
-    with pytest.raises(ConfigError, match=r"32-bit values.*\n  set levels="):
+    with pytest.raises(DataError, match=r"32-bit values.*\n  set levels="):
         evaluate(root, *PIXELS, reference=root)
     assert evaluate(root, *PIXELS, "levels=[70000,140000]", reference=root).fd_pixels.value == pytest.approx(
         0, abs=1e-9

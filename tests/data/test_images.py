@@ -11,7 +11,8 @@ from PIL import Image
 
 from gan_cli import pictures
 from gan_cli.data import fit
-from gan_cli.data.images import DataError, Decoded, Images, Request, to_float
+from gan_cli.data.images import Decoded, Images, Request, to_float
+from gan_cli.errors import DataError
 
 
 def source(request: Request) -> Decoded:

@@ -18,11 +18,11 @@ from PIL import Image
 
 from gan_cli.data import cache, sources
 from gan_cli.data.classes import classified
-from gan_cli.data.errors import DataError
 from gan_cli.data.fit import FITS
 from gan_cli.data.images import Decoded, Images, Request
 from gan_cli.data.listing import listed, natural, shown
 from gan_cli.data.subset import fair_part
+from gan_cli.errors import DataError
 
 
 def picture(*parts: object) -> bytes:

@@ -14,7 +14,8 @@ from PIL import Image
 
 from gan_cli.data import sources
 from gan_cli.data.fit import FITS
-from gan_cli.data.images import DataError, Images, Request
+from gan_cli.data.images import Images, Request
+from gan_cli.errors import DataError
 
 
 def request(root: Path, **settings: object) -> Request:

@@ -9,7 +9,8 @@ from random import Random
 import runs
 from cases import Case, Lab, difference, in_words, must, must_equal
 
-from gan_cli.training.checkpoint import CheckpointError, load, load_newest
+from gan_cli.errors import CheckpointError
+from gan_cli.training.checkpoint import load, load_newest
 
 Damage = Callable[[bytes, Random], bytes]
 EACH = 50  # damages of one kind in a case

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from gan_cli.augment.packing import Packing
+from gan_cli.auxiliaries import ModeSeeking, PathLength
+from gan_cli.errors import Incompatible
 from gan_cli.games.adversarial import Adversarial
+from gan_cli.games.parts import Parts
 from gan_cli.losses import Hinge, Loss, NonSaturating, Wasserstein
 from gan_cli.networks import dcgan, mlp
 from gan_cli.penalties import R1, GradientPenalty, WeightClipping
 from gan_cli.priors import Normal, Uniform
-from gan_cli.types import Augment, Batch, Incompatible, Round, Term
+from gan_cli.types import Augment, Batch, Prior, Round, Term
 
 
-def points(loss: Loss | None = None, **parts: object) -> Adversarial:
+def points(loss: Loss | None = None, critic_steps: int = 1, prior: Prior | None = None, **parts: Any) -> Adversarial:
     """A small game on points."""
-    generator, discriminator = mlp.Generator(4, 2, (), (8,)), mlp.Discriminator(2, (), (8,))
-    return Adversarial(generator, discriminator, loss or NonSaturating(), Normal(4), **parts)  # type: ignore[arg-type]
+    networks = mlp.Generator(4, 2, (), (8,)), mlp.Discriminator(2, (), (8,))
+    return Adversarial(Parts(*networks, loss or NonSaturating(), prior or Normal(4), **parts), critic_steps)
 
 
 def batch(n: int = 6) -> Batch:
@@ -68,26 +73,26 @@ class Reader(Term):
         super().__init__()
         self.needs = frozenset(needs)
 
-    def forward(self, round: Round) -> Tensor:
-        self.round = round
-        return torch.zeros(len(round.batch))
+    def forward(self, current: Round) -> Tensor:
+        self.saw = current
+        return torch.zeros(len(current.batch))
 
 
 def test_needs_decide_what_carries_a_gradient() -> None:
     reader = Reader("fake_grad")
     points(penalties={"reader": reader}).discriminator_objective(batch(), 0)
-    assert reader.round.real is not None
-    assert (reader.round.real.requires_grad, reader.round.fake.requires_grad) == (False, True)
+    assert reader.saw.real is not None
+    assert (reader.saw.real.requires_grad, reader.saw.fake.requires_grad) == (False, True)
 
 
 def test_auxiliaries_join_the_generators_objective() -> None:
     reader = Reader("real_output")
     outcome = points(auxiliaries={"reader": reader}).generator_objective(batch(), 0)
     assert set(outcome.terms) == {"loss", "reader"}
-    assert reader.round.real_output is not None
+    assert reader.saw.real_output is not None
     without = Reader()
     points(auxiliaries={"reader": without}).generator_objective(batch(), 0)
-    assert without.round.real_output is None
+    assert without.saw.real_output is None
 
 
 class Halve(Augment):
@@ -98,7 +103,7 @@ class Halve(Augment):
 def test_augmentations_stand_before_the_discriminator_in_order() -> None:
     game = points(augments={"a": Halve(), "b": Halve()})
     x, y = torch.randn(3, 2), torch.zeros(3, dtype=torch.int64)
-    torch.testing.assert_close(game.judge(x, y).logits, game.discriminator(x / 4, y).logits)
+    torch.testing.assert_close(game.judge(Batch(y), x, y).logits, game.discriminator(x / 4, y).logits)
 
 
 def test_projections_are_no_terms() -> None:
@@ -113,7 +118,7 @@ def images(norm: str, *penalties: Term, spectral: bool = False, loss: Loss | Non
     generator = dcgan.Generator(4, 1, 16, width=2)
     discriminator = dcgan.Discriminator(1, 16, width=2, norm=norm, spectral_norm=spectral)
     named = {type(p).__name__: p for p in penalties}
-    return Adversarial(generator, discriminator, loss or Hinge(), Normal(4), named)
+    return Adversarial(Parts(generator, discriminator, loss or Hinge(), Normal(4), named))
 
 
 def test_gradient_penalty_with_batch_norm_is_refused_with_the_remedy() -> None:
@@ -145,3 +150,71 @@ def test_priors() -> None:
     u = Uniform(3)(many)
     assert u.abs().max().item() <= 1
     assert u.var().item() == pytest.approx(1 / 3, abs=0.01)
+
+
+class Pair(Normal):
+    """Latents; D judges samples beside what the generator was given."""
+
+    def beside(self, samples: Tensor, batch: Batch) -> Tensor:
+        assert batch.given is not None
+        return torch.cat([samples, batch.given], 1)
+
+
+def test_the_discriminator_judges_samples_beside_what_was_given_before_the_augmentations() -> None:
+    networks = mlp.Generator(4, 2, (), (8,)), mlp.Discriminator(5, (), (8,))
+    game = Adversarial(Parts(*networks, Hinge(), Pair(4), augments={"a": Halve()}))
+    x, given, y = torch.randn(6, 2), torch.randn(6, 3), torch.zeros(6, dtype=torch.int64)
+    expected = game.discriminator(torch.cat([x, given], 1) / 2, y).logits
+    torch.testing.assert_close(game.judge(Batch(y, given=given), x, y).logits, expected)
+    looked = game.discriminator_objective(Batch(y, x, given), 0).readings["D(real)"]
+    torch.testing.assert_close(looked, expected.mean().detach())
+    assert game.generator_objective(Batch(y, given=given), 0).terms["loss"].requires_grad
+
+
+class Misspelt(R1):
+    needs = frozenset({"latens"})
+
+
+def test_a_need_that_means_nothing_is_refused() -> None:
+    with pytest.raises(Incompatible, match=r"penalty\.x needs 'latens', which means nothing: choose of real, "):
+        points(penalties={"x": Misspelt()})
+
+
+class Blind(Normal):
+    """What feeds a generator that is given something else than latents."""
+
+    provides = frozenset()
+
+
+@pytest.mark.parametrize("term", [ModeSeeking(), PathLength()], ids=lambda term: type(term).__name__)
+def test_terms_on_latents_need_a_prior_that_has_them(term: Term) -> None:
+    points(auxiliaries={"x": term})
+    with pytest.raises(Incompatible, match=r"auxiliary\.x needs latents, which nothing here provides"):
+        points(auxiliaries={"x": term}, prior=Blind(4))
+
+
+def test_a_gradient_of_the_latents_is_taken_only_where_a_term_needs_it() -> None:
+    seen: list[bool] = []
+
+    class Looks(ModeSeeking):
+        def forward(self, current: Round) -> Tensor:
+            seen.append(current.latent.requires_grad)
+            return super().forward(current)
+
+    points(auxiliaries={"x": Looks()}).generator_objective(batch(), 0)
+    points(auxiliaries={"x": Looks(), "y": PathLength()}).generator_objective(batch(), 0)
+    assert seen == [False, True]
+
+
+def test_the_least_that_a_game_needs_names_the_part() -> None:
+    assert points().least() == (1, "")
+    assert points(augments={"a": Halve(), "packing": Packing(3)}).least() == (3, "augment.packing")
+
+
+def test_a_batch_is_split_with_all_its_fields() -> None:
+    y, x, given = torch.arange(7), torch.randn(7, 2), torch.randn(7, 3)
+    parts = Batch(y, x, given).split(3)
+    assert [len(part) for part in parts] == [3, 2, 2]
+    for name, whole in (("label", y), ("images", x), ("given", given)):
+        assert torch.equal(torch.cat([getattr(part, name) for part in parts]), whole)
+    assert [part.given for part in Batch(y, x).split(2)] == [None, None]

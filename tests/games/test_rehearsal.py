@@ -10,12 +10,13 @@ from torch import Tensor, nn
 
 from conftest import SMALL, words
 from gan_cli.config import build, compose
+from gan_cli.errors import Incompatible, TooFew
 from gan_cli.games.adversarial import Adversarial
-from gan_cli.games.rehearsal import TooFew
+from gan_cli.games.parts import Parts
 from gan_cli.losses import NonSaturating
 from gan_cli.networks import mlp, panel
 from gan_cli.priors import Normal
-from gan_cli.types import Batch, Incompatible
+from gan_cli.types import Batch
 
 SHAPE = (1, 4, 4)
 
@@ -67,7 +68,7 @@ class One(Judges):
 
 
 def game(generator: nn.Module | None = None, discriminator: nn.Module | None = None) -> Adversarial:
-    return Adversarial(generator or Draws(), discriminator or Judges(), NonSaturating(), Normal(2))
+    return Adversarial(Parts(generator or Draws(), discriminator or Judges(), NonSaturating(), Normal(2)))
 
 
 @pytest.mark.parametrize(

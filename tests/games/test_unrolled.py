@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_cli.games.adversarial import Adversarial
+from gan_cli.games.parts import Parts
 from gan_cli.games.unrolled import Unrolled
 from gan_cli.losses import NonSaturating, Wasserstein
 from gan_cli.networks import mlp
@@ -46,7 +47,7 @@ def batch(n: int = 6) -> Batch:
 def test_the_loss_and_its_gradient_run_through_the_simulated_steps(steps: int) -> None:
     """f(w) = w·(c - r), so w_K = w - Kη(c - r) and G's loss is -w_K·c, with the gradient -w + Kη(2c - r) in c."""
     rate = 0.1
-    game = Unrolled(Constant(), Linear(), Wasserstein(), Normal(2), unroll_steps=steps, unroll_lr=rate)
+    game = Unrolled(Parts(Constant(), Linear(), Wasserstein(), Normal(2)), unroll_steps=steps, unroll_lr=rate)
     game.discriminator.requires_grad_(False)  # as the trainer holds it in the generator's phase
     loss = game.generator_objective(batch(), 0).terms["loss"]
     assert loss.item() == pytest.approx(-((W - steps * rate * (C - REAL)) @ C).item(), rel=1e-5)
@@ -58,10 +59,11 @@ def test_the_loss_and_its_gradient_run_through_the_simulated_steps(steps: int) -
 
 def test_looking_no_step_ahead_is_the_usual_game() -> None:
     networks = mlp.Generator(3, 2, (), (8,)), mlp.Discriminator(2, (), (8,))
+    parts = Parts(*networks, NonSaturating(), Normal(3))
     losses = []
     for game in (
-        Adversarial(*networks, NonSaturating(), Normal(3)),
-        Unrolled(*networks, NonSaturating(), Normal(3), unroll_steps=0),
+        Adversarial(parts),
+        Unrolled(parts, unroll_steps=0),
     ):
         torch.manual_seed(1)
         losses.append(game.generator_objective(batch(), 0).terms["loss"].item())

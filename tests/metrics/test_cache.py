@@ -16,7 +16,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from gan_cli.evaluation.measure import Plan, collect, reference_features
 from gan_cli.evaluation.sources import Source
 from gan_cli.metrics import Context, Metric, store
 from gan_cli.metrics.cache import Cache, as_kept
@@ -25,6 +24,7 @@ from gan_cli.metrics.detectors import Detector, Labelled, Pixels
 from gan_cli.metrics.features import Collector, Features, Seen
 from gan_cli.metrics.frechet import DebiasedFrechet, Frechet
 from gan_cli.metrics.kernel import Kernel, PerClassKernel
+from gan_cli.metrics.measure import Plan, collect, reference_features
 from gan_cli.metrics.memory import Memorisation
 from gan_cli.metrics.prdc import PRDC
 from gan_cli.metrics.scores import InceptionScore, Modes
@@ -217,7 +217,7 @@ def test_an_interrupted_pass_goes_on_where_it_was(
         return ((piece, None) for piece in images.split(size))
 
     source, detector = Source("data", len(images), batches, "print"), Interrupting()
-    plan = Plan({}, {}, rows=20, batch_size=7, cache=tmp_path, seed=0)
+    plan = Plan(rows=20, batch_size=7, cache=tmp_path)
     needs = frozenset({"rows"})
     with pytest.raises(KeyboardInterrupt):
         reference_features(source, detector, needs, plan)
@@ -256,7 +256,7 @@ def pictures(n: int, seed: int) -> Source:
 
 def measured(metric: Metric, detector: Detector, cache: Path, batch_size: int) -> dict[str, bytes]:
     """Every number's bits. 659 pictures of 25 pixels: rows end at odd places in memory, and sums are folded."""
-    plan = Plan({}, {}, 653, batch_size, cache, 0)
+    plan = Plan(653, batch_size, cache)
     fake, real = pictures(663, 1), pictures(659, 2)
     ready = detector.prepare(real.labelled)
     found = metric.compute(

@@ -15,10 +15,10 @@ from PIL import Image
 from gan_cli.data import sources
 from gan_cli.data.fit import crop
 from gan_cli.data.images import Request
+from gan_cli.errors import DetectorMissing, WeightsMissing, WeightsRefused
 from gan_cli.metrics import NotMeasurable, classifier, inception, others, resize
 from gan_cli.metrics.detectors import Labelled, Pixels
-from gan_cli.metrics.inception import Inception, WeightsMissing, build_network
-from gan_cli.metrics.weights import WeightsRefused
+from gan_cli.metrics.inception import Inception, build_network
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +222,7 @@ def test_efficientnet_runs_offline() -> None:
 
 
 def test_dinov2_says_what_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(others.DetectorMissing, match=r"dinov2_vitl14_pretrain\.pth"):
+    with pytest.raises(DetectorMissing, match=r"dinov2_vitl14_pretrain\.pth"):
         others.Dinov2(weights=str(tmp_path / "none.pth"))
 
 

@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from gan_cli.errors import WeightsMissing
 from gan_cli.metrics import Context, NotMeasurable
 from gan_cli.metrics.detectors import Pixels
 from gan_cli.metrics.features import Features
 from gan_cli.metrics.frechet import DebiasedFrechet, frechet_distance, jackknife
-from gan_cli.metrics.inception import WeightsMissing, find_weights
+from gan_cli.metrics.inception import find_weights
 from gan_cli.metrics.moments import Gaussian, Moments, combined, without
 
 

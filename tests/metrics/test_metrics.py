@@ -118,6 +118,23 @@ def test_inception_score_of_known_predictions() -> None:
         InceptionScore().compute(known(rows=certain), known(rows=certain), Context())
 
 
+def test_the_error_bar_of_the_inception_score() -> None:
+    """Of two splits with scores a and b it is that of their mean, |a - b| / 2: here of K even classes, and of one."""
+    spread, alike = 100 * torch.eye(5).repeat(20, 1), torch.zeros(100, 5)
+    both = torch.cat([spread, alike])
+    found = InceptionScore(2).compute(known(logits=both), known(logits=both), Context())["inception_score"]
+    assert (found.value, found.se) == pytest.approx(((5 + 1) / 2, (5 - 1) / 2))
+    assert InceptionScore(1).compute(known(logits=both), known(logits=both), Context())["inception_score"].se is None
+
+
+def test_only_the_value_that_is_read_is_computed() -> None:
+    x, y = torch.randn(1000, 2), torch.randn(1000, 2)
+    one = kernel.Kernel().compute(known(x), known(y), Context(only="kid"))
+    all_of_them = kernel.Kernel().compute(known(x), known(y), Context())
+    assert (one.keys(), all_of_them.keys()) == ({"kid"}, {"kid", "kid_100x1000"})
+    assert one["kid"] == all_of_them["kid"]
+
+
 def test_inception_score_is_torch_fidelitys() -> None:
     from torch_fidelity.metric_isc import isc_features_to_metric
 

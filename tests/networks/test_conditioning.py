@@ -7,13 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from gan_cli.errors import Incompatible
 from gan_cli.networks import conditioning as c
 from gan_cli.networks import dcgan, mlp
 from gan_cli.networks.attention import SelfAttention
 from gan_cli.networks.blocks import identity, mixing_layers, spectrally_normalised
 from gan_cli.networks.minibatch import Discrimination, StandardDeviation
 from gan_cli.networks.panel import Jury, Slices
-from gan_cli.types import Incompatible
 
 GENERATORS = {"none": c.GeneratorConditioning(), "concat": c.ConcatLatent(5, 3), "projection": c.ConditionalNorm(5)}
 DISCRIMINATORS = {

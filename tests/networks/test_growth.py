@@ -12,13 +12,15 @@ from torch import Tensor, nn
 
 from conftest import same, weights, words
 from gan_cli import sample, train
+from gan_cli.errors import Incompatible
 from gan_cli.games.adversarial import Adversarial
+from gan_cli.games.parts import Parts
 from gan_cli.losses import Hinge
 from gan_cli.networks import conditioning, pggan, stylegan
 from gan_cli.networks.growth import GrowingImage, Growth, Stage, enlarged, reduced
 from gan_cli.priors import Normal
 from gan_cli.training.ema import Ema
-from gan_cli.types import Batch, Clock, Incompatible, Scheduled
+from gan_cli.types import Batch, Clock, Scheduled
 
 LABEL = torch.zeros(4, dtype=torch.int64)
 SMALL = ("model.latent_dim=4", "model.channel_base=64", "model.channel_max=4")
@@ -140,7 +142,7 @@ def test_real_images_fade_as_drawn_ones_do(name: str) -> None:
         torch.testing.assert_close(grown(generator, images).matched(real), expected)
     seen: list[Tensor] = []
     judge.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].detach()))
-    game = Adversarial(grown(generator, 14), judge, Hinge(), Normal(5))
+    game = Adversarial(Parts(grown(generator, 14), judge, Hinge(), Normal(5)))
     game.discriminator_objective(Batch(LABEL, real), 0)
     torch.testing.assert_close(seen[0], 0.6 * coarse + 0.4 * middle)
 

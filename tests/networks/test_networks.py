@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import nn
 
+from gan_cli.errors import Incompatible
 from gan_cli.networks import dcgan, mlp
 from gan_cli.networks.blocks import mixing_layers, spectrally_normalised
-from gan_cli.types import Incompatible, sample_shape
+from gan_cli.types import sample_shape
 
 LABEL = torch.zeros(3, dtype=torch.int64)
 

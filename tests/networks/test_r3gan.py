@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from gan_cli.errors import Incompatible
 from gan_cli.networks import conditioning as c
 from gan_cli.networks.blocks import mixing_layers
 from gan_cli.networks.r3gan import GAIN, Block, Discriminator, Generator
-from gan_cli.types import Incompatible
 
 LABEL = torch.tensor([0, 1, 2])
 SMALL = {"width": 8, "blocks": 1, "group_width": 4}

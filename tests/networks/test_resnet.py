@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gan_cli.errors import Incompatible
 from gan_cli.networks import biggan, residual, resnet
 from gan_cli.networks.attention import SelfAttention
 from gan_cli.networks.blocks import mixing_layers, spectrally_normalised
@@ -22,7 +23,7 @@ from gan_cli.networks.conditioning import (
     GeneratorConditioning,
     Projection,
 )
-from gan_cli.types import Incompatible, sample_shape
+from gan_cli.types import sample_shape
 
 LABEL = torch.tensor([0, 1, 2])
 CONDITIONINGS = {

@@ -9,11 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from gan_cli.auxiliaries import PathLength, StylePathLength
+from gan_cli.errors import Incompatible
+from gan_cli.games.adversarial import Adversarial
+from gan_cli.games.parts import Parts
+from gan_cli.losses import Hinge
 from gan_cli.networks import conditioning, pggan, stylegan, stylegan2
 from gan_cli.networks.equalised import SameConvolution, UpConvolution
 from gan_cli.networks.styles import crossed
-from gan_cli.sampling import steps_along_paths
-from gan_cli.types import Batch, DiscriminatorOutput, Incompatible, Round
+from gan_cli.priors import Normal
+from gan_cli.sampling import Draws, steps_along_paths
+from gan_cli.types import Batch, DiscriminatorOutput, Round
 
 LABEL = torch.zeros(4, dtype=torch.int64)
 
@@ -225,9 +230,9 @@ def test_path_length_of_a_linear_generator() -> None:
     label = torch.zeros(4000, dtype=torch.int64)
     fake = network(latent, label)
     output = DiscriminatorOutput(torch.zeros(4000))
-    round = Round(Batch(label), latent, None, fake, None, output, lambda x, y: output, network, network, 0)
+    current = Round(Batch(label), latent, None, fake, None, output, lambda x, y: output, network, network, 0)
     term = PathLength(decay=1.0)
-    deviation = term(round)
+    deviation = term(current)
     chi = math.sqrt(2) * math.gamma((latent_dim + 1) / 2) / math.gamma(latent_dim / 2)  # E ‖N(0, I)‖
     assert term.mean.item() == pytest.approx(5 / math.sqrt(places) * chi, rel=0.02)
     assert deviation.mean().item() == pytest.approx(25 / places * (latent_dim - chi**2), rel=0.1)
@@ -254,9 +259,9 @@ def test_path_length_in_w_does_not_see_the_mapping() -> None:
     network = LinearStyles(matrix)
     fake = torch.zeros(4000, 2, 4, 4)
     latent.requires_grad_()
-    round = Round(Batch(label), latent, None, fake, None, output, lambda x, y: output, network, network, 0)
+    current = Round(Batch(label), latent, None, fake, None, output, lambda x, y: output, network, network, 0)
     term = StylePathLength(decay=1.0)
-    term(round)
+    term(current)
     chi = math.sqrt(2) * math.gamma(2) / math.gamma(1.5)
     assert term.mean.item() == pytest.approx(5 / 4 * chi, rel=0.02)
 
@@ -267,8 +272,8 @@ def test_path_length_reaches_the_generators_weights(term: PathLength) -> None:
     latent = torch.randn(4, 5, requires_grad=True)
     fake = network(latent, LABEL)
     output = DiscriminatorOutput(torch.zeros(4))
-    round = Round(Batch(LABEL), latent, None, fake, None, output, lambda x, y: output, network, network, 0)
-    term(round).mean().backward()
+    current = Round(Batch(LABEL), latent, None, fake, None, output, lambda x, y: output, network, network, 0)
+    term(current).mean().backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in network.parameters())
     assert network.synthesis.first.convolution.kernel.parametrizations["weight"].original.grad.abs().sum() > 0
 
@@ -328,9 +333,6 @@ def test_neighbours_on_a_path_meet_the_same_noise() -> None:
     network = generator().eval()
     network.synthesis.first.noise.strength.data.fill_(1.0)
 
-    class Game:
-        def prior(self, batch: Batch) -> Tensor:
-            return torch.randn(len(batch), 5)
-
-    ((a, b),) = steps_along_paths(Game(), network, 0, 8, 1e-4, torch.device("cpu"))  # type: ignore[arg-type]
+    game = Adversarial(Parts(network, nn.Identity(), Hinge(), Normal(5)))
+    ((a, b),) = steps_along_paths(game, network, Draws.of(network, 0, torch.device("cpu")), 8, 1e-4)
     assert 0 < (a - b).abs().max() < 0.01

@@ -18,6 +18,7 @@ import torch
 
 from conftest import Inside
 from gan_cli.callbacks.checkpoints import expendable
+from gan_cli.errors import CheckpointError, Unsound
 from gan_cli.runs import newest_first
 from gan_cli.training import checkpoint, contents
 
@@ -61,7 +62,7 @@ def test_files_cut_short_are_refused(tmp_path: Path, keep: float) -> None:
     checkpoint.save(state(), path)
     whole = path.read_bytes()
     path.write_bytes(whole[: int(keep if keep >= 1 else keep * len(whole))])
-    with pytest.raises(checkpoint.CheckpointError):
+    with pytest.raises(CheckpointError):
         checkpoint.load(path)
 
 
@@ -72,7 +73,7 @@ def test_a_flipped_bit_is_noticed(tmp_path: Path) -> None:
     weights = torch.ones(100).numpy().tobytes()
     whole[whole.index(weights) + 9] ^= 1
     path.write_bytes(whole)
-    with pytest.raises(checkpoint.CheckpointError, match="damaged"):
+    with pytest.raises(CheckpointError, match="damaged"):
         checkpoint.load(path)
 
 
@@ -115,17 +116,17 @@ def test_hostile_pickles_run_nothing(tmp_path: Path) -> None:
         archive.writestr("archive/data.pkl", pickle.dumps(Bomb(target)))
     (tmp_path / "zip.pt").write_bytes(buffer.getvalue())
     for name in ("modern.pt", "plain.pt", "zip.pt"):
-        with pytest.raises(checkpoint.CheckpointError):
+        with pytest.raises(CheckpointError):
             checkpoint.load(tmp_path / name)
     assert not target.exists()
 
 
 def test_foreign_files_are_told_apart(tmp_path: Path) -> None:
     torch.save({"weights": torch.ones(3)}, tmp_path / "other.pt")
-    with pytest.raises(checkpoint.CheckpointError, match="no checkpoint of gan"):
+    with pytest.raises(CheckpointError, match="no checkpoint of gan"):
         checkpoint.load(tmp_path / "other.pt")
     torch.save({**state(), "format": 99}, tmp_path / "future.pt")
-    with pytest.raises(checkpoint.CheckpointError, match="format 99"):
+    with pytest.raises(CheckpointError, match="format 99"):
         checkpoint.load(tmp_path / "future.pt")
 
 
@@ -165,7 +166,7 @@ def test_what_training_never_writes_is_refused(tmp_path: Path, wrong: str) -> No
     parts, message = WRONG[wrong]
     checkpoint.save(state(**parts), tmp_path / "x.pt")
     began = time.process_time()
-    with pytest.raises(checkpoint.CheckpointError, match=message) as caught:
+    with pytest.raises(CheckpointError, match=message) as caught:
         checkpoint.load(tmp_path / "x.pt")
     assert len(str(caught.value).splitlines()) == 2
     assert time.process_time() - began < 2
@@ -218,11 +219,11 @@ def test_the_optimizers_are_those_of_the_players() -> None:
     updates = {"generator": 3}
     contents.check_players({"optimizers": saved, "updates": updates}, {"generator": torch.optim.Adam(weights[:2])})
     for optimizers, counts in (({}, updates), (saved, {})):
-        with pytest.raises(contents.Unsound, match="no state of the generator"):
+        with pytest.raises(Unsound, match="no state of the generator"):
             contents.check_players(
                 {"optimizers": optimizers, "updates": counts}, {"generator": torch.optim.Adam(weights)}
             )
-    with pytest.raises(contents.Unsound, match="other parameters"):
+    with pytest.raises(Unsound, match="other parameters"):
         contents.check_players({"optimizers": saved, "updates": updates}, {"generator": torch.optim.Adam(weights)})
 
 
@@ -240,15 +241,15 @@ def test_archives_that_torch_does_not_write_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.pt"
     checkpoint.save(state(), path)
     assert checkpoint.load(rewritten(path))["clock"]["step"] == 3
-    with pytest.raises(checkpoint.CheckpointError, match="compressed"):
+    with pytest.raises(CheckpointError, match="compressed"):
         checkpoint.load(rewritten(path, zipfile.ZIP_DEFLATED, bomb=bytes(10**7)))
     other = rewritten(path)
     with pytest.warns(UserWarning, match="Duplicate name"), zipfile.ZipFile(other, "a") as archive:
         archive.writestr(archive.namelist()[0], b"again")
-    with pytest.raises(checkpoint.CheckpointError, match="have one name"):
+    with pytest.raises(CheckpointError, match="have one name"):
         checkpoint.load(other)
     many = rewritten(path, **{f"m{i}": b"" for i in range(100_001)})
-    with pytest.raises(checkpoint.CheckpointError, match="too many"):
+    with pytest.raises(CheckpointError, match="too many"):
         checkpoint.load(many)
 
 
@@ -265,7 +266,7 @@ def test_a_storage_that_declares_more_than_its_record_is_refused(tmp_path: Path)
                 assert b"Kd" in content  # 100
                 content = content.replace(b"Kd", b"\x8a\x06" + (3 * 2**40 // 4).to_bytes(6, "little"))
             archive.writestr(name, content)
-    with pytest.raises(checkpoint.CheckpointError):
+    with pytest.raises(CheckpointError):
         checkpoint.load(tmp_path / "y.pt")
 
 
@@ -282,7 +283,7 @@ def test_random_damage_is_refused_or_harmless(tmp_path: Path) -> None:
         else:
             del damaged[at:]
         other.write_bytes(damaged)
-        with suppress(checkpoint.CheckpointError):
+        with suppress(CheckpointError):
             assert repr(checkpoint.load(other)) == repr(wanted)
 
 
@@ -293,7 +294,7 @@ def test_what_is_no_checkpoint_costs_two_lines(tmp_path: Path, kind: str) -> Non
         path.mkdir()
     elif kind != "nothing":
         path.write_bytes(b"<!DOCTYPE html>" if kind == "a page" else bytes(10**6))
-    with pytest.raises(checkpoint.CheckpointError) as caught:
+    with pytest.raises(CheckpointError) as caught:
         checkpoint.load(path)
     assert len(str(caught.value).splitlines()) == 2
     assert "Error" not in str(caught.value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from gan_cli.config import build, compose
 from gan_cli.data.images import Decoded, Images, Request
 from gan_cli.data.points import Points, ring
 from gan_cli.games.adversarial import Adversarial
+from gan_cli.games.parts import Parts
 from gan_cli.games.unrolled import Unrolled
 from gan_cli.losses import NonSaturating, RelativisticPairing
 from gan_cli.networks import mlp
@@ -72,9 +74,12 @@ def test_where_the_generator_compares_with_real_samples_both_phases_share_the_wa
 
 
 def test_only_games_that_compare_draw_real_samples_for_the_generator() -> None:
-    def draws(kind: Any = Adversarial, loss: Any = None, **parts: Any) -> bool:
+    def draws(
+        kind: Any = Adversarial, loss: Any = None, auxiliaries: Any = MappingProxyType({}), **settings: Any
+    ) -> bool:
         networks = mlp.Generator(2, 2, (), (8,)), mlp.Discriminator(2, (), (8,))
-        return kind(*networks, loss or NonSaturating(), Normal(2), **parts).phases()[1].uses_real
+        parts = Parts(*networks, loss or NonSaturating(), Normal(2), auxiliaries=auxiliaries)
+        return kind(parts, **settings).phases()[1].uses_real
 
     assert not draws()
     assert draws(loss=RelativisticPairing())

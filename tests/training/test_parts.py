@@ -15,9 +15,10 @@ from torch import nn
 
 from gan_cli import rng
 from gan_cli.config.nodes import optimizer_node
+from gan_cli.errors import NonFinite
 from gan_cli.training import runtime
 from gan_cli.training.ema import Ema
-from gan_cli.training.meter import Meter, NonFinite
+from gan_cli.training.meter import Meter
 from gan_cli.training.runtime import out_of_memory, pick_device, stop_on_signals
 from gan_cli.training.schedules import Constant, Cosine, Linear
 
@@ -82,7 +83,7 @@ def test_ema_rampup_and_plain_copy() -> None:
     ],
 )
 def test_schedules(schedule: Linear, values: tuple[float, ...]) -> None:
-    assert [schedule(p) for p in (0, 0.25, 0.5, 1)] == pytest.approx(values)
+    assert [schedule.at(0, p) for p in (0, 0.25, 0.5, 1)] == pytest.approx(values)
 
 
 def test_each_player_has_its_own_optimizer_settings() -> None:

@@ -9,14 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from gan_cli.data.points import Points, ring
+from gan_cli.errors import NonFinite
 from gan_cli.games.adversarial import Adversarial
+from gan_cli.games.parts import Parts
 from gan_cli.losses import Loss, NonSaturating, Wasserstein
 from gan_cli.networks import mlp
 from gan_cli.penalties import R1, WeightClipping
 from gan_cli.priors import Normal
-from gan_cli.training.meter import NonFinite
+from gan_cli.runs import Run
 from gan_cli.training.runtime import StopRequest
 from gan_cli.training.schedules import Constant, Linear
+from gan_cli.training.session import Session
 from gan_cli.training.trainer import Trainer
 from gan_cli.types import Augment, Clock
 
@@ -27,13 +30,9 @@ def trainer(
     torch.manual_seed(0)
     critic_steps = settings.pop("critic_steps", 1)
     schedule = settings.pop("schedule", Constant())
+    networks = mlp.Generator(2, 2, (), (8,)), mlp.Discriminator(2, (), (8,))
     game = game or Adversarial(
-        mlp.Generator(2, 2, (), (8,)),
-        mlp.Discriminator(2, (), (8,)),
-        loss or NonSaturating(),
-        Normal(2),
-        penalties,
-        critic_steps=critic_steps,
+        Parts(*networks, loss or NonSaturating(), Normal(2), penalties or {}), critic_steps=critic_steps
     )
     optimizers = {name: torch.optim.SGD(player.parameters(), lr) for name, player in game.players().items()}
     built = Trainer(
@@ -41,6 +40,11 @@ def trainer(
     )
     built.place()
     return built
+
+
+def fit(trainer: Trainer, stop: StopRequest | None = None) -> str:
+    """A session that nobody looks at, and that writes nothing."""
+    return Session(trainer, Run("nowhere")).fit(stop or StopRequest())
 
 
 def snapshot(network: nn.Module) -> list[Tensor]:
@@ -62,7 +66,7 @@ def test_each_phase_moves_its_own_player_only() -> None:
 
 def test_the_clock_counts_generator_updates_and_images_shown() -> None:
     t = trainer(critic_steps=3, max_steps=2)
-    assert t.fit(StopRequest()) == "finished"
+    assert fit(t) == "finished"
     assert (t.clock.step, t.clock.images) == (2, 2 * 3 * 8)
     assert t.updates == {"discriminator": 6, "generator": 2}
 
@@ -70,13 +74,13 @@ def test_the_clock_counts_generator_updates_and_images_shown() -> None:
 @pytest.mark.parametrize(("limits", "steps"), [({"max_images": 20}, 3), ({"max_steps": 50, "max_images": 8}, 1)])
 def test_whichever_limit_comes_first(limits: dict, steps: int) -> None:
     t = trainer(**{"max_steps": None, **limits})
-    t.fit(StopRequest())
+    fit(t)
     assert t.clock.step == steps
 
 
 def test_a_limit_in_minutes_stops() -> None:
     t = trainer(max_steps=None, max_minutes=1e-6)
-    assert t.fit(StopRequest()) == "finished"
+    assert fit(t) == "finished"
     assert t.clock.step <= 1
 
 
@@ -98,7 +102,8 @@ def test_micro_batches_add_up_to_the_whole_gradient() -> None:
 
     def gradients(parts: int) -> list[Tensor]:
         torch.manual_seed(0)
-        game = Adversarial(Fixed(), mlp.Discriminator(2, (), (8,)), NonSaturating(), Normal(2), {"r1": R1()})
+        parted = Parts(Fixed(), mlp.Discriminator(2, (), (8,)), NonSaturating(), Normal(2), {"r1": R1()})
+        game = Adversarial(parted)
         t = trainer(game=game, micro_batches=parts)
         t._update(t.game.phases()[0], t.data.batch(0))
         return [p.grad for p in t.players["discriminator"].parameters() if p.grad is not None]
@@ -155,7 +160,7 @@ class Explodes(NonSaturating):
 
 def test_a_loss_that_is_not_finite_is_named_with_its_step() -> None:
     with pytest.raises(NonFinite, match="generator/loss became infinite or not a number at step 3"):
-        trainer(Explodes(), max_steps=10, log_every=5).fit(StopRequest())
+        fit(trainer(Explodes(), max_steps=10, log_every=5))
 
 
 def test_weights_that_are_not_finite_are_named() -> None:
@@ -182,25 +187,24 @@ class Remembers(Augment):
 
 def test_scheduled_parts_are_told_the_clock_at_every_step() -> None:
     part = Remembers()
-    game = Adversarial(
-        mlp.Generator(2, 2, (), (8,)), mlp.Discriminator(2, (), (8,)), NonSaturating(), Normal(2), augments={"a": part}
-    )
-    trainer(game=game, max_steps=3).fit(StopRequest())
+    networks = mlp.Generator(2, 2, (), (8,)), mlp.Discriminator(2, (), (8,))
+    game = Adversarial(Parts(*networks, NonSaturating(), Normal(2), augments={"a": part}))
+    fit(trainer(game=game, max_steps=3))
     assert [(c.step, c.images) for c in part.seen] == [(0, 0), (1, 8), (2, 16)]
 
 
 def test_bfloat16_trains_and_keeps_float32_weights() -> None:
     t = trainer(precision="bfloat16", penalties={"r1": R1()}, max_steps=3)
-    t.fit(StopRequest())
+    fit(t)
     assert all(p.dtype == torch.float32 and p.isfinite().all() for p in t.game.parameters())
     plain = trainer(penalties={"r1": R1()}, max_steps=3)
-    plain.fit(StopRequest())
+    fit(plain)
     assert any(not torch.equal(a, b) for a, b in zip(t.game.parameters(), plain.game.parameters(), strict=True))
 
 
 def test_a_stop_request_ends_after_the_step() -> None:
     t = trainer(max_steps=100)
-    assert t.fit(StopRequest(asked=True)) == "stopped"
+    assert fit(t, StopRequest(asked=True)) == "stopped"
     assert t.clock.step == 0
 
 
@@ -222,7 +226,7 @@ def test_every_step_draws_anew() -> None:
     for optimizer in t.optimizers.values():
         optimizer.param_groups[0]["lr"] = 0.0
     t.rates = {name: [0.0] for name in t.rates}
-    t.fit(StopRequest())
+    fit(t)
     first, second, third = t.game.loss.fakes
     assert not torch.equal(first, second)
     assert not torch.equal(second, third)

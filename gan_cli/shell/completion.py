@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from gan_cli.cli import COMMANDS, DONE, POSITIONAL, WORDS, WRONG
 from gan_cli.config import choices
-from gan_cli.help import extra_folders
+from gan_cli.shell.main import DONE, WRONG
+from gan_cli.shell.table import COMMANDS, Command
 
 FLAGS = ("-m", "--multirun", "--cfg", "--resolve", "--package", "--info", "--config-dir", "--config-name", "--help")
 # Where the shell breaks words at = or :, it replaces only what follows the last of them.
@@ -53,7 +53,7 @@ def candidates(line: str) -> list[str]:
     last = "" if not before or line[-1].isspace() else before.pop().lstrip("'\"")
     if len(before) < 2:
         found = list(COMMANDS) if before else []
-    elif before[1] not in COMMANDS or before[1] in WORDS:
+    elif before[1] not in COMMANDS or not COMMANDS[before[1]].configured:
         return []  # the shell offers files
     elif before[-1] in ("--cfg", "-c"):
         found = ["job", "hydra", "all"]
@@ -62,19 +62,19 @@ def candidates(line: str) -> list[str]:
     elif "=" in last:
         found = _values(last, before)
     else:
-        found = _names(before[1], last, before)
+        found = _names(COMMANDS[before[1]], last, before)
     return [word for word in found if word.startswith(last)]
 
 
-def _names(command: str, last: str, before: Sequence[str]) -> list[str]:
-    offer = choices.offers()[command]
+def _names(command: Command, last: str, before: Sequence[str]) -> list[str]:
+    offer = choices.offers()[command.name]
     if "." in last and last.partition(".")[0] in (*offer.groups, *offer.settings):
-        keys = choices.keys(command, [word.lstrip("'\"") for word in before])
+        keys = choices.keys(command.name, [word.lstrip("'\"") for word in before])
         return [f"{key}=" for key in keys if not any(other.startswith(f"{key}.") for other in keys)]
-    words = [name for name in (*offer.groups, *offer.settings) if name != "checkpoint"]
-    words += ["resume", "repeat"] if command == "train" else []
+    words = [name for name in (*offer.groups, *offer.settings) if name != command.setting]
+    words += [name for name in (word.partition("=")[0] for word, _ in command.typed) if "." not in name]
     found = [f"{word}=" for word in dict.fromkeys([*words, "trust"])]
-    return [*found, *_paths(last)] if command in POSITIONAL and last else found
+    return [*found, *_paths(last)] if command.setting and last else found
 
 
 def _values(last: str, before: Sequence[str]) -> list[str]:
@@ -82,12 +82,10 @@ def _values(last: str, before: Sequence[str]) -> list[str]:
     key, _, value = last.partition("=")
     if key in choices.TEXT - {"name", "device"} or key.rpartition(".")[2] in choices.TEXT - {"name", "device"}:
         return [f"{key}={path}" for path in _paths(value)]
-    options = list(choices.packaged().get(key, ()))
-    for folder in extra_folders(before):
-        options += choices.config_groups(folder).get(key, ())
+    options = choices.available(before).get(key, ())
     start = value[: max(value.rfind(","), value.rfind("[")) + 1]
     taken = start.strip("[").split(",")
-    return [f"{key}={start}{option}" for option in sorted({*options} - {*taken})]
+    return [f"{key}={start}{option}" for option in options if option not in taken]
 
 
 def _paths(start: str) -> list[str]:

@@ -1,0 +1,111 @@
+"""What can go wrong, drawn as one family. What the user can mend is a `Refused`; the rest stands beside it.
+
+* Refused(ValueError)          two lines a problem, exit code 2
+  * ConfigError                a word, a setting or a config
+  * Incompatible               two choices that cannot work together
+    * TooFew                   a batch too small for its norm
+  * DataError                  images, points or numbers in files
+  * NotARun                    neither a run folder nor a checkpoint
+  * CheckpointError            a file that is not a whole checkpoint
+  * Unsound                    a part of a checkpoint that training does not write
+  * WeightsRefused             a file that does not hold the weights of a network
+  * WeightsMissing             weights that are nowhere
+  * DetectorMissing            a detector whose package or weights are not installed
+  * NotMeasurable              a metric that means nothing here
+  * NotComparable              numbers that were not measured alike
+  * NotWritable                a file that was asked for and cannot be written
+    * WouldOverwrite           because it is read
+* RunFailed(RuntimeError)      the work failed after it began; exit code 1
+* NonFinite(ArithmeticError)   why it may fail: numbers beyond any use
+* NotWritten(OSError)          why it may fail: a file of the program's own; in `gan_cli.files`, with what writes
+* Interrupted(KeyboardInterrupt)  somebody stopped it; exit code 130
+
+A signal that one module gives another, to be told with a name or a path added, stays where it is raised.
+"""
+
+from __future__ import annotations
+
+
+class Refused(ValueError):
+    """The user can mend it. `problems` are told together, a line or two each."""
+
+    def __init__(self, *problems: str) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+class ConfigError(Refused):
+    """A word, a setting or a config is wrong."""
+
+
+class Incompatible(Refused):
+    """Two choices that cannot work together; the message names the remedy."""
+
+
+class TooFew(Incompatible):
+    """Batch norm was given one value a channel, which is its own mean."""
+
+
+class DataError(Refused):
+    """The data are not there or not what they should be; the message says what to do."""
+
+
+class NotARun(Refused):
+    """The path is neither a run folder nor a checkpoint."""
+
+
+class CheckpointError(Refused):
+    """The file is not a whole checkpoint of ours: `what` is wrong with it, and what to do, in two lines."""
+
+    def __init__(self, what: str, remedy: str = "copy or fetch it again, or name another checkpoint") -> None:
+        self.what = what
+        super().__init__(two_lines(what, remedy))
+
+
+class Unsound(Refused):
+    """A part of a checkpoint is not what training writes; the message names it."""
+
+
+class WeightsRefused(Refused):
+    """The file is not what it should be; the message says what to do."""
+
+
+class WeightsMissing(Refused):
+    """The weights are nowhere; the message names file, digest and place."""
+
+
+class DetectorMissing(Refused):
+    """The detector's package or weights are not there; the message says what to install or where to put the file."""
+
+
+class NotMeasurable(Refused):
+    """A metric means nothing here; the message says why, and what would help."""
+
+
+class NotComparable(Refused):
+    """Numbers that were not measured alike, or not at all."""
+
+
+class NotWritable(Refused):
+    """A file that the user named cannot be written; the message says which, and why."""
+
+
+class WouldOverwrite(NotWritable):
+    """A file that is read would be written; the message says which, in two lines."""
+
+
+class RunFailed(RuntimeError):
+    """The work failed after it began; the message says what was saved."""
+
+
+class NonFinite(ArithmeticError):
+    """A term became infinite or not a number; the message names it and the step."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Somebody stopped the work; what was done is saved and the message says how to go on."""
+
+
+def two_lines(what: str, remedy: str) -> str:
+    """A problem as it is told: what is wrong, and below it what to do."""
+    return f"{what}\n  {remedy}" if remedy else what

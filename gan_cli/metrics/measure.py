@@ -1,0 +1,110 @@
+"""Measuring, whoever asks: sets of images, a detector's pass over each, and the reference's pass kept by content."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from gan_cli import pictures, sampling
+from gan_cli.metrics.cache import Cache, as_kept
+from gan_cli.metrics.detectors import Detector
+from gan_cli.metrics.features import Collector, Features
+from gan_cli.metrics.moments import Gaussian
+from gan_cli.metrics.store import Bookmark
+from gan_cli.types import Game
+
+log = logging.getLogger(__name__)
+
+# size -> images uint8 [n, C, H, W], or points float [n, D], and their labels [n] where they have some
+Batches = Callable[[int], Iterator[tuple[Tensor, Tensor | None]]]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """A set of images (or points) as a detector goes over it."""
+
+    name: str
+    n: int
+    batches: Batches
+    fingerprint: str | None = None  # of the content; None for a generator's samples
+    statistics: Gaussian | None = None  # where only these are known
+    indices: str = "all"  # which images these are of what the fingerprint stands for
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to go over them."""
+
+    rows: int  # most rows of features that are kept for metrics that compare samples with samples
+    batch_size: int
+    cache: Path  # of what was seen of references
+
+
+def drawn(game: Game, generator: nn.Module, draws: sampling.Draws, n: int) -> Batches:
+    """A generator's first `n` samples: images rounded to uint8, points as they are."""
+
+    def batches(size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+        for block, label in sampling.blocks(game, generator, draws, n):
+            quantised = (pictures.to_uint8(block) if block.ndim == 4 else block).cpu()
+            yield from zip(quantised.split(size), label.cpu().split(size), strict=True)
+
+    return batches
+
+
+def collect(
+    source: Samples, detector: Detector, needs: frozenset[str], plan: Plan, bookmark: Bookmark | None = None
+) -> Features:
+    """One pass of one detector over one source; from the bookmark on, where there is one."""
+    collector = Collector(
+        detector,
+        rows=plan.rows if needs & {"rows", "labels", "images"} else 0,
+        logits="logits" in needs,
+        groups="groups" in needs,
+        images="images" in needs,
+    )
+    found = bookmark.read() if bookmark is not None else None
+    if found is not None:
+        collector.load(found)
+        log.info("going on with %s after %d of %d images", source.name, collector.n, source.n)
+    seen = 0
+    for images, labels in source.batches(plan.batch_size):
+        new = max(collector.n - seen, 0)  # the rest of a batch whose start was seen before
+        seen += len(images)
+        if new < len(images):
+            collector.add(images[new:], None if labels is None else labels[new:])
+        if bookmark is not None:
+            bookmark.maybe_write(collector.state)
+    return collector.finish()
+
+
+def reference_features(source: Samples, detector: Detector, needs: frozenset[str], plan: Plan) -> Features:
+    """The reference's features, kept by content."""
+    if source.statistics is not None:
+        return Features(source.statistics.n, source.statistics)
+    kept = needs - {"groups"}  # nobody jackknifes the reference
+    if "images" in kept:
+        return as_kept(collect(source, detector, kept, plan))
+    facts = {
+        "data": source.fingerprint,
+        "n": source.n,
+        "indices": source.indices,
+        "detector": detector.name or "inception",
+        "preprocessing": detector.convention,
+        "weights": detector.digest,
+        "dtype": "float32 features, float64 moments",
+        "collected": sorted(kept),
+        "rows": plan.rows,
+        "passes": f"{plan.batch_size} images on {detector.device.type}",  # a network's last digits follow from them
+    }
+    return Cache(plan.cache).get(facts, lambda bookmark: collect(source, detector, kept, plan, bookmark))
+
+
+def full_name(metric: str, detector: str) -> str:
+    """A metric's name carries its detector; only with the 2015 Inception is it called FID."""
+    if not detector:
+        return metric
+    return f"{metric.replace('fid', 'fd', 1) if metric.startswith('fid') else metric}_{detector}"

@@ -1,0 +1,165 @@
+"""gan COMMAND key=value ...: dispatch, help, completion, exit codes. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+from gan_cli.shell.table import COMMANDS, Command
+
+USAGE = """\
+gan COMMAND key=value ...
+
+{commands}
+
+{examples}
+
+gan COMMAND --help shows what there is to choose; 'eval "$(gan completion bash)"' completes it (fish too).
+"""
+DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns the exit code: 0 done, 1 the work failed, 2 wrong request, 130 interrupted."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        with _terminated_in_order(alone=argv is None):
+            return _dispatch(words)
+    except KeyboardInterrupt:  # while what ended the command was being told
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except SystemExit as end:  # of Hydra, when it has shown what a flag asked for
+        return WRONG if end.code else DONE
+
+
+@contextmanager
+def _terminated_in_order(alone: bool) -> Iterator[None]:
+    """SIGTERM interrupts as Ctrl-C does, and once: what comes after it finds a program that is ending already.
+
+    A process that is `alone` for this command has nothing to do afterwards, and is left to end in peace.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN if alone else before)
+
+
+def _dispatch(words: list[str]) -> int:
+    if words[:1] in (["-h"], ["--help"], ["help"]) and words[1:2] and words[1] in COMMANDS:
+        words = [words[1], "--help"]
+    if not words or words[0] in ("-h", "--help", "help"):
+        commands = "\n".join(f"  {row.name:<8} {row.says}" for row in COMMANDS.values())
+        examples = "\n".join(f"  {line}" for row in COMMANDS.values() for line in row.examples)
+        print(USAGE.format(commands=commands, examples=examples), end="", flush=True)
+        return DONE
+    if words[0] == "--version":
+        from gan_cli import __version__
+
+        print(f"gan {__version__}", flush=True)
+        return DONE
+    if words[0] in ("completion", "-sc"):
+        from gan_cli.shell.completion import complete
+
+        return complete(words[1:])
+    name, rest = words[0], words[1:]
+    if name not in COMMANDS:
+        from gan_cli.config.errors import did_you_mean
+
+        hint = did_you_mean(name, COMMANDS) or f"the commands are {', '.join(COMMANDS)}"
+        _tell(f"gan: no command named '{name}'\n  {hint}")
+        return WRONG
+    command = COMMANDS[name]
+    if {"-h", "--help"} & set(rest) or (rest == ["help"] and not os.path.exists("help")):
+        from gan_cli.shell.help import show
+
+        show(command, rest)
+        return DONE
+    return run(command, rest)
+
+
+def _tell(problem: str) -> None:
+    """A problem on standard error. The lines of a message of ours are parted by a newline and two spaces: a newline
+    that came with a name or a value does not make another."""
+    from gan_cli.console import printable
+
+    print(printable(re.sub(r"\n(?!  )", r"\\n", problem)), file=sys.stderr)
+
+
+def run(command: Command, words: list[str]) -> int:
+    """One command, its errors told in a line or two; the traceback with HYDRA_FULL_ERROR=1."""
+    from gan_cli.errors import Interrupted, Refused, RunFailed
+
+    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    try:
+        importlib.import_module(f"gan_cli.commands.{command.name}").main(_prepare(command, words))
+        return DONE
+    except Interrupted as error:
+        print(file=sys.stderr)
+        _tell(f"gan {command.name}: {error}")
+        return INTERRUPTED
+    except KeyboardInterrupt:
+        print(f"\ngan {command.name}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        if wants_traceback:
+            raise
+        asked = isinstance(error, Refused)
+        problems = error.problems if isinstance(error, Refused) else (str(error),)
+        kind = "" if asked or isinstance(error, RunFailed) else f"{type(error).__name__}: "
+        for problem in problems:
+            _tell(f"gan {command.name}: {kind}{problem}")
+        if kind:
+            print("  HYDRA_FULL_ERROR=1 shows the traceback", file=sys.stderr)
+        return WRONG if asked else FAILED
+
+
+def _prepare(command: Command, words: Sequence[str]) -> list[str]:
+    """Turns a plain word into the setting that it means, `checkpoint=...` say, and puts flags last."""
+    from gan_cli.config.words import at_home, divide, quote, strings, text
+    from gan_cli.errors import ConfigError, two_lines
+
+    if not command.configured:
+        return [text(word) for word in strings(words)]
+    others, flags = divide(words, command.name)
+    kept: list[str] = []
+    for word in others:
+        away = word.startswith("~") and not at_home(word)  # Hydra's word for taking a choice away
+        plain = ("=" not in word and not away) or os.path.exists(word)
+        if plain and not command.setting:
+            raise ConfigError(two_lines(f"cannot read '{word}'", "write settings as key=value"))
+        kept.append(f"{command.setting}={quote(text(word))}" if plain else word)
+    if command.setting:
+        _check_one_run(command, kept, flags)
+    return [*kept, *flags]
+
+
+def _check_one_run(command: Command, settings: Sequence[str], flags: Sequence[str]) -> None:
+    """Raises ConfigError when there is no run, or more than one, of which Hydra would take the last."""
+    from gan_cli.config.words import SHOWS, text
+    from gan_cli.errors import ConfigError, two_lines
+
+    runs = [text(word.partition("=")[2]) for word in settings if word.startswith(f"{command.setting}=")]
+    if len(runs) > 1:
+        raise ConfigError(two_lines(f"more than one run: {', '.join(runs)}", f"start gan {command.name} once for each"))
+    if not runs and not SHOWS & {*flags}:
+        raise ConfigError(two_lines("which run?", f"gan {command.name} outputs/train/<run>, or a checkpoint (.pt)"))

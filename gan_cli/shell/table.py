@@ -1,0 +1,88 @@
+"""The commands, a row each. Another one is a row here, a file in `gan_cli/commands` and one in `conf/`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Command:
+    """What is known of a command without starting it.
+
+    Attributes:
+        name: `gan NAME`; its code is `gan_cli.commands.NAME`, its settings are those of `conf/NAME.yaml`.
+        says: What it does, in a line.
+        examples: Whole lines for the page of `gan` itself.
+        setting: What a plain word sets, `checkpoint`; empty where a plain word means nothing.
+        configured: Whether it has settings; one that has none takes all its words as they stand.
+        detailed: Groups whose choices its help tells one by one.
+        typed: Words that people type, beyond the settings at the top of its file, and what they mean.
+        notes: The end of its help.
+        python: What it offers to Python, names of `gan_cli`.
+    """
+
+    name: str
+    says: str
+    examples: tuple[str, ...]
+    setting: str = ""
+    configured: bool = True
+    detailed: tuple[str, ...] = ()
+    typed: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+    python: tuple[str, ...] = ()
+
+
+TRAIN = Command(
+    "train",
+    "train a model, sweep over choices with -m, or go on with resume=RUN",
+    (
+        "gan train                                        a DCGAN on handwritten digits",
+        "gan train model=dcgan loss=wgan_gp dataset=cifar10",
+        "gan train -m loss=nonsaturating,hinge seed=0,1   four runs",
+    ),
+    typed=(
+        ("trainer.max_steps=20000", "or .max_images, .max_minutes: how long"),
+        ("trainer.device=cuda", "or .devices, .precision=bfloat16: where and how"),
+        ("dataset.root=FOLDER", "or .resolution, .batch_size, .channels: the data"),
+        ("optimizer.lr=1e-4", "or .generator.lr, .discriminator.lr, .betas"),
+        ("penalty.gradient_penalty.weight=5", "any value of a part that is chosen"),
+        ("resume=RUN", "go on with a run, in its folder"),
+        ("repeat=RUN", "a new run from another's config.yaml"),
+    ),
+    notes=("-m sweeps: gan train -m loss=hinge,lsgan seed=0,1",),
+    python=("train", "Result"),
+)
+SAMPLE = Command(
+    "sample",
+    "draw samples from a run or a checkpoint",
+    ("gan sample outputs/train/<run> n=64 seed=7",),
+    setting="checkpoint",
+    detailed=("mode",),
+    python=("sample",),
+)
+EVAL = Command(
+    "eval",
+    "measure a run, a checkpoint or images against real data",
+    ("gan eval outputs/train/<run> reference=cifar10:train n=50000",),
+    setting="checkpoint",
+    python=("evaluate",),
+)
+COMPARE = Command(
+    "compare",
+    "runs, sweeps and evaluation files side by side",
+    ("gan compare outputs/train/<run> outputs/train/<other>",),
+    configured=False,
+    notes=(
+        "  gan compare outputs/train/<run> outputs/train/<other>",
+        "  gan compare outputs/sweeps/<sweep>               jobs that differ by their seed are one column",
+        "  gan compare a.json b.json                        files that gan eval wrote",
+        "",
+        "The latest evaluation of each run counts. Different conventions, references or sample counts are refused.",
+    ),
+)
+COMMANDS = {command.name: command for command in (TRAIN, SAMPLE, EVAL, COMPARE)}
+
+
+def home(name: str) -> str | None:
+    """The module that offers a name to Python."""
+    return next((f"gan_cli.commands.{row.name}" for row in COMMANDS.values() if name in row.python), None)

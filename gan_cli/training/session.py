@@ -1,0 +1,197 @@
+"""One session of a run: the loop around the trainer's steps, and those who look on."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from gan_cli.runs import Run
+from gan_cli.sampling import Draws, blocks
+from gan_cli.training import checkpoint
+from gan_cli.training.runtime import StopRequest
+from gan_cli.training.trainer import Trainer
+from gan_cli.types import Clock
+
+log = logging.getLogger(__name__)
+
+
+class Callback:
+    """The moments at which a callback is called. Callbacks are called in the order in which they are listed, and that
+    order changes nothing: they look and write, and change no weight and no random state that a step reads."""
+
+    def foresee(self, session: Session) -> Sequence[str]:
+        """Before anything is written: warnings of what will come of this run's settings. Raises ValueError for what
+        cannot work."""
+        return ()
+
+    def on_start(self, session: Session) -> None:
+        """Before the first step of this session; `session.clock` says whether the run is resumed. What is published
+        here reaches all callbacks once all have started."""
+
+    def on_step(self, session: Session) -> None:
+        """After each step."""
+
+    def on_record(self, session: Session, record: Mapping[str, float]) -> None:
+        """When numbers were read: losses and scores, or a measurement. `record["step"]` is the present step."""
+
+    def on_picture(self, session: Session, name: str, pixels: Tensor) -> None:
+        """When a picture was drawn: uint8 `[3, H, W]`."""
+
+    def on_text(self, session: Session, name: str, text: str) -> None:
+        """When there was something to say that numbers do not."""
+
+    def on_end(self, session: Session, status: str) -> None:
+        """After the last step: "finished" or "stopped". Not called when the run failed before."""
+
+    def close(self) -> None:
+        """Last of all, however the run ended and if `on_start` was called: give back terminals and files."""
+
+    def findings(self) -> Mapping[str, Any]:
+        """Findings to write into result.json, however the run ended; plain values."""
+        return {}
+
+
+News = Callable[[Callback], None]  # what one callback is told
+
+
+class Session:
+    """Trains until a limit is reached, somebody asks for a stop, or a callback sees no use in going on.
+
+    Args:
+        trainer: Takes the steps.
+        run: The folder that callbacks write into.
+        callbacks: Those who look on.
+        config: The run's config as text; every checkpoint holds it.
+    """
+
+    def __init__(self, trainer: Trainer, run: Run, callbacks: Sequence[Callback] = (), config: str = "") -> None:
+        self.trainer = trainer
+        self.run = run
+        self.callbacks = callbacks
+        self.config = config
+        self.best: dict[str, float | str] | None = None  # the best measurement so far, where something measures
+        self.diverged = False  # losses or weights are beyond any use
+        self._enough = False
+        self._started: list[Callback] = []  # to be closed
+        self._held_back: list[News] | None = None  # what was published before all had started
+
+    @property
+    def clock(self) -> Clock:
+        """How far the run is."""
+        return self.trainer.clock
+
+    @property
+    def draws(self) -> Draws:
+        """What the samples are drawn from that are looked at in training."""
+        return Draws.of(self.trainer.ema.network, self.trainer.seed, self.trainer.runtime.device)
+
+    def samples(self, n: int) -> Iterator[Tensor]:
+        """Samples 0 ... n - 1 of the averaged generator in pieces, on its device: of the same latents every time."""
+        trainer = self.trainer
+        yield from (samples for samples, _ in blocks(trainer.game, trainer.ema.network, self.draws, n))
+
+    def fit(self, stop: StopRequest) -> str:
+        """Trains until a limit is reached ("finished") or somebody asks for a stop ("stopped").
+
+        Raises:
+            NonFinite: A term or a weight is not finite; nothing of that state was saved.
+        """
+        trainer = self.trainer
+        self._start()
+        started, before = time.perf_counter(), trainer.clock.seconds
+        while not (finished := trainer.runtime.agree(self._enough or trainer.limits.reached(trainer.clock))):
+            if trainer.runtime.agree(stop.asked):
+                break
+            trainer.step()
+            trainer.spent(before + time.perf_counter() - started)
+            if trainer.clock.step % trainer.log_every == 0:
+                self.publish(trainer.read())
+            for callback in self.callbacks:
+                callback.on_step(self)
+        trainer.check_finite()
+        status = "finished" if finished else "stopped"
+        self._end(status)
+        return status
+
+    def _start(self) -> None:
+        """Starts all, and only then hands on what some of them published as they started: their order is free."""
+        waiting: list[News] = []
+        self._held_back = waiting
+        for callback in self.callbacks:
+            self._started.append(callback)
+            callback.on_start(self)
+        self._held_back = None
+        for news in waiting:
+            self._tell(news)
+
+    def _end(self, status: str) -> None:
+        """All have their end, also where one fails: who saves the weights may come after it."""
+        errors = []
+        for callback in self.callbacks:
+            try:
+                callback.on_end(self, status)
+            except Exception as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
+
+    def close(self) -> None:
+        """Lets every callback that was started give back what it holds; their errors change no end."""
+        for callback in self._started:
+            try:
+                callback.close()
+            except Exception as error:
+                log.debug("%s did not close", type(callback).__name__, exc_info=True)
+                log.warning("%s did not close: %s", type(callback).__name__, error)
+
+    def findings(self) -> dict[str, Any]:
+        """What the callbacks found."""
+        found: dict[str, Any] = {}
+        for callback in self.callbacks:
+            try:
+                found |= callback.findings()
+            except Exception as error:
+                log.warning("%s found nothing: %s", type(callback).__name__, error)
+        return found
+
+    def _tell(self, news: News) -> None:
+        if self._held_back is not None:
+            self._held_back.append(news)
+            return
+        for callback in self.callbacks:
+            news(callback)
+
+    def publish(self, values: Mapping[str, float]) -> None:
+        """Hands numbers of the present step to every callback."""
+        record = {**self.clock.saved(), **values}
+        self._tell(lambda callback: callback.on_record(self, record))
+
+    def publish_picture(self, name: str, pixels: Tensor) -> None:
+        """Hands a picture, uint8 `[3, H, W]`, to every callback."""
+        self._tell(lambda callback: callback.on_picture(self, name, pixels))
+
+    def publish_text(self, name: str, text: str) -> None:
+        """Hands a line of words to every callback."""
+        self._tell(lambda callback: callback.on_text(self, name, text))
+
+    def save(self, path: Path) -> None:
+        """Writes a checkpoint. Raises NotWritten, and NonFinite where its weights would be of no use."""
+        self.trainer.check_finite()
+        checkpoint.save({"config": self.config, **self.trainer.state_dict()}, path)
+
+    def rank(self, best: dict[str, float | str] | None) -> None:
+        """Takes note of the best measurement so far."""
+        self.best = best
+
+    def end_early(self) -> None:
+        """Ends the run after this step."""
+        self._enough = True
+
+    def judge(self, diverged: bool) -> None:
+        """Takes note of whether losses or weights are beyond any use."""
+        self.diverged = diverged

@@ -1,0 +1,144 @@
+"""Measuring while training: the numbers of `gan eval`, any value that improves in one direction, and what is best."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from conftest import CONF, Inside, words
+from gan_cli import evaluate, train
+from gan_cli.config import build
+from gan_cli.errors import ConfigError
+from gan_cli.files import read_json_lines
+from gan_cli.metrics import Better
+from gan_cli.metrics.detectors import Pixels
+from gan_cli.metrics.frechet import Frechet
+from gan_cli.metrics.kernel import Kernel
+from gan_cli.metrics.measure import Plan, Samples, reference_features
+
+EACH = ("evaluation.every_steps=1", "evaluation.n=100", "trainer.log_every=1")
+EVAL = frozenset({"rows", "logits", "groups"})  # of `gan eval`'s usual metrics
+RESTLESS = ("trainer.ema_half_life=0", "optimizer.lr=0.05")
+CLASSIFIER = "gan_cli.metrics.classifier.Classifier"
+POINTS = ("dataset=ring", "evaluation.detector._target_=gan_cli.metrics.detectors.Coordinates")
+
+
+def measured(folder: Path, name: str) -> dict[float, float]:
+    """Step -> value."""
+    return {row["step"]: row[name] for row in read_json_lines(folder / "metrics.jsonl") if name in row}
+
+
+@pytest.mark.parametrize(("metric", "name"), [("kid", "kid_pixels"), ("fid", "fd_pixels"), ("recall", "recall_pixels")])
+def test_what_is_watched_is_what_gan_eval_measures(here: Path, metric: str, name: str) -> None:
+    """Of all real images and as many samples, the same bits."""
+    run = train(*words("evaluation.every_steps=2", "evaluation.n=2000", f"evaluation.metric={metric}")).folder
+    family = "prdc" if metric == "recall" else metric
+    found = evaluate(run, "detector=pixels", f"metrics=[{family}]", "n=2000")
+    assert measured(run, f"{name}_2000") == {2: found[name].value}
+
+
+@pytest.mark.parametrize(
+    ("metric", "name", "sign"),
+    [("fid", "fd_points_100", 1), ("w2", "w2_points_100", 1), ("coverage", "coverage_points_100", -1)],
+)
+def test_the_best_is_the_first_that_is_best_in_its_direction(here: Path, metric: str, name: str, sign: int) -> None:
+    run = train(*words(*EACH, *POINTS, *RESTLESS, f"evaluation.metric={metric}", steps=16))
+    values = measured(run.folder, name)
+    step = min(values, key=lambda at: (sign * values[at], at))
+    assert step not in (max(values), min(values, key=lambda at: (-sign * values[at], at)))
+    best = json.loads((run.folder / "result.json").read_text())["best"]
+    assert (best["metric"], best["step"], best["value"]) == (name, step, values[step])
+    assert run.score == sign * values[step]
+    kept = torch.load(run.folder / "checkpoints" / "best.pt", weights_only=True)
+    assert kept["clock"]["step"] == step
+
+
+def test_patience_waits_for_more_of_what_should_grow(here: Path) -> None:
+    asked = (*EACH, *POINTS, *RESTLESS, "evaluation.metric=coverage", "evaluation.patience=7")
+    run = train(*words(*asked, steps=30))
+    values = measured(run.folder, "coverage_points_100")
+    best = max(values, key=lambda at: (values[at], -at))
+    assert values[best] > values[1]
+    assert run.step == best + 7 < 30
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (("evaluation.metric=ppl",), "evaluation.metric=ppl cannot be watched while training"),
+        (("evaluation.metric=cas",), "evaluation.metric=cas cannot be watched while training"),
+        (("evaluation.metric=fie",), "evaluation.metric=fie cannot be watched while training"),
+        (("evaluation.metric=inception_score",), "inception_score needs logits, and this detector has none"),
+        (("evaluation.metric=modes",), "modes needs a detector that classifies the data"),
+        (("evaluation.metric=w2",), "measures points in the plane"),
+        (("evaluation.metric=fid_debiased",), "evaluation.n=100 is too few for fid_debiased, which needs 1280 samples"),
+        (("evaluation.metric=precision", "evaluation.n=5"), "evaluation.n=5 is too few for precision, which needs 6"),
+        ((f"evaluation.detector._target_={CLASSIFIER}", "+evaluation.detector.cache=c"), "labelled data set"),
+    ],
+)
+def test_what_cannot_be_watched_is_refused_in_two_lines(gan_here: Inside, asked: tuple[str, ...], message: str) -> None:
+    told = gan_here("train", *words(*EACH, *asked))
+    assert told.returncode == 2
+    assert message in told.stderr
+    assert len(told.stderr.splitlines()) == 2
+    assert not [*Path("outputs").rglob("*.*")]
+
+
+def test_the_list_of_what_can_be_watched_is_whole_and_true(here: Path) -> None:
+    """The refusal, the comment in conf/ and the metrics agree; every name is of what its metric gives."""
+    names = list(build.watchable())
+    with pytest.raises(ConfigError) as refused:
+        train(*words(*EACH, "evaluation.metric=ppl"))
+    assert str(refused.value).splitlines()[1] == f"  choose one of {', '.join(names)}"
+    comment = re.search(r"^metric: kid  # (.*)$", (CONF / "evaluation" / "default.yaml").read_text(), re.MULTILINE)
+    assert comment is not None
+    assert comment[1].split(" | ") == names
+    assert {"kid", "fid", "inception_score", "precision", "recall", "density", "coverage"} <= set(names)
+
+
+def test_a_cost_is_lower_where_the_value_is_better() -> None:
+    assert Better.SMALLER.cost(1.0) < Better.SMALLER.cost(2.0)
+    assert Better.LARGER.cost(2.0) < Better.LARGER.cost(1.0)
+
+
+@pytest.mark.parametrize(
+    ("needs", "indices", "plan", "key"),
+    [
+        (Kernel().needs, "spread:100", (100, 250), "dd33775be8effa18458f460625c5fc289e5530ca8b00a2c94e64070150872ca3"),
+        (Frechet().needs, "spread:100", (100, 250), "b08f7aeba3e6ef69ceada5092f93de673b02def8c40f854f841cb57ed86669d7"),
+        (EVAL, "all", (10_000, 32), "5e2dbc5b87be77fcfa9d9087946febeb7202cc836e908167ee165b41444b09a6"),
+    ],
+)
+def test_kept_references_are_found_for_ever(
+    tmp_path: Path, needs: frozenset[str], indices: str, plan: tuple[int, int], key: str
+) -> None:
+    """The names of files that earlier versions have left in people's caches."""
+    images = torch.zeros(60, 1, 2, 2, dtype=torch.uint8)
+
+    def batches(size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+        return ((piece, None) for piece in images.split(size))
+
+    data = Samples("data", len(images), batches, "print", indices=indices)
+    reference_features(data, Pixels(), needs, Plan(*plan, tmp_path))
+    assert [path.stem for path in tmp_path.glob("*.json")] == [key]
+
+
+def test_the_reference_is_kept_for_the_next_run(here: Path) -> None:
+    """With the facts that make the first of the keys above, but for the data."""
+    for seed in (0, 1):
+        train(*words(*EACH, f"seed={seed}", f"evaluation.cache={here}/kept", f"hydra.run.dir=run{seed}"))
+    (notes,) = (here / "kept").glob("*.json")
+    facts = json.loads(notes.read_text())["facts"]
+    assert {name: facts[name] for name in ("n", "indices", "rows", "passes", "collected")} == {
+        "n": 100,
+        "indices": "spread:100",
+        "rows": 100,
+        "passes": "250 images on cpu",
+        "collected": ["rows"],
+    }
