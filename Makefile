@@ -1,21 +1,22 @@
-# The only prior needs are Python 3.11+, make and a package registry.
+# Needs Python 3.11+, make and a package registry.
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
 PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: help demo test test-all fuzz faults lint format wheel clean
+.PHONY: help demo test test-all fuzz faults lint format docs wheel clean
 
 help:
-	@echo "make demo   set up, train on handwritten digits, show them (about a minute after the install)"
-	@echo "make test   set up and run the tests"
-	@echo "make test-all   besides, every combination of loss, penalties, auxiliary, augmentation, conditioning and prior (hours)"
-	@echo "make fuzz   2,000 random command lines: each is done, or refused in two lines (half an hour)"
-	@echo "make faults   kill it, fill its disks, damage its files, and count what was lost (a quarter of an hour; SEED=1 for other moments)"
-	@echo "make lint   style and types"
+	@echo "make demo      set up, train on handwritten digits, show them (about a minute after the install)"
+	@echo "make test      set up and run the tests"
+	@echo "make test-all  the tests, then every combination of loss, penalties, auxiliary, augmentation, conditioning and prior (hours)"
+	@echo "make fuzz      2,000 random command lines: each runs, or is refused in two lines (half an hour)"
+	@echo "make faults    kill runs, fill disks, damage files, and count what was lost (a quarter of an hour; SEED=1 for other moments)"
+	@echo "make lint      style and types"
+	@echo "make docs      write docs/choices.md from the files of conf/"
 
-# Installed once; again when the project's needs change. Bytecode is compiled here, not at every first start.
+# Installed once; again when its dependencies change. Bytecode is compiled here, not at every first start.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer found; set PYTHON=..." >&2; exit 2; }
 ifneq ($(UV),)
@@ -51,6 +52,9 @@ lint: $(VENV)/.installed
 format: $(VENV)/.installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/.installed
+	$(BIN)/python docs/choices.py
 
 wheel: $(VENV)/.installed
 	$(BIN)/python -m hatchling build -t wheel

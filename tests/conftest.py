@@ -49,6 +49,7 @@ SMALL = {
     **SMALL_RESIDUAL,
     **SMALL_PROGRESSIVE,
 }  # by the name of the model
+TINY = ("trainer.max_steps=2", "dataset.batch_size=8", "trainer.device=cpu", "trainer.log_every=1")  # of any run
 QUIET = ("callback=[history,checkpoints]", "trainer.log_every=2", "trainer.device=cpu")
 
 

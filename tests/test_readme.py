@@ -1,31 +1,41 @@
-"""The README tells the truth: its table has one line a choice, with the words of the choice's own file."""
+"""The README is a front page: short, and what it shows works as it stands there."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from conftest import CONF
-from gan_cli.config import choices
+from conftest import TINY
+from gan_cli import train
+from gan_cli.config.choices import packaged
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
-GROUPS = choices.config_groups(CONF)
 
 
-def first_comment(path: Path) -> str:
-    lines = [line[1:].strip() for line in path.read_text().splitlines() if line.startswith("#")]
-    return next(line for line in lines if not line.startswith("@package"))
+def test_it_is_a_front_page() -> None:
+    assert len(README.splitlines()) <= 200
 
 
-@pytest.mark.parametrize(("group", "choice"), [(g, c) for g, choices in GROUPS.items() for c in choices])
-def test_every_choice_has_its_line(group: str, choice: str) -> None:
-    words = first_comment(CONF / group / f"{choice}.yaml").replace("|", "\\|")
-    assert f"| `{choice}` | {words} |" in README
+def test_the_commands_that_set_up_and_test_are_in_the_makefile() -> None:
+    makefile = (Path(__file__).resolve().parents[1] / "Makefile").read_text()
+    shown = {*re.findall(r"(?:^    |`)make (\w+)", README, flags=re.MULTILINE)}
+    assert {"demo", "test"} <= shown <= {*re.findall(r"^([\w-]+):", makefile, flags=re.MULTILINE)}
 
 
-def test_no_line_names_what_is_not_there() -> None:
-    table = README[README.index("## Every choice") :].split("\n## ")[0]
-    named = {line.split("`")[1] for line in table.splitlines() if line.startswith("| `")}
-    known = {choice for choices in GROUPS.values() for choice in choices}
-    assert named == known | {f"{group}=" for group in GROUPS}
+def test_it_names_no_choice_that_is_not_there() -> None:
+    """`group=choice` in commands and prose, where the group is one of conf/."""
+    groups = packaged()
+    pairs = re.findall(r"(?<![\w.])(\w+)=\[?([\w,-]+)\]?(?![\w=/])", README)
+    named = [(group, choice) for group, choices in pairs if group in groups for choice in choices.split(",")]
+    assert len(named) > 10
+    own = {("model", "own"), ("experiment", "mine")}
+    assert not [pair for pair in named if pair not in own and pair[1] not in groups[pair[0]]]
+
+
+def test_its_python_runs(here: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gan_cli.train", lambda *words: train(*words, *TINY))
+    exec(README.split("```python\n")[1].split("```")[0], names := {})  # type: ignore[var-annotated]
+    assert names["points"].shape == (1000, 2)
+    assert capsys.readouterr().out.splitlines()[-1].endswith("of 8, within 3 std")
