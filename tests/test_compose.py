@@ -192,3 +192,24 @@ def test_sagan_learns_four_times_as_fast_in_d() -> None:
 )
 def test_the_default_end_gives_way_to_one_that_is_asked_for(words: tuple[str, ...], steps: int | None) -> None:
     assert compose.compose("train", list(words)).config["trainer"]["max_steps"] == steps
+
+
+@pytest.mark.parametrize("model", GROUPS["model"])
+def test_what_a_model_includes_counts_as_its_own(model: str) -> None:
+    known = choices.keys("train", [f"model={model}"])
+    assert {"model.latent_dim", "model.generator.resolution", "model.discriminator.conditioning"} <= {*known}
+    assert len([key for key in known if key.startswith("model.discriminator.")]) > 4  # its own settings too
+
+
+@pytest.mark.parametrize(
+    ("words", "label"),
+    [
+        (["model=mlp"], "mlp-nonsaturating-digits"),
+        (["experiment=broken_no_norm"], "broken_no_norm"),
+        (["experiment=ring_packing"], "ring_packing"),  # not that of the experiment on which it builds
+        (["experiment=demo", "name=mine"], "mine"),
+        (["experiment=null"], "dcgan-nonsaturating-digits"),
+    ],
+)
+def test_a_run_is_called_after_its_name_its_experiment_or_its_parts(words: list[str], label: str) -> None:
+    assert compose.compose("train", words).folder.name.split("-", 3)[3] == label

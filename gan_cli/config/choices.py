@@ -126,14 +126,24 @@ def all_global(group: str) -> bool:
 
 
 def read(group: str, choice: str) -> dict[str, Any]:
-    """The content of a packaged choice, that of the files that it includes from its own group beneath."""
+    """The content of a packaged choice, over that of the files of its group that it includes (`file@package` too)."""
     content = yaml.safe_load((Path(conf_dir()) / group / f"{choice}.yaml").read_text(encoding="utf-8")) or {}
     content = content if isinstance(content, dict) else {}
     included = [entry for entry in content.get("defaults", ()) if isinstance(entry, str) and entry != "_self_"]
     merged: dict[str, Any] = {}
-    for name in included:
-        merged |= read(group, name)
-    return {**merged, **{key: value for key, value in content.items() if key != "defaults"}}
+    for name, _, package in (entry.partition("@") for entry in included):
+        beneath = read(group, name)
+        merged = _merged(merged, {package: beneath} if package else beneath)
+    return _merged(merged, {key: value for key, value in content.items() if key != "defaults"})
+
+
+def _merged(beneath: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Both, key by key; where they differ, what is above counts."""
+    merged = {**beneath, **above}
+    for key in beneath.keys() & above.keys():
+        if isinstance(beneath[key], dict) and isinstance(above[key], dict):
+            merged[key] = _merged(beneath[key], above[key])
+    return merged
 
 
 def dotted(node: Any, prefix: str = "") -> list[str]:

@@ -53,11 +53,14 @@ def _times(a: Any, b: Any) -> Any:
         raise ValueError(f"{a} and {b} have no product: give numbers") from None
 
 
+def _label(name: str | None, experiment: str | None, model: str, loss: str, dataset: str) -> str:
+    """What a run folder is called: as the user says, or after its experiment, or after what it is made of."""
+    return name or (experiment or "").rpartition("/")[2] or f"{model}-{loss}-{dataset}"
+
+
 # One config has one stamp, however often it is asked for.
 OmegaConf.register_new_resolver("gan.stamp", new_stamp, use_cache=True, replace=True)
-OmegaConf.register_new_resolver(
-    "gan.label", lambda name, model, loss, dataset: name or f"{model}-{loss}-{dataset}", replace=True
-)
+OmegaConf.register_new_resolver("gan.label", _label, replace=True)
 OmegaConf.register_new_resolver("gan.times", _times, replace=True)
 OmegaConf.register_new_resolver(
     "gan.unless", lambda value, *others: value if all(other is None for other in others) else None, replace=True

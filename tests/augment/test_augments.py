@@ -51,6 +51,18 @@ def test_color_keeps_the_mean_over_many_and_moves_each_by_half_at_most() -> None
     assert changed.std().item() == pytest.approx(1 / math.sqrt(12), rel=0.05)
 
 
+def test_color_scales_the_saturation_by_up_to_two_and_the_contrast_by_a_half_to_one_and_a_half() -> None:
+    """Two pixels: brightness moves both, contrast their difference in grey, saturation what parts red from green."""
+    red, green, blue = [0.8, -0.2], [0.2, -0.8], [0.5, -0.5]
+    changed = diffaugment.color(torch.tensor([red, green, blue])[:, None].expand(4000, 3, 1, 2))
+    contrast = changed.mean(1)[:, 0, 0] - changed.mean(1)[:, 0, 1]  # 1 before
+    saturation = (changed[:, 0] - changed[:, 1])[:, 0, 0] / 0.6 / contrast
+    for factor, least, most in ((saturation, 0, 2), (contrast, 0.5, 1.5)):
+        assert factor.mean().item() == pytest.approx(1, abs=0.05)
+        assert factor.min().item() == pytest.approx(least, abs=0.02)
+        assert factor.max().item() == pytest.approx(most, abs=0.02)
+
+
 def test_cutout_clears_a_rectangle_of_half_the_side() -> None:
     hidden = (diffaugment.cutout(torch.ones(2000, 1, 16, 16)) == 0).float()
     assert hidden.flatten(1).sum(1).max().item() == 64
