@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from gan_cli.types import (
-    Clock,
-    Fraction,
-    Need,
-    NonNegative,
-    PositiveInt,
-    Round,
-    Term,
-    Weight,
-    Weighting,
-)
+from gan_cli.types import Clock, Fraction, Need, NonNegative, PositiveInt, Round, Term, Weight
+
+
+class Weighting(nn.Module, ABC):
+    """Decides how much each sample counts in the generator's loss: an auxiliary that multiplies instead of adding."""
+
+    needs: frozenset[str] = frozenset()  # as those of a term
+
+    @abstractmethod
+    def forward(self, values: Tensor, current: Round) -> Tensor:
+        """Factors of the loss `values`, of their shape and with mean 1; they carry no gradient."""
 
 
 class FeatureMatching(Term):

@@ -17,7 +17,7 @@
     * WouldOverwrite           because it is read
 * RunFailed(RuntimeError)      the work failed after it began; exit code 1
 * NonFinite(ArithmeticError)   why it may fail: numbers beyond any use
-* NotWritten(OSError)          why it may fail: a file of the program's own; in `gan_cli.store.files`, with what writes
+* NotWritten(OSError)          why it may fail: a file of the program's own; in `gan_cli.store.disk`, with what writes
 * Interrupted(KeyboardInterrupt)  somebody stopped it; exit code 130
 
 A signal that one module gives another, to be told with a name or a path added, stays where it is raised.

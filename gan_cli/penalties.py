@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
 import torch.nn.functional as F
@@ -10,18 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import ParametrizationList
 
 from gan_cli.augment.warps import mirrored, per_sample, shifted
-from gan_cli.types import (
-    DiscriminatorOutput,
-    Fraction,
-    Need,
-    NonNegative,
-    Positive,
-    PositiveInt,
-    Projection,
-    Round,
-    Term,
-    Weight,
-)
+from gan_cli.types import DiscriminatorOutput, Fraction, Need, NonNegative, Positive, PositiveInt, Round, Term, Weight
 
 
 def input_gradient(output: DiscriminatorOutput, samples: Tensor) -> Tensor:
@@ -37,6 +27,16 @@ def input_gradient(output: DiscriminatorOutput, samples: Tensor) -> Tensor:
         (gradient,) = torch.autograd.grad(column.sum(), samples, create_graph=True)
         gradients.append(gradient[: packed * len(logits)].reshape(len(logits), -1))
     return torch.cat(gradients)
+
+
+class Constraint(nn.Module, ABC):
+    """A constraint kept by moving a player's weights back into a set after each of its updates."""
+
+    lipschitz = False
+
+    @abstractmethod
+    def project(self, player: nn.Module) -> None:
+        """Changes the player's weights in place."""
 
 
 class GradientPenalty(Term):
@@ -255,7 +255,7 @@ def scale(module: nn.Module) -> float:
     return math.prod(float(getattr(reader, "factor", 1.0)) for reader in readers)
 
 
-class WeightClipping(Projection):
+class WeightClipping(Constraint):
     """Keeps every weight of the critic in [-bound, bound] (WGAN, arXiv 1701.07875, algorithm 1, line 7).
 
     With an equalised learning rate these are the scaled weights, with which the critic computes.

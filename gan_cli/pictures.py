@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gan_cli.store.files import naming, replacing
+from gan_cli.store.disk import naming, replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

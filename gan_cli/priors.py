@@ -3,12 +3,46 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from gan_cli.types import Batch, Positive, PositiveInt, Prior
+from gan_cli.errors import Incompatible
+from gan_cli.types import Batch, Need, Positive, PositiveInt
+
+
+class Prior(nn.Module, ABC):
+    """What feeds the generator: latents `[N, latent_dim]`, drawn where the batch lives."""
+
+    provides: frozenset[str] = frozenset({Need.LATENTS})
+    needs: frozenset[str] = frozenset()  # `Need.REAL` where they are made of the real samples of a batch in training
+
+    def __init__(self, latent_dim: PositiveInt) -> None:
+        super().__init__()
+        self.latent_dim = latent_dim
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> Tensor:
+        """The latents of a batch in training."""
+
+    def sample(self, batch: Batch) -> Tensor:
+        """Those of a sampling batch, where they differ (truncation)."""
+        latent: Tensor = self(batch)
+        return latent
+
+    def beside(self, samples: Tensor, batch: Batch) -> Tensor:
+        """What is put before the discriminator with samples: joined with what the generator was given, where D shall
+        judge the pair. Augmentations come after it."""
+        return samples
+
+    def truncated(self, bound: float) -> Prior:
+        """This prior without its tails beyond `bound`. Raises Incompatible when it has none."""
+        raise Incompatible(
+            f"truncation={bound}: {type(self).__name__} latents have no tails to cut\n"
+            "  leave it out, or train with prior=normal"
+        )
 
 
 class Normal(Prior):

@@ -12,8 +12,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from gan_cli import rng
 from gan_cli.errors import Incompatible
+from gan_cli.games.base import Game
 from gan_cli.networks.base import declared
-from gan_cli.types import Batch, Game, Prior
+from gan_cli.priors import Prior
+from gan_cli.types import Batch
 
 # Samples are always computed in blocks of this many, whatever is asked for: not even the rounding of a matrix
 # product, which may depend on the number of rows, then depends on how many samples were wanted.

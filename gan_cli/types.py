@@ -6,7 +6,7 @@ Images are float in [-1, 1], `[N, C, H, W]`; points are float `[N, D]`; labels a
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Any, NamedTuple, Protocol, runtime_checkable
@@ -14,8 +14,6 @@ from typing import Annotated, Any, NamedTuple, Protocol, runtime_checkable
 import torch
 from annotated_types import Ge, Gt, Interval
 from torch import Tensor, nn
-
-from gan_cli.errors import Incompatible as Incompatible
 
 # Ranges of settings. A constructor declares them in its signature; a run is checked against them before it starts.
 Positive = Annotated[float, Gt(0)]
@@ -171,43 +169,6 @@ class Term(nn.Module, ABC):
         """The unweighted term of each sample or judgement, `[N]`, or one value `[]`."""
 
 
-class Weighting(nn.Module, ABC):
-    """Decides how much each sample counts in the generator's loss: an auxiliary that multiplies instead of adding."""
-
-    needs: frozenset[str] = frozenset()  # as those of a term
-
-    @abstractmethod
-    def forward(self, values: Tensor, current: Round) -> Tensor:
-        """Factors of the loss `values`, of their shape and with mean 1; they carry no gradient."""
-
-
-class Augment(nn.Module, ABC):
-    """What stands between samples and the discriminator; real and fake pass alike, and gradients pass through."""
-
-    needs: frozenset[str] = frozenset()  # as those of a term
-    hides: frozenset[str] = frozenset()  # what the discriminator provides no longer behind it
-    mixes_samples = False  # one sample of a batch reaches the judgement of another
-    merges_samples = False  # several samples get one judgement, which can have no label
-    least = 1  # samples that it needs at once
-
-    @abstractmethod
-    def forward(self, samples: Tensor) -> Tensor:
-        """What the discriminator sees of `samples`."""
-
-    def observe(self, real_logits: Tensor) -> None:
-        """Called with D's logits of each real batch; what adapts to them does it here."""
-
-
-class Projection(nn.Module, ABC):
-    """A constraint kept by moving a player's weights back into a set after each of its updates."""
-
-    lipschitz = False
-
-    @abstractmethod
-    def project(self, player: nn.Module) -> None:
-        """Changes the player's weights in place."""
-
-
 class Outcome(NamedTuple):
     """What an objective returns."""
 
@@ -231,58 +192,6 @@ class Phase:
     uses_real: bool = True  # else its batches are sampling batches, and no image is drawn that nobody sees
 
 
-class Least(NamedTuple):
-    """The fewest samples that may come at once, and the part that asks for them."""
-
-    samples: int
-    part: str  # as the config names it; empty where none does
-
-
-class Game(nn.Module, ABC):
-    """The rules: who plays, in which order, for which objective; and what a trained generator draws."""
-
-    prior: Prior  # what feeds the generator
-    augments: nn.ModuleDict  # what stands between samples and the discriminator, by name, in order
-
-    @abstractmethod
-    def players(self) -> Mapping[str, nn.Module]:
-        """`generator` and `discriminator`; where there are several of a kind, as one module."""
-
-    @abstractmethod
-    def phases(self) -> Sequence[Phase]:
-        """What the next step consists of, in order."""
-
-    @abstractmethod
-    def sample(self, generator: nn.Module, batch: Batch) -> Tensor:
-        """Samples of `generator` (often the averaged copy), one a row of a sampling batch."""
-
-    @abstractmethod
-    def targets(self) -> tuple[float, float] | None:
-        """What D's scores of real samples and of fakes aim at; None where they have no bound."""
-
-    @abstractmethod
-    def rehearse(self, shape: Sequence[int], part: int) -> None:
-        """Tries the players on samples of `shape`, at most `part` at once as a step gives them, and changes nothing.
-
-        Raises:
-            Incompatible: Something does not fit.
-        """
-
-    def augmentations(self) -> Iterator[tuple[str, Augment]]:
-        """The augmentations by name, in order."""
-        yield from ((name, augment) for name, augment in self.augments.items() if isinstance(augment, Augment))
-
-    def seen(self, samples: Tensor) -> Tensor:
-        """What the discriminator sees of samples."""
-        for _, augment in self.augmentations():
-            samples = augment(samples)
-        return samples
-
-    def least(self) -> Least:
-        """The fewest samples at once that its augmentations work with."""
-        return max((Least(a.least, f"augment.{name}") for name, a in self.augmentations()), default=Least(1, ""))
-
-
 @runtime_checkable
 class Growing(Protocol):
     """A generator whose images gain detail while it is trained."""
@@ -294,38 +203,6 @@ class Growing(Protocol):
     def complete(self) -> int:
         """Images shown when it draws with all its detail."""
         ...
-
-
-class Prior(nn.Module, ABC):
-    """What feeds the generator: latents `[N, latent_dim]`, drawn where the batch lives."""
-
-    provides: frozenset[str] = frozenset({Need.LATENTS})
-    needs: frozenset[str] = frozenset()  # `Need.REAL` where they are made of the real samples of a batch in training
-
-    def __init__(self, latent_dim: PositiveInt) -> None:
-        super().__init__()
-        self.latent_dim = latent_dim
-
-    @abstractmethod
-    def forward(self, batch: Batch) -> Tensor:
-        """The latents of a batch in training."""
-
-    def sample(self, batch: Batch) -> Tensor:
-        """Those of a sampling batch, where they differ (truncation)."""
-        latent: Tensor = self(batch)
-        return latent
-
-    def beside(self, samples: Tensor, batch: Batch) -> Tensor:
-        """What is put before the discriminator with samples: joined with what the generator was given, where D shall
-        judge the pair. Augmentations come after it."""
-        return samples
-
-    def truncated(self, bound: float) -> Prior:
-        """This prior without its tails beyond `bound`. Raises Incompatible when it has none."""
-        raise Incompatible(
-            f"truncation={bound}: {type(self).__name__} latents have no tails to cut\n"
-            "  leave it out, or train with prior=normal"
-        )
 
 
 @runtime_checkable

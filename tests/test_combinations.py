@@ -28,9 +28,10 @@ from gan_cli.data.points import Points, ring
 from gan_cli.errors import ConfigError, Incompatible, Refused
 from gan_cli.games.adversarial import Adversarial
 from gan_cli.games.parts import Parts
+from gan_cli.priors import Prior
 from gan_cli.training.schedules import Constant
 from gan_cli.training.trainer import Trainer
-from gan_cli.types import Batch, Clock, Prior
+from gan_cli.types import Batch, Clock
 
 SAMPLE = os.environ.get("GAN_COMBINATIONS", "2000")
 SHARDS = 8

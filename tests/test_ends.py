@@ -26,7 +26,7 @@ from gan_cli.callbacks import Callback, plots
 from gan_cli.callbacks.health import Health
 from gan_cli.callbacks.samples import Samples
 from gan_cli.errors import ConfigError, RunFailed
-from gan_cli.store.files import holding, lock, remove_leftovers
+from gan_cli.store.disk import holding, lock, remove_leftovers
 from gan_cli.store.rows import read_rows
 from gan_cli.store.run import Run
 from gan_cli.training.runtime import StopRequest

@@ -107,16 +107,16 @@ FAKE_SELF = {"_target_": "torch.nn.ParameterDict"}
 ANY_FILE = {"_target_": "gan_cli.metrics.inception.find_weights", "weights": VICTIM}
 # A node, wherever it may be hidden, that would run code, delete or overwrite a file, or never come back.
 NODES: dict[str, Any] = {
-    "hub": {"_target_": "gan_cli.metrics.others.Dinov2", "weights": VICTIM, "repository": "run"},
+    "hub": {"_target_": "gan_cli.metrics.pretrained.Dinov2", "weights": VICTIM, "repository": "run"},
     "delete": {
-        "_target_": "gan_cli.metrics.cache.Bookmark.remove",
-        "self": {"_target_": "gan_cli.metrics.cache.Bookmark", "path": ANY_FILE},
+        "_target_": "gan_cli.metrics.store.Bookmark.remove",
+        "self": {"_target_": "gan_cli.metrics.store.Bookmark", "path": ANY_FILE},
     },
     "overwrite": {"_target_": "gan_cli.callbacks.plots.plot", "rows": [], "names": [], "title": "x", "path": ANY_FILE},
     "write": {"_target_": "gan_cli.callbacks.history.History.on_start", "self": FAKE_SELF, "trainer": FAKE_SELF},
     "hang": {"_target_": "gan_cli.metrics.detectors.sha256", "path": "/dev/zero"},
     "callback": {"_target_": "gan_cli.callbacks.checkpoints.Checkpoints"},
-    "files": {"_target_": "gan_cli.store.files.write_text", "path": VICTIM, "text": ""},
+    "files": {"_target_": "gan_cli.store.disk.write_text", "path": VICTIM, "text": ""},
     "method": {"_target_": "gan_cli.store.run.Run.begin", "self": FAKE_SELF, "config": "", "command": "", "facts": {}},
     "train": {"_target_": "gan_cli.commands.train.train", "_args_": ["resume=run"]},
     "deep": {"a": [{"b": [[{"_target_": "os.remove", "path": VICTIM}]]}]},

@@ -18,13 +18,13 @@ from gan_cli.config import choices
 from gan_cli.errors import ConfigError, Incompatible, Refused
 from gan_cli.games.adversarial import Adversarial
 from gan_cli.games.parts import Parts
-from gan_cli.latent import Subject, directions, interpolate, mix, neighbours, project, styles, walk
+from gan_cli.latent import Subject, directions, interpolate, mix, neighbours, project, styling, walk
 from gan_cli.latent.classes import ways, with_mixtures
 from gan_cli.losses import NonSaturating
 from gan_cli.networks import mlp, stylegan
-from gan_cli.priors import Normal, Spherical, Truncated, Uniform
+from gan_cli.priors import Normal, Prior, Spherical, Truncated, Uniform
 from gan_cli.runs.restore import Manner, restore
-from gan_cli.types import Batch, Prior
+from gan_cli.types import Batch
 
 CPU = torch.device("cpu")
 MODES = choices.config_groups(CONF)["mode"]
@@ -223,7 +223,7 @@ def test_style_tools_use_the_layers_that_have_grown() -> None:
 def test_truncation_by_bound_by_psi_and_not_at_all() -> None:
     played = game(Normal(50))
     generator = mlp.Generator(50, 1, 4, hidden=(4,))
-    assert styles.truncate(played, generator, 0.7) is generator
+    assert styling.truncate(played, generator, 0.7) is generator
     drawn = played.prior.sample(Batch(torch.zeros(200, dtype=torch.int64)))
     assert drawn.abs().max() <= 0.7
     # the variance of N(0, 1) between -b and b, and not b² times that of N(0, 1)
@@ -231,14 +231,14 @@ def test_truncation_by_bound_by_psi_and_not_at_all() -> None:
     variance = 1 - 2 * 0.7 * density / math.erf(0.7 / math.sqrt(2))
     assert drawn.var().item() == pytest.approx(variance, rel=0.05)
     with pytest.raises(Incompatible, match=r"truncation=0\.7: Uniform latents have no tails"):
-        styles.truncate(game(Uniform(3)), generator, 0.7)
+        styling.truncate(game(Uniform(3)), generator, 0.7)
     with pytest.raises(Incompatible, match="no tails"):
-        styles.truncate(game(Spherical(3)), generator, 0.7)
+        styling.truncate(game(Spherical(3)), generator, 0.7)
     assert isinstance(Truncated(3, 2.0).truncated(0.5), Truncated)
     z, y = torch.randn(5, 3), torch.zeros(5, dtype=torch.int64)
-    whole, half = Styled()(z, y), styles.truncate(played, Styled(), 0.5)(z, y)
+    whole, half = Styled()(z, y), styling.truncate(played, Styled(), 0.5)(z, y)
     torch.testing.assert_close(half - 1, (whole - 1) / 2)
-    styled = subject(styles.truncate(played, Styled(), 0.5))
+    styled = subject(styling.truncate(played, Styled(), 0.5))
     assert len(list(mix.Mix(n=2).sheets(styled))) == len(list(directions.Directions(n=1, count=1).sheets(styled))) == 1
 
 

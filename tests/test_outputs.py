@@ -22,7 +22,7 @@ from conftest import Inside, Shell
 from gan_cli import evaluate, sample
 from gan_cli.errors import NotWritable
 from gan_cli.store import outputs
-from gan_cli.store.files import NotWritten
+from gan_cli.store.disk import NotWritten
 
 PIXELS = ("detector=pixels", "metrics=[fid]")
 

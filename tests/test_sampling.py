@@ -20,8 +20,9 @@ from gan_cli.games.adversarial import Adversarial
 from gan_cli.games.parts import Parts
 from gan_cli.latent import Subject
 from gan_cli.losses import Hinge
+from gan_cli.priors import Prior
 from gan_cli.runs.restore import Manner, restore
-from gan_cli.types import Batch, Prior
+from gan_cli.types import Batch
 
 CPU = torch.device("cpu")
 

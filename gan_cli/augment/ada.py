@@ -7,8 +7,9 @@ import math
 import torch
 from torch import Tensor
 
+from gan_cli.augment.base import Augment
 from gan_cli.augment.warps import warped
-from gan_cli.types import Augment, Clock, Fraction, Need, PositiveInt, Weight
+from gan_cli.types import Clock, Fraction, Need, PositiveInt, Weight
 
 
 def happens(n: int, p: float, device: torch.device) -> Tensor:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from gan_cli.augment.base import Augment
 from gan_cli.augment.warps import per_sample, shifted
 from gan_cli.errors import ConfigError
-from gan_cli.types import Augment, Need
+from gan_cli.types import Need
 
 
 def color(images: Tensor) -> Tensor:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gan_cli.types import Augment, Weight
+from gan_cli.augment.base import Augment
+from gan_cli.types import Weight
 
 
 class InstanceNoise(Augment):

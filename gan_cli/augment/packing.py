@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from gan_cli.types import Augment, Need, PositiveInt
+from gan_cli.augment.base import Augment
+from gan_cli.types import Need, PositiveInt
 
 
 class Packing(Augment):

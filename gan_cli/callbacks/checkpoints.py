@@ -6,7 +6,7 @@ import time
 
 from gan_cli.callbacks import Callback, Session
 from gan_cli.store import checkpoint
-from gan_cli.store.files import naming
+from gan_cli.store.disk import naming
 from gan_cli.store.run import step_of
 from gan_cli.types import Positive, PositiveInt
 

@@ -14,7 +14,7 @@ from gan_cli.callbacks import Callback, Session
 from gan_cli.metrics import Context, Metric, NotMeasurable
 from gan_cli.metrics.detectors import Detector
 from gan_cli.metrics.features import Features
-from gan_cli.metrics.measure import Plan, Samples, collect, drawn, full_name, reference_features
+from gan_cli.metrics.measure import Plan, SampleSet, collect, drawn, full_name, reference_features
 from gan_cli.store.rows import read_rows
 from gan_cli.types import PositiveInt
 
@@ -28,7 +28,7 @@ class Evaluation(Callback):
 
     Args:
         every_steps: Steps between measurements; None for none.
-        n: Samples, and at most as many real images.
+        n: SampleSet, and at most as many real images.
         metric: The value that is watched.
         detector: What sees the images.
         patience: Measurements without a better one after which the run ends.
@@ -121,7 +121,7 @@ class Evaluation(Callback):
                 return ((piece, None) for piece in images.split(size))
 
             fingerprint = session.trainer.data.fingerprint()
-            source = Samples("the data", len(images), batches, fingerprint, indices=f"spread:{self.n}")
+            source = SampleSet("the data", len(images), batches, fingerprint, indices=f"spread:{self.n}")
             self.real = reference_features(source, self.detector, self.metric.needs, self.plan)
         return self.real
 
@@ -129,7 +129,7 @@ class Evaluation(Callback):
         """The value at this step. Raises NotMeasurable."""
         trainer = session.trainer
         batches = drawn(trainer.game, trainer.ema.network, session.draws, self.n)
-        fake = collect(Samples("samples", self.n, batches), self.detector, self.metric.needs, self.plan)
+        fake = collect(SampleSet("samples", self.n, batches), self.detector, self.metric.needs, self.plan)
         context = Context(only=self.short)
         return self.metric.compute(fake, self._reference(session), context)[self.short].value
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from gan_cli.callbacks import Callback, Session
-from gan_cli.store.files import append, naming, write_text
+from gan_cli.store.disk import append, naming, write_text
 from gan_cli.store.rows import read_lines
 
 if TYPE_CHECKING:

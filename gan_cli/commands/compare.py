@@ -13,12 +13,12 @@ log = logging.getLogger(__name__)
 
 def main(words: Sequence[str]) -> None:
     """The command line: `words` after `gan compare`."""
-    from gan_cli.evaluation import compare
+    from gan_cli.evaluation import comparison
 
     console.set_up()
-    sides = [side for word in words for side in compare.sides_of(word)]
+    sides = [side for word in words for side in comparison.sides_of(word)]
     if len(sides) < 2:
         raise NotComparable(two_lines("compare what with what?", "gan compare RUN_OR_SWEEP RUN_OR_SWEEP ..."))
-    for line in compare.table(sides):
+    for line in comparison.table(sides):
         log.info("%s", line)
     log.info("± is one standard error; a difference beyond two of them is called one, against the first column")

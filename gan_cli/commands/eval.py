@@ -19,8 +19,8 @@ from gan_cli.runs.glance import glance, looks_like_one
 from gan_cli.store import outputs
 
 if TYPE_CHECKING:
-    from gan_cli.evaluation.measure import Evaluation
-    from gan_cli.evaluation.sources import Source
+    from gan_cli.evaluation.samples import Source
+    from gan_cli.evaluation.values import Evaluation
     from gan_cli.metrics import Metric
     from gan_cli.metrics.detectors import Detector
 
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 COMMON = ("fid", "fid_debiased", "kid", "prdc")
 
 
-class Request(BaseModel):
+class EvalRequest(BaseModel):
     """The settings of conf/eval.yaml."""
 
     model_config = ConfigDict(extra="forbid")
@@ -77,7 +77,7 @@ def evaluate(
     metrics = [metrics] if isinstance(metrics, str) else metrics
     words += [f"metrics=[{','.join(metrics)}]"] if metrics is not None else []
     words += [f"n={n}"] if n is not None else []
-    request = validated(Request, compose.compose("eval", words).config)
+    request = validated(EvalRequest, compose.compose("eval", words).config)
     evaluation, _ = _evaluate(request, vouched)
     _write(request, evaluation, None)
     return evaluation
@@ -116,7 +116,7 @@ def show_cache(words: Sequence[str]) -> None:
 
 def _run(config: Mapping[str, Any], vouched: Sequence[str]) -> None:
     console.set_up()
-    request = validated(Request, config)
+    request = validated(EvalRequest, config)
     console.set_up(aside=bool(request.json_file) and outputs.is_standard(Path(str(request.json_file))))
     evaluation, source = _evaluate(request, vouched)
     if not evaluation:
@@ -125,11 +125,11 @@ def _run(config: Mapping[str, Any], vouched: Sequence[str]) -> None:
     _write(request, evaluation, source)
 
 
-def _evaluate(request: Request, vouched: Sequence[str]) -> tuple[Evaluation, Source]:
+def _evaluate(request: EvalRequest, vouched: Sequence[str]) -> tuple[Evaluation, Source]:
     if looks_like_one(request.checkpoint):
         glance(request.checkpoint, vouched)
     from gan_cli.data.decoding import checked_levels
-    from gan_cli.evaluation import measure, sources
+    from gan_cli.evaluation import samples, values
     from gan_cli.metrics.measure import Plan
     from gan_cli.runs.restore import Manner
     from gan_cli.training.runtime import pick_device, prepare_process
@@ -139,8 +139,8 @@ def _evaluate(request: Request, vouched: Sequence[str]) -> tuple[Evaluation, Sou
     prepare_process()
     manner = Manner(request.seed, request.ema, request.truncation, request.standing_statistics)
     levels = checked_levels(request.levels, "levels")
-    source = sources.open_source(request.checkpoint, request.n, manner, device, levels, vouched)
-    reference = sources.open_reference(request.reference, request.root, source, levels)
+    source = samples.open_source(request.checkpoint, request.n, manner, device, levels, vouched)
+    reference = samples.open_reference(request.reference, request.root, source, levels)
     if source.points != reference.points:
         raise NotComparable(
             f"{request.checkpoint} and {reference.name} cannot be compared: one holds points, one images"
@@ -149,8 +149,8 @@ def _evaluate(request: Request, vouched: Sequence[str]) -> tuple[Evaluation, Sou
     if not source.points and "points" in detectors:
         raise Incompatible(two_lines("detector=points: these are images", "use detector=pixels or inception"))
     plan = Plan(request.rows, request.batch_size, Path(request.cache) / "references")
-    evaluation = measure.Evaluation(source.name, source.step, request.seed)
-    return measure.measure(source, reference, detectors, metrics, plan, evaluation), source
+    evaluation = values.Evaluation(source.name, source.step, request.seed)
+    return values.measure(source, reference, detectors, metrics, plan, evaluation), source
 
 
 def _suiting(source: Source, reference: Source) -> str:
@@ -167,7 +167,7 @@ SUITING = {"points": ("point_modes",), "classifier": (*COMMON, "modes"), "incept
 
 
 def _chosen(
-    request: Request, source: Source, reference: Source, device: Any, vouched: Sequence[str]
+    request: EvalRequest, source: Source, reference: Source, device: Any, vouched: Sequence[str]
 ) -> tuple[dict[str, Detector], dict[str, Metric]]:
     """The detectors, where they compute, and the metrics: those asked for, or what suits the data."""
     detectors, metrics = request.detector, request.metrics
@@ -214,7 +214,7 @@ def _report(evaluation: Evaluation) -> None:
     log.info("of %s against %s%s%s", evaluation.source, where, "".join(manners), weights)
 
 
-def _spare_inputs(request: Request) -> None:
+def _spare_inputs(request: EvalRequest) -> None:
     """Raises WouldOverwrite where `json=` names what is measured, or what it is measured with."""
     from gan_cli.evaluation.report import is_written
     from gan_cli.metrics.inception import ENVIRONMENT
@@ -227,10 +227,10 @@ def _spare_inputs(request: Request) -> None:
     refuse_overwriting("json", [target, *parts(target, ".png")], words, is_written)
 
 
-def _write(request: Request, evaluation: Evaluation, source: Source | None) -> None:
+def _write(request: EvalRequest, evaluation: Evaluation, source: Source | None) -> None:
     """evals/<stamp>.json of a run, and what json= names."""
     from gan_cli.evaluation import report
-    from gan_cli.store.files import remove_leftovers
+    from gan_cli.store.disk import remove_leftovers
 
     if request.json_file:
         report.write(evaluation, Path(request.json_file))

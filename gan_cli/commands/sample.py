@@ -20,7 +20,7 @@ from gan_cli.config.words import divide, listed, path
 from gan_cli.errors import ConfigError, Incompatible, two_lines
 from gan_cli.runs.glance import glance
 from gan_cli.store import outputs
-from gan_cli.store.files import remove_leftovers
+from gan_cli.store.disk import remove_leftovers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,7 +35,7 @@ MOST_NAMES = 20  # of classes, in a line
 LONGEST = 60  # characters of the classes in a file's name
 
 
-class Request(BaseModel):
+class SampleRequest(BaseModel):
     """The settings of conf/sample.yaml."""
 
     model_config = ConfigDict(extra="forbid")
@@ -63,7 +63,7 @@ def sample(source: str | Path, *overrides: str) -> Tensor:
     vouched, settings = trust.taken(overrides)
     asked = [f"checkpoint={compose.quote(path(source, 'source'))}", *map(listed, settings)]
     config = compose.compose("sample", asked).config
-    request = validated(Request, config)
+    request = validated(SampleRequest, config)
     if request.out is not None:
         _spare_inputs(request, Path(request.out))
     _, _, drawing = _drawing(request, vouched)
@@ -90,7 +90,7 @@ def main(words: Sequence[str]) -> None:
 
 def _run(config: Mapping[str, Any], vouched: Sequence[str]) -> None:
     console.set_up()
-    request = validated(Request, config)
+    request = validated(SampleRequest, config)
     console.set_up(aside=request.out is not None and outputs.is_standard(Path(request.out)))
     if request.out is not None:
         _spare_inputs(request, Path(request.out))
@@ -113,7 +113,7 @@ def _run(config: Mapping[str, Any], vouched: Sequence[str]) -> None:
     log.info("  gan eval %s%s", shlex.quote(request.checkpoint), trust.asked_for(restored.checked.targets()))
 
 
-def _spare_inputs(request: Request, out: Path) -> None:
+def _spare_inputs(request: SampleRequest, out: Path) -> None:
     """Raises WouldOverwrite where `out`, or a file beside it, is what the samples are drawn from."""
     from gan_cli.store.inputs import parts, refuse_overwriting
 
@@ -130,7 +130,7 @@ def _stay_inside(out: Path) -> None:
     refuse_links([out, out.with_suffix(".npz"), *parts(out, out.suffix)])
 
 
-def _tell_classes(request: Request, restored: Restored) -> None:
+def _tell_classes(request: SampleRequest, restored: Restored) -> None:
     """What the classes are called that were drawn, in the order of a grid's rows."""
     from gan_cli import sampling
 
@@ -144,7 +144,7 @@ def _tell_classes(request: Request, restored: Restored) -> None:
     log.info("  classes: %s%s", ", ".join(f"{k} {named[k]}" for k in drawn[:MOST_NAMES]), more)
 
 
-def _unusual(request: Request) -> list[str]:
+def _unusual(request: SampleRequest) -> list[str]:
     """Words for a picture's name of what is not as usual, so that it does not take the place of the usual one."""
     words = [] if request.ema else ["raw"]
     words += [f"truncation{request.truncation!r}"] if request.truncation is not None else []
@@ -159,7 +159,7 @@ def _for_a_name(classes: str) -> str:
     return plain if len(plain) <= LONGEST else f"{plain[:LONGEST]}-{hashlib.sha256(classes.encode()).hexdigest()[:8]}"
 
 
-def _drawing(request: Request, vouched: Sequence[str]) -> tuple[Restored, Mode, Drawing]:
+def _drawing(request: SampleRequest, vouched: Sequence[str]) -> tuple[Restored, Mode, Drawing]:
     glance(request.checkpoint, vouched)
     from gan_cli.runs.restore import Manner, restore
     from gan_cli.training.runtime import pick_device, prepare_process
@@ -173,7 +173,7 @@ def _drawing(request: Request, vouched: Sequence[str]) -> tuple[Restored, Mode, 
     return restored, mode, mode.draw(_subject(request, restored, classes, device))
 
 
-def _mode(request: Request, vouched: Sequence[str]) -> Mode:
+def _mode(request: SampleRequest, vouched: Sequence[str]) -> Mode:
     """The object that conf/mode/ describes; `n` is its own unless the user says otherwise."""
     from gan_cli.config import build
 
@@ -182,7 +182,7 @@ def _mode(request: Request, vouched: Sequence[str]) -> Mode:
     return mode
 
 
-def _known_classes(request: Request, restored: Restored) -> tuple[int, ...]:
+def _known_classes(request: SampleRequest, restored: Restored) -> tuple[int, ...]:
     from gan_cli import sampling
 
     known = sampling.on_demand(restored.generator)
@@ -196,7 +196,7 @@ def _known_classes(request: Request, restored: Restored) -> tuple[int, ...]:
     return tuple(classes)
 
 
-def _subject(request: Request, restored: Restored, classes: tuple[int, ...], device: Any) -> Subject:
+def _subject(request: SampleRequest, restored: Restored, classes: tuple[int, ...], device: Any) -> Subject:
     from gan_cli.config import build
     from gan_cli.latent import Subject
 

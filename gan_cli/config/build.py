@@ -16,12 +16,13 @@ from gan_cli.config.nodes import GROUPS, Node
 from gan_cli.config.schema import Part
 from gan_cli.config.trust import Trust, for_runs
 from gan_cli.errors import ConfigError, Incompatible, Refused, two_lines
+from gan_cli.games.base import Game
 from gan_cli.games.parts import Parts
 from gan_cli.metrics import Metric
 from gan_cli.ramps import settled
 from gan_cli.training.runtime import out_of_memory
 from gan_cli.training.trainer import Trainer
-from gan_cli.types import Data, Game, Ramp
+from gan_cli.types import Data, Ramp
 
 
 @dataclass(frozen=True)

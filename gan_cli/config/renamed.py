@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 # Old target -> today's, which takes the same settings.
-RENAMED: Mapping[str, str] = {}
+RENAMED: Mapping[str, str] = {
+    "gan_cli.metrics.others.Dinov2": "gan_cli.metrics.pretrained.Dinov2",
+    "gan_cli.metrics.others.EfficientNetLite0": "gan_cli.metrics.pretrained.EfficientNetLite0",
+    "gan_cli.metrics.points.PointModes": "gan_cli.metrics.modes.PointModes",
+    "gan_cli.metrics.scores.PathLength": "gan_cli.metrics.path_length.PerceptualPathLength",
+}
 
 
 def current(target: str) -> str:

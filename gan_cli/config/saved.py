@@ -18,7 +18,7 @@ from gan_cli.config.compose import compose, friendly, plain
 from gan_cli.config.errors import did_you_mean
 from gan_cli.config.words import readable
 from gan_cli.errors import ConfigError, two_lines
-from gan_cli.store.files import cause
+from gan_cli.store.disk import cause
 
 log = logging.getLogger(__name__)
 

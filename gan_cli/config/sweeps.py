@@ -20,7 +20,7 @@ from gan_cli.config import compose
 from gan_cli.config.compose import Composed
 from gan_cli.config.words import divide, quote, readable
 from gan_cli.errors import ConfigError, Refused, RunFailed, two_lines
-from gan_cli.store.files import remove_empty
+from gan_cli.store.disk import remove_empty
 
 log = logging.getLogger(__name__)
 
@@ -29,10 +29,10 @@ OWN_FILES = (FAILURES, "multirun.yaml", "optimization_results.yaml")  # what lie
 MULTIRUN = ("-m", "--multirun")
 BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"  # tries all there is; others search
 
-Job = Callable[[Composed, list[str]], float | None]  # (config, its words) -> score, the lower the better
+SweepJob = Callable[[Composed, list[str]], float | None]  # (config, its words) -> score, the lower the better
 
 
-def sweep(words: Sequence[str], job: Job) -> None:
+def sweep(words: Sequence[str], job: SweepJob) -> None:
     """All jobs of a sweep. A job that is refused or fails is the worst there is to whatever searches, not the end.
 
     Raises:
@@ -81,7 +81,7 @@ def _first(word: str, override: Override) -> str:
     return f"{word.partition('=')[0]}={start}"
 
 
-def _one(config: DictConfig, job: Job) -> float | None:
+def _one(config: DictConfig, job: SweepJob) -> float | None:
     """Hydra's task: one job, in whatever process the launcher starts it."""
     console.set_up()
     meta = HydraConfig.get()

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gan_cli.store.files import naming, replacing, write_text
+from gan_cli.store.disk import naming, replacing, write_text
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class Unreadable(NamedTuple):
 
 
 @dataclass
-class Entry:
+class DecodedFiles:
     """What became of a list of files.
 
     Attributes:
@@ -69,7 +69,7 @@ def digest(images: np.ndarray, notes: dict[str, Any]) -> str:
     return found.hexdigest()
 
 
-def kept_or_made(folder: Path, key: str, shape: tuple[int, ...], items: Items, ranges: Ranges) -> Entry:
+def kept_or_made(folder: Path, key: str, shape: tuple[int, ...], items: Items, ranges: Ranges) -> DecodedFiles:
     """The entry `key`, verified, or made of `items` anew.
 
     Args:
@@ -81,7 +81,7 @@ def kept_or_made(folder: Path, key: str, shape: tuple[int, ...], items: Items, r
     array, notes = folder / f"{key}.npy", folder / f"{key}.json"
     if array.exists() or notes.exists():
         found = _read(array, notes, shape)
-        if isinstance(found, Entry):
+        if isinstance(found, DecodedFiles):
             return found
         log.warning("the decoded images in %s are damaged (%s): they are removed and made again", array, found)
         _remove(array, notes)
@@ -92,14 +92,14 @@ def kept_or_made(folder: Path, key: str, shape: tuple[int, ...], items: Items, r
     return _collected(items, ranges, np.empty(shape, np.uint8))
 
 
-def _read(array: Path, notes: Path, shape: tuple[int, ...]) -> Entry | str:
+def _read(array: Path, notes: Path, shape: tuple[int, ...]) -> DecodedFiles | str:
     """The entry, or what is wrong with it."""
     try:
         facts = json.loads(notes.read_bytes())
         if array.stat().st_size > np.prod(shape, dtype=np.int64) + 2**16:
             return "it is too large"
         images = np.load(array, mmap_mode="c", allow_pickle=False)
-        entry = Entry(
+        entry = DecodedFiles(
             images,
             [int(i) for i in facts["kept"]],
             [(int(i), str(reason)) for i, reason in facts["unreadable"]],
@@ -124,7 +124,7 @@ def _remove(*paths: Path) -> None:
             log.warning("%s cannot be removed (%s)", path, error.strerror)
 
 
-def _collected(items: Items, ranges: Ranges, memory: np.ndarray) -> Entry:
+def _collected(items: Items, ranges: Ranges, memory: np.ndarray) -> DecodedFiles:
     """Everything in memory."""
     kept: list[int] = []
     unreadable: list[tuple[int, str]] = []
@@ -134,10 +134,10 @@ def _collected(items: Items, ranges: Ranges, memory: np.ndarray) -> Entry:
         else:
             memory[len(kept)] = item
             kept.append(i)
-    return Entry(memory[: len(kept)], kept, unreadable, ranges())
+    return DecodedFiles(memory[: len(kept)], kept, unreadable, ranges())
 
 
-def _written(array: Path, notes: Path, shape: tuple[int, ...], items: Items, ranges: Ranges) -> Entry:
+def _written(array: Path, notes: Path, shape: tuple[int, ...], items: Items, ranges: Ranges) -> DecodedFiles:
     """Both files, the notes last: an array without its own notes is no entry. Raises OSError."""
     with naming(array.parent):
         array.parent.mkdir(parents=True, exist_ok=True)
@@ -156,7 +156,7 @@ def _written(array: Path, notes: Path, shape: tuple[int, ...], items: Items, ran
         np.lib.format.write_array_header_1_0(file, {**header, "shape": (len(kept), *shape[1:])})
         file.flush()
         images = np.load(file.name, mmap_mode="c") if kept else np.empty((0, *shape[1:]), np.uint8)
-        entry = Entry(images, kept, unreadable, ranges())
+        entry = DecodedFiles(images, kept, unreadable, ranges())
         facts = json.dumps({**entry.notes(), "sha256": digest(images, entry.notes())})
     if kept:
         write_text(notes, facts)

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from gan_cli.data.errors import NoLevels, PictureError, shown
 from gan_cli.data.fit import Fit, fit_image
+from gan_cli.data.flaws import NoLevels, PictureError, shown
 from gan_cli.errors import ConfigError
 
 # Formats that are pictures and are read within this process. Not among them: EPS (starts Ghostscript), PDF, MPEG and

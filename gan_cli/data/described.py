@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gan_cli.data.classes import FLAT, Classified
+from gan_cli.data.class_names import FLAT, Classified
 from gan_cli.data.listing import NAMED, Listing, Passed, shown
 
 SHOWN_CLASSES = 12  # named in the line; all of them are in the manifest

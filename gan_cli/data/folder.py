@@ -16,10 +16,10 @@ import torch
 
 from gan_cli.data import cache
 from gan_cli.data.cache import Unreadable
-from gan_cli.data.classes import Classified, classified
+from gan_cli.data.class_names import Classified, classified
 from gan_cli.data.decoding import Extent, decode
 from gan_cli.data.described import describe
-from gan_cli.data.errors import PictureError
+from gan_cli.data.flaws import PictureError
 from gan_cli.data.images import Decoded, Request
 from gan_cli.data.listing import NAMED, is_zip, listed, nothing_in, shown
 from gan_cli.errors import DataError
@@ -75,7 +75,7 @@ def _report(unreadable: Sequence[Unreadable], strict: bool) -> None:
         log.warning("left out %d more images that cannot be read", len(unreadable) - NAMED)
 
 
-def read_files(files: Sequence[Readable], request: Request, place: str) -> cache.Entry:
+def read_files(files: Sequence[Readable], request: Request, place: str) -> cache.DecodedFiles:
     """The files as one array, from the cache when their content, their order and the frame are the same.
 
     Raises:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from gan_cli.data.decoding import MOST_BYTES, endings, kinds
-from gan_cli.data.errors import shown as shown
+from gan_cli.data.flaws import shown as shown
 from gan_cli.errors import DataError
 
 SPLITS = frozenset({"train", "test", "val", "valid", "validation", "eval"})

@@ -18,7 +18,7 @@ from gan_cli.data.images import Decoded, Request
 from gan_cli.errors import DataError
 from gan_cli.types import PositiveInt
 
-Source = Callable[[Request], Decoded]
+ImageSource = Callable[[Request], Decoded]
 CIFAR10_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 CIFAR10_BINARY = {"train": tuple(f"data_batch_{i}.bin" for i in range(1, 6)), "test": ("test_batch.bin",)}
 
@@ -91,7 +91,7 @@ fashion_mnist = _idx("FashionMNIST", "FashionMNIST")
 kmnist = _idx("KMNIST", "KMNIST")
 
 
-def stacked(request: Request, of: Source = mnist, n: PositiveInt = 128_000) -> Decoded:
+def stacked(request: Request, of: ImageSource = mnist, n: PositiveInt = 128_000) -> Decoded:
     """Three random digits as red, green and blue: `n` images of 10³ classes, the label being 100 r + 10 g + b.
 
     128,000 images of MNIST, as in PacGAN (arXiv 1712.04086, section 4.2); which digits meet is always the same.

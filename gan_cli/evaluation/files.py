@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gan_cli.data.classes import classified
+from gan_cli.data.class_names import classified
 from gan_cli.data.decoding import Extent, Header, Levels, decode, header
 from gan_cli.data.described import describe, line_of
-from gan_cli.data.errors import NoLevels, PictureError
 from gan_cli.data.fit import FITS
+from gan_cli.data.flaws import NoLevels, PictureError
 from gan_cli.data.listing import File, listed, nothing_in, shown
 from gan_cli.data.subset import digests_of
 from gan_cli.errors import DataError, two_lines

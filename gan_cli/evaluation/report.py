@@ -10,10 +10,10 @@ from torch import Tensor
 
 from gan_cli import pictures
 from gan_cli.errors import DataError
-from gan_cli.evaluation import compare
-from gan_cli.evaluation.measure import Evaluation, as_record
+from gan_cli.evaluation import comparison
+from gan_cli.evaluation.values import Evaluation, as_record
 from gan_cli.store import outputs
-from gan_cli.store.files import write_json
+from gan_cli.store.disk import write_json
 
 
 def write(evaluation: Evaluation, target: Path) -> None:
@@ -37,7 +37,7 @@ def is_written(path: Path) -> bool:
     """Whether a file is an earlier evaluation, or the picture beside one."""
     stem, dash, _ = path.stem.rpartition("-")
     try:
-        compare.read(path.with_name(f"{stem}.json") if dash and path.suffix == ".png" else path)
+        comparison.read(path.with_name(f"{stem}.json") if dash and path.suffix == ".png" else path)
     except DataError:
         return False
     return True

@@ -9,25 +9,25 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from gan_cli.auxiliaries import Weighting
 from gan_cli.games import compatible
+from gan_cli.games.base import Game
 from gan_cli.games.parts import Parts
 from gan_cli.games.rehearsal import rehearse_in_parts
+from gan_cli.penalties import Constraint
+from gan_cli.priors import Prior
 from gan_cli.types import (
     Batch,
     DiscriminatorOutput,
-    Game,
     Growing,
     Judge,
     Need,
     Outcome,
     Phase,
     PositiveInt,
-    Prior,
-    Projection,
     Ramp,
     Round,
     Term,
-    Weighting,
 )
 
 READERS = Term | Weighting | Prior  # what declares which samples the generator's phase takes
@@ -68,7 +68,7 @@ class Adversarial(Game):
         self.loss = parts.loss
         self.prior = parts.prior
         self.penalties = nn.ModuleDict({k: v for k, v in parts.penalties.items() if isinstance(v, Term)})
-        self.projections = nn.ModuleDict({k: v for k, v in parts.penalties.items() if isinstance(v, Projection)})
+        self.projections = nn.ModuleDict({k: v for k, v in parts.penalties.items() if isinstance(v, Constraint)})
         self.auxiliaries = nn.ModuleDict({k: v for k, v in parts.auxiliaries.items() if isinstance(v, Term)})
         self.weightings = nn.ModuleDict({k: v for k, v in parts.auxiliaries.items() if isinstance(v, Weighting)})
         self.augments = nn.ModuleDict(dict(parts.augments))
@@ -153,5 +153,5 @@ class Adversarial(Game):
 
     def _project(self) -> None:
         for projection in self.projections.values():
-            assert isinstance(projection, Projection)
+            assert isinstance(projection, Constraint)
             projection.project(self.discriminator)

@@ -9,7 +9,8 @@ from gan_cli.errors import Incompatible
 from gan_cli.games.parts import Parts
 from gan_cli.networks.base import declared
 from gan_cli.networks.blocks import mixing_layers, spectrally_normalised
-from gan_cli.types import Need, Projection, Term
+from gan_cli.penalties import Constraint
+from gan_cli.types import Need, Term
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ def _needs_are_provided(parts: Parts) -> None:
     provided = HELD.union(networks, parts.loss.provides, parts.prior.provides)
     hidden = {what: name for name, augment in parts.augments.items() for what in augment.hides}
     for name, part in parts.named():
-        for need in [] if isinstance(part, Projection) else sorted(part.needs):
+        for need in [] if isinstance(part, Constraint) else sorted(part.needs):
             if need not in tuple(Need):
                 raise Incompatible(f"{name} needs '{need}', which means nothing: choose of {', '.join(Need)}")
             if need in hidden:

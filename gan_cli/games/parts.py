@@ -7,10 +7,14 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
+from gan_cli.augment.base import Augment
+from gan_cli.auxiliaries import Weighting
 from gan_cli.losses import Loss
-from gan_cli.types import Augment, Prior, Projection, Term, Weighting
+from gan_cli.penalties import Constraint
+from gan_cli.priors import Prior
+from gan_cli.types import Term
 
-Part = Term | Projection | Weighting | Augment
+Member = Term | Constraint | Weighting | Augment
 
 
 @dataclass(frozen=True)
@@ -31,11 +35,11 @@ class Parts:
     discriminator: nn.Module
     loss: Loss
     prior: Prior
-    penalties: Mapping[str, Term | Projection] = field(default_factory=dict)
+    penalties: Mapping[str, Term | Constraint] = field(default_factory=dict)
     auxiliaries: Mapping[str, Term | Weighting] = field(default_factory=dict)
     augments: Mapping[str, Augment] = field(default_factory=dict)
 
-    def named(self) -> Iterator[tuple[str, Part]]:
+    def named(self) -> Iterator[tuple[str, Member]]:
         """All that can be chosen several at once, as the config names it."""
         groups = (("penalty", self.penalties), ("auxiliary", self.auxiliaries), ("augment", self.augments))
         for group, parts in groups:

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from gan_cli.errors import Incompatible, TooFew
-from gan_cli.types import Batch, DiscriminatorOutput, Game
+from gan_cli.games.base import Game
+from gan_cli.types import Batch, DiscriminatorOutput
 
 T = TypeVar("T")
 ONE_VALUE = "Expected more than 1 value per channel"  # torch's complaint of batch norm

@@ -15,9 +15,11 @@ from torch import Tensor, nn
 
 from gan_cli import sampling
 from gan_cli.errors import Incompatible
+from gan_cli.games.base import Game
 from gan_cli.latent.drawings import Drawing
+from gan_cli.priors import Prior
 from gan_cli.sampling import Draws
-from gan_cli.types import Data, Game, Need, Prior
+from gan_cli.types import Data, Need
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from gan_cli.errors import Incompatible
 from gan_cli.latent import Mode, Subject
 from gan_cli.latent.drawings import Drawing, Film, Sheet
-from gan_cli.latent.styles import MANY, space, styled
+from gan_cli.latent.styling import MANY, space, styled
 from gan_cli.networks.base import declared
 from gan_cli.sampling import in_blocks
 from gan_cli.types import Positive, PositiveInt

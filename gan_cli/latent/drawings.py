@@ -15,7 +15,7 @@ from torch import Tensor
 from gan_cli import pictures
 from gan_cli.errors import ConfigError
 from gan_cli.store import outputs
-from gan_cli.store.files import remove_leftovers
+from gan_cli.store.disk import remove_leftovers
 
 LARGEST_GRID = 4096
 Writer = Callable[[Path], list[Path]]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from gan_cli.errors import Incompatible
 from gan_cli.latent import Mode, Subject
 from gan_cli.latent.drawings import Drawing, Sheet, Sheets
-from gan_cli.latent.styles import Styled, styled
+from gan_cli.latent.styling import Styled, styled
 from gan_cli.sampling import in_blocks
 from gan_cli.types import Fraction, PositiveInt
 

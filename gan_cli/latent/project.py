@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from gan_cli.data.decoding import Levels, decode
-from gan_cli.data.errors import PictureError
 from gan_cli.data.fit import FITS
+from gan_cli.data.flaws import PictureError
 from gan_cli.errors import ConfigError, Incompatible
 from gan_cli.latent import Mode, Subject
 from gan_cli.latent.drawings import Drawing, Sheet, Sheets
-from gan_cli.latent.styles import MANY, space
+from gan_cli.latent.styling import MANY, space
 from gan_cli.networks.base import declared
 from gan_cli.sampling import in_blocks, seeded
 from gan_cli.types import Need, NonNegative, Positive, PositiveInt

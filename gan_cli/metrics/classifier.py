@@ -25,7 +25,7 @@ STEPS = 1000
 BATCH = 128
 
 
-class Network(nn.Module):
+class ClassifierNetwork(nn.Module):
     """Three convolutions, global pooling over 4 x 4, a layer of features, logits."""
 
     def __init__(self, channels: int, classes: int) -> None:
@@ -43,11 +43,11 @@ class Network(nn.Module):
         return Seen(features, self.head(features))
 
 
-def fit(images: Tensor, labels: Tensor, classes: int, device: torch.device, steps: int) -> Network:
+def fit(images: Tensor, labels: Tensor, classes: int, device: torch.device, steps: int) -> ClassifierNetwork:
     """Trains on uint8 `[N, C, H, W]`: Adam, one-cycle rate, small shifts; always the same for the same data."""
     with torch.random.fork_rng():
         torch.manual_seed(rng.mix("classifier", SCHEMA))
-        network = Network(images.shape[1], classes).to(device)
+        network = ClassifierNetwork(images.shape[1], classes).to(device)
         optimizer = torch.optim.Adam(network.parameters(), 2e-3)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, steps)
         generator = rng.generator("classifier", "batches")
@@ -86,7 +86,7 @@ class Classifier(Detector):
 
     def __init__(self, cache: str) -> None:
         self.store = Store(Path(cache))
-        self.network: Network | None = None
+        self.network: ClassifierNetwork | None = None
 
     def prepare(self, data: Labelled | None) -> Detector:
         """Trains on nine tenths of the images, or loads what was trained; the held-out tenth says how good it is.
@@ -107,7 +107,7 @@ class Classifier(Detector):
         self.network = network.to(self.device)
         return self
 
-    def _trained(self, data: Labelled, chosen: Tensor) -> Network:
+    def _trained(self, data: Labelled, chosen: Tensor) -> ClassifierNetwork:
         facts = {
             "classifier": SCHEMA,
             "steps": STEPS,
@@ -122,7 +122,7 @@ class Classifier(Detector):
             log.info("training a classifier on the data (once; kept in %s)", self.store.folder)
             return fit(data.images[chosen], data.labels[chosen], data.classes, self.device, STEPS).state_dict()
 
-        network = Network(data.images.shape[1], data.classes)
+        network = ClassifierNetwork(data.images.shape[1], data.classes)
         network.load_state_dict(self.store.get(facts, train))
         return network.eval().requires_grad_(False)
 

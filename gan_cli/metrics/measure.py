@@ -10,12 +10,12 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from gan_cli import pictures, sampling
-from gan_cli.metrics.cache import Cache, as_kept
+from gan_cli.games.base import Game
 from gan_cli.metrics.detectors import Detector
 from gan_cli.metrics.features import Collector, Features
 from gan_cli.metrics.moments import Gaussian
+from gan_cli.metrics.packed import Cache, as_kept
 from gan_cli.metrics.store import Bookmark
-from gan_cli.types import Game
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ Batches = Callable[[int], Iterator[tuple[Tensor, Tensor | None]]]
 
 
 @dataclass(frozen=True)
-class Samples:
+class SampleSet:
     """A set of images (or points) as a detector goes over it."""
 
     name: str
@@ -56,7 +56,7 @@ def drawn(game: Game, generator: nn.Module, draws: sampling.Draws, n: int) -> Ba
 
 
 def collect(
-    source: Samples, detector: Detector, needs: frozenset[str], plan: Plan, bookmark: Bookmark | None = None
+    source: SampleSet, detector: Detector, needs: frozenset[str], plan: Plan, bookmark: Bookmark | None = None
 ) -> Features:
     """One pass of one detector over one source; from the bookmark on, where there is one."""
     collector = Collector(
@@ -81,7 +81,7 @@ def collect(
     return collector.finish()
 
 
-def reference_features(source: Samples, detector: Detector, needs: frozenset[str], plan: Plan) -> Features:
+def reference_features(source: SampleSet, detector: Detector, needs: frozenset[str], plan: Plan) -> Features:
     """The reference's features, kept by content."""
     if source.statistics is not None:
         return Features(source.statistics.n, source.statistics)

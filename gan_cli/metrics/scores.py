@@ -127,31 +127,3 @@ class ClassificationAccuracy(Metric):
         n = len(real.row_images)
         note = "small convolutional network trained on the samples, accuracy on the reference"
         return {"cas": Estimate(right, math.sqrt(right * (1 - right) / n), note, len(fake.row_images), n)}
-
-
-class PathLength(Metric):
-    """`ppl`: E ‖f(G(slerp(z, z'; t + ε))) - f(G(slerp(z, z'; t)))‖² / ε² (StyleGAN, arXiv 1812.04948, section 4.1).
-
-    f are the detector's features, so that the number carries the detector's name; images are not quantised.
-
-    Args:
-        samples: Pairs of latents.
-        epsilon: ε.
-    """
-
-    def __init__(self, samples: PositiveInt = 2000, epsilon: float = 1e-3) -> None:
-        self.samples = samples
-        self.epsilon = epsilon
-
-    def compute(self, fake: Features, real: Features, context: Context) -> Mapping[str, Estimate]:
-        if context.paths is None or context.see is None:
-            raise NotMeasurable("ppl needs a generator with a latent space, not a set of images")
-        steps = [
-            (context.see(b).features.double() - context.see(a).features.double()).square().sum(1) / self.epsilon**2
-            for a, b in context.paths(self.samples, self.epsilon)
-        ]
-        lengths = torch.cat(steps)
-        se = float(lengths.std() / math.sqrt(len(lengths)))
-        return {
-            "ppl": Estimate(float(lengths.mean()), se, f"full paths, slerp, epsilon {self.epsilon:g}", len(lengths), 0)
-        }

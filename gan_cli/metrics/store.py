@@ -23,7 +23,7 @@ from safetensors.torch import load as read_tensors
 from safetensors.torch import save as as_bytes
 from torch import Tensor
 
-from gan_cli.store.files import cause, remove_leftovers, write_bytes, write_json
+from gan_cli.store.disk import cause, remove_leftovers, write_bytes, write_json
 
 log = logging.getLogger(__name__)
 

@@ -28,7 +28,7 @@ from gan_cli.errors import (
     two_lines,
 )
 from gan_cli.store.checkpoint import load_newest
-from gan_cli.store.files import NotWritten, cause
+from gan_cli.store.disk import NotWritten, cause
 from gan_cli.store.rows import read_rows
 from gan_cli.store.run import Run, checkpoints_of, heard, newest_first
 from gan_cli.training.runtime import StopRequest, out_of_memory, stop_on_signals

@@ -22,11 +22,11 @@ from gan_cli.config.schema import Part
 from gan_cli.config.trust import Trust
 from gan_cli.data.listing import shown
 from gan_cli.errors import CheckpointError, Unsound
-from gan_cli.latent.styles import truncate
+from gan_cli.games.base import Game
+from gan_cli.latent.styling import truncate
 from gan_cli.store.checkpoint import load_newest
 from gan_cli.store.contents import check_types
 from gan_cli.store.run import Run, checkpoints_of
-from gan_cli.types import Game
 
 log = logging.getLogger(__name__)
 

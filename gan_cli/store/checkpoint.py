@@ -16,7 +16,7 @@ import torch
 from gan_cli.errors import CheckpointError
 from gan_cli.store import contents
 from gan_cli.store.archives import check_archive
-from gan_cli.store.files import naming, replacing
+from gan_cli.store.disk import naming, replacing
 
 FORMAT = 1
 KEYS = frozenset({"format", "config", "game", "ema", "optimizers", "updates", "clock", "meter"})

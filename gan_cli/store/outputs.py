@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gan_cli.errors import NotWritable, two_lines
-from gan_cli.store.files import cause, naming, remove_leftovers, replacing
+from gan_cli.store.disk import cause, naming, remove_leftovers, replacing
 
 STANDARD = Path("-")
 LINKS = 40  # followed, as the system does

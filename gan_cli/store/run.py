@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from gan_cli.console import Plain
 from gan_cli.errors import NotARun
-from gan_cli.store.files import Held, holding, naming, read_json, remove_empty, remove_leftovers, write_json, write_text
+from gan_cli.store.disk import Held, holding, naming, read_json, remove_empty, remove_leftovers, write_json, write_text
 
 if TYPE_CHECKING:
     from gan_cli.types import Clock

@@ -15,25 +15,13 @@ from torch.optim import Optimizer
 
 from gan_cli import rng
 from gan_cli.errors import ConfigError, NonFinite
+from gan_cli.games.base import Game
 from gan_cli.ramps import follows_run, settled
 from gan_cli.store import contents
 from gan_cli.training.ema import Ema
 from gan_cli.training.meter import Meter
 from gan_cli.training.runtime import PRECISIONS, Runtime, pick_device, prepare_process
-from gan_cli.types import (
-    Batch,
-    Clock,
-    Data,
-    Game,
-    Named,
-    NonNegative,
-    Outcome,
-    Phase,
-    Positive,
-    PositiveInt,
-    Ramp,
-    Scheduled,
-)
+from gan_cli.types import Batch, Clock, Data, Named, NonNegative, Outcome, Phase, Positive, PositiveInt, Ramp, Scheduled
 
 Execution = Callable[[Runtime, int, Phase, Batch, int], Outcome]
 

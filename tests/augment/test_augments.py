@@ -10,9 +10,10 @@ from torch import Tensor
 
 from gan_cli import ramps
 from gan_cli.augment import ada, diffaugment, warps
+from gan_cli.augment.base import Augment
 from gan_cli.augment.noise import InstanceNoise
 from gan_cli.augment.packing import Packing
-from gan_cli.types import Augment, Clock
+from gan_cli.types import Clock
 
 
 def images(n: int = 64, channels: int = 3, height: int = 16, width: int = 16) -> Tensor:

@@ -19,7 +19,7 @@ from gan_cli.metrics import Better
 from gan_cli.metrics.detectors import Pixels
 from gan_cli.metrics.frechet import Frechet
 from gan_cli.metrics.kernel import Kernel
-from gan_cli.metrics.measure import Plan, Samples, reference_features
+from gan_cli.metrics.measure import Plan, SampleSet, reference_features
 from gan_cli.store.rows import read_rows
 
 EACH = ("evaluation.every_steps=1", "evaluation.n=100", "trainer.log_every=1")
@@ -124,7 +124,7 @@ def test_kept_references_are_found_for_ever(
     def batches(size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
         return ((piece, None) for piece in images.split(size))
 
-    data = Samples("data", len(images), batches, "print", indices=indices)
+    data = SampleSet("data", len(images), batches, "print", indices=indices)
     reference_features(data, Pixels(), needs, Plan(*plan, tmp_path))
     assert [path.stem for path in tmp_path.glob("*.json")] == [key]
 

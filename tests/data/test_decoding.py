@@ -18,8 +18,8 @@ from PIL import Image
 from gan_cli import evaluate, pictures
 from gan_cli.data import sources
 from gan_cli.data.decoding import BY_ENDING, SAFE, Extent, decode, endings, header
-from gan_cli.data.errors import NoLevels, PictureError
 from gan_cli.data.fit import FITS
+from gan_cli.data.flaws import NoLevels, PictureError
 from gan_cli.data.images import Images, Request
 from gan_cli.errors import DataError
 from gan_cli.evaluation import files

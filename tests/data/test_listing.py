@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from gan_cli.data import cache, sources
-from gan_cli.data.classes import classified
+from gan_cli.data.class_names import classified
 from gan_cli.data.fit import FITS
 from gan_cli.data.images import Decoded, Images, Request
 from gan_cli.data.listing import listed, natural, shown

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from gan_cli.augment.base import Augment
 from gan_cli.augment.packing import Packing
 from gan_cli.auxiliaries import ModeSeeking, PathLength
 from gan_cli.errors import Incompatible
@@ -17,8 +18,8 @@ from gan_cli.games.parts import Parts
 from gan_cli.losses import Hinge, Loss, NonSaturating, Wasserstein
 from gan_cli.networks import dcgan, mlp
 from gan_cli.penalties import R1, GradientPenalty, WeightClipping
-from gan_cli.priors import Normal, Uniform
-from gan_cli.types import Augment, Batch, Prior, Round, Term
+from gan_cli.priors import Normal, Prior, Uniform
+from gan_cli.types import Batch, Round, Term
 
 
 def points(loss: Loss | None = None, critic_steps: int = 1, prior: Prior | None = None, **parts: Any) -> Adversarial:

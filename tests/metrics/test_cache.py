@@ -16,9 +16,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from gan_cli.evaluation.sources import Source
+from gan_cli.evaluation.samples import Source
 from gan_cli.metrics import Context, Metric, store
-from gan_cli.metrics.cache import Cache, as_kept
 from gan_cli.metrics.classifier import Classifier
 from gan_cli.metrics.detectors import Detector, Labelled, Pixels
 from gan_cli.metrics.features import Collector, Features, Seen
@@ -26,6 +25,7 @@ from gan_cli.metrics.frechet import DebiasedFrechet, Frechet
 from gan_cli.metrics.kernel import Kernel, PerClassKernel
 from gan_cli.metrics.measure import Plan, collect, reference_features
 from gan_cli.metrics.memory import Memorisation
+from gan_cli.metrics.packed import Cache, as_kept
 from gan_cli.metrics.prdc import PRDC
 from gan_cli.metrics.scores import InceptionScore, Modes
 from gan_cli.metrics.store import Bookmark, Store

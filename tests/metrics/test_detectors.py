@@ -16,7 +16,7 @@ from gan_cli.data import sources
 from gan_cli.data.fit import crop
 from gan_cli.data.images import Request
 from gan_cli.errors import DetectorMissing, WeightsMissing, WeightsRefused
-from gan_cli.metrics import NotMeasurable, classifier, inception, others, resize
+from gan_cli.metrics import NotMeasurable, classifier, inception, pretrained, resize
 from gan_cli.metrics.detectors import Labelled, Pixels
 from gan_cli.metrics.inception import Inception, build_network
 
@@ -214,7 +214,7 @@ def test_stacked_digits_are_classified_by_channel(
 
 
 def test_efficientnet_runs_offline() -> None:
-    detector = others.EfficientNetLite0()
+    detector = pretrained.EfficientNetLite0()
     found = detector(torch.randint(0, 256, (2, 1, 20, 20), dtype=torch.uint8))
     assert found.features.shape == (2, 1280)
     assert detector.digest is not None
@@ -223,7 +223,7 @@ def test_efficientnet_runs_offline() -> None:
 
 def test_dinov2_says_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(DetectorMissing, match=r"dinov2_vitl14_pretrain\.pth"):
-        others.Dinov2(weights=str(tmp_path / "none.pth"))
+        pretrained.Dinov2(weights=str(tmp_path / "none.pth"))
 
 
 def test_pixels_are_the_same_for_any_reference() -> None:

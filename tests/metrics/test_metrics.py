@@ -12,15 +12,15 @@ from torch import Tensor
 from gan_cli.metrics import Context, NotMeasurable, kernel
 from gan_cli.metrics.features import Collector, Features, Seen
 from gan_cli.metrics.memory import Memorisation
+from gan_cli.metrics.modes import PointModes, wasserstein2
 from gan_cli.metrics.moments import Gaussian
-from gan_cli.metrics.points import PointModes, wasserstein2
+from gan_cli.metrics.path_length import PerceptualPathLength
 from gan_cli.metrics.prdc import PRDC, prdc
 from gan_cli.metrics.scores import (
     ClassificationAccuracy,
     InceptionScore,
     Modes,
     OnDemand,
-    PathLength,
     inception_score,
     kl_from_counts,
 )
@@ -223,10 +223,10 @@ def test_path_length_of_a_linear_map() -> None:
 
     context = Context(see=Seen, paths=paths)
     rows = known(torch.zeros(3, 2))
-    found = PathLength(50, 1e-2).compute(rows, rows, context)["ppl"]
+    found = PerceptualPathLength(50, 1e-2).compute(rows, rows, context)["ppl"]
     assert found.value == pytest.approx(25, rel=1e-6)
     with pytest.raises(NotMeasurable, match="latent space"):
-        PathLength().compute(rows, rows, Context())
+        PerceptualPathLength().compute(rows, rows, Context())
 
 
 def test_nothing_depends_on_batches_or_order() -> None:

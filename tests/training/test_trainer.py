@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gan_cli.augment.base import Augment
 from gan_cli.data.points import Points, ring
 from gan_cli.errors import NonFinite
 from gan_cli.games.adversarial import Adversarial
@@ -21,7 +22,7 @@ from gan_cli.training.runtime import StopRequest
 from gan_cli.training.schedules import Constant, Linear
 from gan_cli.training.session import Session
 from gan_cli.training.trainer import Trainer
-from gan_cli.types import Augment, Clock
+from gan_cli.types import Clock
 
 
 def trainer(

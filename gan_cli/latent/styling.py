@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
+from gan_cli.games.base import Game
 from gan_cli.networks.base import declared
-from gan_cli.types import Game
 
 MANY = 1024  # latents that tell how far apart they lie
 
@@ -31,10 +31,17 @@ class Styled(NamedTuple):
         return w if w.ndim == 3 else w.unsqueeze(1).expand(-1, self.synthesis.layers, -1)
 
 
+@runtime_checkable
+class InTwoParts(Protocol):
+    """A generator that has them by these names: a `StyleGenerator`, or a user's own."""
+
+    mapping: Callable[[Tensor, Tensor], Tensor]
+    synthesis: Any
+
+
 def styled(generator: nn.Module) -> Styled | None:
-    """The parts of a generator that has them by these names, a `StyleGenerator` or a user's own; None of any other."""
-    mapping, synthesis = getattr(generator, "mapping", None), getattr(generator, "synthesis", None)
-    return None if mapping is None or synthesis is None else Styled(mapping, synthesis)
+    """The two parts of a generator that has styles; None of any other."""
+    return Styled(generator.mapping, generator.synthesis) if isinstance(generator, InTwoParts) else None
 
 
 @runtime_checkable

@@ -13,7 +13,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from gan_cli.errors import DataError, NotComparable, two_lines
-from gan_cli.store.files import cause
+from gan_cli.store.disk import cause
 from gan_cli.store.run import Run
 
 LARGEST = 2**24  # bytes of an evaluation file

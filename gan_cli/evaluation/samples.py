@@ -20,7 +20,7 @@ from gan_cli.data.subset import fair_part
 from gan_cli.errors import ConfigError, DataError, NotMeasurable, two_lines
 from gan_cli.evaluation import files
 from gan_cli.metrics.detectors import Labelled
-from gan_cli.metrics.measure import Samples, drawn
+from gan_cli.metrics.measure import SampleSet, drawn
 from gan_cli.runs.restore import Manner, Restored, restore
 from gan_cli.store.run import Run
 from gan_cli.types import sample_shape
@@ -32,7 +32,7 @@ POINTS_SEED = 20_260_101  # of the reference points of a density
 
 
 @dataclass(frozen=True)
-class Source(Samples):
+class Source(SampleSet):
     """A set of images (or points), and what is known of where they come from."""
 
     drawn: str | None = None  # how a generator drew them

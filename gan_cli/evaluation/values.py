@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from gan_cli.errors import NotComparable
-from gan_cli.evaluation.sources import Source
+from gan_cli.evaluation.samples import Source
 from gan_cli.metrics import Context, Metric, NotMeasurable
 from gan_cli.metrics.detectors import Detector
 from gan_cli.metrics.features import Features

