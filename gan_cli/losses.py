@@ -12,17 +12,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_cli.types import Fraction, Need
+from gan_cli.types import Fraction, Need, Weight
 
 
 class Loss(nn.Module, ABC):
-    """The contract of a loss."""
+    """The contract of a loss.
+
+    Args:
+        weight: Factor of the generator's loss beside its auxiliaries; a number, or a ramp.
+    """
 
     needs_real_logits = False  # the generator's loss compares with real samples (relativistic losses)
     needs_lipschitz = False  # means nothing unless the discriminator's slope is bounded
     needs_auxiliary = False  # leaves the generator's objective to the auxiliaries
     provides: frozenset[str] = frozenset()  # `Need.ANCHORED_LOGITS`: their sign says real or fake
     targets: tuple[float, float] | None = None  # what scores of real and fake aim at, where they are probabilities
+
+    def __init__(self, weight: Weight = 1.0) -> None:
+        super().__init__()
+        self.weight = weight
 
     @abstractmethod
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
@@ -55,8 +63,8 @@ class NonSaturating(Loss):
 
     provides = frozenset({Need.ANCHORED_LOGITS})
 
-    def __init__(self, real_label: Fraction = 1.0, fake_label: Fraction = 0.0) -> None:
-        super().__init__()
+    def __init__(self, real_label: Fraction = 1.0, fake_label: Fraction = 0.0, weight: Weight = 1.0) -> None:
+        super().__init__(weight)
         self.real_label = real_label
         self.fake_label = fake_label
         self.targets = (real_label, fake_label)
@@ -87,8 +95,14 @@ class LeastSquares(Loss):
         generator_label: c, what the generator wants its fakes to score.
     """
 
-    def __init__(self, real_label: float = 1.0, fake_label: float = 0.0, generator_label: float = 1.0) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        real_label: float = 1.0,
+        fake_label: float = 0.0,
+        generator_label: float = 1.0,
+        weight: Weight = 1.0,
+    ) -> None:
+        super().__init__(weight)
         self.real_label = real_label
         self.fake_label = fake_label
         self.generator_label = generator_label

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -45,6 +46,20 @@ def grid(images: Tensor, columns: int | None = None, gap: int = 2) -> Tensor:
         top, left = gap + i // columns * (height + gap), gap + i % columns * (width + gap)
         canvas[:, top : top + height, left : left + width] = tile
     return canvas
+
+
+def side_by_side(columns: Sequence[Tensor], across: int = 2) -> Tensor:
+    """Images `[N, C, h, w]` in [-1, 1], one column after the other, `across` rows of N beside each other, as uint8
+    `[3, H', W']`. Smaller ones are enlarged by repetition; a column that is shorter is white where it ends."""
+    rows, size = len(columns[0]), max(tuple(column.shape[-2:]) for column in columns)
+    white = torch.full((1, 3, *size), 255, dtype=torch.uint8)
+    tiles = []
+    for column in columns:
+        pixels = to_rgb(to_uint8(F.interpolate(column.cpu().float(), size)))
+        tiles.append(torch.cat([pixels[:rows], white.expand(max(0, rows - len(pixels)), -1, -1, -1)]))
+    across = min(across, rows)
+    laid = torch.stack(tiles, 1).flatten(0, 1)
+    return grid(laid, across * len(columns))
 
 
 def rows_of_classes(images: Tensor, label: Tensor) -> tuple[Tensor, int | None]:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gan_cli.errors import Incompatible
-from gan_cli.types import Batch, Need, Positive, PositiveInt
+from gan_cli.types import Batch, Need, NonNegativeInt, Positive, PositiveInt
 
 
 class Prior(nn.Module, ABC):
@@ -18,8 +18,9 @@ class Prior(nn.Module, ABC):
 
     provides: frozenset[str] = frozenset({Need.LATENTS})
     needs: frozenset[str] = frozenset()  # `Need.REAL` where they are made of the real samples of a batch in training
+    hides: frozenset[str] = frozenset()  # what the discriminator can no longer provide
 
-    def __init__(self, latent_dim: PositiveInt) -> None:
+    def __init__(self, latent_dim: NonNegativeInt) -> None:
         super().__init__()
         self.latent_dim = latent_dim
 
@@ -85,3 +86,27 @@ class Spherical(Prior):
     def forward(self, batch: Batch) -> Tensor:
         normal = torch.randn(len(batch), self.latent_dim, device=batch.label.device)
         return math.sqrt(self.latent_dim) * F.normalize(normal, dim=1)
+
+
+class Source(Prior):
+    """No latents: the generator is given the images that the data give, and draws a picture of each."""
+
+    provides = frozenset({Need.GIVEN})
+    needs = frozenset({Need.GIVEN})
+
+    def __init__(self) -> None:
+        super().__init__(0)
+
+    def forward(self, batch: Batch) -> Tensor:
+        return batch.source
+
+
+class Pair(Source):
+    """The same; and the discriminator sees each sample beside its source, along the channels (pix2pix, arXiv
+    1611.07004, section 3.1). A source that is smaller is enlarged by repetition."""
+
+    needs = frozenset({Need.GIVEN, Need.PAIRS})
+    hides = frozenset({Need.ALONE})
+
+    def beside(self, samples: Tensor, batch: Batch) -> Tensor:
+        return torch.cat([samples, F.interpolate(batch.source, samples.shape[-2:])], 1)

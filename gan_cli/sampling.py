@@ -48,7 +48,8 @@ class Draws:
         seed: Of the latents, and of whatever else is drawn at random on the way.
         labels: int64, taken in turn: sample i has `labels[i mod len(labels)]`.
         device: Where the samples are computed.
-        given: What the generator is given besides latents, `[M, C, H, W]`, taken in turn too.
+        given: What the generator is given, `[M, C, H, W]`, taken in turn too; then a sample is computed by itself, for
+            such images may be large.
     """
 
     seed: int
@@ -57,13 +58,25 @@ class Draws:
     given: Tensor | None = None
 
     @classmethod
-    def of(cls, generator: nn.Module, seed: int, device: torch.device, classes: Sequence[int] = ()) -> Draws:
+    def of(
+        cls,
+        generator: nn.Module,
+        seed: int,
+        device: torch.device,
+        classes: Sequence[int] = (),
+        given: Tensor | None = None,
+    ) -> Draws:
         """With the labels `classes` in turn; with all that the generator tells apart where none are named."""
-        return cls(seed, in_turn(generator, classes), device)
+        return cls(seed, in_turn(generator, classes), device, given)
+
+    @property
+    def rows(self) -> int:
+        """Samples that are computed together."""
+        return BLOCK if self.given is None else 1
 
     def batch(self, block: int) -> Batch:
-        """The sampling batch of `BLOCK` rows from which samples `block * BLOCK` and on are drawn."""
-        index = torch.arange(block * BLOCK, (block + 1) * BLOCK)
+        """The sampling batch of `rows` rows from which samples `block * rows` and on are drawn."""
+        index = torch.arange(block * self.rows, (block + 1) * self.rows)
         given = None if self.given is None else self.given[index % len(self.given)].to(self.device)
         return Batch(self.labels[index % len(self.labels)].to(self.device), given=given)
 
@@ -74,18 +87,18 @@ class Draws:
 
 @torch.no_grad()
 def blocks(game: Game, generator: nn.Module, draws: Draws, n: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Samples 0 ... n - 1 in order and their labels, on the device of the draws, in pieces of up to `BLOCK`.
+    """Samples 0 ... n - 1 in order and their labels, on the device of the draws, in pieces.
 
     The generator is used in evaluation mode and left in the mode in which it came; global random state is kept.
     """
     training = generator.training
     generator.eval()
     try:
-        for block in range(-(-n // BLOCK)):
+        for block in range(-(-n // draws.rows)):
             batch = draws.batch(block)
             with draws.seeded("samples", block):
                 samples = game.sample(generator, batch)
-            left = n - block * BLOCK
+            left = n - block * draws.rows
             yield samples[:left], batch.label[:left]
     finally:
         generator.train(training)

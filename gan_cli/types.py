@@ -41,6 +41,10 @@ class Need(StrEnum):
     CLASS_LOGITS = "class_logits"  # D has a class head
     SEVERAL_LOGITS = "several_logits"  # D gives several judgements of a sample
     ANCHORED_LOGITS = "anchored_logits"  # D's logits are positive for real samples
+    GIVEN = "given"  # the generator is given an image
+    PAIRS = "pairs"  # what is given belongs to the real sample of the same row
+    ALONE = "alone"  # D judges samples by themselves, not beside what they were drawn from
+    BACK = "back"  # there is a generator of the way back
 
 
 def sample_shape(channels: int, resolution: int | Sequence[int]) -> tuple[int, ...]:
@@ -84,6 +88,17 @@ class Batch:
             raise ValueError('this batch carries no real samples: a part that reads them declares needs={"real"}')
         return self.images
 
+    @property
+    def source(self) -> Tensor:
+        """What the generator is given. Raises ValueError for a batch without, of data that give nothing."""
+        if self.given is None:
+            raise ValueError("this batch carries no images to draw from: these data give none")
+        return self.given
+
+    def swapped(self) -> Batch:
+        """For the way back: what was given is real, and what was real is given."""
+        return Batch(self.label, self.given, self.images)
+
     def split(self, parts: int) -> list[Batch]:
         """`parts` batches of nearly equal size, in order."""
         columns = [[None] * parts if value is None else value.tensor_split(parts) for value in vars(self).values()]
@@ -121,6 +136,7 @@ class Round:
     generate: Callable[[Tensor, Tensor], Tensor]  # the generator: (latent, label) -> samples
     player: nn.Module  # the network that is being updated
     update: int
+    back: Callable[[Tensor, Tensor], Tensor] | None = None  # the generator of the way back: (samples, label) -> sources
 
 
 class Ramp(nn.Module, ABC):
@@ -169,6 +185,10 @@ class Term(nn.Module, ABC):
         """The unweighted term of each sample or judgement, `[N]`, or one value `[]`."""
 
 
+class Local(nn.Module):
+    """A module whose buffers are each process's own, where several share a batch."""
+
+
 class Outcome(NamedTuple):
     """What an objective returns."""
 
@@ -214,16 +234,21 @@ class Scheduled(Protocol):
 
 class Data(Protocol):
     """Real samples. `batch` is a pure function of (seed, draw, rank); so is `sampling`, whose batches have labels only,
-    each as often as among the real samples."""
+    each as often as among the real samples. `previewed` is a batch of some that are always the same; `example(i)` is
+    the i-th of `pictures()` to draw from, whole, in a batch of one."""
 
     classes: int
     batch_size: int
     shape: tuple[int, ...]
+    provides: frozenset[str]  # words of `Need`: given, pairs
 
     def __len__(self) -> int: ...
     def place(self, device: torch.device, seed: int, rank: int = 0, world: int = 1) -> None: ...
     def batch(self, draw: int) -> Batch: ...
     def sampling(self, draw: int) -> Batch: ...
+    def previewed(self, n: int) -> Batch: ...
+    def pictures(self) -> int: ...
+    def example(self, i: int) -> Batch: ...
     def preview(self, n: int) -> Tensor: ...
     def quantised(self, n: int) -> Tensor: ...
     def fingerprint(self) -> str: ...

@@ -28,21 +28,27 @@ class Samples(Callback):
         self.folder = session.run.samples
         images = len(session.trainer.data.shape) == 3
         turn = sampling.in_turn(session.trainer.ema.network)
-        rows = -(-self.n // len(turn))  # so that each class gets as many
+        rows = -(-session.few(self.n) // len(turn))  # so that each class gets as many
         self.label = turn.repeat(rows) if images else None
         self.count = rows * len(turn) if images else POINTS
-        real = session.trainer.data.preview(self.count)
-        self.behind = None if images else real
-        pictures.save(pictures.draw(real), self.folder / "real.png")
+        seen = session.trainer.data.previewed(self.count)
+        self.given, self.beside = seen.given, seen.real
+        pictures.save(pictures.draw(seen.real), self.folder / "real.png")
         if session.clock.step == 0:
             self._draw(session)
 
     def _draw(self, session: Session) -> None:
         self.drawn = session.clock.step
         samples = torch.cat([piece.cpu() for piece in session.samples(self.count)])
-        pixels = pictures.draw(samples, self.label, self.behind)
+        pixels = self._picture(samples)
         pictures.save(pixels, self.folder / f"step-{session.clock.step:09d}.png")
         session.publish_picture("samples", pixels)
+
+    def _picture(self, samples: torch.Tensor) -> torch.Tensor:
+        """A translator's samples between what they were drawn from and real images; others by themselves."""
+        if self.given is None:
+            return pictures.draw(samples, self.label, self.beside if self.label is None else None)
+        return pictures.side_by_side([self.given, samples, self.beside])
 
     def on_step(self, session: Session) -> None:
         if session.clock.step % self.every_steps == 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from torch import nn
@@ -22,7 +23,7 @@ from gan_cli.metrics import Metric
 from gan_cli.ramps import settled
 from gan_cli.training.runtime import out_of_memory
 from gan_cli.training.trainer import Trainer
-from gan_cli.types import Data, Ramp
+from gan_cli.types import Data, Need, Ramp
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def make(part: Part, **given: Any) -> Any:
     if part.partial:
         return partial(part.target, **settings)
     try:
-        return part.target(**settings, **given)
+        return part.target(**{**settings, **given})
     except Refused:
         raise
     except ValueError as error:
@@ -140,11 +141,16 @@ def game(config: Config) -> Game:
         except Refused as error:
             problems.extend(error.problems)
 
-    def panel() -> nn.Module:
-        built: nn.Module = make(checked.parts["panel"], make=lambda: make(checked.parts["model.discriminator"]))
+    def network(player: str, other: Mapping[str, Mapping[str, Any]]) -> nn.Module:
+        part = checked.parts[f"model.{player}"]
+        built: nn.Module = make(part, **{k: v for k, v in other.get(player, {}).items() if k in part.settings})
         return built
 
-    attempt("generator", "cast", make=lambda: make(checked.parts["model.generator"]))
+    def panel(other: Mapping[str, Mapping[str, Any]] = MappingProxyType({})) -> nn.Module:
+        built: nn.Module = make(checked.parts["panel"], make=lambda: network("discriminator", other))
+        return built
+
+    attempt("generator", "cast", make=lambda other=MappingProxyType({}): network("generator", other))
     attempt("discriminator", "cast", make=panel)
     attempt("loss", "loss")
     attempt("prior", "prior")
@@ -205,6 +211,27 @@ def _check_parts(config: Mapping[str, Any], played: Game) -> None:
         )
 
 
+def _check_data(played: Game, dataset: Data) -> None:
+    """Raises Incompatible when the data do not hold what the game draws from."""
+    missing = played.asks() - dataset.provides
+    if Need.GIVEN in missing:
+        raise Incompatible(
+            two_lines(
+                "this model draws from images that it is given, and these data give none",
+                "use dataset=unpaired_folder, paired_folder or two_folders; or given=smaller, grey, outline, degraded "
+                "or mask with any images",
+            )
+        )
+    if missing:
+        raise Incompatible(
+            two_lines(
+                "a part of this game (prior=pair, auxiliary=[l1] or [perceptual]) needs pairs, and the images that "
+                "these data give belong to none",
+                "use dataset=paired_folder, or given=smaller, grey, outline, degraded or mask; or game=cycle",
+            )
+        )
+
+
 def trainer(config: Config, rank: int = 0) -> Trainer:
     """Everything that a run is made of. The seed decides the first weights."""
     from gan_cli import rng
@@ -216,6 +243,7 @@ def trainer(config: Config, rank: int = 0) -> Trainer:
     dataset = data(checked)
     schedule: Ramp = make(checked.parts["schedule"])
     _check_parts(checked.config, played)
+    _check_data(played, dataset)
     chosen = optimizers(checked, played.players())
     built: Trainer = make(
         checked.parts["trainer"],

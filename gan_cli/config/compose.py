@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
@@ -53,6 +53,21 @@ def _times(a: Any, b: Any) -> Any:
         raise ValueError(f"{a} and {b} have no product: give numbers") from None
 
 
+def _plus(a: Any, b: Any) -> Any:
+    """A sum of two settings, also of numbers in quotes. Raises ValueError where one is no number."""
+    try:
+        return converted(a, NUMBER) + converted(b, NUMBER)
+    except ValidationError:
+        raise ValueError(f"{a} and {b} have no sum: give numbers") from None
+
+
+def _load(side: Any) -> Any:
+    """What images of a side are kept at before a window of it is cut out: 286 for 256 (arXiv 1703.10593, 4)."""
+    if isinstance(side, list | ListConfig):
+        return [_load(one) for one in side]
+    return round(_times(side, 286) / 256)
+
+
 def _label(name: str | None, experiment: str | None, model: str, loss: str, dataset: str) -> str:
     """What a run folder is called: as the user says, or after its experiment, or after what it is made of."""
     return name or (experiment or "").rpartition("/")[2] or f"{model}-{loss}-{dataset}"
@@ -62,6 +77,8 @@ def _label(name: str | None, experiment: str | None, model: str, loss: str, data
 OmegaConf.register_new_resolver("gan.stamp", new_stamp, use_cache=True, replace=True)
 OmegaConf.register_new_resolver("gan.label", _label, replace=True)
 OmegaConf.register_new_resolver("gan.times", _times, replace=True)
+OmegaConf.register_new_resolver("gan.plus", _plus, replace=True)
+OmegaConf.register_new_resolver("gan.load", _load, replace=True)
 OmegaConf.register_new_resolver(
     "gan.unless", lambda value, *others: value if all(other is None for other in others) else None, replace=True
 )

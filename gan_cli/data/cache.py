@@ -34,13 +34,13 @@ class DecodedFiles:
     """What became of a list of files.
 
     Attributes:
-        images: uint8 `[kept, C, H, W]`.
+        images: uint8 `[kept, C, H, W]`; a list of `[C, H, W]` where each has its own size.
         kept: The indices of the files that could be read, increasing.
         unreadable: The others' indices, with the reason.
         ranges: The values that they use, by the value of white.
     """
 
-    images: np.ndarray
+    images: np.ndarray | list[np.ndarray]
     kept: list[int]
     unreadable: list[tuple[int, str]]
     ranges: dict[int, tuple[float, float]]

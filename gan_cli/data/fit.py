@@ -49,6 +49,7 @@ def stretch(height: int, width: int, frame_h: int, frame_w: int) -> Placement:
     return Placement(frame_h, frame_w, 0, 0)
 
 
+GREY = (0.299, 0.587, 0.114)  # luma of red, green and blue (ITU-R BT.601)
 FITS: Mapping[str, Fit] = {"crop": crop, "pad": pad, "stretch": stretch}
 
 
@@ -90,5 +91,5 @@ def recolour(images: Tensor, channels: int) -> Tensor:
         return images
     if channels == 3:
         return images.expand(-1, 3, -1, -1).contiguous()
-    weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+    weights = torch.tensor(GREY).view(1, 3, 1, 1)
     return (images.float() * weights).sum(1, keepdim=True).round().to(torch.uint8)

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 import numpy as np
@@ -20,8 +20,8 @@ from gan_cli.data.class_names import Classified, classified
 from gan_cli.data.decoding import Extent, decode
 from gan_cli.data.described import describe
 from gan_cli.data.flaws import PictureError
-from gan_cli.data.images import Decoded, Request
-from gan_cli.data.listing import NAMED, is_zip, listed, nothing_in, shown
+from gan_cli.data.listing import NAMED, File, is_zip, listed, nothing_in, shown
+from gan_cli.data.request import Decoded, Request
 from gan_cli.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -42,8 +42,8 @@ def _digest(file: Readable) -> str:
 
 
 def _decode(file: Readable, request: Request, extent: Extent | None = None) -> np.ndarray | Unreadable:
-    """uint8 `[C, H, W]` in the frame that is asked for."""
-    frame = (request.height, request.width, request.fit)
+    """uint8 `[C, H, W]` in the frame that is asked for, or of its own size."""
+    frame = None if request.windows else (request.height, request.width, request.fit)
     try:
         return decode(str(file), file.read_bytes(), request.channels, request.levels, frame, extent)
     except (PictureError, OSError) as error:
@@ -92,9 +92,12 @@ def read_files(files: Sequence[Readable], request: Request, place: str) -> cache
             if refusal is not None:
                 raise DataError(refusal)
 
-        frame = (request.channels, request.height, request.width, request.fit.__name__, request.levels)
-        shape = (len(files), request.channels, request.height, request.width)
-        entry = cache.kept_or_made(request.cache, cache.key_of(frame, digests), shape, items, lambda: extent.ranges)
+        if request.windows:
+            entry = _whole(items(), extent)
+        else:
+            frame = (request.channels, request.height, request.width, request.fit.__name__, request.levels)
+            shape = (len(files), request.channels, request.height, request.width)
+            entry = cache.kept_or_made(request.cache, cache.key_of(frame, digests), shape, items, lambda: extent.ranges)
     _report([Unreadable(shown(str(files[i])), reason) for i, reason in entry.unreadable], request.strict)
     if not entry.kept:
         raise DataError(f"dataset.root={request.root}: none of its {len(files)} images can be read")
@@ -106,11 +109,36 @@ def read_files(files: Sequence[Readable], request: Request, place: str) -> cache
     return entry
 
 
+def _whole(items: Iterable[np.ndarray | Unreadable], extent: Extent) -> cache.DecodedFiles:
+    """Pictures of their own sizes, which are kept in memory only."""
+    pictures: list[np.ndarray] = []
+    kept: list[int] = []
+    unreadable: list[tuple[int, str]] = []
+    for i, item in enumerate(items):
+        if isinstance(item, Unreadable):
+            unreadable.append((i, item.reason))
+        else:
+            pictures.append(np.ascontiguousarray(item))
+            kept.append(i)
+    return cache.DecodedFiles(pictures, kept, unreadable, extent.ranges)
+
+
+def _tensors(images: np.ndarray | list[np.ndarray]) -> torch.Tensor | list[torch.Tensor]:
+    return torch.from_numpy(images) if isinstance(images, np.ndarray) else [torch.from_numpy(each) for each in images]
+
+
+def _names(files: Sequence[File], kept: Sequence[int]) -> tuple[str, ...]:
+    """What the files are called below the folder that all lie in, without their endings."""
+    paths = [PurePosixPath(file.name).with_suffix("") for file in files]
+    base = PurePosixPath(os.path.commonpath([path.parent for path in paths]) or ".")
+    return tuple(str(paths[i].relative_to(base)) for i in kept)
+
+
 def decode_files(files: Sequence[Path], labels: list[int] | None, names: tuple[str, ...], request: Request) -> Decoded:
     """Files with known labels. Raises DataError as `read_files` does."""
     entry = read_files(files, request, str(request.root))
     kept = None if labels is None else torch.tensor([labels[i] for i in entry.kept], dtype=torch.int64)
-    return Decoded(torch.from_numpy(entry.images), kept, names)
+    return Decoded(_tensors(entry.images), kept, names)
 
 
 def decode_folder(request: Request) -> Decoded:
@@ -127,8 +155,8 @@ def decode_folder(request: Request) -> Decoded:
     names, labels = _classes_left(found, entry.kept)
     why = _why_none(found, names)
     described = describe(listing, found, [names[k] for k in labels] if names else None, len(entry.kept), why)
-    images = torch.from_numpy(entry.images)
-    return Decoded(images, torch.tensor(labels) if names else None, names, described)
+    called = _names(found.files, entry.kept)
+    return Decoded(_tensors(entry.images), torch.tensor(labels) if names else None, names, described, called)
 
 
 def _classes_left(found: Classified, kept: Sequence[int]) -> tuple[tuple[str, ...], list[int]]:

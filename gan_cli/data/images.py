@@ -1,72 +1,43 @@
-"""Image data sets: one uint8 tensor that lives where the work is."""
+"""Image data sets: uint8 pictures that live where the work is, and the batches that show them."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from gan_cli import rng
-from gan_cli.data.decoding import Levels, checked_levels
+from gan_cli.data.decoding import checked_levels
 from gan_cli.data.described import line_of
-from gan_cli.data.fit import FITS, Fit, fit_stack, recolour
+from gan_cli.data.fit import FITS
+from gan_cli.data.given import Given
 from gan_cli.data.order import Shuffle
+from gan_cli.data.request import Decoded as Decoded
+from gan_cli.data.request import Request as Request
+from gan_cli.data.request import fitted
+from gan_cli.data.request import to_float as to_float
+from gan_cli.data.stored import OneSize, Views, mirrored, stored
 from gan_cli.data.subset import digests_of, fair_part
 from gan_cli.errors import DataError
-from gan_cli.types import Batch, NonNegativeInt, PositiveInt, sample_shape
+from gan_cli.types import Batch, Need, NonNegativeInt, PositiveInt, sample_shape
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Request:
-    """What a source is asked for."""
-
-    root: Path
-    split: str
-    download: bool
-    strict: bool
-    channels: int
-    height: int
-    width: int
-    fit: Fit
-    cache: Path
-    levels: Levels | None = None
-
-
-class Decoded(NamedTuple):
-    """What a source returns."""
-
-    images: Tensor  # uint8 [N, C, H, W], of any one size
-    labels: Tensor | None = None  # int64 [N]
-    class_names: tuple[str, ...] = ()
-    described: Mapping[str, Any] = {}  # what was read and what was passed over, where files were listed
-
-
-def to_float(images: Tensor) -> Tensor:
-    """uint8 0 ... 255 to float -1 ... 1."""
-    return images.float().div_(127.5).sub_(1)
-
-
-def _limited(decoded: Decoded, limit: int | None, classes: int) -> Decoded:
-    """At most `limit` of the images, a fair part of each class."""
+def _chosen(decoded: Decoded, limit: int | None, classes: int) -> list[int] | None:
+    """The rows of at most `limit` of the images, a fair part of each class; None for all."""
     if limit is None or limit >= len(decoded.images):
-        return decoded
+        return None
     labels = None if decoded.labels is None else decoded.labels.tolist()
     if labels is not None and 1 < limit < classes:
         raise DataError(f"dataset.limit={limit} leaves some of dataset.classes={classes} without an image: raise it")
-    chosen = torch.tensor(fair_part(digests_of(decoded.images), labels, limit))
     log.info("%d of %d images, chosen by their content%s", limit, len(decoded.images), ", evenly" if labels else "")
-    return decoded._replace(
-        images=decoded.images[chosen], labels=None if decoded.labels is None else decoded.labels[chosen]
-    )
+    return fair_part(digests_of(decoded.images), labels, limit)
 
 
 class Images:
@@ -87,6 +58,10 @@ class Images:
         limit: Keep so many images only: chosen by their content, evenly over the classes where there are labels.
         cache: Where decoded folders are kept.
         levels: `[low, high]`: the values in the files that become black and white, for files that do not say it.
+        load: Side, or [height, width], that images are kept at; a batch shows random windows of `resolution`. The
+            resolution itself when null.
+        windows: Images keep the size of their files; a batch shows random windows of `resolution`.
+        given: What a generator that translates is given with each image.
 
     Raises:
         DataError: Nothing there, too few images, or labels that contradict `classes`.
@@ -108,6 +83,9 @@ class Images:
         limit: PositiveInt | None = None,
         cache: str = "~/.cache/gan/decoded",
         levels: tuple[float, float] | None = None,
+        load: PositiveInt | Sequence[PositiveInt] | None = None,
+        windows: bool = False,
+        given: Given | None = None,
     ) -> None:
         if channels not in (1, 3):
             raise DataError(f"dataset.channels={channels}: images have 1 channel (grey) or 3 (colour)")
@@ -119,26 +97,73 @@ class Images:
         self.classes = classes
         self.batch_size = batch_size
         self.flip = flip
+        self.given = given
+        self._check_sizes(load, windows)
+        _, height, width = self.shape if load is None else sample_shape(channels, load)
         request = Request(
-            Path(os.path.expanduser(root)),
-            split,
-            download,
-            strict,
-            *self.shape,
-            FITS[fit],
-            Path(os.path.expanduser(cache)),
-            checked_levels(levels, "dataset.levels"),
+            root=Path(os.path.expanduser(root)),
+            split=split,
+            download=download,
+            strict=strict,
+            channels=channels,
+            height=height,
+            width=width,
+            fit=FITS[fit],
+            cache=Path(os.path.expanduser(cache)),
+            levels=checked_levels(levels, "dataset.levels"),
+            windows=windows,
         )
         decoded = source(request)
         self.described = decoded.described
         self._tell()
-        decoded = _limited(decoded, limit, classes)
-        if len(decoded.images) < 2:
+        decoded = decoded if given is None else given.read(request, decoded)
+        chosen = _chosen(decoded, limit, classes)
+        if chosen is not None:
+            decoded = decoded.taken(chosen)
+            if given is not None:
+                given.keep(chosen)
+        self.cropped = windows or load is not None
+        if len(decoded.images) < (1 if self.cropped else 2):
             raise DataError(f"dataset.root={root} has {len(decoded.images)} images: a GAN needs at least 2")
-        images = recolour(fit_stack(decoded.images, *self.shape[1:], FITS[fit]), channels)
-        self.images, self.labels = images, self._checked_labels(decoded)
+        self.stored, self.labels = stored(fitted(decoded.images, request)), self._checked_labels(decoded)
+        self.names = decoded.names
         self.class_names = decoded.class_names
         self.place(torch.device("cpu"), seed=0)
+
+    def _check_sizes(self, load: int | Sequence[int] | None, windows: bool) -> None:
+        """Raises DataError where windows of the resolution cannot be cut, or nothing of a whole size can be given."""
+        sides = self.shape[1:]
+        if load is not None and windows:
+            raise DataError(
+                f"dataset.load={load} scales images, dataset.windows=true keeps their size: use one of them"
+            )
+        if load is not None and any(a > b for a, b in zip(sides, sample_shape(1, load)[1:], strict=True)):
+            raise DataError(
+                f"dataset.load={load} is smaller than dataset.resolution={sides}: raise it, or leave it out"
+            )
+        if self.given is not None and any(side % self.given.scale for side in sides):
+            scale = self.given.scale
+            raise DataError(
+                f"dataset.resolution={sides} is no multiple of dataset.given.scale={scale}: change one of them"
+            )
+
+    @property
+    def provides(self) -> frozenset[str]:
+        """What a batch holds beside images and labels."""
+        if self.given is None:
+            return frozenset()
+        return frozenset({Need.GIVEN, Need.PAIRS} if self.given.paired else {Need.GIVEN})
+
+    @property
+    def images(self) -> Tensor:
+        """All images as they are previewed, uint8 `[N, C, H, W]`."""
+        if isinstance(self.stored, OneSize) and not self.cropped:
+            return self.stored.images
+        return self.stored.windows(torch.arange(len(self)), Views.plain(len(self)), self._size)
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        return self.shape[1], self.shape[2]
 
     def _tell(self) -> None:
         """Says what was read, where files were listed."""
@@ -165,30 +190,48 @@ class Images:
         return decoded.labels.to(torch.int64)
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.stored)
 
     def place(self, device: torch.device, seed: int, rank: int = 0, world: int = 1) -> None:
-        """Puts the tensor where the work is and fixes what batches depend on.
+        """Puts the images where the work is and fixes what batches depend on.
 
         Images that would fill over half of the accelerator's free memory stay in RAM; their batches travel.
         """
         self.device, self.seed, self.rank, self.world = device, seed, rank, world
         if device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(device)
-            home = device if self.images.nbytes < free // 2 else torch.device("cpu")
+            home = device if self.stored.nbytes < free // 2 else torch.device("cpu")
         else:
             home = device
-        self.images, self.labels = self.images.to(home), self.labels.to(home)
+        self.stored, self.labels = self.stored.to(home), self.labels.to(home)
         self.order = Shuffle(len(self), self.batch_size, seed, home)
+        if self.given is not None:
+            self.given.place(seed, self.batch_size, self.flip)
 
     def batch(self, draw: int) -> Batch:
-        """Batch `draw` of this rank: images `[batch_size / world, C, H, W]` in [-1, 1] and their labels."""
+        """Batch `draw` of this rank: images `[batch_size / world, C, H, W]` in [-1, 1], labels, and what is given."""
         index = self.order(draw, self.rank, self.world)
-        images = to_float(self.images[index].to(self.device, non_blocking=True))
+        views = self._views(len(index), draw)
+        images = self._seen(index, views)
+        given = None
+        if self.given is not None:
+            given = self.given.batch(images, index, views, draw, self.rank, self.world)
+        return Batch(self.labels[index].to(self.device), images, given)
+
+    def _views(self, n: int, draw: int) -> Views:
+        views = Views.plain(n)
+        if self.cropped:
+            views = views._replace(corner=torch.rand(n, 2, generator=rng.generator(self.seed, "crop", draw, self.rank)))
         if self.flip:
-            coin = torch.rand(len(index), generator=rng.generator(self.seed, "flip", draw, self.rank))
-            images = torch.where((coin < 0.5).to(self.device).view(-1, 1, 1, 1), images.flip(-1), images)
-        return Batch(self.labels[index].to(self.device), images)
+            coin = torch.rand(n, generator=rng.generator(self.seed, "flip", draw, self.rank))
+            views = views._replace(mirrored=coin < 0.5)
+        return views
+
+    def _seen(self, index: Tensor, views: Views) -> Tensor:
+        """Images `[N, C, H, W]` in [-1, 1]."""
+        step = 1 if self.given is None else self.given.scale
+        images = to_float(self.stored.windows(index, views, self._size, step).to(self.device, non_blocking=True))
+        return mirrored(images, views.mirrored) if self.flip else images
 
     def sampling(self, draw: int) -> Batch:
         """The labels of as many samples, each as likely as it is frequent; no image is looked at."""
@@ -196,19 +239,55 @@ class Images:
         index = torch.randint(len(self), (self.batch_size // self.world,), generator=source)
         return Batch(self.labels[index.to(self.labels.device)].to(self.device))
 
-    def quantised(self, n: int) -> Tensor:
-        """At most `n` real images as they are stored, uint8 `[n, C, H, W]` on the CPU, spread over the data set."""
+    def previewed(self, n: int) -> Batch:
+        """Some of the images and of what is given, on the CPU, the same at each call, spread over the data set.
+
+        At most `n`, and at most all of them; `n` windows where images are larger than the windows of them.
+        """
+        index, views = self._spread(n)
+        images = to_float(self._pixels(index, views))
+        given = None
+        if self.given is not None:
+            given = self.given.preview(images, index, views)
+        return Batch(self.labels[index.to(self.labels.device)].cpu(), images, given)
+
+    def _spread(self, n: int) -> tuple[Tensor, Views]:
+        if self.cropped:
+            corner = torch.rand(n, 2, generator=rng.generator("preview"))
+            return torch.arange(n) * len(self) // n, Views(corner, torch.zeros(n, dtype=torch.bool))
         index = torch.linspace(0, len(self) - 1, min(n, len(self)), dtype=torch.float64).round().long()
-        return self.images[index.to(self.images.device)].cpu()
+        return index, Views.plain(len(index))
+
+    def _pixels(self, index: Tensor, views: Views) -> Tensor:
+        step = 1 if self.given is None else self.given.scale
+        return self.stored.windows(index, views, self._size, step).cpu()
+
+    def quantised(self, n: int) -> Tensor:
+        """The images of `previewed` as they are stored, uint8 `[n, C, H, W]` on the CPU."""
+        return self._pixels(*self._spread(n))
 
     def preview(self, n: int) -> Tensor:
-        """At most `n` real images, `[n, C, H, W]` in [-1, 1], spread over the data set."""
+        """The images of `previewed`, `[n, C, H, W]` in [-1, 1]."""
         return to_float(self.quantised(n))
 
+    def pictures(self) -> int:
+        """How many pictures there are to draw from; 0 where nothing is given."""
+        return 0 if self.given is None else self.given.count(len(self))
+
+    def example(self, i: int) -> Batch:
+        """The `i`-th picture to draw from, whole, with the image of that row, in a batch of one on the CPU."""
+        assert self.given is not None
+        row = i % len(self)
+        image = to_float(self.stored.picture(row).unsqueeze(0).cpu())
+        height, width = (side - side % self.given.scale for side in image.shape[-2:])
+        image = image[..., :height, :width]
+        return Batch(self.labels[row : row + 1].cpu(), image, self.given.example(image, i))
+
     def fingerprint(self) -> str:
-        """sha256 of the decoded pixels, their shape and the labels."""
-        digest = hashlib.sha256(repr(tuple(self.images.shape)).encode())
-        for start in range(0, len(self), 4096):
-            digest.update(self.images[start : start + 4096].cpu().contiguous().numpy().data)
+        """sha256 of the decoded pixels, their sizes and the labels, and of what is given."""
+        digest = hashlib.sha256()
+        self.stored.enter(digest)
         digest.update(self.labels.cpu().contiguous().numpy().data)
+        if self.given is not None:
+            self.given.enter(digest)
         return digest.hexdigest()

@@ -92,6 +92,7 @@ class Points:
         self.size = size
         self.class_names: tuple[str, ...] = ()
         self.described: Mapping[str, Any] = {}
+        self.provides: frozenset[str] = frozenset()
         self.place(torch.device("cpu"), seed=0)
 
     def __len__(self) -> int:
@@ -115,6 +116,18 @@ class Points:
         )
         label = component if self.classes else torch.zeros_like(component)
         return Batch(label.to(self.device))
+
+    def previewed(self, n: int) -> Batch:
+        """`n` points, always the same."""
+        points, component = self.density(n, rng.generator("points", "preview"))
+        return Batch(component if self.classes else torch.zeros_like(component), points)
+
+    def pictures(self) -> int:
+        """None to draw from."""
+        return 0
+
+    def example(self, i: int) -> Batch:
+        raise IndexError("points give no pictures to draw from")
 
     def preview(self, n: int) -> Tensor:
         """`n` points, always the same."""

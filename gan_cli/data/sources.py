@@ -14,7 +14,7 @@ from torch import Tensor
 from gan_cli import rng
 from gan_cli.data.fit import fit_stack
 from gan_cli.data.folder import decode_files, decode_folder
-from gan_cli.data.images import Decoded, Request
+from gan_cli.data.request import Decoded, Request
 from gan_cli.errors import DataError
 from gan_cli.types import PositiveInt
 
@@ -98,6 +98,7 @@ def stacked(request: Request, of: ImageSource = mnist, n: PositiveInt = 128_000)
     """
     digits = of(request)
     assert digits.labels is not None
+    assert isinstance(digits.images, Tensor)
     planes = fit_stack(digits.images, request.height, request.width, request.fit)[:, 0]
     chosen = torch.randint(len(planes), (n, 3), generator=rng.generator("stacked", request.split))
     return Decoded(planes[chosen], digits.labels[chosen] @ torch.tensor([100, 10, 1]))

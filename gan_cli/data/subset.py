@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from torch import Tensor
 
@@ -24,6 +24,6 @@ def fair_part(digests: Sequence[bytes], labels: Sequence[int] | None, n: int) ->
     return sorted(sorted(order, key=lambda i: rank[i])[:n])
 
 
-def digests_of(images: Tensor) -> list[bytes]:
+def digests_of(images: Iterable[Tensor]) -> list[bytes]:
     """sha256 of the values of each image."""
     return [hashlib.sha256(image.contiguous().numpy().tobytes()).digest() for image in images]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -10,9 +10,11 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from gan_cli.auxiliaries import Weighting
+from gan_cli.errors import Incompatible
 from gan_cli.games import compatible
 from gan_cli.games.base import Game
 from gan_cli.games.parts import Parts
+from gan_cli.games.pool import Pool
 from gan_cli.games.rehearsal import rehearse_in_parts
 from gan_cli.penalties import Constraint
 from gan_cli.priors import Prior
@@ -31,6 +33,9 @@ from gan_cli.types import (
 )
 
 READERS = Term | Weighting | Prior  # what declares which samples the generator's phase takes
+
+
+Generate = Callable[[Tensor, Tensor], Tensor]  # (latent or source, label) -> samples
 
 
 class Due(NamedTuple):
@@ -55,14 +60,30 @@ class Adversarial(Game):
     Args:
         parts: The players and everything that they play with.
         critic_steps: Discriminator updates a step; a number, or a ramp.
+        past: Shows D fakes of earlier updates too.
+        back: The generator of the way back, `(samples, label) -> sources`, where there is one.
 
     Raises:
         Incompatible: Two parts cannot work together; see `gan_cli.games.compatible`.
     """
 
-    def __init__(self, parts: Parts, critic_steps: PositiveInt | Ramp = 1) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        critic_steps: PositiveInt | Ramp = 1,
+        past: Pool | None = None,
+        back: Generate | None = None,
+    ) -> None:
         super().__init__()
-        compatible.check(parts)
+        compatible.check(parts, frozenset({Need.BACK} if back is not None else ()))
+        if past is not None and Need.ALONE in parts.prior.hides:
+            raise Incompatible(
+                "game.past shows D fakes of other sources, and prior=pair judges each fake beside its own\n"
+                "  use prior=source, or game.past=null"
+            )
+        self.past = past
+        self.back = back
+        self._asks = compatible.asked_of_data(parts)
         self.generator = parts.generator
         self.discriminator = parts.discriminator
         self.loss = parts.loss
@@ -84,8 +105,11 @@ class Adversarial(Game):
             Phase("generator", self.generator_objective, uses_real=self.compares()),
         )
 
+    def asks(self) -> frozenset[str]:
+        return self._asks
+
     def compares(self) -> bool:
-        """Whether the generator's phase looks at real samples."""
+        """Whether the generator's phase looks at real samples, or at what is given with them."""
         parts = [*self.auxiliaries.values(), *self.weightings.values(), self.prior]
         reading = [part for part in parts if isinstance(part, READERS) and part.needs & compatible.OF_REAL]
         return self.loss.needs_real_logits or bool(reading)
@@ -93,8 +117,8 @@ class Adversarial(Game):
     def targets(self) -> tuple[float, float] | None:
         return self.loss.targets
 
-    def rehearse(self, shape: Sequence[int], part: int) -> None:
-        rehearse_in_parts(self, shape, part, self.compares())
+    def rehearse(self, real: Batch, part: int) -> None:
+        rehearse_in_parts(self, real, part, self.compares())
 
     def sample(self, generator: nn.Module, batch: Batch) -> Tensor:
         """Samples of `generator` (often the averaged copy), one a label."""
@@ -117,10 +141,12 @@ class Adversarial(Game):
         penalties, needs = due(self.penalties, update)
         latent = self.prior(batch)
         real = batch.real.detach().requires_grad_(Need.REAL_GRAD in needs)
-        fake = self.generator(latent, batch.label).detach().requires_grad_(Need.FAKE_GRAD in needs)
+        fake = self.generator(latent, batch.label).detach()
+        fake = (fake if self.past is None else self.past(fake)).requires_grad_(Need.FAKE_GRAD in needs)
         judge = partial(self.judge, batch)
         on_real, on_fake = judge(real, batch.label), judge(fake, batch.label)
-        current = Round(batch, latent, real, fake, on_real, on_fake, judge, self.generator, self.discriminator, update)
+        networks = self.generator, self.discriminator
+        current = Round(batch, latent, real, fake, on_real, on_fake, judge, *networks, update, self.back)
         loss = self.loss.discriminator(on_real.logits, on_fake.logits).mean()
         for _, augment in self.augmentations():
             augment.observe(on_real.logits.detach())
@@ -138,18 +164,18 @@ class Adversarial(Game):
         """The generator's objective before a discriminator of this batch."""
         auxiliaries, needs = due(self.auxiliaries, update)
         needs = needs.union(*(w.needs for w in self.weightings.values() if isinstance(w, Weighting)))
-        latent = self.prior(batch).requires_grad_(Need.LATENT_GRAD in needs)
+        latent = self.prior(batch)
+        latent = latent.requires_grad_() if Need.LATENT_GRAD in needs else latent
         fake = self.generator(latent, batch.label)
         on_fake = judge(fake, batch.label)
         judges_real = self.loss.needs_real_logits or Need.REAL_OUTPUT in needs
         on_real = judge(batch.real, batch.label) if judges_real else None
-        current = Round(
-            batch, latent, batch.images, fake, on_real, on_fake, judge, self.generator, self.generator, update
-        )
+        networks = self.generator, self.generator
+        current = Round(batch, latent, batch.images, fake, on_real, on_fake, judge, *networks, update, self.back)
         values = self.loss.generator(on_fake.logits, on_real.logits if on_real else None)
         for weighting in self.weightings.values():
             values = values * weighting(values, current)
-        return Outcome({"loss": values.mean(), **weigh(auxiliaries, current)})
+        return Outcome({"loss": float(self.loss.weight) * values.mean(), **weigh(auxiliaries, current)})
 
     def _project(self) -> None:
         for projection in self.projections.values():

@@ -9,8 +9,9 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from gan_cli.augment.base import Augment
+from gan_cli.errors import Incompatible
 from gan_cli.priors import Prior
-from gan_cli.types import Batch, Phase
+from gan_cli.types import Batch, Local, Phase
 
 
 class Least(NamedTuple):
@@ -43,12 +44,25 @@ class Game(nn.Module, ABC):
         """What D's scores of real samples and of fakes aim at; None where they have no bound."""
 
     @abstractmethod
-    def rehearse(self, shape: Sequence[int], part: int) -> None:
-        """Tries the players on samples of `shape`, at most `part` at once as a step gives them, and changes nothing.
+    def asks(self) -> frozenset[str]:
+        """What it needs of the data: `Need.GIVEN`, `Need.PAIRS`."""
+
+    @abstractmethod
+    def rehearse(self, real: Batch, part: int) -> None:
+        """Tries the players on samples like those of `real`, at most `part` at once, and changes nothing.
 
         Raises:
             Incompatible: Something does not fit.
         """
+
+    def turned(self) -> Game:
+        """The game of the way back. Raises Incompatible where there is none."""
+        raise Incompatible("direction=b2a: this model has no way back\n  leave it out, or train with game=cycle")
+
+    def shared(self) -> Iterator[Tensor]:
+        """The buffers that are the same in every process."""
+        own = {id(buffer) for module in self.modules() if isinstance(module, Local) for buffer in module.buffers()}
+        yield from (buffer for buffer in self.buffers() if id(buffer) not in own)
 
     def augmentations(self) -> Iterator[tuple[str, Augment]]:
         """The augmentations by name, in order."""

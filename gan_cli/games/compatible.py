@@ -14,10 +14,12 @@ from gan_cli.types import Need, Term
 
 log = logging.getLogger(__name__)
 
-# What an update holds whenever it is asked for.
-HELD = frozenset({Need.REAL, Need.REAL_GRAD, Need.FAKE_GRAD, Need.REAL_OUTPUT, Need.LATENT_GRAD})
-# Of these, what takes real samples.
-OF_REAL = frozenset({Need.REAL, Need.REAL_GRAD, Need.REAL_OUTPUT})
+# What the data must have: a run is checked against its data, a game alone is not.
+OF_DATA = frozenset({Need.GIVEN, Need.PAIRS})
+# What an update holds whenever it is asked for, unless a part hides it.
+HELD = frozenset({Need.REAL, Need.REAL_GRAD, Need.FAKE_GRAD, Need.REAL_OUTPUT, Need.LATENT_GRAD, Need.ALONE}) | OF_DATA
+# Of these, what takes real samples, or what is given with them.
+OF_REAL = frozenset({Need.REAL, Need.REAL_GRAD, Need.REAL_OUTPUT}) | OF_DATA
 # Where to get what a part declares to need.
 REMEDIES: Mapping[str, str] = {
     Need.CLASS_LOGITS: "conditioning=acgan gives the discriminator a class head",
@@ -26,16 +28,27 @@ REMEDIES: Mapping[str, str] = {
     Need.ANCHORED_LOGITS: "use a loss whose logits are positive for real samples: "
     "loss=nonsaturating, hinge, or minimax",
     Need.SEVERAL_LOGITS: "panel=jury gives several discriminators",
+    Need.LATENTS: "a generator that is given images has none: leave it out, or use prior=normal",
+    Need.BACK: "game=cycle has a generator for the way back",
     Need.STYLES: "use a generator with a mapping network: model=stylegan2 or stylegan",
 }
 
 
-def check(parts: Parts) -> None:
+def asked_of_data(parts: Parts) -> frozenset[str]:
+    """What the parts need of the data."""
+    readers = [part for _, part in parts.named() if not isinstance(part, Constraint)]
+    return OF_DATA & parts.prior.needs.union(*(part.needs for part in readers))
+
+
+def check(parts: Parts, also: frozenset[str] = frozenset()) -> None:
     """Raises Incompatible for the first two parts that cannot work together; the message names the remedy.
 
     A loss that means little without another part is warned about.
+
+    Args:
+        also: What the game provides.
     """
-    _needs_are_provided(parts)
+    _needs_are_provided(parts, also)
     _single_samples_stay_single(parts)
     loss = parts.loss
     aims = [a for a in parts.auxiliaries.values() if isinstance(a, Term) and a.interval == 1 and not a.of_weights]
@@ -53,16 +66,17 @@ def check(parts: Parts) -> None:
         )
 
 
-def _needs_are_provided(parts: Parts) -> None:
+def _needs_are_provided(parts: Parts, also: frozenset[str]) -> None:
     networks = declared(parts.generator).provides | declared(parts.discriminator).provides
-    provided = HELD.union(networks, parts.loss.provides, parts.prior.provides)
-    hidden = {what: name for name, augment in parts.augments.items() for what in augment.hides}
+    provided = HELD.union(networks, parts.loss.provides, parts.prior.provides, also)
+    hidden = {what: f"augment.{name}" for name, augment in parts.augments.items() for what in augment.hides}
+    hidden |= dict.fromkeys(parts.prior.hides, f"prior={type(parts.prior).__name__.lower()}")
     for name, part in parts.named():
         for need in [] if isinstance(part, Constraint) else sorted(part.needs):
             if need not in tuple(Need):
                 raise Incompatible(f"{name} needs '{need}', which means nothing: choose of {', '.join(Need)}")
             if need in hidden:
-                raise Incompatible(f"{name} needs {need}, which augment.{hidden[need]} hides: leave one of them out")
+                raise Incompatible(f"{name} needs {need}, which {hidden[need]} hides: leave one of them out")
             if need not in provided:
                 remedy = REMEDIES.get(need, "use parts that provide it, or leave it out")
                 raise Incompatible(f"{name} needs {need}, which nothing here provides: {remedy}")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from gan_cli.errors import Incompatible, TooFew
 from gan_cli.games.base import Game
-from gan_cli.types import Batch, DiscriminatorOutput
+from gan_cli.types import Batch, DiscriminatorOutput, Need
 
 T = TypeVar("T")
 ONE_VALUE = "Expected more than 1 value per channel"  # torch's complaint of batch norm
@@ -79,8 +79,35 @@ class Contract:
             raise self.breach(f"it failed: {first}") from error
 
 
-def rehearse(game: Game, shape: Sequence[int], n: int, compares: bool = False) -> None:
-    """Draws `n` samples and judges them, as training would; changes nothing.
+def draws(game: Game, generator: nn.Module, real: Batch, n: int, compares: bool) -> tuple[Batch, Tensor]:
+    """`n` samples of a generator for images like `real`, and the batch that they are drawn for.
+
+    Raises:
+        Incompatible, TooFew: As `rehearse`.
+    """
+    device = next(game.parameters()).device
+    given = None if real.given is None else torch.zeros(n, *real.given.shape[1:], device=device)
+    shape = tuple(real.real.shape[1:])
+    label = torch.zeros(n, dtype=torch.int64, device=device)
+    batch = Batch(label, torch.zeros(n, *shape, device=device) if compares else None, given)
+    try:
+        latent = game.prior(batch)
+    except ValueError as error:
+        raise Incompatible(f"prior ({type(game.prior).__name__}): {error}") from error
+    takes = (
+        named(latent.shape[1:])
+        if Need.GIVEN in game.prior.provides
+        else f"latent [N, {', '.join(map(str, latent.shape[1:]))}]"
+    )
+    contract = Contract("generator", generator, takes, named(shape), n)
+    samples = contract.ask(lambda: generator(latent, label))
+    if not isinstance(samples, Tensor) or not samples.is_floating_point() or samples.shape != (n, *shape):
+        raise contract.breach(f"it gave {shown(samples)}")
+    return batch, samples
+
+
+def rehearse(game: Game, real: Batch, n: int, compares: bool = False) -> None:
+    """Draws `n` samples like those of `real` and judges them, as training would; changes nothing.
 
     Args:
         compares: Whether the generator's phase looks at real samples.
@@ -90,23 +117,12 @@ def rehearse(game: Game, shape: Sequence[int], n: int, compares: bool = False) -
         TooFew: `n` samples at once are too few for its batch norm.
     """
     generates, judges = game.players()["generator"], game.players()["discriminator"]
-    device = next(game.parameters()).device
-    with untouched(game, device):
-        label = torch.zeros(n, dtype=torch.int64, device=device)
-        batch = Batch(label, torch.zeros(n, *shape, device=device) if compares else None)
-        try:
-            latent = game.prior(batch)
-        except ValueError as error:
-            raise Incompatible(f"prior ({type(game.prior).__name__}): {error}") from error
-        wanted = ", ".join(map(str, ("N", *latent.shape[1:])))
-        generator = Contract("generator", generates, f"latent [{wanted}]", named(shape), n)
-        samples = generator.ask(lambda: generates(latent, label))
-        if not isinstance(samples, Tensor) or not samples.is_floating_point() or samples.shape != (n, *shape):
-            raise generator.breach(f"it gave {shown(samples)}")
+    with untouched(game, next(game.parameters()).device):
+        batch, samples = draws(game, generates, real, n, compares)
         seen = game.seen(game.prior.beside(samples, batch))
         gives = "DiscriminatorOutput, or its logits [N]"
         discriminator = Contract("discriminator", judges, named(seen.shape[1:]), gives, len(seen))
-        answer = discriminator.ask(lambda: judges(seen, label))
+        answer = discriminator.ask(lambda: judges(seen, batch.label))
         if not isinstance(answer, DiscriminatorOutput | Tensor):
             raise discriminator.breach(f"it gave {shown(answer)}")
         logits = DiscriminatorOutput.of(answer).logits
@@ -114,7 +130,7 @@ def rehearse(game: Game, shape: Sequence[int], n: int, compares: bool = False) -
             raise discriminator.breach(f"its logits are {shown(logits)}")
 
 
-def rehearse_in_parts(game: Game, shape: Sequence[int], part: int, compares: bool = False) -> None:
+def rehearse_in_parts(game: Game, real: Batch, part: int, compares: bool = False) -> None:
     """Rehearses with as few samples as are told apart, and with all of a `part` of a batch where those do not suffice.
 
     Raises:
@@ -122,8 +138,8 @@ def rehearse_in_parts(game: Game, shape: Sequence[int], part: int, compares: boo
     """
     few = min(part, 2 * game.least().samples)
     try:
-        rehearse(game, shape, few, compares)
+        rehearse(game, real, few, compares)
     except TooFew:
         if few == part:
             raise
-        rehearse(game, shape, part, compares)
+        rehearse(game, real, part, compares)

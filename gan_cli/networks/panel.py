@@ -1,8 +1,10 @@
-"""Several discriminators as one player (GMAN, Durugkar 2017, arXiv 1611.01673)."""
+"""Several networks as one player: one for each way, or a panel of discriminators (GMAN, arXiv 1611.01673)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,11 +13,31 @@ from gan_cli.networks.base import declared
 from gan_cli.types import DiscriminatorOutput, Need, PositiveInt
 
 Make = Callable[[], nn.Module]
+Settings = Mapping[str, Any]
 
 
 def single(make: Make) -> nn.Module:
     """One network."""
     return make()
+
+
+class Both(nn.ModuleList):
+    """A network for the way there and one for the way back (CycleGAN, arXiv 1703.10593).
+
+    Args:
+        back: The settings in which the way back differs, by player.
+    """
+
+    def __init__(
+        self, make: Callable[[Mapping[str, Settings]], nn.Module], back: Mapping[str, Settings] = MappingProxyType({})
+    ) -> None:
+        super().__init__([make({}), make(back)])
+
+    def turned(self) -> Both:
+        """The same two networks, the way back first."""
+        there, back = self
+        networks = iter((back, there))
+        return Both(lambda settings: next(networks))
 
 
 class Panel(nn.Module):

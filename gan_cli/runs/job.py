@@ -63,7 +63,7 @@ def consider(session: Session, checked: Checked) -> list[Said]:
     trainer, settings = session.trainer, checked.config["trainer"]
     try:
         trainer.game.rehearse(
-            trainer.data.shape, trainer.data.batch_size // (settings["devices"] * settings["micro_batches"])
+            trainer.data.previewed(1), trainer.data.batch_size // (settings["devices"] * settings["micro_batches"])
         )
         warnings = [warning for callback in session.callbacks for warning in callback.foresee(session)]
     except TooFew as error:

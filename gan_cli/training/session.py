@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from gan_cli.store import checkpoint
 from gan_cli.store.run import Run
 from gan_cli.training.runtime import StopRequest
 from gan_cli.training.trainer import Trainer
-from gan_cli.types import Clock
+from gan_cli.types import Batch, Clock
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class Callback:
         return {}
 
 
+LOOKED_AT, TRANSLATED = 64, 16  # images that are looked at in training
 News = Callable[[Callback], None]  # what one callback is told
 
 
@@ -85,10 +87,21 @@ class Session:
         """How far the run is."""
         return self.trainer.clock
 
+    @cached_property
+    def looked_at(self) -> Batch:
+        """Real images, and what is given with them, that are looked at in training: the same every time."""
+        return self.trainer.data.previewed(LOOKED_AT if self.trainer.data.pictures() == 0 else TRANSLATED)
+
     @property
     def draws(self) -> Draws:
         """What the samples are drawn from that are looked at in training."""
-        return Draws.of(self.trainer.ema.network, self.trainer.seed, self.trainer.runtime.device)
+        trainer, given = self.trainer, self.looked_at.given
+        return Draws.of(trainer.ema.network, trainer.seed, trainer.runtime.device, given=given)
+
+    def few(self, n: int) -> int:
+        """How many of `n` samples to look at: of a translator no more than there are images to draw from, which are
+        computed one by one."""
+        return n if self.looked_at.given is None else min(n, len(self.looked_at))
 
     def samples(self, n: int) -> Iterator[Tensor]:
         """Samples 0 ... n - 1 of the averaged generator in pieces, on its device: of the same latents every time."""

@@ -175,7 +175,7 @@ class Trainer:
             for _ in range(phase.runs):
                 self._update(phase, self._draw(phase))
                 shown += self.data.batch_size * phase.shown
-        self.runtime.share(self.game.buffers())
+        self.runtime.share(self.game.shared())
         clock = replace(self.clock, step=self.clock.step + 1, images=images + shown)
         self.clock = replace(clock, done=self.limits.progress(clock))
         self.ema.update(self.players["generator"], self.clock.images, shown, self.clock.done)

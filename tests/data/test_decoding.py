@@ -8,6 +8,7 @@ import struct
 import subprocess
 import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,9 +32,8 @@ SIDE = 12
 
 
 def request(root: Path, **settings: object) -> Request:
-    return Request(**{**dict(zip(Request.__dataclass_fields__, (
-        root, "train", False, False, 3, SIDE, SIDE, FITS["crop"], root.parent / "cache", None), strict=True)),
-        **settings})  # type: ignore[arg-type] # fmt: skip
+    usual = Request(root, "train", False, False, 3, SIDE, SIDE, FITS["crop"], root.parent / "cache")
+    return replace(usual, **settings)  # type: ignore[arg-type]
 
 
 def saved(image: Image.Image, kind: str, **how: object) -> bytes:

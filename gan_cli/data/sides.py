@@ -1,0 +1,90 @@
+"""Data of two sides, A and B: folders of each, with or without partners, or pictures that show both side by side."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from gan_cli.data.decoding import decode
+from gan_cli.data.folder import decode_folder
+from gan_cli.data.listing import is_zip
+from gan_cli.data.request import Decoded, Request, fitted
+from gan_cli.errors import DataError, two_lines
+
+SIDES = ("A", "B")
+
+
+def _places(split: str, side: str) -> tuple[str, ...]:
+    return (f"{split}{side}", f"{split}_{side}", f"{side}/{split}", f"{split}/{side}", side)
+
+
+def found(root: Path, split: str, side: str) -> Path | None:
+    """The folder of a side below `root`, however it is laid out; None where there is none."""
+    for place in _places(split, side):
+        folder = root
+        for part in place.split("/"):
+            inside = {entry.name.casefold(): entry for entry in folder.iterdir()} if folder.is_dir() else {}
+            folder = inside.get(part.casefold(), folder / part)
+        if folder.is_dir():
+            return folder
+    return None
+
+
+def one_side(request: Request, side: str) -> Decoded:
+    """Pictures of one side: of `root/trainA`, `root/A/train`, `root/train/A` or `root/A`, as of the split `train`.
+
+    Raises:
+        DataError: There is no such folder.
+    """
+    folder = found(request.root, request.split, side)
+    if folder is None:
+        wanted = ", ".join(_places(request.split, side))
+        raise DataError(
+            two_lines(
+                f"dataset.root={request.root} holds none of {wanted}",
+                "put each side into such a folder; for two folders anywhere, dataset=two_folders",
+            )
+        )
+    return decode_folder(replace(request, root=folder))
+
+
+def one_of_pair(request: Request, side: str) -> Decoded:
+    """One side of pairs: of two folders whose pictures have equal names, or one half of pictures that show both.
+
+    The folders lie as `one_side` has them; where there are none, each picture of `root` (or of its split) is cut in the
+    middle, A being its left half.
+    """
+    if is_zip(request.root) or all(found(request.root, request.split, each) is None for each in SIDES):
+        return half(request, side)
+    return one_side(request, side)
+
+
+def half(request: Request, side: str) -> Decoded:
+    """The left half (A) or the right half (B) of each picture."""
+    whole = decode_folder(replace(request, width=2 * request.width))
+    both = fitted(whole.images, replace(request, width=2 * request.width))
+    return whole._replace(images=_cut(both, side) if isinstance(both, Tensor) else [_cut(each, side) for each in both])
+
+
+def _cut(pictures: Tensor, side: str) -> Tensor:
+    width = pictures.shape[-1] // 2
+    return pictures[..., :width] if side == SIDES[0] else pictures[..., -width:]
+
+
+def photos(request: Request) -> Decoded:
+    """Photographs that are installed with the libraries: two of scikit-learn's to train on (CC BY 2.0), and of the
+    split `test` matplotlib's of Grace Hopper (public domain)."""
+    import matplotlib.cbook
+    import sklearn.datasets
+
+    places = {
+        "train": [Path(sklearn.datasets.__file__).parent / "images" / name for name in ("china.jpg", "flower.jpg")],
+        "test": [Path(matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))],
+    }
+    if request.split not in places:
+        raise DataError(f"dataset.split={request.split} is unknown: choose one of {', '.join(places)}")
+    images = [torch.from_numpy(decode(str(p), p.read_bytes(), request.channels).copy()) for p in places[request.split]]
+    return Decoded(images, names=tuple(path.stem for path in places[request.split]))

@@ -1,0 +1,144 @@
+"""Pictures as they are kept: of one size in one tensor, or each of its own; and the windows that batches show."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+
+class Hash(Protocol):
+    """What hashlib makes."""
+
+    def update(self, data: bytes | memoryview, /) -> None: ...
+
+
+class Views(NamedTuple):
+    """Which part of each picture of a batch is shown, and which way round."""
+
+    corner: Tensor  # float [N, 2] in [0, 1): how far down and right the window lies, of the way there is
+    mirrored: Tensor  # bool [N]
+
+    @classmethod
+    def at_random(cls, n: int, flip: bool, source: torch.Generator) -> Views:
+        """Anywhere; mirrored with probability one half where `flip` allows it."""
+        corner, coin = torch.rand(n, 2, generator=source), torch.rand(n, generator=source)
+        return cls(corner, (coin < 0.5) & flip)
+
+    @classmethod
+    def plain(cls, n: int) -> Views:
+        """The middle of each picture."""
+        return cls(torch.full((n, 2), 0.5), torch.zeros(n, dtype=torch.bool))
+
+
+def mirrored(images: Tensor, rows: Tensor) -> Tensor:
+    """Images `[N, C, H, W]`, those of `rows` left to right."""
+    return torch.where(rows.to(images.device).view(-1, 1, 1, 1), images.flip(-1), images)
+
+
+class Stored(ABC):
+    """uint8 pictures `[C, H, W]`."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def picture(self, i: int) -> Tensor:
+        """One picture, whole."""
+
+    @abstractmethod
+    def rows(self, index: Sequence[int]) -> Stored:
+        """Some of the pictures, in this order."""
+
+    @abstractmethod
+    def to(self, device: torch.device) -> Stored: ...
+
+    @property
+    @abstractmethod
+    def nbytes(self) -> int: ...
+
+    def windows(self, index: Tensor, views: Views, size: tuple[int, int], step: int = 1) -> Tensor:
+        """The windows of `size` that the views show of the pictures `index`, uint8 `[N, C, h, w]`, not mirrored.
+
+        Args:
+            step: Windows lie at multiples of it.
+        """
+        (height, width), cut = size, []
+        for i, (down, right) in zip(index.tolist(), views.corner.tolist(), strict=True):
+            picture = self.picture(i)
+            top = int(down * ((picture.shape[1] - height) // step + 1)) * step
+            left = int(right * ((picture.shape[2] - width) // step + 1)) * step
+            cut.append(picture[:, top : top + height, left : left + width])
+        return torch.stack(cut)
+
+    @abstractmethod
+    def enter(self, digest: Hash) -> None:
+        """Adds all sizes and pixels to a digest."""
+
+
+class OneSize(Stored):
+    """One tensor `[N, C, H, W]`."""
+
+    def __init__(self, images: Tensor) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def picture(self, i: int) -> Tensor:
+        return self.images[i]
+
+    def rows(self, index: Sequence[int]) -> Stored:
+        return OneSize(self.images[torch.tensor(list(index), device=self.images.device)])
+
+    def to(self, device: torch.device) -> Stored:
+        return OneSize(self.images.to(device))
+
+    @property
+    def nbytes(self) -> int:
+        return self.images.nbytes
+
+    def windows(self, index: Tensor, views: Views, size: tuple[int, int], step: int = 1) -> Tensor:
+        whole = tuple(self.images.shape[-2:]) == size
+        return self.images[index.to(self.images.device)] if whole else super().windows(index, views, size, step)
+
+    def enter(self, digest: Hash) -> None:
+        digest.update(repr(tuple(self.images.shape)).encode())
+        for piece in self.images.split(4096):
+            digest.update(piece.cpu().contiguous().numpy().data)
+
+
+class ManySizes(Stored):
+    """A tensor each."""
+
+    def __init__(self, pictures: Iterable[Tensor]) -> None:
+        self.pictures = tuple(pictures)
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def picture(self, i: int) -> Tensor:
+        return self.pictures[i]
+
+    def rows(self, index: Sequence[int]) -> Stored:
+        return ManySizes(self.pictures[i] for i in index)
+
+    def to(self, device: torch.device) -> Stored:
+        return ManySizes(picture.to(device) for picture in self.pictures)
+
+    @property
+    def nbytes(self) -> int:
+        return sum(picture.nbytes for picture in self.pictures)
+
+    def enter(self, digest: Hash) -> None:
+        for picture in self.pictures:
+            digest.update(repr(tuple(picture.shape)).encode())
+            digest.update(picture.cpu().contiguous().numpy().data)
+
+
+def stored(images: Tensor | Sequence[Tensor]) -> Stored:
+    """Keeps a tensor `[N, C, H, W]`, or pictures `[C, H, W]` of any sizes."""
+    return OneSize(images) if isinstance(images, Tensor) else ManySizes(images)

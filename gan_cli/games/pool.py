@@ -1,0 +1,47 @@
+"""Past fakes, so that D does not forget what the generator has tried (Shrivastava 2017, arXiv 1612.07828, 2.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from gan_cli.types import Local, PositiveInt, sample_shape
+
+
+class Pool(Local):
+    """Keeps `size` fakes. Once it is full, half of the fakes shown are kept ones, whose places the new ones take.
+
+    Each process keeps its own: its buffers are not shared. They are saved, so that a resumed run goes on with them.
+
+    Args:
+        size: 50 in CycleGAN (arXiv 1703.10593, section 4).
+        channels, resolution: Those of the fakes.
+    """
+
+    fakes: Tensor  # [size, C, H, W]
+    count: Tensor  # [] fakes seen so far
+
+    def __init__(
+        self, size: PositiveInt, channels: PositiveInt, resolution: PositiveInt | Sequence[PositiveInt]
+    ) -> None:
+        super().__init__()
+        self.register_buffer("fakes", torch.zeros(size, *sample_shape(channels, resolution)))
+        self.register_buffer("count", torch.zeros((), dtype=torch.int64))
+
+    @torch.no_grad()
+    def forward(self, fake: Tensor) -> Tensor:
+        """As many fakes as came in; each is the one that came or one that was kept, unchanged."""
+        shown = fake.clone()
+        size = len(self.fakes)
+        places, swaps = torch.randint(size, (len(fake),)).tolist(), (torch.rand(len(fake)) < 0.5).tolist()
+        seen = int(self.count)
+        for i, (place, swap) in enumerate(zip(places, swaps, strict=True)):
+            if seen + i < size:
+                self.fakes[seen + i] = fake[i]
+            elif swap:
+                shown[i] = self.fakes[place]
+                self.fakes[place] = fake[i]
+        self.count += len(fake)
+        return shown
