@@ -69,7 +69,7 @@ class Patches(nn.Module):
 
     def check(self, sides: Sequence[int]) -> None:
         """Raises Incompatible where nothing would be left of an image."""
-        least = 3 << self.layers if self.layers else 1
+        least = 3 << self.layers if self.layers else 2  # instance norm wants two places
         if len(sides) != 2 or min(sides) < least:
             raise Incompatible(
                 f"model.discriminator.layers={self.layers} wants images of {least} x {least} pixels at least, "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -33,25 +33,35 @@ def test_extended_mirrors_as_often_as_it_takes() -> None:
 
 
 ONES = {"padding": 1, "bias": False}
-CHAINS: dict[str, tuple[Sequence[nn.Module], list[Step], int, int]] = {  # layers, steps, scale, multiple
-    "convolutions": ([nn.Conv2d(1, 1, 3, **ONES), nn.Conv2d(1, 1, 3, **ONES)], [convolved(3), convolved(3)], 1, 1),
+CHAINS: dict[str, tuple[Callable[[], Sequence[nn.Module]], list[Step], int, int]] = {  # layers, steps, scale, multiple
+    "convolutions": (
+        lambda: [nn.Conv2d(1, 1, 3, **ONES), nn.Conv2d(1, 1, 3, **ONES)],
+        [convolved(3), convolved(3)],
+        1,
+        1,
+    ),
     "down and up by 3": (
-        [nn.Conv2d(1, 1, 3, stride=2, **ONES), nn.ConvTranspose2d(1, 1, 3, stride=2, output_padding=1, **ONES)],
+        lambda: [nn.Conv2d(1, 1, 3, stride=2, **ONES), nn.ConvTranspose2d(1, 1, 3, stride=2, output_padding=1, **ONES)],
         [transposed(3, 2), convolved(3, 2)],
         *(1, 2),
     ),
     "down and up by 4": (
-        [nn.Conv2d(1, 1, 4, stride=2, **ONES), nn.ConvTranspose2d(1, 1, 4, stride=2, **ONES)],
+        lambda: [nn.Conv2d(1, 1, 4, stride=2, **ONES), nn.ConvTranspose2d(1, 1, 4, stride=2, **ONES)],
         [transposed(4, 2), convolved(4, 2)],
         *(1, 2),
     ),
     "enlarged": (
-        [nn.Conv2d(1, 9, 3, **ONES), nn.PixelShuffle(3), nn.Conv2d(1, 1, 3, **ONES)],
+        lambda: [nn.Conv2d(1, 9, 3, **ONES), nn.PixelShuffle(3), nn.Conv2d(1, 1, 3, **ONES)],
         [convolved(3), enlarged(3), convolved(3)],
         *(3, 1),
     ),
     "unshuffled": (
-        [nn.PixelUnshuffle(4), nn.Conv2d(16, 1, 3, **ONES), nn.Upsample(scale_factor=4), nn.Conv2d(1, 1, 3, **ONES)],
+        lambda: [
+            nn.PixelUnshuffle(4),
+            nn.Conv2d(16, 1, 3, **ONES),
+            nn.Upsample(scale_factor=4),
+            nn.Conv2d(1, 1, 3, **ONES),
+        ],
         [convolved(3), enlarged(4), convolved(3), unshuffled(4)],
         *(1, 4),
     ),
@@ -62,7 +72,7 @@ CHAINS: dict[str, tuple[Sequence[nn.Module], list[Step], int, int]] = {  # layer
 def test_the_radius_is_that_of_the_gradients(chain: str) -> None:
     """Weights of one reach all that they can; the farthest gradient of any output place, in pixels of the source."""
     layers, steps, scale, multiple = CHAINS[chain]
-    network = nn.Sequential(*layers)
+    network = nn.Sequential(*layers())
     for weight in network.parameters():
         nn.init.ones_(weight)
     x = torch.ones(1, 1, 32, 32, requires_grad=True)

@@ -206,9 +206,9 @@ def test_the_unets_skips_carry_what_its_middle_cannot() -> None:
 
     nn.init.zeros_(network.downs[-1][1].weight)
     assert differ()
-    for up, down in zip(network.ups[:-1], network.downs, strict=False):
+    for up in network.ups[:-1]:
         with torch.no_grad():
-            up[1].weight[: down(torch.zeros(1, down[-1].in_channels, 4, 4).double()).shape[1]] = 0
+            up[1].weight[: up[1].in_channels // 2] = 0
     assert not differ()
 
 
