@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TypeVar
 
 from torch import nn
@@ -46,6 +47,12 @@ MAP_NORMS: Mapping[str, Callable[..., nn.Module]] = {
     "batch": _batch_map,
     "instance": _instance_map,
     "layer": _layer_map,
+    "none": _none,
+}
+# The same of translators and patches: an instance norm without gain and bias, as in CycleGAN's and pix2pix's code.
+UNSCALED_NORMS: Mapping[str, Callable[[int], nn.Module]] = {
+    "instance": partial(_instance_map, affine=False),
+    "batch": _batch_map,
     "none": _none,
 }
 VECTOR_NORMS: Mapping[str, Callable[..., nn.Module]] = {"batch": _batch_vector, "layer": _layer_vector, "none": _none}

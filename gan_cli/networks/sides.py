@@ -8,13 +8,16 @@ from gan_cli.errors import Incompatible
 from gan_cli.types import sample_shape
 
 
-def halvings(model: str, resolution: int | Sequence[int], least: int = 2) -> tuple[int, tuple[int, int]]:
+def halvings(
+    model: str, resolution: int | Sequence[int], least: int = 2, otherwise: str = "mlp"
+) -> tuple[int, tuple[int, int]]:
     """How often the sides halve until the shorter one is 4, and the map that is left.
 
     Args:
         model: Who asks, for the message.
         resolution: Side, or [height, width].
         least: Fewest halvings that the network can be made of.
+        otherwise: The model that takes other sides.
 
     Raises:
         Incompatible: The data are not images, or a side does not halve evenly down to 4.
@@ -27,6 +30,6 @@ def halvings(model: str, resolution: int | Sequence[int], least: int = 2) -> tup
     if count < least or min(height, width) != 4 << count or max(height, width) % (1 << count):
         raise Incompatible(
             f"model={model} halves images down to a side of 4, and {height} x {width} does not: "
-            "use dataset.resolution=16, 32, 64, ... (the images are fitted to it), or model=mlp"
+            f"use dataset.resolution=16, 32, 64, ... (the images are fitted to it), or model={otherwise}"
         )
     return count, (height >> count, width >> count)
