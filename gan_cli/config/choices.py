@@ -32,7 +32,7 @@ TEXT = frozenset(
 )
 CONFIG_DIR = ("--config-dir", "-cd")  # names a folder of the user's own configs
 LINE = re.compile(r"^([a-z_]+): *(.*?)(?: +# *(.*))?$")
-GLOBAL = re.compile(r"^# *@package +_global_ *$", flags=re.MULTILINE)
+PACKAGE = re.compile(r"^# *@package +(\S+) *$", flags=re.MULTILINE)  # where a file's settings are put
 
 
 class Offer(NamedTuple):
@@ -115,9 +115,17 @@ def owner(group: str) -> str | None:
     return next((command for command, offer in offers().items() if group in offer.groups), None)
 
 
+def package(file: Path) -> str:
+    """Below which key a packaged file's settings are put: its group, another one that it names, or none (`""`)."""
+    named = PACKAGE.search(file.read_text(encoding="utf-8"))
+    group = file.parent.relative_to(conf_dir()).as_posix().replace("/", ".")
+    found = named[1] if named else "" if group == "." else group
+    return "" if found == "_global_" else found
+
+
 def is_global(group: str, choice: str) -> bool:
     """Whether a packaged choice changes settings anywhere, as experiments do."""
-    return GLOBAL.search((Path(conf_dir()) / group / f"{choice}.yaml").read_text(encoding="utf-8")) is not None
+    return not package(Path(conf_dir()) / group / f"{choice}.yaml")
 
 
 @cache
@@ -165,8 +173,14 @@ def keys(command: str, words: Sequence[str]) -> list[str]:
         typed = [word.partition("=")[2].strip("[]'\"").split(",") for word in words if word.startswith(f"{group}=")]
         wanted = typed[-1] if typed else usual if isinstance(usual, list) else [usual]
         for choice in {*wanted} & {*packaged()[group]}:
-            found += dotted(read(group, choice), "" if is_global(group, choice) else f"{group}.")
+            found += dotted(read(group, choice), prefix(group, choice))
     return list(dict.fromkeys(key for key in found if key.partition(".")[0] not in ("defaults", "hydra")))
+
+
+def prefix(group: str, choice: str) -> str:
+    """What stands before the names of a packaged choice's settings, with its dot."""
+    place = package(Path(conf_dir()) / group / f"{choice}.yaml")
+    return f"{place}." if place else ""
 
 
 def visible(names: Sequence[str]) -> list[str]:

@@ -68,6 +68,12 @@ def _load(side: Any) -> Any:
     return round(_times(side, 286) / 256)
 
 
+def _depth(side: Any) -> int:
+    """How often a side can be halved down to one pixel, at most 8 times; the shorter of two."""
+    sides = side if isinstance(side, list | ListConfig) else [side]
+    return min(8, *(int(_times(one, 1)).bit_length() - 1 for one in sides))
+
+
 def _label(name: str | None, experiment: str | None, model: str, loss: str, dataset: str) -> str:
     """What a run folder is called: as the user says, or after its experiment, or after what it is made of."""
     return name or (experiment or "").rpartition("/")[2] or f"{model}-{loss}-{dataset}"
@@ -79,6 +85,7 @@ OmegaConf.register_new_resolver("gan.label", _label, replace=True)
 OmegaConf.register_new_resolver("gan.times", _times, replace=True)
 OmegaConf.register_new_resolver("gan.plus", _plus, replace=True)
 OmegaConf.register_new_resolver("gan.load", _load, replace=True)
+OmegaConf.register_new_resolver("gan.depth", _depth, replace=True)
 OmegaConf.register_new_resolver(
     "gan.unless", lambda value, *others: value if all(other is None for other in others) else None, replace=True
 )

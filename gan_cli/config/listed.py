@@ -74,10 +74,7 @@ def _leaves_of_conf(key: str = "") -> Iterator[tuple[str, str]]:
     """Dotted path and value of every word in conf/; with `key`, of everything that stands under that name."""
     folder = Path(choices.conf_dir())
     for file in sorted(folder.rglob("*.yaml")):
-        text = file.read_text()
-        group = file.parent.relative_to(folder).as_posix()
-        above = "" if group == "." or choices.GLOBAL.search(text) else group.replace("/", ".")
-        yield from _leaves(yaml.load(text, Loader=LOADER), above, key)
+        yield from _leaves(yaml.load(file.read_text(), Loader=LOADER), choices.package(file), key)
 
 
 def _leaves(node: Any, path: str, key: str) -> Iterator[tuple[str, str]]:

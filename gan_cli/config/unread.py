@@ -70,5 +70,5 @@ def _packaged(command: str, top: str) -> set[str]:
     """The dotted names that packaged files have there."""
     names = set(choices.dotted(choices.own(command).get(top), f"{top}."))
     for choice in choices.packaged().get(top, ()):
-        names |= set(choices.dotted(choices.read(top, choice), "" if choices.is_global(top, choice) else f"{top}."))
+        names |= set(choices.dotted(choices.read(top, choice), choices.prefix(top, choice)))
     return {name for name in names if name.startswith(f"{top}.")}
