@@ -1,4 +1,4 @@
-"""BigGAN's generator (Brock 2019, arXiv 1809.11096); its discriminator is that of `gan_cli.networks.resnet`."""
+"""BigGAN's generator (Brock 2019, arXiv 1809.11096); its discriminator is the one in `gan_cli.networks.resnet`."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class ModulatedNorm(nn.Module):
 
     Args:
         norm: A normalisation without gain and bias of its own.
-        features: Of the context.
-        channels: Of the maps.
-        wrap: What A and B go through.
+        features: Width of the context.
+        channels: Channels of the maps.
+        wrap: Applied to A and B.
     """
 
     def __init__(self, norm: nn.Module, features: int, channels: int, wrap: Wrap) -> None:
@@ -38,7 +38,7 @@ class ModulatedNorm(nn.Module):
 
 
 def chunks(latent_dim: int, count: int) -> list[int]:
-    """The sizes of `count` parts of the latent, equal but for the first, which takes what is left over too.
+    """The sizes of `count` parts of the latent: all equal, but the first also takes the remainder.
 
     Raises:
         ConfigError: There are more parts than numbers.
@@ -53,7 +53,7 @@ def chunks(latent_dim: int, count: int) -> list[int]:
 
 
 class Generator(BaseGenerator):
-    """Latent in chunks: the first one becomes the smallest map, each other one modulates a residual up-block.
+    """Latent in chunks: the first becomes the smallest map, each of the others modulates one residual up-block.
 
     Where labels are read in the normalisations (`conditioning=projection`), one embedding of the label, shared by all
     blocks, is joined to each chunk; without labels, the normalisations read the chunk alone.

@@ -20,7 +20,7 @@ POINT_PLAN = (256, 256, 256)
 
 
 def plan(hidden: Sequence[int] | None, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The widths asked for, or those that suit the data."""
+    """The widths asked for, or the defaults for this kind of data."""
     return tuple(hidden) if hidden else IMAGE_PLAN if len(shape) == 3 else POINT_PLAN
 
 
