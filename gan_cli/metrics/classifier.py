@@ -134,7 +134,7 @@ class Classifier(Detector):
 
 
 class StackedClassifier(Classifier):
-    """For three digits stacked as red, green and blue, labelled 100 r + 10 g + b: each channel is classified on its own.
+    """For three digits stacked as red, green and blue, labelled 100 r + 10 g + b: each channel is classified alone.
 
     The joint logits of the 1000 modes are the sums of the channels' log-probabilities.
     """
