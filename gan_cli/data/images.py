@@ -1,4 +1,4 @@
-"""Image data sets: one uint8 tensor that lives where the work is."""
+"""Image data sets: one uint8 tensor on the device that trains."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Request:
-    """What a source is asked for."""
+    """What is requested from a source."""
 
     root: Path
     split: str
@@ -44,7 +44,7 @@ class Request:
 class Decoded(NamedTuple):
     """What a source returns."""
 
-    images: Tensor  # uint8 [N, C, H, W], of any one size
+    images: Tensor  # uint8 [N, C, H, W], all of one size
     labels: Tensor | None = None  # int64 [N]
     class_names: tuple[str, ...] = ()
     described: Mapping[str, Any] = {}  # what was read and what was passed over, where files were listed
@@ -56,7 +56,7 @@ def to_float(images: Tensor) -> Tensor:
 
 
 def _limited(decoded: Decoded, limit: int | None, classes: int) -> Decoded:
-    """At most `limit` of the images, a fair part of each class."""
+    """At most `limit` of the images, evenly over the classes."""
     if limit is None or limit >= len(decoded.images):
         return decoded
     labels = None if decoded.labels is None else decoded.labels.tolist()
@@ -75,21 +75,21 @@ class Images:
     Args:
         source: `(Request) -> Decoded`; a function of `gan_cli.data.sources`, or your own.
         root: Where the files are, or are downloaded to.
-        split: train | test, as the source knows it.
+        split: train | test, by the source's names.
         resolution: Side, or [height, width]; images are fitted to it.
-        channels: 1 or 3; images are converted to it.
+        channels: 1 or 3; images are converted.
         classes: Number of classes, 0 when unlabelled; checked against the labels.
-        batch_size: Real images of one update, over all devices.
-        flip: Mirror each image left to right with probability one half.
+        batch_size: Real images per update, over all devices.
+        flip: Mirror each image left to right with probability ½.
         fit: crop | pad | stretch (see `gan_cli.data.fit`).
         download: Whether missing files may be fetched.
         strict: Whether an image that cannot be read is an error instead of a warning.
-        limit: Keep so many images only: chosen by their content, evenly over the classes where there are labels.
+        limit: Keep only this many images, chosen by their content, evenly over the classes if there are labels.
         cache: Where decoded folders are kept.
-        levels: `[low, high]`: the values in the files that become black and white, for files that do not say it.
+        levels: `[low, high]`: the values in the files that become black and white, for files that do not say.
 
     Raises:
-        DataError: Nothing there, too few images, or labels that contradict `classes`.
+        DataError: There is nothing, there are too few images, or the labels contradict `classes`.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class Images:
         self.place(torch.device("cpu"), seed=0)
 
     def _tell(self) -> None:
-        """Says what was read, where files were listed."""
+        """Logs what was read, if files were listed."""
         if not self.described:
             return
         count = len(self.described["classes"])
@@ -168,9 +168,9 @@ class Images:
         return len(self.images)
 
     def place(self, device: torch.device, seed: int, rank: int = 0, world: int = 1) -> None:
-        """Puts the tensor where the work is and fixes what batches depend on.
+        """Moves the images to the device and fixes what batches depend on.
 
-        Images that would fill over half of the accelerator's free memory stay in RAM; their batches travel.
+        Images that would fill over half of the accelerator's free memory stay in RAM; their batches are copied.
         """
         self.device, self.seed, self.rank, self.world = device, seed, rank, world
         if device.type == "cuda":
@@ -191,13 +191,13 @@ class Images:
         return Batch(self.labels[index].to(self.device), images)
 
     def sampling(self, draw: int) -> Batch:
-        """The labels of as many samples, each as likely as it is frequent; no image is looked at."""
+        """As many labels as a batch has, each as likely as it is frequent; no image is read."""
         source = rng.generator(self.seed, "sampling", draw, self.rank)
         index = torch.randint(len(self), (self.batch_size // self.world,), generator=source)
         return Batch(self.labels[index.to(self.labels.device)].to(self.device))
 
     def quantised(self, n: int) -> Tensor:
-        """At most `n` real images as they are stored, uint8 `[n, C, H, W]` on the CPU, spread over the data set."""
+        """At most `n` real images as stored, uint8 `[n, C, H, W]` on the CPU, spread over the data set."""
         index = torch.linspace(0, len(self) - 1, min(n, len(self)), dtype=torch.float64).round().long()
         return self.images[index.to(self.images.device)].cpu()
 
