@@ -30,11 +30,11 @@ from gan_cli.types import (
     Term,
 )
 
-READERS = Term | Weighting | Prior  # what declares which samples the generator's phase takes
+READERS = Term | Weighting | Prior  # what may declare that the generator's phase needs real samples
 
 
 class Due(NamedTuple):
-    """The terms that one update applies, and the union of what they read."""
+    """The terms that one update applies, and all that they read."""
 
     terms: Mapping[str, Term]
     needs: frozenset[str]
@@ -54,7 +54,7 @@ class Adversarial(Game):
 
     Args:
         parts: The players and everything that they play with.
-        critic_steps: Discriminator updates a step; a number, or a ramp.
+        critic_steps: Discriminator updates per step; a number, or a ramp.
 
     Raises:
         Incompatible: Two parts cannot work together; see `gan_cli.games.compatible`.
@@ -85,7 +85,7 @@ class Adversarial(Game):
         )
 
     def compares(self) -> bool:
-        """Whether the generator's phase looks at real samples."""
+        """Whether the generator's phase reads real samples."""
         parts = [*self.auxiliaries.values(), *self.weightings.values(), self.prior]
         reading = [part for part in parts if isinstance(part, READERS) and part.needs & compatible.OF_REAL]
         return self.loss.needs_real_logits or bool(reading)
@@ -97,18 +97,18 @@ class Adversarial(Game):
         rehearse_in_parts(self, shape, part, self.compares())
 
     def sample(self, generator: nn.Module, batch: Batch) -> Tensor:
-        """Samples of `generator` (often the averaged copy), one a label."""
+        """Samples of `generator` (often the averaged copy), one per label."""
         samples: Tensor = generator(self.prior.sample(batch), batch.label)
         return samples
 
     def matched(self, batch: Batch) -> Batch:
-        """The batch with real samples as detailed as the fakes are by now, where the generator grows."""
+        """The batch with real samples only as detailed as the fakes are so far, if the generator grows."""
         if not isinstance(self.generator, Growing) or batch.images is None:
             return batch
         return replace(batch, images=self.generator.matched(batch.real))
 
     def judge(self, batch: Batch, samples: Tensor, label: Tensor) -> DiscriminatorOutput:
-        """D as everyone sees it: of samples beside what was given with the batch, behind the augmentations."""
+        """D as all terms call it: on samples joined to what was given with the batch, after the augmentations."""
         shown = self.seen(self.prior.beside(samples, batch))
         return DiscriminatorOutput.of(self.discriminator(shown, label))
 
@@ -135,7 +135,7 @@ class Adversarial(Game):
         return self.generator_outcome(batch, update, partial(self.judge, batch))
 
     def generator_outcome(self, batch: Batch, update: int, judge: Judge) -> Outcome:
-        """The generator's objective before a discriminator of this batch."""
+        """The generator's objective against a discriminator on this batch."""
         auxiliaries, needs = due(self.auxiliaries, update)
         needs = needs.union(*(w.needs for w in self.weightings.values() if isinstance(w, Weighting)))
         latent = self.prior(batch).requires_grad_(Need.LATENT_GRAD in needs)

@@ -1,4 +1,4 @@
-"""Which parts can work together, decided from what each part declares, before anything runs."""
+"""Which parts can work together: decided before anything runs, from what each part declares."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from gan_cli.types import Need, Term
 
 log = logging.getLogger(__name__)
 
-# What an update holds whenever it is asked for.
+# What every update can provide.
 HELD = frozenset({Need.REAL, Need.REAL_GRAD, Need.FAKE_GRAD, Need.REAL_OUTPUT, Need.LATENT_GRAD})
-# Of these, what takes real samples.
+# Of these, what requires real samples.
 OF_REAL = frozenset({Need.REAL, Need.REAL_GRAD, Need.REAL_OUTPUT})
-# Where to get what a part declares to need.
+# How to provide what a part needs.
 REMEDIES: Mapping[str, str] = {
     Need.CLASS_LOGITS: "conditioning=acgan gives the discriminator a class head",
     Need.FEATURES: "use a discriminator that returns its features, such as that of model=mlp or dcgan",
@@ -33,7 +33,7 @@ REMEDIES: Mapping[str, str] = {
 def check(parts: Parts) -> None:
     """Raises Incompatible for the first two parts that cannot work together; the message names the remedy.
 
-    A loss that means little without another part is warned about.
+    Warns about a loss that means little without another part.
     """
     _needs_are_provided(parts)
     _single_samples_stay_single(parts)
