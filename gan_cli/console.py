@@ -20,7 +20,7 @@ def printable(text: str) -> str:
 
 
 class Plain(logging.Formatter):
-    """Lines of a log file, made safe to display; tracebacks, too, quote the contents of files."""
+    """Lines of a log file, made safe to display; tracebacks also quote the contents of files."""
 
     def format(self, record: logging.LogRecord) -> str:
         return printable(super().format(record))

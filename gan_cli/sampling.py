@@ -48,7 +48,7 @@ class Draws:
         seed: For the latents, and everything else drawn at random on the way.
         labels: int64, taken in turn: sample i has `labels[i mod len(labels)]`.
         device: Where the samples are computed.
-        given: What the generator is given besides latents, `[M, C, H, W]`, also taken in turn.
+        given: What the generator is given in addition to latents, `[M, C, H, W]`, also taken in turn.
     """
 
     seed: int

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 Positive = Annotated[float, Gt(0)]
 NonNegative = Annotated[float, Ge(0)]
 Fraction = Annotated[float, Interval(ge=0, le=1)]
-LARGEST = 2**53  # beyond it, a count is no longer exact where it is a float64
+LARGEST = 2**53  # beyond it, a count is not exact in float64
 PositiveInt = Annotated[int, Interval(gt=0, le=LARGEST)]
 NonNegativeInt = Annotated[int, Interval(ge=0, le=LARGEST)]
 
@@ -72,7 +72,7 @@ class Batch:
 
     label: Tensor  # int64 [N]
     images: Tensor | None = None  # real samples: [N, C, H, W] in [-1, 1], or points [N, D]
-    given: Tensor | None = None  # what the generator is given besides latents: [N, C', H', W'] in [-1, 1]
+    given: Tensor | None = None  # given to the generator in addition to latents: [N, C', H', W'] in [-1, 1]
 
     def __len__(self) -> int:
         return len(self.label)

@@ -88,7 +88,7 @@ def kept_or_made(folder: Path, key: str, shape: tuple[int, ...], items: Items, r
     try:
         return _written(array, notes, shape, items, ranges)
     except OSError as error:
-        log.warning("decoded images cannot be kept (%s): they stay in memory, for this time", error)
+        log.warning("decoded images cannot be kept (%s): this time they stay in memory", error)
     return _collected(items, ranges, np.empty(shape, np.uint8))
 
 
@@ -138,7 +138,7 @@ def _collected(items: Items, ranges: Ranges, memory: np.ndarray) -> DecodedFiles
 
 
 def _written(array: Path, notes: Path, shape: tuple[int, ...], items: Items, ranges: Ranges) -> DecodedFiles:
-    """Both files, the notes last: an array without its own notes is no entry. Raises OSError."""
+    """Both files, the notes last: an array without its notes is not an entry. Raises OSError."""
     with naming(array.parent):
         array.parent.mkdir(parents=True, exist_ok=True)
     kept: list[int] = []

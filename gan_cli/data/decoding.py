@@ -1,4 +1,4 @@
-"""The one decoder of picture files: bytes in, 8-bit grey or colour out, whatever Pillow reads as a still picture.
+"""Decodes picture files: bytes in, 8-bit grey or colour out, for every still picture that Pillow reads.
 
 A picture is its first frame, upright, laid on white where it is transparent. How its values become 0 ... 255 follows
 its mode alone: 8-bit values stay as they are, 16-bit values are divided by 257, and 32-bit integers and floats, which
@@ -186,7 +186,7 @@ def decode(
     """One picture as uint8 `[C, H, W]`.
 
     Args:
-        name: Of the file; its ending and its place in messages.
+        name: The file's name, for its extension and for messages.
         data: The file's bytes.
         channels: 1 or 3.
         levels: The file's values that become black and white; others scale in proportion, and those beyond are clipped.

@@ -48,7 +48,7 @@ def line_of(described: Mapping[str, Any]) -> str:
     more = [f"and {len(classes) - SHOWN_CLASSES} more"] if len(classes) > SHOWN_CLASSES else []
     named = ", ".join([*classes[:SHOWN_CLASSES], *more])
     why = described["no_labels_because"]
-    without = "" if why == FLAT else f" without labels ({why})"  # nobody expects labels of a flat folder
+    without = "" if why == FLAT else f" without labels ({why})"  # a flat folder is not expected to have labels
     labels = f" in {len(classes)} classes ({named})" if classes else without
     passed = described["passed_over"]
     kinds = ", ".join(_kind(kind, facts) for kind, facts in passed.items())

@@ -68,7 +68,7 @@ class Passed:
 
 @dataclass
 class Listing:
-    """What lies at a place.
+    """The files at a place.
 
     Attributes:
         place: The folder or zip as the user named it.

@@ -125,7 +125,7 @@ class Points:
         return self.preview(n)
 
     def reference(self, seed: int) -> tuple[Tensor, Tensor]:
-        """`size` points and their components, for measuring against; a function of the seed."""
+        """`size` points and their components, as a reference for metrics; a function of the seed."""
         return self.density(self.size, rng.generator(seed, "reference"))
 
     def fingerprint(self) -> str:

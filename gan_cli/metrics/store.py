@@ -161,7 +161,7 @@ def _read(folder: Path, key: str, facts: Facts) -> dict[str, Tensor] | None:
         whole = tensors.read_bytes()
         if _record(notes) == {"facts": facts, "sha256": _digest(facts, whole)}:
             return plain(read_tensors(whole))
-    log.warning("%s or the .json beside it is damaged: it is computed again", tensors)
+    log.warning("%s or the .json beside it is damaged: computing it again", tensors)
     for path in (notes, tensors):
         with suppress(OSError):
             path.unlink()

@@ -46,7 +46,7 @@ def chunks(latent_dim: int, count: int) -> list[int]:
     if latent_dim < count:
         raise ConfigError(
             f"model.latent_dim={latent_dim}: this generator reads its latent in {count} parts, one for the smallest "
-            f"map and one a block: set model.latent_dim to {count} or more"
+            f"map and one per block: set model.latent_dim to {count} or more"
         )
     size = latent_dim // count
     return [latent_dim - (count - 1) * size, *[size] * (count - 1)]
@@ -61,7 +61,7 @@ class Generator(BaseGenerator):
     Args:
         latent_dim: Z; 80 makes four chunks of 20 at 32 px.
         embedding: Width of the shared embedding.
-        spectral_norm: Spectral normalisation of every layer but the embedding.
+        spectral_norm: Spectral normalisation of every layer except the embedding.
         resolution, width, norm, upsample, attention, init: As for the generator of `gan_cli.networks.resnet`.
     """
 

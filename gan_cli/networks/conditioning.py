@@ -207,7 +207,7 @@ class DiscriminatorConditioning:
     reads_labels = False
 
     def sample(self, shape: tuple[int, ...]) -> Input:
-        """What comes between a sample of `shape` and the first layer."""
+        """What comes between a sample of shape `shape` and the first layer."""
         return Input(Unread(nn.Identity()), shape[0])
 
     def head(self, features: int, wrap: Wrap) -> Head:

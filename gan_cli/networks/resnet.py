@@ -97,7 +97,7 @@ class Generator(BaseGenerator):
         upsample: bilinear | nearest.
         spectral_norm: Spectral normalisation of every layer (SAGAN).
         attention: Shorter sides of the maps that attend to themselves; half the images' side when None.
-        init: xavier (gain √2 beside shortcuts) | orthogonal.
+        init: xavier (gain √2 parallel to shortcuts) | orthogonal.
     """
 
     def __init__(
@@ -159,7 +159,7 @@ class Discriminator(StagedDiscriminator):
             BigGAN) rather than the smaller (SNGAN, WGAN-GP). Up to 32 px there is no difference.
         pool: sum | mean, over all positions.
         attention: Shorter sides of the maps that attend to themselves; half the images' side when None.
-        init: xavier (gain √2 beside shortcuts) | orthogonal.
+        init: xavier (gain √2 parallel to shortcuts) | orthogonal.
         minibatch: none | stddev | discrimination, before the head.
     """
 
