@@ -1,4 +1,4 @@
-"""Image data sets: one uint8 tensor on the device that trains."""
+"""Image data sets: one uint8 tensor in memory, on the accelerator if it fits."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ class Listing:
         self.passed.setdefault(kind, Passed()).add(name)
 
     def sort_in(self, file: File) -> None:
-        """Files it by its name."""
+        """Sorts a file in by its name: a picture, labels, or passed over."""
         hidden = [part for part in file.parts if part.startswith(".") or part == "__MACOSX"]
         ending = PurePosixPath(file.name).suffix.lower()
         if hidden:
