@@ -1,4 +1,4 @@
-"""What the generator pays besides its adversarial loss, and how much each of its samples counts in that."""
+"""Terms that the generator minimises in addition to its adversarial loss, and weightings of its samples in it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gan_cli.types import Clock, Fraction, Need, NonNegative, PositiveInt, Round
 class Weighting(nn.Module, ABC):
     """Decides how much each sample counts in the generator's loss: an auxiliary that multiplies instead of adding."""
 
-    needs: frozenset[str] = frozenset()  # as those of a term
+    needs: frozenset[str] = frozenset()  # as for a term
 
     @abstractmethod
     def forward(self, values: Tensor, current: Round) -> Tensor:
@@ -25,7 +25,7 @@ class Weighting(nn.Module, ABC):
 class FeatureMatching(Term):
     """‖E f(x) - E f(G(z))‖² over D's features (Salimans 2016, arXiv 1606.03498, section 3.1).
 
-    Each layer's squared distance is averaged over its values, and the layers' are added.
+    Each layer's squared distance is averaged over its values; those of the layers are added.
     """
 
     needs = frozenset({Need.REAL_OUTPUT, Need.FEATURES})
@@ -37,7 +37,7 @@ class FeatureMatching(Term):
 
 
 class ModeSeeking(Term):
-    """‖z₁ - z₂‖₁ / ‖G(z₁) - G(z₂)‖₁: distant latents shall give distant samples (MSGAN, arXiv 1903.05628, equation 3).
+    """‖z₁ - z₂‖₁ / ‖G(z₁) - G(z₂)‖₁: distant latents should give distant samples (MSGAN, arXiv 1903.05628, equation 3).
 
     Both distances are means over the values. Neighbours in the batch are compared, with the first one's label.
     """
@@ -53,7 +53,7 @@ class ModeSeeking(Term):
 
 
 class Classification(Term):
-    """-log C(y | G(z, y)): fakes shall be classified as what was asked for (AC-GAN, arXiv 1610.09585, equation 3)."""
+    """-log C(y | G(z, y)): fakes should be classified as the class asked for (AC-GAN, arXiv 1610.09585, equation 3)."""
 
     needs = frozenset({Need.CLASS_LOGITS})
 
@@ -63,13 +63,13 @@ class Classification(Term):
 
 
 class PathLength(Term):
-    """(‖Jᵀy‖ - a)², y ~ N(0, I) on the sample's values, a the moving mean of the norm (StyleGAN2, arXiv 1912.04958,
+    """(‖Jᵀy‖ - a)², y ~ N(0, I) on the sample's values, a the moving average of the norm (StyleGAN2, arXiv 1912.04958,
     equation 4): equal steps in the latent give equal steps in the sample.
 
-    y is divided by the square root of the number of places, as the authors' code does.
+    y is divided by the square root of the number of pixels, as in the authors' code.
 
     Args:
-        decay: Weight of a new norm in the moving mean.
+        decay: Weight of a new norm in the moving average.
     """
 
     needs = frozenset({Need.LATENTS, Need.LATENT_GRAD})
@@ -81,7 +81,7 @@ class PathLength(Term):
         self.register_buffer("mean", torch.zeros(()))
 
     def path(self, current: Round) -> tuple[Tensor, Tensor]:
-        """What is stepped along, `[N, Z]`, or `[N, L, Z]` in L layers, and the samples that depend on it."""
+        """What to differentiate by, `[N, Z]`, or `[N, L, Z]` in L layers, and the samples that depend on it."""
         return current.latent, current.fake
 
     def forward(self, current: Round) -> Tensor:
@@ -89,7 +89,7 @@ class PathLength(Term):
         places = samples[0, 0].numel()
         noise = torch.randn_like(samples) / places**0.5
         (gradient,) = torch.autograd.grad((samples * noise).sum(), start, create_graph=True)
-        layers = start[0].numel() / start.shape[-1]  # the squared norms of several are averaged
+        layers = start[0].numel() / start.shape[-1]  # squared norms are averaged over layers
         lengths = torch.linalg.vector_norm(gradient.flatten(1), dim=1) / layers**0.5
         with torch.no_grad():
             self.mean.lerp_(lengths.mean().float(), self.decay)
@@ -97,9 +97,9 @@ class PathLength(Term):
 
 
 class StylePathLength(PathLength):
-    """The same in w, the space of styles, as the paper has it: J is that of the synthesis network.
+    """The same in w, the space of styles, as in the paper: J is the Jacobian of the synthesis network.
 
-    Samples are drawn once more for it, each layer with a style of its own, as in the authors' code.
+    It draws samples again, each layer with a style of its own, as in the authors' code.
     """
 
     needs = frozenset({Need.STYLES})
@@ -112,9 +112,9 @@ class StylePathLength(PathLength):
 
 
 class L1(Term):
-    """‖x - G(·)‖₁ a value, x being the real sample of the same row (pix2pix, arXiv 1611.07004, equation 3).
+    """‖x - G(·)‖₁ per value, x being the real sample of the same row (pix2pix, arXiv 1611.07004, equation 3).
 
-    Meant for priors that are pairs with the real samples; else it draws each sample to the middle of its class.
+    Meant for priors paired with the real samples; with others it pulls each sample to the middle of its class.
     """
 
     needs = frozenset({Need.REAL})
@@ -127,12 +127,12 @@ class L1(Term):
 
 
 class TopK(Weighting):
-    """Only the k fakes that D finds best count (Sinha 2020, arXiv 2002.06224, algorithm 1).
+    """Only the k fakes that D scores highest count (Sinha 2020, arXiv 2002.06224, algorithm 1).
 
     k falls from the whole batch by the factor `decay` at every `images` shown, to `smallest` of the batch.
 
     Args:
-        decay: γ, 0.99 an epoch in the paper.
+        decay: γ, 0.99 per epoch in the paper.
         images: Images of an epoch.
         smallest: ν, ½ in the paper.
     """
@@ -160,7 +160,7 @@ def round_half_up(value: float) -> int:
 
 
 class Vote(Weighting):
-    """Several discriminators, the severe ones counting more: softmax(λ·loss) over them (GMAN, arXiv 1611.01673, 3.2).
+    """Several discriminators, the severe ones weighted more: softmax(λ·loss) over them (GMAN, arXiv 1611.01673, 3.2).
 
     Args:
         sharpness: λ; 0 is the mean, infinity the severest one.

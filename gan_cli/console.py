@@ -7,29 +7,29 @@ import os
 import re
 import sys
 
-# What a terminal obeys instead of showing, or shows in another order: control characters but for the newline and the
-# tab, marks of direction, and bytes of file names that are no UTF-8.
+# What a terminal acts on instead of showing, or shows in another order: control characters except newline and tab,
+# bidirectional marks, and bytes of file names that are not UTF-8.
 UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
 )
 
 
 def printable(text: str) -> str:
-    """Text that may come out of a file, as it can be shown: `\\x1b` stands for an escape character."""
+    """Text that may come from a file, made safe to display: an escape character becomes `\\x1b`."""
     return UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 class Plain(logging.Formatter):
-    """Lines of a log file, as they can be shown; tracebacks quote what was in files too."""
+    """Lines of a log file, made safe to display; tracebacks also quote the contents of files."""
 
     def format(self, record: logging.LogRecord) -> str:
         return printable(super().format(record))
 
 
 class Console(logging.Handler):
-    """Looks the streams up at each line, so that a progress bar or a test may stand in for them."""
+    """Looks up the streams at each line, so that a progress bar or a test can replace them."""
 
-    aside = False  # whether standard output is somebody else's
+    aside = False  # whether standard output is taken
 
     def emit(self, record: logging.LogRecord) -> None:
         warning = record.levelno >= logging.WARNING
@@ -38,15 +38,15 @@ class Console(logging.Handler):
         stream = sys.stderr if warning or self.aside else sys.stdout
         try:
             print(text, file=stream, flush=True)
-        except OSError:  # the reader of `gan train | head` goes early, the disk is full; and the work goes on
+        except OSError:  # the reader of `gan train | head` has gone, or the disk is full; work continues
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def set_up(aside: bool = False) -> None:
-    """Lets the program speak; called once a process by whatever a person started.
+    """Sets up logging; called once per process by the program that the user started.
 
     Args:
-        aside: Standard output carries a file that the user asked for, so that all words go to standard error.
+        aside: Standard output carries a file that the user asked for, so all messages go to standard error.
     """
     logger = logging.getLogger("gan_cli")
     if not any(isinstance(handler, Console) for handler in logger.handlers):
@@ -54,5 +54,5 @@ def set_up(aside: bool = False) -> None:
     for handler in logger.handlers:
         if isinstance(handler, Console):
             handler.aside = aside
-    logger.setLevel(logging.DEBUG)  # tracebacks go to the log file only
+    logger.setLevel(logging.DEBUG)  # tracebacks go only to the log file
     logger.propagate = False

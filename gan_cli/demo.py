@@ -1,4 +1,4 @@
-"""make demo: train on real handwritten digits, measure, and show what came out."""
+"""make demo: train on real handwritten digits, measure, and show the result."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from gan_cli.config import build, compose, trust
 from gan_cli.errors import Interrupted, Refused, RunFailed
 
 SIDE, WHITE = 8, 16  # of scikit-learn's digits
-TRUNCATION = "truncation=1"  # what is shown is drawn from latents without their tails; what is measured is not
+TRUNCATION = "truncation=1"  # for the samples shown, not for those measured
 
 
 def shrink(images: Tensor) -> Tensor:
-    """Grey images uint8 `[N, 1, H, W]` in the size of the digits of which they were learned: `[N, 64]` in [0, 16]."""
+    """Grey images uint8 `[N, 1, H, W]` in the size and range of the original digits: `[N, 64]` in [0, 16]."""
     return F.adaptive_avg_pool2d(images.float(), SIDE).flatten(1) * (WHITE / 255)
 
 
 def read(images: Tensor) -> Tensor:
-    """What a support vector machine that learned from the real digits reads in grey images uint8 `[N, 1, H, W]`."""
+    """The digits that a support vector machine, trained on the real ones, reads in grey images uint8 `[N, 1, H, W]`."""
     from sklearn.datasets import load_digits
     from sklearn.svm import SVC
 
@@ -36,11 +36,11 @@ def read(images: Tensor) -> Tensor:
 
 
 def pace(*words: str, seconds: float = 2.0) -> tuple[int, float]:
-    """How many steps `gan train *words` takes, and how many a second this machine makes, tried for `seconds`."""
+    """How many steps `gan train *words` takes, and how many per second this machine makes, measured for `seconds`."""
     checked = build.check(compose.compose("train", words).config, trust.for_runs())
     trainer = build.trainer(checked)
     trainer.place()
-    for _ in range(4):  # the first are slower
+    for _ in range(4):  # the first steps are slower
         trainer.step()
     began, first, spent = time.perf_counter(), trainer.clock.step, 0.0
     while spent == 0 or spent < seconds:
@@ -55,7 +55,7 @@ def duration(seconds: float) -> str:
 
 
 def as_text(images: Tensor, columns: int) -> str:
-    """Grey images uint8 `[N, 1, H, W]` as lines of half blocks, two pixels a character."""
+    """Grey images uint8 `[N, 1, H, W]` as lines of half blocks, two pixels per character."""
     rows = [torch.cat(list(row), dim=-1)[0] for row in images.split(columns)]
     lines = []
     for top, bottom in torch.cat(rows).view(-1, 2, rows[0].shape[1]):
@@ -65,7 +65,7 @@ def as_text(images: Tensor, columns: int) -> str:
 
 
 def show(digits: Tensor) -> None:
-    """Digits `[N, 1, H, W]` whose classes are 0 ... 9 in turn, a row a class, where the terminal can draw them."""
+    """Prints digits `[N, 1, H, W]` whose classes are 0 ... 9 in turn, one row per class, if the terminal can."""
     if not (sys.stdout.encoding or "").lower().startswith("utf"):
         return
     columns = max(2, min(8, shutil.get_terminal_size().columns // digits.shape[-1]))
@@ -75,7 +75,7 @@ def show(digits: Tensor) -> None:
 
 def main(*more: str) -> None:
     """The whole demo; `more` are further words for its training."""
-    # As fast as several at networks so small, and never slowed by others that wait for a core; the digits are the same.
+    # For networks this small, as fast as several threads, and never slowed by waiting for a core; same results.
     torch.set_num_threads(1)
     words = ("experiment=demo", *more)
     steps, speed = pace(*words)
@@ -86,7 +86,7 @@ def main(*more: str) -> None:
     show(pictures.to_uint8(sample(run.folder, "n=100", TRUNCATION, f"out={grid}")))
     print(f"\nfd_pixels = {distance.value:.2f} ({distance.n_fake} samples against {distance.n_real} digits)")
     right = int((read(pictures.to_uint8(sample(run.folder, "n=1000"))) == torch.arange(1000) % 10).sum())
-    print(f"{right} of 1000 samples are the digit that was asked for, by an SVM that learned from the real ones")
+    print(f"{right} of 1000 samples are the digit that was asked for, according to an SVM trained on the real ones")
     print(f"100 digits that nobody wrote, drawn with {TRUNCATION}: {grid}")
     print(f"the run folder: {run.folder}")
     gan, folder = shlex.quote(str(executable())), shlex.quote(str(run.folder))
@@ -99,13 +99,13 @@ def main(*more: str) -> None:
 
 
 def executable() -> Path:
-    """`gan` of this environment, as short as it can be typed from here."""
+    """This environment's `gan`, by the shortest path from here."""
     gan = Path(sys.executable).parent / "gan"
     return gan.relative_to(Path.cwd()) if gan.is_relative_to(Path.cwd()) else gan
 
 
 def run() -> int:
-    """The demo as a process: what ended it early in a line or two, and the exit code."""
+    """The demo as a process: prints in a line or two what ended it early, and returns the exit code."""
     try:
         main()
     except (Refused, RunFailed, Interrupted) as error:

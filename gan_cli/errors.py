@@ -1,4 +1,4 @@
-"""What can go wrong, drawn as one family. What the user can mend is a `Refused`; the rest stands beside it.
+"""What can go wrong, as one family. What the user can fix is a `Refused`; the others are separate.
 
 * Refused(ValueError)          two lines a problem, exit code 2
   * ConfigError                a word, a setting or a config
@@ -9,25 +9,25 @@
   * CheckpointError            a file that is not a whole checkpoint
   * Unsound                    a part of a checkpoint that training does not write
   * WeightsRefused             a file that does not hold the weights of a network
-  * WeightsMissing             weights that are nowhere
+  * WeightsMissing             weights that cannot be found
   * DetectorMissing            a detector whose package or weights are not installed
-  * NotMeasurable              a metric that means nothing here
+  * NotMeasurable              a metric that is meaningless here
   * NotComparable              numbers that were not measured alike
-  * NotWritable                a file that was asked for and cannot be written
-    * WouldOverwrite           because it is read
+  * NotWritable                a requested file that cannot be written
+    * WouldOverwrite           because it is also read
 * RunFailed(RuntimeError)      the work failed after it began; exit code 1
-* NonFinite(ArithmeticError)   why it may fail: numbers beyond any use
-* NotWritten(OSError)          why it may fail: a file of the program's own; in `gan_cli.store.disk`, with what writes
-* Interrupted(KeyboardInterrupt)  somebody stopped it; exit code 130
+* NonFinite(ArithmeticError)   why it may fail: infinite or not a number
+* NotWritten(OSError)          why it may fail: one of the program's own files; defined in `gan_cli.store.disk`
+* Interrupted(KeyboardInterrupt)  the user stopped it; exit code 130
 
-A signal that one module gives another, to be told with a name or a path added, stays where it is raised.
+Exceptions that only pass between modules, to be raised again with a name or a path, stay in those modules.
 """
 
 from __future__ import annotations
 
 
 class Refused(ValueError):
-    """The user can mend it. `problems` are told together, a line or two each."""
+    """The user can fix it. `problems` are reported together, a line or two each."""
 
     def __init__(self, *problems: str) -> None:
         self.problems = problems
@@ -43,11 +43,11 @@ class Incompatible(Refused):
 
 
 class TooFew(Incompatible):
-    """Batch norm was given one value a channel, which is its own mean."""
+    """Batch norm was given one value per channel, which is its own mean."""
 
 
 class DataError(Refused):
-    """The data are not there or not what they should be; the message says what to do."""
+    """The data are missing or not what they should be; the message says what to do."""
 
 
 class NotARun(Refused):
@@ -71,15 +71,15 @@ class WeightsRefused(Refused):
 
 
 class WeightsMissing(Refused):
-    """The weights are nowhere; the message names file, digest and place."""
+    """The weights cannot be found; the message names file, digest and place."""
 
 
 class DetectorMissing(Refused):
-    """The detector's package or weights are not there; the message says what to install or where to put the file."""
+    """The detector's package or weights are missing; the message says what to install or where to put the file."""
 
 
 class NotMeasurable(Refused):
-    """A metric means nothing here; the message says why, and what would help."""
+    """A metric is meaningless here; the message says why, and what would help."""
 
 
 class NotComparable(Refused):
@@ -91,7 +91,7 @@ class NotWritable(Refused):
 
 
 class WouldOverwrite(NotWritable):
-    """A file that is read would be written; the message says which, in two lines."""
+    """A file that is also read would be overwritten; the message says which, in two lines."""
 
 
 class RunFailed(RuntimeError):
@@ -103,9 +103,9 @@ class NonFinite(ArithmeticError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Somebody stopped the work; what was done is saved and the message says how to go on."""
+    """The user stopped the work; progress is saved and the message says how to continue."""
 
 
 def two_lines(what: str, remedy: str) -> str:
-    """A problem as it is told: what is wrong, and below it what to do."""
+    """A problem as it is reported: what is wrong, and below it what to do."""
     return f"{what}\n  {remedy}" if remedy else what

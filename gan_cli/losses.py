@@ -1,4 +1,4 @@
-"""Adversarial losses. A loss sees logits only and returns one value a sample; it owns no network.
+"""Adversarial losses. A loss sees only logits and returns one value per sample; it owns no network.
 
 `discriminator(real, fake)` and `generator(fake, real)` take the discriminator's logits, of any shape, and return
 values of the same shape, to be minimised.
@@ -22,11 +22,11 @@ class Loss(nn.Module, ABC):
         weight: Factor of the generator's loss beside its auxiliaries; a number, or a ramp.
     """
 
-    needs_real_logits = False  # the generator's loss compares with real samples (relativistic losses)
-    needs_lipschitz = False  # means nothing unless the discriminator's slope is bounded
+    needs_real_logits = False  # the generator's loss compares fakes with real samples (relativistic losses)
+    needs_lipschitz = False  # meaningless unless the discriminator's slope is bounded
     needs_auxiliary = False  # leaves the generator's objective to the auxiliaries
     provides: frozenset[str] = frozenset()  # `Need.ANCHORED_LOGITS`: their sign says real or fake
-    targets: tuple[float, float] | None = None  # what scores of real and fake aim at, where they are probabilities
+    targets: tuple[float, float] | None = None  # of scores for real and fake samples, if they are probabilities
 
     def __init__(self, weight: Weight = 1.0) -> None:
         super().__init__()
@@ -34,11 +34,11 @@ class Loss(nn.Module, ABC):
 
     @abstractmethod
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
-        """The discriminator's loss of each pair of logits."""
+        """The discriminator's loss for each pair of logits."""
 
     @abstractmethod
     def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
-        """The generator's loss of each fake logit; `real` only where `needs_real_logits`."""
+        """The generator's loss for each fake logit; `real` is given only if `needs_real_logits`."""
 
     def score(self, logits: Tensor) -> Tensor:
         """D(x) as the paper plots it: a probability where the loss defines one, else the critic's value."""
@@ -46,7 +46,7 @@ class Loss(nn.Module, ABC):
 
 
 def cross_entropy(logits: Tensor, target: float) -> Tensor:
-    """-[t log σ(l) + (1 - t) log(1 - σ(l))] of each logit l, stable for any l."""
+    """-[t log σ(l) + (1 - t) log(1 - σ(l))] for each logit l, stable for any l."""
     return target * F.softplus(-logits) + (1 - target) * F.softplus(logits)
 
 
@@ -92,7 +92,7 @@ class LeastSquares(Loss):
     Args:
         real_label: b, the discriminator's target for real samples.
         fake_label: a, its target for fakes.
-        generator_label: c, what the generator wants its fakes to score.
+        generator_label: c, the generator's target for fakes.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class Hinge(Loss):
 class FeatureMatching(NonSaturating):
     """D plays the original game; G has no adversarial loss and matches D's features instead (arXiv 1606.03498, 3.1).
 
-    Goes with `auxiliary=[feature_matching]`, which is the generator's whole objective.
+    Use it with `auxiliary=[feature_matching]`, which is then the generator's whole objective.
     """
 
     needs_auxiliary = True
@@ -166,7 +166,7 @@ class RelativisticPairing(Loss):
 
 
 class RelativisticAverage(Loss):
-    """RaGAN (arXiv 1807.00734, section 4.2) with cross-entropy: each logit less the mean logit of the other kind."""
+    """RaGAN (arXiv 1807.00734, section 4.2) with cross-entropy: each logit minus the mean logit of the other kind."""
 
     needs_real_logits = True
 

@@ -1,4 +1,4 @@
-"""What the discriminator pays besides its loss, and the sets that its weights are kept in."""
+"""Terms that the discriminator minimises in addition to its loss, and constraints on its weights."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from gan_cli.types import DiscriminatorOutput, Fraction, Need, NonNegative, Posi
 
 
 def input_gradient(output: DiscriminatorOutput, samples: Tensor) -> Tensor:
-    """∇D at each input that was judged, flattened, `[J, D]`, differentiable once more.
+    """∇D at each judged input, flattened, `[J, D]`, differentiable once more.
 
-    An input is a sample, or a pack of samples with one judgement. Patches of one discriminator add up; of several
-    discriminators, `[N, K]`, each has its own gradients, J = N·K.
+    An input is a sample, or a pack of samples with one judgement. The patches of one discriminator add up; several
+    discriminators, `[N, K]`, each have their own gradients, J = N·K.
     """
     logits = output.logits
     packed = len(samples) // len(logits)
@@ -30,7 +30,7 @@ def input_gradient(output: DiscriminatorOutput, samples: Tensor) -> Tensor:
 
 
 class Constraint(nn.Module, ABC):
-    """A constraint kept by moving a player's weights back into a set after each of its updates."""
+    """A constraint enforced by projecting a player's weights onto a set after each of its updates."""
 
     lipschitz = False
 
@@ -42,7 +42,7 @@ class Constraint(nn.Module, ABC):
 class GradientPenalty(Term):
     """WGAN-GP (Gulrajani 2017, arXiv 1704.00028, equation 3): (‖∇D(x̂)‖ - 1)² at x̂ = εx + (1 - ε)G(z), ε ~ U[0, 1].
 
-    The norm runs over all of a sample's values, and ε is one number a sample. Weight λ = 10 in the paper.
+    The norm is taken over all of a sample's values, and ε is one number per sample. Weight λ = 10 in the paper.
     """
 
     per_sample = True
@@ -74,10 +74,10 @@ class OneSidedGradientPenalty(GradientPenalty):
 
 
 class Dragan(GradientPenalty):
-    """DRAGAN (Kodali 2017, arXiv 1705.07215, section 2.3): the gradient's norm is kept at 1 around the data.
+    """DRAGAN (Kodali 2017, arXiv 1705.07215, section 2.3): the gradient's norm is kept near 1 around the data.
 
-    x̂ = x + ε·c·σ·u as in the authors' code: σ is the standard deviation of the batch, u ~ U[0, 1] in every value, and
-    ε ~ U[0, 1] one number a sample.
+    x̂ = x + ε·c·σ·u as in the authors' code: σ is the standard deviation of the batch, u ~ U[0, 1] for every value, and
+    ε ~ U[0, 1] is one number per sample.
 
     Args:
         spread: c, ½ in the authors' code.
@@ -109,7 +109,7 @@ class R1(Term):
 
 
 class R2(Term):
-    """R1's sister on fakes: ½‖∇D(G(z))‖² (arXiv 1801.04406, equation 10); weight is γ."""
+    """R1's counterpart on fakes: ½‖∇D(G(z))‖² (arXiv 1801.04406, equation 10); weight is γ."""
 
     needs = frozenset({Need.FAKE_GRAD})
 
@@ -123,10 +123,10 @@ class R2(Term):
 class LeCam(Term):
     """LeCam regularisation (Tseng 2021, arXiv 2104.03310, equation 4): (D(x) - α_F)² + (D(G(z)) - α_R)².
 
-    α_R and α_F are moving averages of D's logits of real and of fake samples; each kind is drawn towards the other's.
+    α_R and α_F are moving averages of D's logits of real and of fake samples; each kind is pulled towards the other's.
 
     Args:
-        decay: Of the averages, an update.
+        decay: Decay of the moving averages per update.
     """
 
     needs = frozenset({Need.REAL_OUTPUT})
@@ -151,11 +151,11 @@ class LeCam(Term):
 class Consistency(Term):
     """bCR (Zhao 2020, arXiv 2002.04724, algorithm 1): (D(x) - D(T(x)))² + fakes·(D(G(z)) - D(T(G(z))))².
 
-    T mirrors left to right half of the time and shifts by up to `shift` of the side. Without the fakes' part it is
+    T mirrors left to right half of the time and shifts by up to `shift` of the side. Without the part on fakes it is
     consistency regularisation (Zhang 2020, arXiv 1910.12027).
 
     Args:
-        fakes: Weight of the fakes' part against that of the real one; 0 leaves CR.
+        fakes: Weight of the part on fakes relative to that on real samples; 0 gives CR.
         shift: Largest shift, as a fraction of the side.
     """
 
@@ -169,7 +169,7 @@ class Consistency(Term):
         self.shift = shift
 
     def moved(self, images: Tensor) -> Tensor:
-        """T(x), black where nothing is."""
+        """T(x), filled with black."""
         return shifted(mirrored(images), self.shift, -1.0)
 
     def forward(self, current: Round) -> Tensor:
@@ -197,7 +197,7 @@ class Drift(Term):
 
 
 def matrix(layer: nn.Module) -> Tensor | None:
-    """The weight of a linear layer or a convolution, one row an output channel; None for other modules."""
+    """The weight of a linear layer or a convolution, one row per output channel; None for other modules."""
     match layer:
         case nn.ConvTranspose2d():
             return layer.weight.transpose(0, 1).flatten(1)
@@ -209,8 +209,8 @@ def matrix(layer: nn.Module) -> Tensor | None:
 class Orthogonal(Term):
     """‖WᵀW ⊙ (1 - I)‖²_F over the player's layers (BigGAN, arXiv 1809.11096, equation 3; weight 1e-4).
 
-    A layer's matrix has one row an output channel; scales stay free, for the diagonal does not count. W is what the
-    layer computes with: behind the scale of an equalised learning rate, or spectral normalisation.
+    A layer's matrix has one row per output channel; scales stay free, since the diagonal does not count. W is the
+    effective weight: after the scale of an equalised learning rate, or spectral normalisation.
     """
 
     of_weights = True
@@ -230,7 +230,7 @@ class Classification(Term):
     equation 3).
 
     Args:
-        fakes: Weight of the fakes' part; 0 trains the class head on real samples only, as many successors do.
+        fakes: Weight of the part on fakes; 0 trains the class head on real samples only, as many successors do.
     """
 
     needs = frozenset({Need.REAL_OUTPUT, Need.CLASS_LOGITS})
@@ -250,7 +250,7 @@ class Classification(Term):
 
 
 def scale(module: nn.Module) -> float:
-    """What the raw values that `module` holds are multiplied by when they are read; 1 but where they are equalised."""
+    """The factor between the raw weights of `module` and the effective ones; 1 without an equalised learning rate."""
     readers = module if isinstance(module, ParametrizationList) else ()
     return math.prod(float(getattr(reader, "factor", 1.0)) for reader in readers)
 
@@ -258,7 +258,7 @@ def scale(module: nn.Module) -> float:
 class WeightClipping(Constraint):
     """Keeps every weight of the critic in [-bound, bound] (WGAN, arXiv 1701.07875, algorithm 1, line 7).
 
-    With an equalised learning rate these are the scaled weights, with which the critic computes.
+    With an equalised learning rate these are the effective, scaled weights.
     """
 
     lipschitz = True

@@ -18,7 +18,7 @@ from gan_cli.store.disk import naming, replacing
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MIN_TILE = 48  # pixels; smaller images are enlarged by whole factors, so that a person sees them
+MIN_TILE = 48  # pixels; smaller images are enlarged by integer factors, to be visible
 
 
 def to_uint8(images: Tensor) -> Tensor:
@@ -32,7 +32,7 @@ def to_rgb(images: Tensor) -> Tensor:
 
 
 def grid(images: Tensor, columns: int | None = None, gap: int = 2) -> Tensor:
-    """uint8 `[N, 1 or 3, H, W]` as one picture `[3, H', W']`, row by row; as square as can be unless told.
+    """uint8 `[N, 1 or 3, H, W]` as one picture `[3, H', W']`, row by row; roughly square unless told otherwise.
 
     Small images are enlarged by pixel repetition; the pixels themselves are kept.
     """
@@ -63,9 +63,9 @@ def side_by_side(columns: Sequence[Tensor], across: int = 2) -> Tensor:
 
 
 def rows_of_classes(images: Tensor, label: Tensor) -> tuple[Tensor, int | None]:
-    """uint8 images in the order in which a grid has one row a class, white where a row ends early; and its columns.
+    """uint8 images ordered so that a grid has one row per class, padded with white; and the number of columns.
 
-    Images of one class stay as they are, and the grid may choose its columns.
+    Images of one class stay as they are, and the grid chooses its columns.
     """
     classes = label.unique()
     if len(classes) < 2:
@@ -77,7 +77,7 @@ def rows_of_classes(images: Tensor, label: Tensor) -> tuple[Tensor, int | None]:
 
 
 def scatter(points: Tensor, real: Tensor | None = None) -> Tensor:
-    """Points `[N, 2]` as a picture uint8 `[3, H, W]`, over real ones in grey where given."""
+    """Points `[N, 2]` as a picture uint8 `[3, H, W]`, over real ones in grey if given."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -96,8 +96,8 @@ def scatter(points: Tensor, real: Tensor | None = None) -> Tensor:
 
 
 def draw(samples: Tensor, label: Tensor | None = None, real: Tensor | None = None) -> Tensor:
-    """Samples as the picture that suits them: a grid of images, one row a class where there are several, or a scatter
-    plot of points over real ones."""
+    """Samples as a picture: a grid of images, with one row per class if there are several, or a scatter plot of points
+    over real ones."""
     samples = samples.cpu()
     if samples.ndim != 4:
         return scatter(samples, real)
@@ -106,7 +106,7 @@ def draw(samples: Tensor, label: Tensor | None = None, real: Tensor | None = Non
 
 
 def _kind(ending: str) -> str:
-    """The format of files with that ending. Raises ValueError for an ending that names none."""
+    """The format of files with this extension. Raises ValueError for an unknown one."""
     Image.init()
     if ending.lower() not in Image.EXTENSION:
         raise ValueError(f"unknown file extension: {ending}")
@@ -119,19 +119,19 @@ def _image(pixels: Tensor) -> Image.Image:
 
 
 def write(pixels: Tensor, file: BinaryIO, ending: str) -> None:
-    """uint8 `[3 or 1, H, W]` into an open file, in the format that the ending names; exact for PNG."""
+    """uint8 `[3 or 1, H, W]` into an open file, in the format of the extension; lossless for PNG."""
     _image(pixels).save(file, _kind(ending))
 
 
 def write_film(frames: Sequence[Tensor], file: BinaryIO, ending: str, milliseconds: int = 80) -> None:
-    """uint8 pictures `[3, H, W]` of one size as an animated WebP (without loss) or GIF that repeats for ever."""
+    """uint8 pictures `[3, H, W]` of one size as an animated WebP (lossless) or GIF that repeats for ever."""
     first, *rest = map(_image, frames)
     first.save(file, _kind(ending), save_all=True, append_images=rest, duration=milliseconds, loop=0, lossless=True)
 
 
 def save(pixels: Tensor, path: Path) -> Path:
-    """Writes uint8 `[3 or 1, H, W]` as the format of the path's ending, whole or not at all. It waits for no disk, for
-    a sample may be thousands of files. Raises NotWritten."""
+    """Writes uint8 `[3 or 1, H, W]` in the format of the path's extension, completely or not at all. It does not wait
+    for the disk, since there may be thousands of files. Raises NotWritten."""
     with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path, durable=False) as file:

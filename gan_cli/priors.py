@@ -1,4 +1,4 @@
-"""What feeds the generator: latents `[N, latent_dim]`, drawn where the batch lives."""
+"""The generator's input: latents `[N, latent_dim]`, drawn on the batch's device."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gan_cli.types import Batch, Need, NonNegativeInt, Positive, PositiveInt
 
 
 class Prior(nn.Module, ABC):
-    """What feeds the generator: latents `[N, latent_dim]`, drawn where the batch lives."""
+    """The generator's input: latents `[N, latent_dim]`, drawn on the batch's device."""
 
     provides: frozenset[str] = frozenset({Need.LATENTS})
     needs: frozenset[str] = frozenset()  # `Need.REAL` where they are made of the real samples of a batch in training
@@ -26,20 +26,20 @@ class Prior(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, batch: Batch) -> Tensor:
-        """The latents of a batch in training."""
+        """The latents for a training batch."""
 
     def sample(self, batch: Batch) -> Tensor:
-        """Those of a sampling batch, where they differ (truncation)."""
+        """The latents for a sampling batch; overridden where they differ (truncation)."""
         latent: Tensor = self(batch)
         return latent
 
     def beside(self, samples: Tensor, batch: Batch) -> Tensor:
-        """What is put before the discriminator with samples: joined with what the generator was given, where D shall
-        judge the pair. Augmentations come after it."""
+        """The discriminator's input for samples: joined to what the generator was given, if D should judge the pair.
+        Augmentations come after it."""
         return samples
 
     def truncated(self, bound: float) -> Prior:
-        """This prior without its tails beyond `bound`. Raises Incompatible when it has none."""
+        """This prior without its tails beyond `bound`. Raises Incompatible if it has none."""
         raise Incompatible(
             f"truncation={bound}: {type(self).__name__} latents have no tails to cut\n"
             "  leave it out, or train with prior=normal"
@@ -64,7 +64,7 @@ class Uniform(Prior):
 
 
 class Truncated(Normal):
-    """z ~ N(0, I) in training; when samples are drawn, each coordinate is kept in [-bound, bound] by drawing it again.
+    """z ~ N(0, I) in training; when samples are drawn, each coordinate is redrawn until it lies in [-bound, bound].
 
     The truncation trick of BigGAN (arXiv 1809.11096, section 3.1): better looking samples of less variety.
     """
@@ -74,7 +74,7 @@ class Truncated(Normal):
         self.bound = bound
 
     def sample(self, batch: Batch) -> Tensor:
-        # A uniform number between Φ(-bound) and Φ(bound), through Φ⁻¹, has the distribution of repeated drawing.
+        # Φ⁻¹ of a uniform number between Φ(-bound) and Φ(bound) has the distribution of redrawing.
         tail = math.erf(self.bound / math.sqrt(2))
         uniform = 2 * torch.rand(len(batch), self.latent_dim, device=batch.label.device, dtype=torch.float64) - 1
         return (math.sqrt(2) * torch.erfinv(uniform * tail)).float().clamp(-self.bound, self.bound)

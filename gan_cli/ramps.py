@@ -15,16 +15,16 @@ from gan_cli.types import Fraction, NonNegative, PositiveInt, Ramp
 
 
 def settled(value: Any, images: int, done: float = 0.0) -> Any:
-    """What a setting is once `images` were shown and `done` of the run: ramps in it, also within a list, give way to
-    their numbers."""
+    """The value of a setting once `images` were shown and `done` of the run: ramps in it, also within a list, are
+    replaced by their numbers."""
     if isinstance(value, Ramp):
         return value.at(images, done)
-    # torch's Adam takes no integers among its betas
+    # torch's Adam does not accept integers as betas
     return [float(settled(part, images, done)) for part in value] if isinstance(value, list) else value
 
 
 def follows_run(value: Any) -> bool:
-    """Whether a setting is, or holds, a ramp that follows the fraction of the run."""
+    """Whether a setting is, or contains, a ramp that follows the fraction of the run."""
     return bool(settled(value, 0, 0.0) != settled(value, 0, 1.0))
 
 
@@ -36,12 +36,12 @@ def _one_unit(images: Any, fraction: Any) -> None:
 
 
 class Linear(Ramp):
-    """From `start` in a straight line to `end`, where it stays.
+    """From `start` in a straight line to `end`, then constant.
 
     Args:
-        start, end: Its first and its last value.
+        start, end: Its first and last values.
         images: Images shown when it reaches `end`.
-        fraction: Or the fraction of the run.
+        fraction: Alternatively, the fraction of the run.
         after: When it leaves `start`, in the same unit.
     """
 
@@ -62,11 +62,11 @@ class Linear(Ramp):
     @property
     def _last(self) -> float:
         last = self.fraction if self.images is None else self.images
-        assert last is not None  # one of them is given
+        assert last is not None  # one of the two is given
         return last
 
     def way(self, images: int, done: float) -> float:
-        """How much of the way from `start` to `end` is behind it, 0 ... 1."""
+        """How much of the way from `start` to `end` is done, 0 ... 1."""
         now = done if self.images is None else images
         return min(1.0, max(0.0, now - self.after) / max(self._last - self.after, 1e-12))
 
@@ -86,8 +86,8 @@ class Cosine(Linear):
 
 
 class Steps(Ramp):
-    """`values[i]` until `images[i]`, the last value from then on; one value more than there are bounds, which may be
-    given as fractions of the run instead."""
+    """`values[i]` until `images[i]`, the last value from then on; one more value than bounds, which may be given
+    as fractions of the run instead."""
 
     def __init__(
         self,

@@ -24,5 +24,5 @@ def reseed(*parts: int | str) -> None:
 
 
 def generator(*parts: int | str, device: torch.device | str = "cpu") -> torch.Generator:
-    """A generator of its own, which neither reads nor moves the global ones."""
+    """A separate generator, which neither reads nor advances the global ones."""
     return torch.Generator(device).manual_seed(mix(*parts))

@@ -17,18 +17,18 @@ from gan_cli.networks.base import declared
 from gan_cli.priors import Prior
 from gan_cli.types import Batch
 
-# Samples are always computed in blocks of this many, whatever is asked for: not even the rounding of a matrix
-# product, which may depend on the number of rows, then depends on how many samples were wanted.
+# Samples are always computed in blocks of this many, however many are asked for: not even the rounding of a matrix
+# product, which may depend on the number of rows, then depends on how many samples are asked for.
 BLOCK = 64
 
 
 def on_demand(generator: nn.Module) -> int:
-    """The classes that the generator draws on demand; 0 when labels say nothing to it."""
+    """The classes that the generator draws on demand; 0 if it ignores labels."""
     return declared(generator).classes
 
 
 def in_turn(generator: nn.Module, classes: Sequence[int] = ()) -> Tensor:
-    """The labels that samples take in turn: the classes asked for, all of them, or 0 where labels say nothing."""
+    """The labels that samples take in turn: the classes asked for, all of them, or 0 if it ignores labels."""
     return torch.tensor(list(classes) or range(max(1, on_demand(generator))))
 
 
@@ -42,10 +42,10 @@ def seeded(device: torch.device, *parts: int | str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Draws:
-    """What sample i is drawn from: a function of the seed and i.
+    """The inputs of sample i: a function of the seed and i.
 
     Attributes:
-        seed: Of the latents, and of whatever else is drawn at random on the way.
+        seed: For the latents, and everything else drawn at random on the way.
         labels: int64, taken in turn: sample i has `labels[i mod len(labels)]`.
         device: Where the samples are computed.
         given: What the generator is given, `[M, C, H, W]`, taken in turn too; then a sample is computed by itself, for
@@ -81,7 +81,7 @@ class Draws:
         return Batch(self.labels[index % len(self.labels)].to(self.device), given=given)
 
     def seeded(self, *parts: int | str) -> AbstractContextManager:
-        """Random numbers of these draws that depend on `parts`."""
+        """Random numbers that depend on these draws' seed and `parts`."""
         return seeded(self.device, self.seed, *parts)
 
 
@@ -89,7 +89,7 @@ class Draws:
 def blocks(game: Game, generator: nn.Module, draws: Draws, n: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Samples 0 ... n - 1 in order and their labels, on the device of the draws, in pieces.
 
-    The generator is used in evaluation mode and left in the mode in which it came; global random state is kept.
+    The generator is used in evaluation mode and returned to its previous mode; global random state is kept.
     """
     training = generator.training
     generator.eval()
@@ -113,21 +113,21 @@ def draw(game: Game, generator: nn.Module, draws: Draws, n: int) -> Tensor:
 def standing_statistics(game: Game, generator: nn.Module, draws: Draws, passes: int) -> None:
     """Sets the batch-norm statistics of `generator` to their mean over `passes` blocks of samples (arXiv 1809.11096).
 
-    Those of training were taken of weights that have moved since, or are averages of such; and they belong to the
-    prior of training, where sampling may use a truncated one. Nothing else of the generator changes.
+    Those from training belong to weights that have changed since, or are averages of such statistics, and to the
+    prior of training, whereas sampling may use a truncated one. Nothing else in the generator changes.
 
     Raises:
         Incompatible: It has no batch norm.
     """
     norms = [m for m in generator.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     if not norms:
-        raise Incompatible("this generator has no batch norm whose statistics could be computed anew: leave it out")
+        raise Incompatible("this generator has no batch norm whose statistics could be recomputed: leave it out")
     training, momenta = generator.training, [norm.momentum for norm in norms]
     generator.eval()
     try:
         for norm in norms:
             norm.reset_running_stats()
-            norm.momentum = None  # all passes count alike
+            norm.momentum = None  # all passes have equal weight
             norm.train()
         for block in range(passes):
             with draws.seeded("statistics", block):
@@ -152,9 +152,9 @@ def latents(prior: Prior, draws: Draws, n: int) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def in_blocks(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
-    """`function` of inputs that have one row a sample, on the CPU, computed in blocks of exactly `BLOCK` rows.
+    """`function` of inputs with one row per sample, on the CPU, computed in blocks of exactly `BLOCK` rows.
 
-    What a network draws for itself is the same in every block.
+    Noise that a network draws itself is the same in every block.
     """
     n = len(inputs[0])
     rows = torch.arange(n + -n % BLOCK, device=inputs[0].device) % n
@@ -169,7 +169,7 @@ def in_blocks(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
 def steps_along_paths(
     game: Game, generator: nn.Module, draws: Draws, n: int, epsilon: float
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """`n` pairs of samples at latents `epsilon` apart, at random places of the great circles between two latents.
+    """`n` pairs of samples at latents `epsilon` apart, at random points of the great circles between two latents.
 
     Yields float images `[<= BLOCK, C, H, W]` in pieces.
     """
@@ -180,7 +180,7 @@ def steps_along_paths(
             t = torch.rand(BLOCK, 1, device=draws.device)
             pair = []
             for at in (t, t + epsilon):
-                torch.manual_seed(rng.mix(draws.seed, "noise", block))  # both meet the same noise within the generator
+                torch.manual_seed(rng.mix(draws.seed, "noise", block))  # both get the same noise within the generator
                 pair.append(generator(slerp(start, end, at), batch.label)[: n - block * BLOCK])
         yield pair[0], pair[1]
 
@@ -188,7 +188,7 @@ def steps_along_paths(
 def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     """Spherical interpolation of latents `[N, Z]` at `t` `[N, 1]`: along the great circle, lengths interpolated too.
 
-    Latents in one line through 0 have no one great circle between them: there the way is straight.
+    Collinear latents do not define a unique great circle: between them, interpolation is linear.
     """
     length_a, length_b = a.norm(dim=1, keepdim=True), b.norm(dim=1, keepdim=True)
     angle = ((a * b).sum(1, keepdim=True) / (length_a * length_b)).clamp(-1, 1).acos()

@@ -19,15 +19,15 @@ from torch import Tensor, nn
 Positive = Annotated[float, Gt(0)]
 NonNegative = Annotated[float, Ge(0)]
 Fraction = Annotated[float, Interval(ge=0, le=1)]
-LARGEST = 2**53  # beyond it, a count is no longer exact where it is a float64
+LARGEST = 2**53  # beyond it, a count is not exact in float64
 PositiveInt = Annotated[int, Interval(gt=0, le=LARGEST)]
 NonNegativeInt = Annotated[int, Interval(ge=0, le=LARGEST)]
 
 
 class Need(StrEnum):
-    """What a term may ask of the update that it is part of, or of the other parts; the plain words mean the same."""
+    """What a term may need from its update, or from the other parts; the plain strings mean the same."""
 
-    # What an update can hold.
+    # What an update can provide.
     REAL = "real"  # the real samples
     REAL_GRAD = "real_grad"  # as a leaf with a gradient
     FAKE_GRAD = "fake_grad"  # the fakes as a leaf with a gradient
@@ -62,7 +62,7 @@ class DiscriminatorOutput(NamedTuple):
 
     @classmethod
     def of(cls, answer: DiscriminatorOutput | Tensor) -> DiscriminatorOutput:
-        """What a discriminator said; one that returns a plain tensor means its logits. Raises TypeError."""
+        """A discriminator's output; a plain tensor means logits. Raises TypeError."""
         if isinstance(answer, cls):
             return answer
         if isinstance(answer, Tensor):
@@ -72,11 +72,11 @@ class DiscriminatorOutput(NamedTuple):
 
 @dataclass(frozen=True)
 class Batch:
-    """What one objective is computed from. A sampling batch has no real samples."""
+    """The inputs of one objective. A sampling batch has no real samples."""
 
     label: Tensor  # int64 [N]
     images: Tensor | None = None  # real samples: [N, C, H, W] in [-1, 1], or points [N, D]
-    given: Tensor | None = None  # what the generator is given besides latents: [N, C', H', W'] in [-1, 1]
+    given: Tensor | None = None  # given to the generator in addition to latents: [N, C', H', W'] in [-1, 1]
 
     def __len__(self) -> int:
         return len(self.label)
@@ -107,24 +107,24 @@ class Batch:
 
 @dataclass(frozen=True)
 class Clock:
-    """How far a run is. Everything that follows progress is a function of this."""
+    """The progress of a run. Everything that follows progress is a function of it."""
 
     step: int = 0  # generator updates completed
     images: int = 0  # real images shown to the discriminator
-    seconds: float = 0.0  # time spent training, all sessions together
-    done: float = 0.0  # the fraction of the run, which follows from the others and from the run's limits
+    seconds: float = 0.0  # time spent training, over all sessions
+    done: float = 0.0  # the fraction of the run, which follows from the above and the run's limits
 
     def saved(self) -> dict[str, Any]:
-        """What checkpoints and records hold of it."""
+        """Its values as checkpoints and records hold them."""
         return {"step": self.step, "images": self.images, "seconds": self.seconds}
 
 
-Judge = Callable[[Tensor, Tensor], DiscriminatorOutput]  # (samples, label) -> what D says of them
+Judge = Callable[[Tensor, Tensor], DiscriminatorOutput]  # (samples, label) -> D's output
 
 
 @dataclass(frozen=True)
 class Round:
-    """What one update has computed so far; what a term may read."""
+    """What one update has computed so far, for terms to read."""
 
     batch: Batch
     latent: Tensor
@@ -132,7 +132,7 @@ class Round:
     fake: Tensor
     real_output: DiscriminatorOutput | None
     fake_output: DiscriminatorOutput
-    judge: Judge  # the discriminator of this batch, behind its augmentations
+    judge: Judge  # the discriminator on this batch, after the augmentations
     generate: Callable[[Tensor, Tensor], Tensor]  # the generator: (latent, label) -> samples
     player: nn.Module  # the network that is being updated
     update: int
@@ -167,13 +167,13 @@ class Term(nn.Module, ABC):
         weight: Factor of the mean over the batch; a number, or a ramp over the images shown.
         interval: Lazy regularisation (StyleGAN2, arXiv 1912.04958, appendix B): the term is applied at every
             `interval`-th update and scaled by `interval`, so that its mean strength does not change. It shares that
-            update's step: there are no further ones that Adam would have to be corrected for.
+            update's step: there are no additional steps that Adam would have to be corrected for.
     """
 
-    needs: frozenset[str] = frozenset()  # words of `Need`
-    per_sample = False  # a penalty on single samples, which layers that mix samples would falsify
+    needs: frozenset[str] = frozenset()  # values of `Need`
+    per_sample = False  # a penalty on single samples, which is wrong with layers that mix samples
     lipschitz = False  # bounds the discriminator's slope
-    of_weights = False  # reads weights and no samples: no objective by itself
+    of_weights = False  # reads weights but no samples: not an objective on its own
 
     def __init__(self, weight: Weight = 1.0, interval: PositiveInt = 1) -> None:
         super().__init__()
@@ -182,7 +182,7 @@ class Term(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, current: Round) -> Tensor:
-        """The unweighted term of each sample or judgement, `[N]`, or one value `[]`."""
+        """The unweighted term for each sample or judgement, `[N]`, or one value `[]`."""
 
 
 class Local(nn.Module):
@@ -190,10 +190,10 @@ class Local(nn.Module):
 
 
 class Outcome(NamedTuple):
-    """What an objective returns."""
+    """The result of an objective."""
 
     terms: Mapping[str, Tensor]  # weighted scalars; their sum is minimised
-    readings: Mapping[str, Tensor] = {}  # scalars that are only watched
+    readings: Mapping[str, Tensor] = {}  # scalars that are only reported
 
 
 def nothing() -> None:
@@ -209,19 +209,19 @@ class Phase:
     runs: int = 1  # updates in a row, each on a new batch
     project: Callable[[], None] = field(default=nothing)  # after each optimizer step
     shown: bool = False  # its real images count as shown to the discriminator
-    uses_real: bool = True  # else its batches are sampling batches, and no image is drawn that nobody sees
+    uses_real: bool = True  # else its batches are sampling batches, so that no unused image is drawn
 
 
 @runtime_checkable
 class Growing(Protocol):
-    """A generator whose images gain detail while it is trained."""
+    """A generator whose images gain detail during training."""
 
     def matched(self, real: Tensor) -> Tensor:
-        """Real images with as much detail as those that it draws now."""
+        """Real images with as much detail as it draws now."""
         ...
 
     def complete(self) -> int:
-        """Images shown when it draws with all its detail."""
+        """Images shown by the time it draws in full detail."""
         ...
 
 
@@ -256,7 +256,7 @@ class Data(Protocol):
 
 @runtime_checkable
 class Named(Protocol):
-    """Data that know what their classes are called and what was read."""
+    """Data that know the names of their classes and what was read."""
 
     class_names: tuple[str, ...]
     described: Mapping[str, Any]  # for the manifest; see `gan_cli.data.described`

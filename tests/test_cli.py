@@ -69,7 +69,7 @@ def test_help_tells_groups_choices_and_defaults(gan_here: Inside) -> None:
         (["train", "dataset.resolution=28"], "dataset.resolution=16, 32, 64"),
         (["train", "penalty=[gradient_penalty]"], "model.discriminator.norm=layer"),
         (["train", "dataset=folder"], "dataset.root is not set"),
-        (["train", "dataset=folder", "dataset.root=nowhere"], "nowhere is no folder"),
+        (["train", "dataset=folder", "dataset.root=nowhere"], "nowhere is neither a folder nor a zip"),
         (["train", "dataset=cifar10", "dataset.root=x", "dataset.download=false"], "cifar-10-batches-bin"),
         (["train", "trainer.device=tpu"], "choose auto, cpu, cuda"),
         (["train", "seed=-1"], "seed=-1 is not valid"),

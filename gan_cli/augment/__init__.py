@@ -1,1 +1,1 @@
-"""What the discriminator sees of real and fake samples. Gradients, and gradients of gradients, pass through."""
+"""What the discriminator sees of real and fake samples. Gradients and second derivatives pass through."""

@@ -47,7 +47,7 @@ def geometry(images: Tensor, p: float) -> Tensor:
         return happens(n, p, device)
 
     one = torch.ones(n, device=device)
-    # Each rotation has a probability such that at least one of the two happens with p.
+    # Each rotation has such a probability that at least one of the two happens with probability p.
     p_rotation = 1 - math.sqrt(1 - p)
     turns = (
         torch.randint(4, (n,), device=device).float() if height == width else 2 * torch.randint(2, (n,), device=device)
@@ -56,7 +56,7 @@ def geometry(images: Tensor, p: float) -> Tensor:
     size = 2 ** (0.2 * normal() * on())
     stretch = 2 ** (0.2 * normal() * on())
     shift = on()
-    with torch.autocast(device.type, enabled=False):  # places need all their digits
+    with torch.autocast(device.type, enabled=False):  # coordinates need all their digits
         matrix = scaling(1 - 2 * on() * torch.randint(2, (n,), device=device), one)
         matrix = matrix @ rotation(math.pi / 2 * turns * on())
         whole = on()
@@ -70,7 +70,7 @@ def geometry(images: Tensor, p: float) -> Tensor:
 
 
 def color(images: Tensor, p: float) -> Tensor:
-    """Brightness, contrast and inverted luma; for colour images hue and saturation too (appendix B)."""
+    """Brightness, contrast and inverted luma; for colour images also hue and saturation (appendix B)."""
     n, channels = images.shape[:2]
     device = images.device
 
@@ -87,7 +87,7 @@ def color(images: Tensor, p: float) -> Tensor:
     images = images - 2 * grey * flips
     if channels != 3:
         return images
-    # A turn about the grey axis by an angle (Rodrigues), then the part across it is scaled.
+    # A rotation about the grey axis (Rodrigues), then the component orthogonal to it is scaled.
     angle = math.pi * (2 * torch.rand(n, 1, 1, 1, device=device) - 1) * on()
     grey = images.mean(1, keepdim=True)
     across = images - grey
@@ -115,13 +115,13 @@ class GeometryAndColor(Augment):
 
 
 class Ada(Augment):
-    """`GeometryAndColor` whose p follows how much D overfits: r = E[sign D(x)] is kept at `target` (equation 1).
+    """`GeometryAndColor` whose p follows D's overfitting: r = E[sign D(x)] is kept at `target` (equation 1).
 
-    Every `interval` updates p moves by the images shown since / `images`, up when r is above the target.
+    Every `interval` updates, p moves by (images shown since) / `images`, up when r is above the target.
 
     Args:
-        target: r that is aimed at.
-        images: Images in which p may go from 0 to 1.
+        target: The target of r.
+        images: Images in which p can go from 0 to 1.
         interval: Updates between two adjustments.
     """
 
@@ -148,12 +148,12 @@ class Ada(Augment):
     @torch.no_grad()
     def observe(self, real_logits: Tensor) -> None:
         self.signs += real_logits.sign().sum()
-        self.count += real_logits.numel()  # not of images: several judge one, or one several
+        self.count += real_logits.numel()  # of judgements, not images: several may judge one image, or one several
         self.seen += 1
 
     @torch.no_grad()
     def advance(self, clock: Clock) -> None:
-        if clock.images < self.adjusted:  # weights of a run that was longer
+        if clock.images < self.adjusted:  # weights from a longer run
             self.adjusted.fill_(clock.images)
         if self.seen < self.interval:
             return

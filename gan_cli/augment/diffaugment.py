@@ -23,12 +23,12 @@ def color(images: Tensor) -> Tensor:
 
 
 def translation(images: Tensor) -> Tensor:
-    """Moved by up to an eighth of each side; what comes in is grey (0), as in the authors' code."""
+    """Shifted by up to an eighth of each side; the gap is filled with grey (0), as in the authors' code."""
     return shifted(images, 0.125, 0.0)
 
 
 def cutout(images: Tensor) -> Tensor:
-    """A rectangle of half of each side is grey (0); its centre may lie anywhere."""
+    """A rectangle of half of each side is greyed out (0); its centre may lie anywhere."""
     n, _, height, width = images.shape
     top = (torch.rand(n, 1, device=images.device) * (height + 1)).floor()
     left = (torch.rand(n, 1, device=images.device) * (width + 1)).floor()
@@ -43,7 +43,7 @@ CHANGES: Mapping[str, Callable[[Tensor], Tensor]] = {"color": color, "translatio
 
 
 class DiffAugment(Augment):
-    """Changes that the discriminator's eyes are held behind, in the order of `policy`.
+    """Random changes to everything that the discriminator sees, in the order of `policy`.
 
     Args:
         policy: Any of color, translation, cutout.

@@ -10,7 +10,7 @@ from gan_cli.types import Weight
 
 
 class InstanceNoise(Augment):
-    """x + σε, ε ~ N(0, I): real and fake distributions overlap, and D's task stays possible to lose.
+    """x + σε, ε ~ N(0, I): real and fake distributions overlap, so that D can never be certain.
 
     Args:
         sigma: σ in the units of the samples; a number, or a ramp down to 0.

@@ -11,7 +11,7 @@ from gan_cli.types import Need, PositiveInt
 class Packing(Augment):
     """`size` samples joined along their channels (or coordinates): `[N, C, ...]` to `[N / size, size·C, ...]`.
 
-    A batch that does not part evenly leaves its last samples unjudged.
+    If a batch does not split evenly, its last samples are not judged.
     """
 
     hides = frozenset({Need.CLASS_LOGITS})

@@ -1,6 +1,6 @@
-"""Geometry of images that gradients pass through twice: every operation only picks and mixes pixels linearly.
+"""Geometric transforms that can be differentiated twice: every operation only selects and combines pixels linearly.
 
-(PyTorch's `grid_sample` has no second derivative, which gradient penalties behind an augmentation need.)
+(PyTorch's `grid_sample` has no second derivative, which gradient penalties through an augmentation need.)
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from torch import Tensor
 
 
 def per_sample(samples: Tensor) -> Tensor:
-    """One number in [0, 1) a sample, shaped to multiply it."""
+    """One number in [0, 1) per sample, shaped to multiply it."""
     return torch.rand(len(samples), *[1] * (samples.ndim - 1), device=samples.device)
 
 
 def mirrored(images: Tensor, probability: float = 0.5) -> Tensor:
-    """Left to right, each image with `probability`."""
+    """Mirrors each image left to right with `probability`."""
     return torch.where(per_sample(images) < probability, images.flip(3), images)
 
 
 def shifted(images: Tensor, reach: float, fill: float) -> Tensor:
-    """Each image `[N, C, H, W]` moved by whole pixels, up to `reach` of a side; `fill` comes in from outside."""
+    """Shifts each image `[N, C, H, W]` by whole pixels, up to `reach` of a side; the gap gets the value `fill`."""
     n, _, height, width = images.shape
     reach_y, reach_x = round(reach * height), round(reach * width)
     padded = F.pad(images, (reach_x, reach_x, reach_y, reach_y), value=fill)
@@ -35,7 +35,7 @@ def shifted(images: Tensor, reach: float, fill: float) -> Tensor:
 
 
 def reflect(place: Tensor, size: int) -> Tensor:
-    """Whole-numbered places folded back into 0 ... size - 1 at the borders, as by two mirrors."""
+    """Integer positions reflected into 0 ... size - 1 at the borders."""
     if size == 1:
         return torch.zeros_like(place)
     period = 2 * (size - 1)
@@ -44,10 +44,10 @@ def reflect(place: Tensor, size: int) -> Tensor:
 
 
 def warped(images: Tensor, inverse: Tensor) -> Tensor:
-    """Images `[N, C, H, W]` under affine maps, bilinear, mirrored at the borders.
+    """Images `[N, C, H, W]` under affine maps, bilinear, reflected at the borders.
 
     Args:
-        inverse: `[N, 2, 3]`, from output to input places (x, y, 1) in pixels from the centre.
+        inverse: `[N, 2, 3]`, from output to input coordinates (x, y, 1) in pixels from the centre.
     """
     n, channels, height, width = images.shape
     y, x = torch.meshgrid(
@@ -56,7 +56,7 @@ def warped(images: Tensor, inverse: Tensor) -> Tensor:
         indexing="ij",
     )
     places = torch.stack([x.flatten(), y.flatten(), torch.ones(height * width, device=images.device)])
-    with torch.autocast(images.device.type, enabled=False):  # places need all their digits
+    with torch.autocast(images.device.type, enabled=False):  # coordinates need all their digits
         source = inverse @ places  # [N, 2, H W]
     x, y = source[:, 0] + (width - 1) / 2, source[:, 1] + (height - 1) / 2
     left, top = x.floor(), y.floor()

@@ -1,4 +1,4 @@
-"""What goes wrong in a game of two: conditions on the numbers of a run, what they mean, and what may help."""
+"""What can go wrong in a two-player game: conditions on a run's numbers, what they mean, and what may help."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ DISTANCE = "health/distance"  # how far they lie from the data, in the data's ow
 GENERATOR_GRADIENT, DISCRIMINATOR_GRADIENT = "health/generator_gradient", "health/discriminator_gradient"
 GENERATOR_WEIGHTS, DISCRIMINATOR_WEIGHTS = "health/generator_weights", "health/discriminator_weights"  # their rms
 GENERATOR_LOSS, DISCRIMINATOR_LOSS = "generator/loss", "discriminator/loss"
-# What no game comes back from. Critics have no scale of their own, but healthy ones drift by thousands at most.
+# Beyond recovery. Critics have no scale of their own, but healthy ones drift by thousands at most.
 HUGE_LOSS = 1e6
-HUGE_LOSS_OF_PROBABILITIES = 1e3  # -log p of a sigmoid that has been 0 since a tenth of that
-# Layers begin with weights of 0.02 to 1, or of 100 where their learning rate is a hundredth (StyleGAN's mapping).
+HUGE_LOSS_OF_PROBABILITIES = 1e3  # -log p; a float32 sigmoid is 0 from a tenth of this on
+# Weights start at 0.02 to 1, or at 100 where the learning rate is a hundredth (StyleGAN's mapping).
 HUGE_WEIGHTS = 1e3
 
 SURE = 0.99  # of D's way from one target to the other: beyond it, D leaves the generator little to learn from
-FAILING = 0.48  # half, less what is noise once the samples are as good as the data
+FAILING = 0.48  # half, less the noise that there is once the samples are as good as the data
 FOOLED = 0.9
 SAME = 0.03  # D(real) - D(fake) of a D that tells nothing apart,
 MIDDLE = 0.15  # both within this of one half,
 APART = 0.35  # at a distance at which it should; samples as good as the data have 0.2 where 64 are compared
-COLLAPSED = 0.2  # of the data's diversity; generators that are only slow to begin have more
+COLLAPSED = 0.2  # of the data's diversity; generators that are merely slow to start have more
 CONSTANT = 0.001
 VANISHED = 0.02  # of the median of the first EARLY gradient norms
 EARLY = 10
 SWING = 12  # readings in which oscillation is looked for,
-CROSSINGS = 4  # in which the gap between the scores crosses its mean at least so often,
+CROSSINGS = 4  # in which the gap between the scores crosses its mean at least this often,
 AMPLITUDE = 0.15  # with this standard deviation where scores are probabilities, elsewhere with
 AMPLITUDE_OF_CRITICS = 1.0  # this one and
 FRACTION_OF_GAP = 0.5  # this fraction of the usual gap
@@ -44,20 +44,20 @@ class Alarm:
 
     name: str
     reads: tuple[str, ...]  # judged whenever the last of them is read
-    holds: Callable[..., bool]  # of the series of each number that it reads, oldest first
-    message: str  # in it, {0}, {1}: the latest of these numbers
+    holds: Callable[..., bool]  # takes the series of each number that it reads, oldest first
+    message: str  # with {0}, {1} for the latest of these numbers
     remedies: tuple[str, ...]  # words of the command line
-    at_once: bool = False  # rings at the first reading, for there is nothing to wait for
+    at_once: bool = False  # rings at the first reading, as there is nothing to wait for
 
 
 def undecided(real: Series, fake: Series, distance: Series) -> bool:
-    """D says one half to everything, and is wrong: with a perfect generator it would be right."""
+    """D gives one half to everything, and is wrong to: it would be right only for a perfect generator."""
     nothing_told = real[-1] - fake[-1] < SAME and max(abs(real[-1] - 0.5), abs(fake[-1] - 0.5)) < MIDDLE
     return nothing_told and distance[-1] > APART
 
 
 def beyond_use(bound: float) -> Callable[..., bool]:
-    """Losses beyond `bound`, or weights as large: finite, and of no use to anybody."""
+    """Losses or weights beyond their bounds: finite, but useless."""
 
     def holds(d_loss: Series, g_loss: Series, d_weights: Series, g_weights: Series) -> bool:
         return max(abs(d_loss[-1]), abs(g_loss[-1])) > bound or max(d_weights[-1], g_weights[-1]) > HUGE_WEIGHTS
@@ -70,7 +70,7 @@ def vanished(norms: Series) -> bool:
 
 
 def swings(values: Series) -> float:
-    """The standard deviation of the last values where they swing around their mean, else 0."""
+    """The standard deviation of the last values if they swing around their mean, else 0."""
     last = values[-SWING:]
     mean = statistics.fmean(last)
     crossings = sum((a > mean) != (b > mean) for a, b in pairwise(last))
@@ -82,19 +82,19 @@ def gaps(real: Series, fake: Series) -> list[float]:
 
 
 def swings_of_critics(real: Series, fake: Series) -> bool:
-    """Scores without a scale of their own swing widely: as seen from their usual gap."""
+    """Scores without a scale of their own swing widely, compared with their usual gap."""
     gap = gaps(real[-20 * SWING :], fake[-20 * SWING :])
     usual = statistics.median(map(abs, gap))
     return swings(gap) > max(FRACTION_OF_GAP * usual, AMPLITUDE_OF_CRITICS)
 
 
-# Remedies that depend on the run; `alarms` puts the word of the command line in their place where there is one.
+# Remedies that depend on the run; `alarms` replaces them by a word of the command line where there is one.
 SLOWER_D, FASTER_D, SLOWER_G = "a slower discriminator", "a faster discriminator", "a slower generator"
-HARDER = "augment=[instance_noise]"  # D's task, for data of any kind
+HARDER = "augment=[instance_noise]"  # D's task, for any kind of data
 CALMER = (SLOWER_D, SLOWER_G, "model.discriminator.spectral_norm=true", "penalty=[r1]")
 SWINGING = "the players chase each other: D(real) - D(fake) swings widely"
 
-# What needs no scores that are probabilities.
+# Alarms that do not need scores that are probabilities.
 ALWAYS = (
     Alarm(
         "collapsed_generator",
@@ -110,7 +110,7 @@ ALWAYS = (
         "constant_generator",
         (DIVERSITY,),
         lambda diversity: diversity[-1] <= CONSTANT,
-        "the generator draws one and the same sample whatever its latent says",
+        "the generator draws the same sample for every latent",
         ("model.generator.norm=batch", SLOWER_G, "auxiliary=[mode_seeking]"),
     ),
     Alarm(
@@ -130,7 +130,7 @@ DIVERGED = Alarm(
     at_once=True,
 )
 ABOUT_CRITICS = (Alarm("oscillation", (REAL, FAKE), swings_of_critics, SWINGING, CALMER),)
-# Scores are seen on the way from D's target for fakes (0) to that for real samples (1).
+# Scores are scaled so that D's target for fakes is 0 and that for real samples is 1.
 ABOUT_PROBABILITIES = (
     Alarm(
         "saturated_discriminator",
@@ -165,7 +165,7 @@ ABOUT_PROBABILITIES = (
 
 
 def of_probabilities(alarm: Alarm, high: float, low: float) -> Alarm:
-    """The alarm on scores whose targets are `high` for real and `low` for fake samples."""
+    """The alarm for scores whose targets are `high` for real and `low` for fake samples."""
 
     def scaled(scores: Series) -> list[float]:
         return [(score - low) / (high - low) for score in scores[-SWING:]]
@@ -174,10 +174,10 @@ def of_probabilities(alarm: Alarm, high: float, low: float) -> Alarm:
 
 
 def alarms(targets: tuple[float, float] | None, images: bool, rates: Mapping[str, float]) -> tuple[Alarm, ...]:
-    """What a run is watched for.
+    """The alarms to watch a run for.
 
     Args:
-        targets: What D's scores of real and of fake samples aim at, where they are probabilities.
+        targets: The targets of D's scores for real and fake samples, if they are probabilities.
         images: Whether samples have pixels, which some remedies change.
         rates: The learning rate of each player.
     """

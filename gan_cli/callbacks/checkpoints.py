@@ -12,7 +12,7 @@ from gan_cli.types import Positive, PositiveInt
 
 
 def expendable(steps: list[int], keep: int, keep_every: int, every_steps: int) -> list[int]:
-    """Which saved steps may go: all but the `keep` newest and every `keep_every`-th regular save."""
+    """The saved steps to delete: all but the `keep` newest and every `keep_every`-th regular save."""
     older = sorted(steps)[:-keep]
     return [s for s in older if s % (every_steps * keep_every)]
 
@@ -22,9 +22,9 @@ class Checkpoints(Callback):
 
     Args:
         every_steps: Steps between saves.
-        every_minutes: Save after this many minutes too; null for steps only.
-        keep: Newest saves that stay.
-        keep_every: Of the older ones, every so-many-th stays.
+        every_minutes: Also save after this many minutes; null for steps only.
+        keep: Number of newest saves to keep.
+        keep_every: Of the older saves, keep every `keep_every`-th.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Measuring while training: cheap, on the same latents every time, without a trace in the random state."""
+"""Measuring while training: cheap, on the same latents every time, without touching the random state."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gan_cli.types import PositiveInt
 
 log = logging.getLogger(__name__)
 
-BATCH = 250  # images a pass of the detector
+BATCH = 250  # images per pass of the detector
 
 
 class Evaluation(Callback):
@@ -28,12 +28,12 @@ class Evaluation(Callback):
 
     Args:
         every_steps: Steps between measurements; None for none.
-        n: SampleSet, and at most as many real images.
-        metric: The value that is watched.
-        detector: What sees the images.
-        patience: Measurements without a better one after which the run ends.
+        n: Samples, and at most as many real images.
+        metric: The value to watch.
+        detector: Turns the images into features.
+        patience: End the run after this many measurements without an improvement.
         cache: Where features of the data are kept.
-        metrics: The metrics by the values of theirs that can be watched.
+        metrics: The metrics, by their values that can be watched.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Evaluation(Callback):
         return [f"{asked} measures nothing: the run ends at step {last}; lower it to get measurements"]
 
     def _check_enough(self, session: Session) -> None:
-        """Raises ValueError where the metric cannot be had by this detector, or of so few samples."""
+        """Raises ValueError if the metric cannot be computed with this detector, or from so few samples."""
         try:
             detector = self.detector.to(session.trainer.runtime.device).prepare(None)
             least = self.metric.least(detector(session.trainer.data.quantised(2)))
@@ -100,14 +100,14 @@ class Evaluation(Callback):
         if self.every_steps is None:
             return
         self.detector.to(session.trainer.runtime.device)
-        # What was best before a resumed session is in its history; lines after its checkpoint do not count.
+        # The best of earlier sessions is in the history; lines after the checkpoint do not count.
         rows = [r for r in read_rows(session.run.metrics) if r["step"] <= session.clock.step]
         self.history = [(row[self.name], row["step"]) for row in rows if self.name in row]
         if self.history:
             session.note_best(self._as_record(*self._best()))
 
     def _best(self) -> tuple[float, int]:
-        """The first of the best measurements: value and step."""
+        """The best measurement, the first one if tied: value and step."""
         return min(self.history, key=lambda measured: self.better.cost(measured[0]))
 
     def _as_record(self, value: float, step: int) -> dict[str, float | str]:

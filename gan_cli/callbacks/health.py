@@ -1,4 +1,4 @@
-"""Health: measures what losses do not show, and says in plain words what goes wrong and what may help."""
+"""Health: measures what losses do not show, and says in plain words what is wrong and what may help."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ log = logging.getLogger(__name__)
 
 
 def moments(samples: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and √tr Cov of samples `[N, ...]`; two of them are √2 times the latter apart, in quadratic mean."""
+    """Mean and √tr Cov of samples `[N, ...]`; the root mean square distance of two samples is √2 times the latter."""
     variance, mean = torch.var_mean(samples.flatten(1).float(), 0)
     return mean, variance.sum().sqrt()
 
 
 def compare(samples: Tensor, real: Tensor) -> dict[str, float]:
-    """Samples against real ones, both `[N, ...]`, as if each were a round Gaussian with their mean μ and variance
+    """Samples compared with real ones, both `[N, ...]`, as isotropic Gaussians with their mean μ and variance
     σ² = tr Cov: the diversity σ/σ' and the Fréchet distance √(‖μ - μ'‖² + (σ - σ')²) / σ'."""
     (mean, spread), (real_mean, real_spread) = moments(samples), moments(real)
     unit = real_spread.clamp_min(1e-12)
@@ -50,7 +50,7 @@ def compare(samples: Tensor, real: Tensor) -> dict[str, float]:
 
 
 def gradient_norms(players: Mapping[str, nn.Module]) -> dict[str, float]:
-    """The norm of each player's gradient in its last update, which the trainer leaves behind until the next one."""
+    """The norm of each player's gradient in its last update, which the trainer keeps until the next one."""
     left = {name: [p.grad for p in player.parameters() if p.grad is not None] for name, player in players.items()}
     norms = {name: torch.stack(torch._foreach_norm(grads)).norm() for name, grads in left.items() if grads}
     return dict(zip(norms, torch.stack(list(norms.values())).tolist(), strict=True)) if norms else {}
@@ -67,7 +67,7 @@ def weight_sizes(players: Mapping[str, nn.Module]) -> dict[str, float]:
 
 
 def plot(monitor: Monitor, path: Path) -> None:
-    """Scores, gradient norms and diversity over steps; below them, when which alarm rang."""
+    """Scores, gradient norms and diversity over steps; below them, when each alarm rang."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -96,7 +96,7 @@ def plot(monitor: Monitor, path: Path) -> None:
 
 
 def _plot_alarms(axes: Any, above: Iterable[Any], monitor: Monitor) -> None:
-    """A bar for as long as an alarm rang, shaded in the panels above."""
+    """A bar for the time that an alarm rang, shaded in the panels above."""
     end = max(steps[-1] for steps in monitor.steps.values() if steps)
     found = monitor.findings
     names = list(dict.fromkeys(finding.name for finding in found))
@@ -114,13 +114,13 @@ def _plot_alarms(axes: Any, above: Iterable[Any], monitor: Monitor) -> None:
 class Health(Callback):
     """Alarms about the game: train.log, TensorBoard, result.json and plots/health.png say what rang, when and why.
 
-    Every record brings the gradient norms of both players; now and then, the diversity of samples on the fixed
+    Every record adds the gradient norms of both players and, every `every_steps`, the diversity of samples on the fixed
     latents, as a fraction of the data's. Nothing is measured between records.
 
     Args:
-        every_steps: Steps between looks at the generator's diversity.
-        n: Samples that are looked at, and real ones that they are compared with.
-        patience: Steps for which something must go wrong before it is said, and go well before that is.
+        every_steps: Steps between measurements of the generator's diversity.
+        n: Samples to measure, and real ones to compare them with.
+        patience: Steps a condition must hold before its alarm rings, and be absent before it clears.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class Health(Callback):
         rates = {name: rates[0] for name, rates in trainer.rates.items()}
         self.monitor = Monitor(alarms(trainer.game.targets(), len(trainer.data.shape) == 3, rates), self.patience)
         self.real = trainer.data.preview(self.n).to(trainer.runtime.device)
-        for row in read_rows(self.run.metrics):  # what an earlier session saw; it has said so itself
+        for row in read_rows(self.run.metrics):  # seen, and reported, by an earlier session
             if row["step"] <= session.clock.step:
                 self.monitor.observe(row)
 
@@ -162,8 +162,8 @@ class Health(Callback):
         return torch.cat(list(session.samples(self.n)))
 
     def on_end(self, session: Session, status: str) -> None:
-        """The last steps are judged too, where the run ends between two readings; they make no row, for a run that
-        goes on has none there."""
+        """Also judges the last steps, if the run ends between two readings; they add no row, since a continued run
+        has none there."""
         left = session.trainer.meter.means()
         if left:
             row = {**left, **weight_sizes(session.trainer.players), "step": float(session.clock.step)}

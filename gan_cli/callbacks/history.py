@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class History(Callback):
-    """One line of metrics.jsonl a record. A resumed run appends; lines after its checkpoint are taken back first."""
+    """One line of metrics.jsonl per record. A resumed run appends; lines after its checkpoint are removed first."""
 
     def on_start(self, session: Session) -> None:
         self.path = session.run.metrics

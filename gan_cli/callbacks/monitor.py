@@ -1,6 +1,6 @@
 """From the rows of a run to findings: which alarms rang, and when.
 
-The same rows give the same findings, so that a resumed run judges as if it had never stopped.
+The same rows give the same findings, so that a resumed run reports as if it had never stopped.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gan_cli.callbacks.alarms import (
     Series,
 )
 
-READINGS = 3  # a change is believed after as many readings at least
+READINGS = 3  # a change counts after at least this many readings
 
 WATCHED = frozenset({REAL, FAKE, DIVERSITY, DISTANCE, GENERATOR_GRADIENT, DISCRIMINATOR_GRADIENT})
 WATCHED |= {GENERATOR_LOSS, DISCRIMINATOR_LOSS, GENERATOR_WEIGHTS, DISCRIMINATOR_WEIGHTS}
@@ -38,19 +38,19 @@ class Finding:
     name: str
     message: str
     remedy: str
-    cleared: int | None = None  # the step at which the condition was seen to have gone
+    cleared: int | None = None  # the step at which the condition was found to be gone
 
 
 @dataclass
 class Watch:
-    """One alarm over a run. It rings once its condition has held for `patience` steps, and is ready to ring again
-    once it has not held for as long."""
+    """One alarm over a run. It rings once its condition has held for `patience` steps, and clears once the condition
+    has been absent for as long."""
 
     alarm: Alarm
     patience: int
     findings: list[Finding] = field(default_factory=list)
     held: bool = False
-    since: int = 0  # the reading from which on the condition has been as it is
+    since: int = 0  # the reading at which the condition last changed
     readings: int = 0  # since then
 
     @property
@@ -58,7 +58,7 @@ class Watch:
         return bool(self.findings) and self.findings[-1].cleared is None
 
     def observe(self, step: int, series: Sequence[Series]) -> Finding | None:
-        """What has changed with the newest numbers: an alarm that rings, one that has cleared, or nothing."""
+        """What the newest numbers change: an alarm that rings, one that clears, or nothing."""
         holds = self.alarm.holds(*series)
         if holds != self.held or not self.readings:
             self.held, self.since, self.readings = holds, step, 0
@@ -76,11 +76,11 @@ class Watch:
 
 
 class Monitor:
-    """Judges row after row of a run's numbers.
+    """Judges a run's numbers row by row.
 
     Args:
         alarms: What to watch for.
-        patience: Steps for which a condition must hold before its alarm rings, and fail before it clears.
+        patience: Steps a condition must hold before its alarm rings, and be absent before it clears.
     """
 
     def __init__(self, alarms: Sequence[Alarm], patience: int) -> None:
@@ -89,7 +89,7 @@ class Monitor:
         self.steps: defaultdict[str, list[int]] = defaultdict(list)
 
     def observe(self, row: Mapping[str, float]) -> list[Finding]:
-        """What has changed; see `Watch.observe`."""
+        """The changes; see `Watch.observe`."""
         step = int(row["step"])
         for name in row.keys() & WATCHED:
             self.series[name].append(row[name])
@@ -105,5 +105,5 @@ class Monitor:
 
     @property
     def findings(self) -> list[Finding]:
-        """All alarms that rang, in the order in which they did."""
+        """All alarms that rang, in order."""
         return sorted((f for watch in self.watches for f in watch.findings), key=lambda f: f.step)

@@ -18,7 +18,7 @@ CLOCK = frozenset({"step", "images", "seconds", "learning_rate"})
 
 
 def sort_out(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """Which numbers belong in which plot, by their names: player/term, D(...), or a measured metric."""
+    """Which numbers belong in which plot, by name: player/term, D(...), or a measured metric."""
     watched = ("health/", "alarm/")  # health.png shows these
     names = sorted({name for row in rows for name in row if not name.startswith(watched)} - CLOCK)
     return {
@@ -45,13 +45,13 @@ def plot(rows: Sequence[Mapping[str, Any]], names: Sequence[str], title: str, pa
 
 
 def line(axes: Any, name: str, steps: Sequence[int], values: Sequence[float]) -> None:
-    """One number over steps; where no scale could show it, infinite or nearly so, there is a gap."""
+    """One number over steps, with a gap where it is infinite or too large for any scale."""
     shown = [value if abs(value) <= DRAWN else math.nan for value in values]
     axes.plot(steps, shown, label=name, linewidth=1.2, marker="." if len(steps) < 30 else None)
 
 
 def plot_all(run: Run) -> list[Path]:
-    """losses.png, scores.png, and metrics.png where something was measured; what was drawn."""
+    """Draws losses.png, scores.png, and metrics.png if something was measured; returns what was drawn."""
     rows = read_rows(run.metrics)
     drawn = []
     for title, names in sort_out(rows).items():
@@ -65,7 +65,7 @@ class Plots(Callback):
     """Redraws the plots from metrics.jsonl.
 
     Args:
-        every_steps: Steps between two drawings; the last step draws too.
+        every_steps: Steps between two drawings; the last step also draws.
     """
 
     def __init__(self, every_steps: PositiveInt = 1000) -> None:

@@ -16,11 +16,11 @@ from gan_cli.types import Clock, PositiveInt
 
 log = logging.getLogger(__name__)
 
-LONG = 365 * 24 * 3600.0  # seconds of a time left that is not counted in minutes
+LONG = 365 * 24 * 3600.0  # seconds left that are no longer shown as minutes
 
 
 def describe(record: Mapping[str, float]) -> str:
-    """The losses and scores of a record, short."""
+    """The losses and scores of a record, in short."""
     names = {"discriminator/loss": "D loss", "generator/loss": "G loss", "D(real)": "D(real)", "D(fake)": "D(fake)"}
     known = [f"{short} {record[name]:.3f}" for name, short in names.items() if name in record]
     measured = [f"{name} {value:.4g}" for name, value in record.items() if "/" not in name and name not in OTHERS]
@@ -41,7 +41,7 @@ class Bar(Progress):
 
 
 class ProgressLine(Callback):
-    """Steps a second, images a second, time left, losses, D(real) and D(fake).
+    """Steps per second, images per second, time left, losses, D(real) and D(fake).
 
     Args:
         every_steps: In a pipe or a file, steps between two lines.
@@ -95,7 +95,7 @@ class ProgressLine(Callback):
             self.last = clock
 
     def on_record(self, session: Session, record: Mapping[str, float]) -> None:
-        self.text = describe(record) or self.text  # what is watched besides is said where it is found
+        self.text = describe(record) or self.text  # other records keep the last text
 
     def close(self) -> None:
         if self.bar is not None:

@@ -12,11 +12,11 @@ POINTS = 2048  # enough to see a density
 
 
 class Samples(Callback):
-    """real.png once, then step-<n>.png from the averaged generator, always on the same latents; a row a class where
+    """real.png once, then step-<n>.png from the averaged generator, always on the same latents; one row per class if
     the generator draws classes on demand.
 
     Args:
-        every_steps: Steps between grids; the first step and the last one have one too.
+        every_steps: Steps between grids; the first and the last step also draw one.
         n: Images in a grid.
     """
 

@@ -1,7 +1,7 @@
-"""Decoded pictures on disk: one memory-mapped uint8 array an entry, with notes that hold the digest of both.
+"""Decoded pictures on disk: one memory-mapped uint8 array per entry, with notes that hold the digest of both.
 
-An entry is read whole once, to be verified; one that is damaged, or not what its notes say, is said, removed and built
-again. Where nothing can be written, the pictures are held in memory.
+An entry is read in full once, to be verified; one that is damaged, or does not match its notes, is removed with a
+warning and built again. Where nothing can be written, the pictures are held in memory.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ class Unreadable(NamedTuple):
 
 @dataclass
 class DecodedFiles:
-    """What became of a list of files.
+    """The outcome of decoding a list of files.
 
     Attributes:
         images: uint8 `[kept, C, H, W]`; a list of `[C, H, W]` where each has its own size.
         kept: The indices of the files that could be read, increasing.
-        unreadable: The others' indices, with the reason.
-        ranges: The values that they use, by the value of white.
+        unreadable: The indices of the others, each with the reason.
+        ranges: The range of values used, by the value of white.
     """
 
     images: np.ndarray | list[np.ndarray]
@@ -46,7 +46,7 @@ class DecodedFiles:
     ranges: dict[int, tuple[float, float]]
 
     def notes(self) -> dict[str, Any]:
-        """As JSON gives them back."""
+        """As JSON returns them."""
         ranges = [[white, [float(low), float(high)]] for white, (low, high) in sorted(self.ranges.items())]
         return {"kept": self.kept, "unreadable": [list(pair) for pair in self.unreadable], "ranges": ranges}
 
@@ -56,7 +56,7 @@ Ranges = Callable[[], dict[int, tuple[float, float]]]
 
 
 def key_of(*facts: Any) -> str:
-    """The name of the entry that these facts describe."""
+    """The key of the entry that these facts describe."""
     return hashlib.sha256(json.dumps([SCHEMA, *facts]).encode()).hexdigest()
 
 
@@ -70,13 +70,13 @@ def digest(images: np.ndarray, notes: dict[str, Any]) -> str:
 
 
 def kept_or_made(folder: Path, key: str, shape: tuple[int, ...], items: Items, ranges: Ranges) -> DecodedFiles:
-    """The entry `key`, verified, or made of `items` anew.
+    """The entry `key`, verified, or made anew from `items`.
 
     Args:
-        folder: Of the cache.
+        folder: Folder of the cache.
         shape: `(files, C, H, W)`.
         items: Decodes the files, in their order.
-        ranges: The values that were met, once they are decoded.
+        ranges: Gives the range of values met, after decoding.
     """
     array, notes = folder / f"{key}.npy", folder / f"{key}.json"
     if array.exists() or notes.exists():
@@ -88,12 +88,12 @@ def kept_or_made(folder: Path, key: str, shape: tuple[int, ...], items: Items, r
     try:
         return _written(array, notes, shape, items, ranges)
     except OSError as error:
-        log.warning("decoded images cannot be kept (%s): they stay in memory, for this time", error)
+        log.warning("decoded images cannot be kept (%s): this time they stay in memory", error)
     return _collected(items, ranges, np.empty(shape, np.uint8))
 
 
 def _read(array: Path, notes: Path, shape: tuple[int, ...]) -> DecodedFiles | str:
-    """The entry, or what is wrong with it."""
+    """The entry, or a description of what is wrong with it."""
     try:
         facts = json.loads(notes.read_bytes())
         if array.stat().st_size > np.prod(shape, dtype=np.int64) + 2**16:
@@ -108,7 +108,7 @@ def _read(array: Path, notes: Path, shape: tuple[int, ...]) -> DecodedFiles | st
         if images.dtype != np.uint8 or images.shape != (len(entry.kept), *shape[1:]) or not images.flags.c_contiguous:
             return f"it holds {images.dtype} {list(images.shape)}"
         if sorted([*entry.kept, *(i for i, _ in entry.unreadable)]) != list(range(shape[0])):
-            return "its notes are of other files"
+            return "its notes belong to other files"
         if facts["sha256"] != digest(images, entry.notes()):
             return "its checksum differs"
         return entry
@@ -138,12 +138,12 @@ def _collected(items: Items, ranges: Ranges, memory: np.ndarray) -> DecodedFiles
 
 
 def _written(array: Path, notes: Path, shape: tuple[int, ...], items: Items, ranges: Ranges) -> DecodedFiles:
-    """Both files, the notes last: an array without its own notes is no entry. Raises OSError."""
+    """Both files, the notes last: an array without its notes is not an entry. Raises OSError."""
     with naming(array.parent):
         array.parent.mkdir(parents=True, exist_ok=True)
     kept: list[int] = []
     unreadable: list[tuple[int, str]] = []
-    with replacing(array, durable=False) as file:  # written, not mapped: a full disk is an error then, and no signal
+    with replacing(array, durable=False) as file:  # written, not mapped: a full disk is then an error, not a signal
         header = np.lib.format.header_data_from_array_1_0(np.empty((0, *shape[1:]), np.uint8))
         np.lib.format.write_array_header_1_0(file, {**header, "shape": shape})
         for i, item in enumerate(items()):

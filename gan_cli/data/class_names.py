@@ -1,4 +1,4 @@
-"""Which class each picture of a place belongs to, and why there are none."""
+"""Which class each picture at a place belongs to, or why there are no classes."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Classified:
     Attributes:
         files: In the order of their names.
         names: Of the classes, digits by their number; empty without labels.
-        labels: A class a file, or None.
-        why_none: Why there are no labels, in words that follow "have no labels: ".
-        taken: The split's folder that was taken for the place, or the empty string.
-        numbered: Whether the classes are numbers that somebody wrote, among which some may be missing.
+        labels: The class of each file, or None.
+        why_none: Why there are no labels, worded to follow "have no labels: ".
+        taken: The split's folder that was used as the place, or the empty string.
+        numbered: Whether the classes are numbers given by the user, of which some may be missing.
     """
 
     files: Sequence[File]
@@ -35,13 +35,13 @@ class Classified:
 
 
 def classified(listing: Listing, split: str | None = None) -> Classified:
-    """The classes by StyleGAN's dataset.json, or by the folders directly below the place, or none.
+    """The classes according to StyleGAN's dataset.json, or to the folders directly below the place, or none.
 
     Where all folders are splits (train, test, ...) and no picture lies beside them, the one called `split` is the
     place; with `split=None` everything is taken.
 
     Raises:
-        DataError: There are splits, but not that one.
+        DataError: There are splits, but not this one.
     """
     files, base = list(listing.files), ""
     if listing.packed:
@@ -52,7 +52,7 @@ def classified(listing: Listing, split: str | None = None) -> Classified:
         (taken, *_) = [top for top in tops if top.casefold() == split.casefold()] or [""]
         if not taken:
             there = ", ".join(map(shown, tops))
-            what = f"dataset.split={split}: {listing.place} is parted into {there}"
+            what = f"dataset.split={split}: {listing.place} is split into {there}"
             raise DataError(f"{what}\n  choose one of these, dataset.split={shown(tops[0])}")
         base = f"{base}{taken}/"
         files = [file for file in files if file.name.startswith(base)]
@@ -66,7 +66,7 @@ def _tops(files: Sequence[File], base: str) -> list[str]:
 
 
 def _shared_folder(files: Sequence[File], stop: frozenset[str]) -> str:
-    """The folder that a zip holds as a whole, with its last slash; what is packed by `zip -r` has one more."""
+    """The one folder that holds everything in a zip, with its last slash; `zip -r` adds such a folder."""
     base = ""
     while len(tops := _tops(files, base)) == 1 and tops[0].casefold() not in stop:
         base += f"{tops[0]}/"
@@ -90,7 +90,7 @@ def _by_folders(files: Sequence[File], base: str) -> Classified:
 
 
 def _labelled(listing: Listing, files: Sequence[File], base: str) -> Classified:
-    """By the nearest dataset.json of the place; by folders where there is none, or one of another make."""
+    """By the nearest dataset.json of the place; by folders if there is none, or it has another format."""
     homes = {file.name[: -len(file.parts[-1])]: file for file in listing.labels}
     home = max((home for home in homes if base.startswith(home)), key=len, default=None)
     by_folders = _by_folders(files, base)
@@ -109,7 +109,7 @@ def _labelled(listing: Listing, files: Sequence[File], base: str) -> Classified:
 
 
 def _by_json(files: Sequence[File], given: Mapping[str, object], home: str, told_by: str) -> Classified:
-    """The classes that a dataset.json gives to files by their names below its own folder."""
+    """The classes that a dataset.json assigns to files by their names relative to its own folder."""
     labels: list[int] = []
     for file in files:
         label = given.get(file.name.removeprefix(home))

@@ -1,8 +1,8 @@
-"""The one decoder of picture files: bytes in, 8-bit grey or colour out, whatever Pillow reads as a still picture.
+"""Decodes picture files: bytes in, 8-bit grey or colour out, for every still picture that Pillow reads.
 
 A picture is its first frame, upright, laid on white where it is transparent. How its values become 0 ... 255 follows
-its mode alone: 8 bits are what they are, 16 bits are divided by 257, and 32-bit integers and floats, which have no
-white of their own, need `levels`. (Of colour with 16 bits a channel Pillow hands over the upper 8.)
+its mode alone: 8-bit values stay as they are, 16-bit values are divided by 257, and 32-bit integers and floats, which
+have no white of their own, need `levels`. (Of colour with 16 bits per channel, Pillow returns the upper 8.)
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from gan_cli.data.fit import Fit, fit_image
 from gan_cli.data.flaws import NoLevels, PictureError, shown
 from gan_cli.errors import ConfigError
 
-# Formats that are pictures and are read within this process. Not among them: EPS (starts Ghostscript), PDF, MPEG and
-# FLI (films), WMF, BUFR, GRIB, HDF5 and IPTC (no decoder, or none of every system), FITS (unpacks without a bound).
+# Formats that are pictures and are read within this process. Left out: EPS (starts Ghostscript), PDF, MPEG and FLI
+# (films), WMF, BUFR, GRIB, HDF5 and IPTC (no decoder, or not on every system), FITS (unpacks without a bound).
 SAFE = (
     *("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000", "QOI", "ICO", "CUR", "ICNS"),
     *("PSD", "DDS", "PCX", "DCX", "SGI", "SUN", "MSP", "XBM", "XPM", "GBR", "BLP", "FTEX", "PIXAR"),
 )
-# These have no signature at their start: they are looked for only where a file's ending says so.
+# These have no signature at their start: they are tried only for files with their extension.
 BY_ENDING = ("TGA", "IM", "PCD")
 MPO = ".mpo"  # JPEG files with several pictures, which Pillow registers for writing only
 LARGEST_SIDE, MOST_PIXELS = 2**16, 2**27  # beyond, a picture counts as unreadable
@@ -43,8 +43,8 @@ TURNS = {
     6: Image.Transpose.ROTATE_270,
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
-}  # by the orientation that a camera notes
-SMALL_PART = 8  # a set whose values use less than a part in so many of their range is told of
+}  # by the EXIF orientation
+SMALL_PART = 8  # a set that uses less than 1/SMALL_PART of its range gets a warning
 
 Levels = tuple[float, float]  # the values of a file that become 0 and 255
 
@@ -53,7 +53,7 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # th
 
 @cache
 def endings() -> Mapping[str, str]:
-    """Every ending that is taken for a picture's, with its dot, and its format: what the installed Pillow reads."""
+    """Every extension of a readable picture, with its dot, and its format, according to the installed Pillow."""
     known = Image.registered_extensions()
     taken = {ending: name for ending, name in known.items() if name in (*SAFE, *BY_ENDING) and name in Image.OPEN}
     return {**taken, MPO: "JPEG"}
@@ -66,7 +66,7 @@ def kinds() -> str:
 
 
 def checked_levels(levels: Sequence[float] | None, key: str) -> Levels | None:
-    """`[low, high]` as a pair. Raises ConfigError, naming `key`, for what is none."""
+    """`[low, high]` as a pair. Raises ConfigError, naming `key`, for anything else."""
     if levels is None:
         return None
     if len(levels) != 2 or not all(math.isfinite(value) for value in levels) or levels[0] >= levels[1]:
@@ -92,7 +92,7 @@ class Extent:
             self.unscaled.append((name, low, high))
 
     def refusal(self, place: str, key: str) -> str | None:
-        """What to tell where pictures need levels: two lines with the range that was found."""
+        """The error when pictures need levels: two lines with the range that was found."""
         if not self.unscaled:
             return None
         low, high = min(u[1] for u in self.unscaled), max(u[2] for u in self.unscaled)
@@ -103,20 +103,20 @@ class Extent:
         )
 
     def warning(self, place: str, key: str) -> str | None:
-        """What to tell where a whole set uses a small part of its range."""
+        """The warning when a whole set uses only a small part of its range."""
         for white, (low, high) in self.ranges.items():
             if 0 < high - low < white / SMALL_PART:
                 levels = f"{key}=[{low:g},{high:g}] makes these black and white"
-                remedy = levels if len(self.ranges) == 1 else "bring all of them to one number of bits"
+                remedy = levels if len(self.ranges) == 1 else "convert all of them to the same bit depth"
                 return (
-                    f"the values of {place} lie between {low:g} and {high:g} of {white}, so its pictures are nearly "
-                    f"of one brightness: {remedy}"
+                    f"the values of {place} lie between {low:g} and {high:g} of {white}, so its pictures are almost "
+                    f"uniform in brightness: {remedy}"
                 )
         return None
 
 
 class Header(NamedTuple):
-    """What a picture's file says of it before it is decoded."""
+    """What a picture's file says about it before it is decoded."""
 
     height: int  # upright
     width: int
@@ -125,7 +125,7 @@ class Header(NamedTuple):
 
 
 def _formats(name: str) -> list[str]:
-    """The formats to look for in a file of this name; no other plugin of Pillow's sees its bytes."""
+    """The formats to try for a file of this name; no other Pillow plugin sees its bytes."""
     ending = endings().get(re.sub(r".*(?=\.)", "", name, flags=re.DOTALL).lower())
     return [f for f in (*SAFE, *((ending,) if ending in BY_ENDING else ())) if f in Image.OPEN]
 
@@ -137,23 +137,23 @@ def _open(name: str, data: bytes) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data), formats=_formats(name))
     except UnidentifiedImageError:
-        raise PictureError("it is no picture, or its start is damaged") from None
+        raise PictureError("it is not a picture, or its start is damaged") from None
     if max(image.size) > LARGEST_SIDE or image.width * image.height > MOST_PIXELS:
         raise PictureError(f"it says that it has {image.width} x {image.height} pixels, which is too large")
     return image
 
 
 def _turn(image: Image.Image) -> int:
-    """Its orientation; that of a file whose notes are damaged is as it lies."""
+    """Its EXIF orientation; a file whose metadata is damaged is left as it is."""
     try:
-        # That of the class, for PNG's own decodes the whole picture to look for notes at its end.
+        # The base class's method, since PNG's own decodes the whole picture to look for metadata at its end.
         return int(Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1))
     except Exception:
         return 1
 
 
 def _in_words(error: Exception) -> PictureError:
-    """Pillow's reason without names of Python's objects."""
+    """Pillow's reason, without the names of Python objects."""
     if isinstance(error, PictureError):
         return error
     if isinstance(error, Image.DecompressionBombError):
@@ -186,15 +186,15 @@ def decode(
     """One picture as uint8 `[C, H, W]`.
 
     Args:
-        name: Of the file; its ending and its place in messages.
+        name: The file's name, for its extension and for messages.
         data: The file's bytes.
         channels: 1 or 3.
-        levels: The file's values that become black and white, for all others in proportion; those beyond are cut off.
-        frame: The height and width to bring it to, and how; as it is when None.
-        extent: Where the smallest and the largest value are noted.
+        levels: The file's values that become black and white; others scale in proportion, and those beyond are clipped.
+        frame: The height and width to fit it to, and how; unchanged when None.
+        extent: Records the smallest and the largest value.
 
     Raises:
-        PictureError: It cannot be read; NoLevels where it cannot without `levels`.
+        PictureError: It cannot be read; NoLevels if only `levels` are missing.
     """
     try:
         with _open(name, data) as opened:
@@ -215,7 +215,7 @@ def decode(
 def _eight_bits(
     name: str, image: Image.Image, kind: str | None, mode: str, levels: Levels | None, extent: Extent
 ) -> Image.Image:
-    """L, or the `mode` where there is colour; values through `levels`."""
+    """The picture in mode L, or in `mode` if it has colour; values mapped by `levels`."""
     if image.mode.startswith(("I", "F")):
         return Image.fromarray(_flattened(name, image, kind, levels, extent))
     if image.mode in GREY:
@@ -232,12 +232,12 @@ def _eight_bits(
 
 
 def _flattened(name: str, image: Image.Image, kind: str | None, levels: Levels | None, extent: Extent) -> np.ndarray:
-    """The 8-bit values of a grey picture with more bits."""
+    """The 8-bit values of a grey picture with a higher bit depth."""
     values = np.asarray(image)
     if not np.isfinite(values).all():
-        raise PictureError("it holds values that are no numbers")
+        raise PictureError("it holds values that are not numbers")
     low, high = float(values.min()), float(values.max())
-    # Pillow reads the 16 bits of PNG and PPM into more, depending on its version.
+    # Pillow reads 16-bit PNG and PPM into a wider type, depending on its version.
     if image.mode.startswith("I;16") or (image.mode == "I" and kind in ("PNG", "PPM")):
         extent.note(65535, low, high)
         pixels = _scaled(values, levels or (0, 65535))

@@ -1,4 +1,4 @@
-"""What was read of a place and what was passed over: as plain values for the manifest, and in one line."""
+"""What was read from a place and what was passed over: as plain values for the manifest, and in one line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SHOWN_CLASSES = 12  # named in the line; all of them are in the manifest
 def describe(
     listing: Listing, found: Classified, labels: Sequence[str] | None, pictures: int, why_none: str
 ) -> dict[str, Any]:
-    """What was read, for the manifest; `line_of` says it in one line."""
+    """What was read, for the manifest; `line_of` puts it in one line."""
     counts = Counter(labels or ())
     everything = len(listing.files) + sum(p.count for kind, p in listing.passed.items() if kind != "unreadable")
     return {
@@ -48,7 +48,7 @@ def line_of(described: Mapping[str, Any]) -> str:
     more = [f"and {len(classes) - SHOWN_CLASSES} more"] if len(classes) > SHOWN_CLASSES else []
     named = ", ".join([*classes[:SHOWN_CLASSES], *more])
     why = described["no_labels_because"]
-    without = "" if why == FLAT else f" without labels ({why})"  # nobody expects labels of a flat folder
+    without = "" if why == FLAT else f" without labels ({why})"  # a flat folder is not expected to have labels
     labels = f" in {len(classes)} classes ({named})" if classes else without
     passed = described["passed_over"]
     kinds = ", ".join(_kind(kind, facts) for kind, facts in passed.items())

@@ -1,7 +1,7 @@
-"""How an image of any size comes to the data set's size: one image (Pillow) or a stack of them (torch).
+"""How an image of any size is fitted to the data set's size: one image (Pillow) or a stack of them (torch).
 
-`crop` scales until the frame is covered and cuts the middle out; `pad` scales until the image is inside and fills up
-with black; `stretch` scales each side by itself. An image that only has to be framed keeps its exact pixels.
+`crop` scales until the frame is covered and cuts out the middle; `pad` scales until the image fits inside and fills the
+rest with black; `stretch` scales each side on its own. An image that only has to be framed keeps its exact pixels.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ def crop(height: int, width: int, frame_h: int, frame_w: int) -> Placement:
 
 
 def pad(height: int, width: int, frame_h: int, frame_w: int) -> Placement:
-    # An image that fits inside as it is keeps its pixels (28 x 28 digits in a 32 x 32 frame).
+    # An image that already fits inside keeps its pixels (28 x 28 digits in a 32 x 32 frame).
     scale = min(frame_h / height, frame_w / width)
     if 1 < scale < 2:
         scale = 1.0
-    inside_h, inside_w = (max(1, round(side * scale)) for side in (height, width))  # a line stays one
+    inside_h, inside_w = (max(1, round(side * scale)) for side in (height, width))  # at least one pixel wide
     return _centred(min(frame_h, inside_h), min(frame_w, inside_w), frame_h, frame_w)
 
 
@@ -54,7 +54,7 @@ FITS: Mapping[str, Fit] = {"crop": crop, "pad": pad, "stretch": stretch}
 
 
 def fit_image(image: Image.Image, frame_h: int, frame_w: int, fit: Fit) -> Image.Image:
-    """One image, resampled with an antialiasing filter where its size changes."""
+    """One image, resampled with an antialiasing filter if its size changes."""
     place = fit(image.height, image.width, frame_h, frame_w)
     if (image.height, image.width) != (place.height, place.width):
         image = image.resize((place.width, place.height), Image.Resampling.LANCZOS)
@@ -66,7 +66,7 @@ def fit_image(image: Image.Image, frame_h: int, frame_w: int, fit: Fit) -> Image
 
 
 def fit_stack(images: Tensor, frame_h: int, frame_w: int, fit: Fit, chunk: int = 4096) -> Tensor:
-    """A stack of images of one size, uint8 `[N, C, H, W]`, antialiased where the size changes, rounded to uint8."""
+    """A stack of images of one size, uint8 `[N, C, H, W]`, antialiased if the size changes, rounded to uint8."""
     if images.shape[-2:] == (frame_h, frame_w):
         return images
     place = fit(images.shape[-2], images.shape[-1], frame_h, frame_w)

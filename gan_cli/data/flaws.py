@@ -1,15 +1,15 @@
-"""What can be wrong with one picture, and names out of files as they may be told."""
+"""What can be wrong with one picture, and names from files made safe to display."""
 
 from __future__ import annotations
 
 
 def shown(text: str) -> str:
-    """Words out of a stranger's archive or disk, without what a terminal would obey and what is no text."""
+    """Text from an untrusted archive or disk, without terminal control characters and anything that is not text."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class PictureError(ValueError):
-    """No picture that can be read; the message says why, without the file's name."""
+    """The picture cannot be read; the message says why, without the file's name."""
 
 
 class NoLevels(PictureError):

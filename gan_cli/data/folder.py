@@ -1,4 +1,4 @@
-"""Folders and zips of images: listed, decoded in parallel, kept by the content of the files, and told of."""
+"""Folders and zips of images: listed, decoded in parallel, cached by the content of the files, and described."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ log = logging.getLogger(__name__)
 
 
 class Readable(Protocol):
-    """A file, as a Path is one; its words are its name."""
+    """A file, such as a Path; its `str` is its name."""
 
     def read_bytes(self) -> bytes: ...
 
 
 def _digest(file: Readable) -> str:
-    """Of its bytes; why it has none, where it cannot be read."""
+    """The sha256 of its bytes; the reason if it cannot be read."""
     try:
         return hashlib.sha256(file.read_bytes()).hexdigest()
     except OSError as error:
@@ -79,7 +79,7 @@ def read_files(files: Sequence[Readable], request: Request, place: str) -> cache
     """The files as one array, from the cache when their content, their order and the frame are the same.
 
     Raises:
-        DataError: A file cannot be read and `strict` is set, its values need `levels`, or none can be read.
+        DataError: A file cannot be read and `strict` is set, its values need `levels`, or no file can be read.
     """
     extent = Extent()
     with ThreadPoolExecutor(min(32, os.cpu_count() or 1)) as pool:
@@ -144,7 +144,9 @@ def decode_files(files: Sequence[Path], labels: list[int] | None, names: tuple[s
 def decode_folder(request: Request) -> Decoded:
     """See `gan_cli.data.sources.folder`."""
     if not (request.root.is_dir() or is_zip(request.root)):
-        raise DataError(f"dataset.root={request.root} is no folder and no zip: give the one that holds your images")
+        raise DataError(
+            f"dataset.root={request.root} is neither a folder nor a zip: give the one that holds your images"
+        )
     listing = listed(request.root)
     if not listing.files:
         raise DataError(f"dataset.root={nothing_in(listing)}")
@@ -160,7 +162,7 @@ def decode_folder(request: Request) -> Decoded:
 
 
 def _classes_left(found: Classified, kept: Sequence[int]) -> tuple[tuple[str, ...], list[int]]:
-    """The names of the classes of which pictures could be read, and those pictures' classes among them."""
+    """The names of the classes with readable pictures, and those pictures' classes among them."""
     if found.labels is None:
         return (), []
     labels = [found.labels[i] for i in kept]
@@ -169,7 +171,7 @@ def _classes_left(found: Classified, kept: Sequence[int]) -> tuple[tuple[str, ..
     there = sorted(set(labels))
     for k, name in enumerate(found.names):
         if k not in there:
-            log.warning("no image of the class %s can be read: it is no class", name)
+            log.warning("no image of the class %s can be read: the class is left out", name)
     index = {old: new for new, old in enumerate(there)}
     return (tuple(found.names[k] for k in there), [index[k] for k in labels]) if len(there) > 1 else ((), [])
 
@@ -177,4 +179,4 @@ def _classes_left(found: Classified, kept: Sequence[int]) -> tuple[tuple[str, ..
 def _why_none(found: Classified, names: Sequence[str]) -> str:
     if names:
         return ""
-    return found.why_none or "images of one class only can be read"
+    return found.why_none or "only images of one class can be read"

@@ -46,16 +46,16 @@ class Images:
     Args:
         source: `(Request) -> Decoded`; a function of `gan_cli.data.sources`, or your own.
         root: Where the files are, or are downloaded to.
-        split: train | test, as the source knows it.
+        split: train | test, by the source's names.
         resolution: Side, or [height, width]; images are fitted to it.
-        channels: 1 or 3; images are converted to it.
+        channels: 1 or 3; images are converted.
         classes: Number of classes, 0 when unlabelled; checked against the labels.
-        batch_size: Real images of one update, over all devices.
-        flip: Mirror each image left to right with probability one half.
+        batch_size: Real images per update, over all devices.
+        flip: Mirror each image left to right with probability ½.
         fit: crop | pad | stretch (see `gan_cli.data.fit`).
         download: Whether missing files may be fetched.
         strict: Whether an image that cannot be read is an error instead of a warning.
-        limit: Keep so many images only: chosen by their content, evenly over the classes where there are labels.
+        limit: Keep only this many images, chosen by their content, evenly over the classes if there are labels.
         cache: Where decoded folders are kept.
         levels: `[low, high]`: the values in the files that become black and white, for files that do not say it.
         load: Side, or [height, width], that images are kept at; a batch shows random windows of `resolution`. The
@@ -64,7 +64,7 @@ class Images:
         given: What a generator that translates is given with each image.
 
     Raises:
-        DataError: Nothing there, too few images, or labels that contradict `classes`.
+        DataError: There is nothing, there are too few images, or the labels contradict `classes`.
     """
 
     def __init__(
@@ -166,7 +166,7 @@ class Images:
         return self.shape[1], self.shape[2]
 
     def _tell(self) -> None:
-        """Says what was read, where files were listed."""
+        """Logs what was read, if files were listed."""
         if not self.described:
             return
         count = len(self.described["classes"])
@@ -195,7 +195,7 @@ class Images:
     def place(self, device: torch.device, seed: int, rank: int = 0, world: int = 1) -> None:
         """Puts the images where the work is and fixes what batches depend on.
 
-        Images that would fill over half of the accelerator's free memory stay in RAM; their batches travel.
+        Images that would fill over half of the accelerator's free memory stay in RAM; their batches are copied.
         """
         self.device, self.seed, self.rank, self.world = device, seed, rank, world
         if device.type == "cuda":
@@ -234,7 +234,7 @@ class Images:
         return mirrored(images, views.mirrored) if self.flip else images
 
     def sampling(self, draw: int) -> Batch:
-        """The labels of as many samples, each as likely as it is frequent; no image is looked at."""
+        """As many labels as a batch has, each as likely as it is frequent; no image is read."""
         source = rng.generator(self.seed, "sampling", draw, self.rank)
         index = torch.randint(len(self), (self.batch_size // self.world,), generator=source)
         return Batch(self.labels[index.to(self.labels.device)].to(self.device))

@@ -1,7 +1,7 @@
-"""The one lister of pictures: what lies in a folder or a zip, which class each file belongs to, what is passed over.
+"""Lists the pictures in a folder or a zip, and what is passed over there.
 
-Hidden files and those of Mac archives are passed over, links are followed (each folder is entered once), and a zip
-is read as the folder that it was packed from.
+Hidden files and those that macOS adds to archives are passed over, links are followed (each folder is entered once),
+and a zip is read like the folder that it was packed from.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from gan_cli.errors import DataError
 SPLITS = frozenset({"train", "test", "val", "valid", "validation", "eval"})
 LABELS = "dataset.json"  # StyleGAN's: {"labels": [["00000/img.png", 3], ...]}
 PACKED = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
-BOMB_BYTES, BOMB_RATIO = 2**28, 200  # a zip that unpacks to more bytes, and to more times its size, is a bomb
+BOMB_BYTES, BOMB_RATIO = 2**28, 200  # a zip that unpacks to more bytes than this, and to more times its size, is a bomb
 MOST_LINKS = 10_000  # folders behind links
-NAMED = 5  # files of a kind that are named
+NAMED = 5  # files named per kind
 
 
 class Unopened(OSError):
-    """One file of the place cannot be read."""
+    """One of the files cannot be read."""
 
 
 def natural(name: str) -> tuple[tuple[int, int, str], ...]:
@@ -39,7 +39,7 @@ def natural(name: str) -> tuple[tuple[int, int, str], ...]:
 
 @dataclass(frozen=True)
 class File:
-    """A file of the place: its name below the place, and its bytes."""
+    """A file at the place: its name relative to it, and its bytes."""
 
     name: str
     place: str
@@ -55,7 +55,7 @@ class File:
 
 @dataclass
 class Passed:
-    """Files that are no pictures to be read, by kind: how many, and the first names."""
+    """Files of one kind that are not readable pictures: how many, and the first names."""
 
     count: int = 0
     names: list[str] = field(default_factory=list)
@@ -68,13 +68,13 @@ class Passed:
 
 @dataclass
 class Listing:
-    """What lies at a place.
+    """The files at a place.
 
     Attributes:
-        place: The folder or zip as it was named.
+        place: The folder or zip as the user named it.
         files: The pictures, in the order of their names, part by part.
         passed: What was passed over, by kind.
-        empty: Folders directly below that hold no picture.
+        empty: Folders directly below it that hold no picture.
         labels: The files called `dataset.json`.
         packed: Whether it is a zip.
     """
@@ -90,7 +90,7 @@ class Listing:
         self.passed.setdefault(kind, Passed()).add(name)
 
     def sort_in(self, file: File) -> None:
-        """Puts a file where it belongs by its name."""
+        """Sorts a file in by its name: a picture, labels, or passed over."""
         hidden = [part for part in file.parts if part.startswith(".") or part == "__MACOSX"]
         ending = PurePosixPath(file.name).suffix.lower()
         if hidden:
@@ -119,10 +119,10 @@ def is_zip(place: Path) -> bool:
 
 
 def nothing_in(listing: Listing) -> str:
-    """What to tell where there is no picture."""
+    """The error when there is no picture."""
     found = [f"{passed.count} {kind}" for kind, passed in listing.passed.items()]
     there = f": there are {', '.join(found)} files" if found else ""
-    return f"{listing.place} has no images{there}\n  put files there ({kinds()}), flat or in one folder a class"
+    return f"{listing.place} has no images{there}\n  put files there ({kinds()}), flat or in one folder per class"
 
 
 def _from_disk(path: Path) -> Callable[[], bytes]:
@@ -145,7 +145,7 @@ def _folder(root: Path) -> Listing:
     links: list[tuple[Path, str]] = []
     todo: list[tuple[Path, str]] = [(root, "")]
     while todo or links:
-        # What lies there itself comes first, so that a link to it is the one that is not followed.
+        # Real folders come before links, so that of a folder and a link to it, the link is the one not followed.
         folder, below = todo.pop() if todo else links.pop(0)
         try:
             status = folder.stat()
@@ -189,7 +189,7 @@ def _zip(path: Path) -> Listing:
         archive = zipfile.ZipFile(path)
         members = archive.infolist()
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        raise DataError(f"{path} is no zip that can be read ({_reason(error)})\n  pack or fetch it again") from error
+        raise DataError(f"{path} is not a readable zip ({_reason(error)})\n  pack or fetch it again") from error
     listing = Listing(str(path), packed=True)
     for name, info in checked_members(path, members, MOST_BYTES):
         listing.sort_in(File(name, str(path), _from_archive(archive, info)))
@@ -197,7 +197,7 @@ def _zip(path: Path) -> Listing:
 
 
 def checked_members(path: Path, members: Sequence[zipfile.ZipInfo], most: int) -> Iterator[tuple[str, zipfile.ZipInfo]]:
-    """The files of a zip by name, none of more than `most` bytes. Raises DataError for what no honest archive holds."""
+    """The files of a zip by name, each at most `most` bytes. Raises DataError for what no honest archive holds."""
 
     def refuse(what: str, remedy: str) -> DataError:
         return DataError(f"{path} {what}\n  {remedy}")
@@ -231,7 +231,7 @@ def checked_members(path: Path, members: Sequence[zipfile.ZipInfo], most: int) -
 def _from_archive(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[], bytes]:
     def read() -> bytes:
         try:
-            return archive.read(info)  # no more than the size that was checked
+            return archive.read(info)  # no more than the checked size
         except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
             raise Unopened(f"the zip is damaged: {_reason(error)}") from None
 

@@ -1,4 +1,4 @@
-"""Which samples make a batch: a pure function of (seed, draw)."""
+"""Which samples form a batch: a pure function of (seed, draw)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from gan_cli import rng
 
 
 class Shuffle:
-    """An endless walk over `size` indices: every epoch a new permutation, fixed by (seed, epoch).
+    """An endless walk over `size` indices: each epoch is a new permutation, fixed by (seed, epoch).
 
     Draw k takes positions k·batch to (k+1)·batch of the walk; it may begin in one epoch and end in the next, so no
-    sample is dropped. Only the permutation of the epoch at hand is kept, as a cache.
+    sample is dropped. Only the current epoch's permutation is cached.
     """
 
     def __init__(self, size: int, batch: int, seed: int, device: torch.device) -> None:
@@ -30,7 +30,7 @@ class Shuffle:
         return self._epochs[epoch]
 
     def __call__(self, draw: int, rank: int = 0, world: int = 1) -> Tensor:
-        """The indices of draw `draw` that are rank `rank`'s share of it, int64."""
+        """Rank `rank`'s share of the indices of draw `draw`, int64."""
         share = self.batch // world
         start = draw * self.batch + rank * share
         pieces = []

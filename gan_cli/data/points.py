@@ -1,4 +1,4 @@
-"""2-D densities with known answers: every batch is drawn afresh from the density itself."""
+"""2-D densities with known answers: every batch is drawn afresh from the density."""
 
 from __future__ import annotations
 
@@ -67,11 +67,11 @@ class Points:
     """Batches of a density. `classes` is the number of its components where they serve as labels.
 
     Args:
-        density: What is drawn from.
+        density: The density to draw from.
         channels: Coordinates of a point: 2.
-        resolution: Empty, for points have none; the networks read it.
+        resolution: Empty, since points have none; the networks read it.
         classes: 0 for unlabelled, or the number of components of the density.
-        batch_size: Points of one update, over all devices.
+        batch_size: Points per update, over all devices.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class Points:
         return Batch(label.to(self.device), points.to(self.device))
 
     def sampling(self, draw: int) -> Batch:
-        """The labels of as many other points."""
+        """The labels of equally many other points."""
         _, component = self.density(
             self.batch_size // self.world, rng.generator(self.seed, "sampling", draw, self.rank)
         )
@@ -134,11 +134,11 @@ class Points:
         return self.density(n, rng.generator("points", "preview"))[0]
 
     def quantised(self, n: int) -> Tensor:
-        """The same: points are measured as they are."""
+        """The same points: they are measured as they are."""
         return self.preview(n)
 
     def reference(self, seed: int) -> tuple[Tensor, Tensor]:
-        """`size` points and their components, for measuring against; a function of the seed."""
+        """`size` points and their components, as a reference for metrics; a function of the seed."""
         return self.density(self.size, rng.generator(seed, "reference"))
 
     def fingerprint(self) -> str:

@@ -1,4 +1,4 @@
-"""Where images come from: `(Request) -> Decoded`. torchvision reads and downloads the data sets that it knows."""
+"""Where images come from: `(Request) -> Decoded`. torchvision reads and downloads the data sets it knows."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _split(request: Request, *others: str) -> str:
 
 
 def _fetch(request: Request, build: Callable[[bool], Any], files: str) -> Any:
-    """What torchvision builds from the files under the root, downloading them only when they are missing."""
+    """torchvision's data set from the files under the root, which are downloaded only if missing."""
     try:
         return build(False)
     except (RuntimeError, FileNotFoundError):
@@ -94,7 +94,7 @@ kmnist = _idx("KMNIST", "KMNIST")
 def stacked(request: Request, of: ImageSource = mnist, n: PositiveInt = 128_000) -> Decoded:
     """Three random digits as red, green and blue: `n` images of 10³ classes, the label being 100 r + 10 g + b.
 
-    128,000 images of MNIST, as in PacGAN (arXiv 1712.04086, section 4.2); which digits meet is always the same.
+    128,000 images of MNIST, as in PacGAN (arXiv 1712.04086, section 4.2); which digits are combined never changes.
     """
     digits = of(request)
     assert digits.labels is not None
@@ -166,6 +166,6 @@ def celeba(request: Request) -> Decoded:
 def folder(request: Request) -> Decoded:
     """Any images below `root`, nested or flat; the folders directly below `root` are classes if all images lie in them.
 
-    A sub-folder with the split's name (`train`, `test`) is taken as the root where there is one.
+    A sub-folder with the split's name (`train`, `test`), if there is one, is taken as the root.
     """
     return decode_folder(request)

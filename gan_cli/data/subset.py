@@ -1,4 +1,4 @@
-"""A fair part of a set: chosen by what the samples are, never by their names or their order."""
+"""A fair part of a set: chosen by the samples' content, never by their names or order."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import Tensor
 
 
 def fair_part(digests: Sequence[bytes], labels: Sequence[int] | None, n: int) -> list[int]:
-    """`n` of the samples, in their order: of each class those with the smallest digests, as many of one as of another.
+    """`n` of the samples, in their order: from each class those with the smallest digests, equally many from each.
 
     Args:
         digests: Of each sample's content.
-        labels: Their classes; all of one class when None.
+        labels: Their classes; all one class when None.
     """
     order = sorted(range(len(digests)), key=lambda i: digests[i])
     taken: dict[int, int] = {}

@@ -32,14 +32,14 @@ from gan_cli.types import (
     Term,
 )
 
-READERS = Term | Weighting | Prior  # what declares which samples the generator's phase takes
+READERS = Term | Weighting | Prior  # what may declare that the generator's phase needs real samples
 
 
 Generate = Callable[[Tensor, Tensor], Tensor]  # (latent or source, label) -> samples
 
 
 class Due(NamedTuple):
-    """The terms that one update applies, and the union of what they read."""
+    """The terms that one update applies, and all that they read."""
 
     terms: Mapping[str, Term]
     needs: frozenset[str]
@@ -121,18 +121,18 @@ class Adversarial(Game):
         rehearse_in_parts(self, real, part, self.compares())
 
     def sample(self, generator: nn.Module, batch: Batch) -> Tensor:
-        """Samples of `generator` (often the averaged copy), one a label."""
+        """Samples of `generator` (often the averaged copy), one per label."""
         samples: Tensor = generator(self.prior.sample(batch), batch.label)
         return samples
 
     def matched(self, batch: Batch) -> Batch:
-        """The batch with real samples as detailed as the fakes are by now, where the generator grows."""
+        """The batch with real samples only as detailed as the fakes are so far, if the generator grows."""
         if not isinstance(self.generator, Growing) or batch.images is None:
             return batch
         return replace(batch, images=self.generator.matched(batch.real))
 
     def judge(self, batch: Batch, samples: Tensor, label: Tensor) -> DiscriminatorOutput:
-        """D as everyone sees it: of samples beside what was given with the batch, behind the augmentations."""
+        """D as all terms call it: on samples joined to what was given with the batch, after the augmentations."""
         shown = self.seen(self.prior.beside(samples, batch))
         return DiscriminatorOutput.of(self.discriminator(shown, label))
 
@@ -161,7 +161,7 @@ class Adversarial(Game):
         return self.generator_outcome(batch, update, partial(self.judge, batch))
 
     def generator_outcome(self, batch: Batch, update: int, judge: Judge) -> Outcome:
-        """The generator's objective before a discriminator of this batch."""
+        """The generator's objective against a discriminator on this batch."""
         auxiliaries, needs = due(self.auxiliaries, update)
         needs = needs.union(*(w.needs for w in self.weightings.values() if isinstance(w, Weighting)))
         latent = self.prior(batch)

@@ -1,4 +1,4 @@
-"""What every game keeps to."""
+"""The contract of games."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from gan_cli.types import Batch, Local, Phase
 
 
 class Least(NamedTuple):
-    """The fewest samples that may come at once, and the part that asks for them."""
+    """The fewest samples allowed at once, and the part that requires them."""
 
     samples: int
-    part: str  # as the config names it; empty where none does
+    part: str  # as the config names it; empty if no part does
 
 
 class Game(nn.Module, ABC):
-    """The rules: who plays, in which order, for which objective; and what a trained generator draws."""
+    """The rules: who plays, in which order, for which objective; and how a trained generator is sampled."""
 
-    prior: Prior  # what feeds the generator
-    augments: nn.ModuleDict  # what stands between samples and the discriminator, by name, in order
+    prior: Prior  # the generator's input
+    augments: nn.ModuleDict  # applied to samples before the discriminator, by name, in order
 
     @abstractmethod
     def players(self) -> Mapping[str, nn.Module]:
-        """`generator` and `discriminator`; where there are several of a kind, as one module."""
+        """`generator` and `discriminator`; several of a kind form one module."""
 
     @abstractmethod
     def phases(self) -> Sequence[Phase]:
-        """What the next step consists of, in order."""
+        """The phases of the next step, in order."""
 
     @abstractmethod
     def sample(self, generator: nn.Module, batch: Batch) -> Tensor:
-        """Samples of `generator` (often the averaged copy), one a row of a sampling batch."""
+        """Samples of `generator` (often the averaged copy), one per row of a sampling batch."""
 
     @abstractmethod
     def targets(self) -> tuple[float, float] | None:
-        """What D's scores of real samples and of fakes aim at; None where they have no bound."""
+        """The targets of D's scores for real samples and fakes; None where scores are unbounded."""
 
     @abstractmethod
     def asks(self) -> frozenset[str]:
@@ -69,11 +69,11 @@ class Game(nn.Module, ABC):
         yield from ((name, augment) for name, augment in self.augments.items() if isinstance(augment, Augment))
 
     def seen(self, samples: Tensor) -> Tensor:
-        """What the discriminator sees of samples."""
+        """The samples as the discriminator sees them."""
         for _, augment in self.augmentations():
             samples = augment(samples)
         return samples
 
     def least(self) -> Least:
-        """The fewest samples at once that its augmentations work with."""
+        """The fewest samples at once that its augmentations need."""
         return max((Least(a.least, f"augment.{name}") for name, a in self.augmentations()), default=Least(1, ""))

@@ -1,4 +1,4 @@
-"""Which parts can work together, decided from what each part declares, before anything runs."""
+"""Which parts can work together: decided before anything runs, from what each part declares."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a game is made of."""
+"""The parts of a game."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Parts:
         generator: `(latent [N, Z], label [N]) -> samples`.
         discriminator: `(samples, label [N]) -> DiscriminatorOutput`.
         loss: What both players minimise.
-        prior: What feeds the generator.
+        prior: The generator's input.
         penalties: The discriminator's terms and projections, by name.
         auxiliaries: The generator's terms and weightings, by name.
-        augments: What stands between samples and the discriminator, in order; real and fake samples pass alike.
+        augments: Applied in order to real and fake samples before the discriminator.
     """
 
     generator: nn.Module
@@ -40,7 +40,7 @@ class Parts:
     augments: Mapping[str, Augment] = field(default_factory=dict)
 
     def named(self) -> Iterator[tuple[str, Member]]:
-        """All that can be chosen several at once, as the config names it."""
+        """The parts of which several can be chosen, as the config names them."""
         groups = (("penalty", self.penalties), ("auxiliary", self.auxiliaries), ("augment", self.augments))
         for group, parts in groups:
             for name, part in parts.items():

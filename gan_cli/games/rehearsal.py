@@ -1,4 +1,4 @@
-"""A game tried once before its first step: networks that break their contract are told so, in its words."""
+"""Tries a game once before its first step, and says how networks break their contract."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from gan_cli.games.base import Game
 from gan_cli.types import Batch, DiscriminatorOutput, Need
 
 T = TypeVar("T")
-ONE_VALUE = "Expected more than 1 value per channel"  # torch's complaint of batch norm
+ONE_VALUE = "Expected more than 1 value per channel"  # torch's message from batch norm
 
 
 @contextmanager
 def untouched(game: nn.Module, device: torch.device) -> Iterator[None]:
-    """Buffers and all random states are afterwards what they were."""
+    """Restores buffers and all random states afterwards."""
     kept = [
         (module, name, buffer, buffer.clone())
         for module in game.modules()
@@ -41,7 +41,7 @@ def untouched(game: nn.Module, device: torch.device) -> Iterator[None]:
 
 
 def named(shape: Sequence[int]) -> str:
-    """What samples of `shape` are called in a message."""
+    """Samples of `shape`, as described in a message."""
     sizes = ", ".join(map(str, ("N", *shape)))
     return f"images [{sizes}] in [-1, 1]" if len(shape) == 3 else f"points [{sizes}]"
 
@@ -53,11 +53,11 @@ def shown(value: object) -> str:
 
 
 class Contract:
-    """What one network shall be, in words; its breach is an Incompatible."""
+    """One network's contract, in words; a breach raises Incompatible."""
 
     def __init__(self, network: str, part: nn.Module, takes: str, gives: str, n: int) -> None:
         self.name = f"model.{network} ({type(part).__name__})"
-        self.words = f"{self.name}: forward({takes}, label [N]) -> {gives} is wanted"
+        self.words = f"{self.name}: forward({takes}, label [N]) -> {gives} is expected"
         self.n = n
 
     def breach(self, how: str) -> Incompatible:
@@ -65,7 +65,7 @@ class Contract:
         return Incompatible(f"{self.words}; for N = {self.n} {how}\n  {remedy}")
 
     def ask(self, question: Callable[[], T]) -> T:
-        """What the network answers. Raises Incompatible for its errors, but that of a memory that is too small."""
+        """The network's output. Raises Incompatible for its errors, except when memory runs out."""
         try:
             return question()
         except MemoryError:
@@ -110,7 +110,7 @@ def rehearse(game: Game, real: Batch, n: int, compares: bool = False) -> None:
     """Draws `n` samples like those of `real` and judges them, as training would; changes nothing.
 
     Args:
-        compares: Whether the generator's phase looks at real samples.
+        compares: Whether the generator's phase reads real samples.
 
     Raises:
         Incompatible: A network does not take or give what the game expects of it.
@@ -134,7 +134,7 @@ def rehearse_in_parts(game: Game, real: Batch, part: int, compares: bool = False
     """Rehearses with as few samples as are told apart, and with all of a `part` of a batch where those do not suffice.
 
     Raises:
-        Incompatible: As `rehearse`.
+        Incompatible: As for `rehearse`.
     """
     few = min(part, 2 * game.least().samples)
     try:

@@ -15,7 +15,7 @@ from gan_cli.types import Batch, DiscriminatorOutput, NonNegativeInt, Outcome, P
 
 
 class Unrolled(Adversarial):
-    """The generator's loss is taken before a discriminator that has made `unroll_steps` more steps.
+    """The generator's loss is taken against a discriminator that has made `unroll_steps` more steps.
 
     These steps are simulated, and the generator's gradient runs through them (Metz 2017, arXiv 1611.02163,
     equations 5 to 8): θ_D ← θ_D - η ∇f, f being D's loss without its penalties, on new fakes each time.
@@ -47,7 +47,7 @@ class Unrolled(Adversarial):
         return self.unroll_steps > 0 or super().compares()
 
     def looked_ahead(self, batch: Batch) -> dict[str, Tensor]:
-        """D's weights after the simulated steps, as a differentiable function of the generator's."""
+        """D's weights after the simulated steps, differentiable in the generator's weights."""
         weights = {name: p.detach().requires_grad_() for name, p in self.discriminator.named_parameters()}
         for _ in range(self.unroll_steps):
             fake = self.generator(self.prior(batch), batch.label)

@@ -1,4 +1,4 @@
-"""Metrics: detectors turn images into features, one pass sums them up, metrics compare the sums."""
+"""Metrics: detectors turn images into features, one pass collects their statistics, metrics compare these."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Estimate:
     value: float
     se: float | None = None
     convention: str = ""
-    n_fake: int | None = None  # where fewer samples were used than were seen
+    n_fake: int | None = None  # where fewer samples were used than seen
     n_real: int | None = None
 
 
 @dataclass(frozen=True)
 class Context:
-    """What a metric may ask for besides features."""
+    """What a metric may use in addition to features."""
 
     seed: int = 0
     classes: int = 0
@@ -39,7 +39,7 @@ class Context:
     # (pairs, ε) -> batches of images float 0 ... 255 at latents ε apart, where there is a generator
     paths: Callable[[int, float], Iterator[tuple[Tensor, Tensor]]] | None = None
     scratch: dict[str, Any] = field(default_factory=dict)  # pictures to be saved beside the numbers, by name
-    only: str | None = None  # the one value that is read; others need not be computed
+    only: str | None = None  # the only value that is read; others need not be computed
 
     def wants(self, value: str) -> bool:
         return self.only is None or self.only == value
@@ -52,22 +52,22 @@ class Better(StrEnum):
     LARGER = "larger"
 
     def cost(self, value: float) -> float:
-        """What is to be minimised."""
+        """The quantity to minimise."""
         return value if self is Better.SMALLER else -value
 
 
 class Metric(ABC):
-    """A metric declares what one pass has to collect for it, and which of its values can be watched in training."""
+    """A metric declares what one pass has to collect for it, and which of its values can be watched during training."""
 
     needs: frozenset[str] = frozenset()  # "rows", "logits", "groups", "labels", "images"
-    # The values that improve in one direction and take no more than samples and a reference.
+    # The values that improve in one direction and need only samples and a reference.
     better: Mapping[str, Better] = MappingProxyType({})
 
     def least(self, seen: Seen) -> int:
-        """The fewest samples, on either side, for its watchable values, so that a run is not the one to find out.
+        """The fewest samples, on either side, for its watchable values, so that a run knows before it starts.
 
         Args:
-            seen: What the detector says of some images.
+            seen: The detector's output for some images.
 
         Raises:
             NotMeasurable: No number of samples is enough with this detector.

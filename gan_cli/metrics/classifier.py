@@ -1,4 +1,4 @@
-"""A detector for data on which Inception means nothing: a small network trained on the labelled data themselves."""
+"""A detector for data on which Inception is meaningless: a small network trained on the labelled data itself."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ClassifierNetwork(nn.Module):
 
 
 def fit(images: Tensor, labels: Tensor, classes: int, device: torch.device, steps: int) -> ClassifierNetwork:
-    """Trains on uint8 `[N, C, H, W]`: Adam, one-cycle rate, small shifts; always the same for the same data."""
+    """Trains on uint8 `[N, C, H, W]`: Adam, one-cycle rate, small shifts; the same result for the same data."""
     with torch.random.fork_rng():
         torch.manual_seed(rng.mix("classifier", SCHEMA))
         network = ClassifierNetwork(images.shape[1], classes).to(device)
@@ -76,7 +76,7 @@ def accuracy(see: Callable[[Tensor], Seen], images: Tensor, labels: Tensor) -> f
 
 
 class Classifier(Detector):
-    """The network's 128 features and its logits, trained once a data set and kept by the data's fingerprint.
+    """The network's 128 features and its logits, trained once per data set and kept under the data's fingerprint.
 
     Args:
         cache: Where trained networks are kept.
@@ -89,7 +89,7 @@ class Classifier(Detector):
         self.network: ClassifierNetwork | None = None
 
     def prepare(self, data: Labelled | None) -> Detector:
-        """Trains on nine tenths of the images, or loads what was trained; the held-out tenth says how good it is.
+        """Trains on nine tenths of the images, or loads a trained network; the held-out tenth measures its accuracy.
 
         Raises:
             NotMeasurable: The data have no labels.
@@ -134,7 +134,7 @@ class Classifier(Detector):
 
 
 class StackedClassifier(Classifier):
-    """For three digits stacked as red, green and blue, labelled 100 r + 10 g + b: each channel is classified by itself.
+    """For three digits stacked as red, green and blue, labelled 100 r + 10 g + b: each channel is classified alone.
 
     The joint logits of the 1000 modes are the sums of the channels' log-probabilities.
     """

@@ -22,7 +22,7 @@ class Labelled(NamedTuple):
 
 
 class Detector(ABC):
-    """A detector names itself in everything that is measured with it."""
+    """A detector; its name appears in everything measured with it."""
 
     name: str  # suffix of the metrics' names, empty for the 2015 Inception
     convention: str  # what happens to an image before and inside the detector
@@ -30,12 +30,12 @@ class Detector(ABC):
     device = torch.device("cpu")
 
     def to(self, device: torch.device) -> Self:
-        """Where it computes from now on."""
+        """Sets the device that it computes on."""
         self.device = device
         return self
 
     def prepare(self, data: Labelled | None) -> Detector:
-        """The detector for this reference; most are the same for any."""
+        """The detector for this reference; most detectors are the same for any."""
         return self
 
     @abstractmethod
@@ -64,6 +64,6 @@ class Coordinates(Detector):
 
 
 def sha256(path: str) -> str:
-    """Of a file's bytes."""
+    """The digest of a file's bytes."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

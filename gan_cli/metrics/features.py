@@ -1,8 +1,8 @@
-"""One pass of a detector over images, and what it leaves behind for the metrics.
+"""One pass of a detector over images, and what it collects for the metrics.
 
-Everything that has to choose or to order samples (which rows are kept, which block or split or jackknife group a
-sample belongs to) goes by a hash of the image itself: results depend on the set of images, not on the order, the
-batches or the shards in which they came.
+Everything that chooses or orders samples (which rows are kept, which block or split or jackknife group a sample
+belongs to) goes by a hash of the image itself: results depend on the set of images, not on the order, the batches or
+the shards in which they came.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ GROUPS = 10  # jackknife groups
 
 
 class Seen(NamedTuple):
-    """What a detector says of a batch."""
+    """A detector's output for a batch."""
 
     features: Tensor  # [n, F] float32
     logits: Tensor | None = None  # [n, classes], where the detector classifies
@@ -30,26 +30,26 @@ class Seen(NamedTuple):
 
 @dataclass(frozen=True)
 class Features:
-    """What is known of a set of images through one detector."""
+    """What one detector tells about a set of images."""
 
     n: int
     moments: Gaussian  # of all features
-    groups: tuple[Gaussian, ...] = ()  # of disjoint tenths; empty when they were not asked for
-    rows: Tensor | None = None  # float32 [min(n, cap), F], an unbiased choice in a fixed order
-    logits: Tensor | None = None  # float32 [n, classes], in the same kind of order
+    groups: tuple[Gaussian, ...] = ()  # of disjoint tenths; empty when not asked for
+    rows: Tensor | None = None  # float32 [min(n, cap), F], an unbiased selection in a fixed order
+    logits: Tensor | None = None  # float32 [n, classes], ordered likewise
     row_labels: Tensor | None = None  # int64, the label of each row
     row_images: Tensor | None = None  # uint8, the image of each row, where asked for
     logit_labels: Tensor | None = None  # int64, the label of each row of logits
 
 
 def image_hash(image: Tensor) -> int:
-    """62 bits of the image's bytes."""
+    """A 62-bit hash of the image's bytes."""
     digest = hashlib.blake2b(image.contiguous().numpy().tobytes(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 2
 
 
 class _Smallest:
-    """Keeps, of all that is added, what belongs to the `cap` smallest hashes, in the order of the hashes."""
+    """Of all values added, keeps those with the `cap` smallest hashes, ordered by hash."""
 
     def __init__(self, cap: int) -> None:
         self.cap = cap
@@ -86,12 +86,12 @@ class _Smallest:
 
 
 class Collector:
-    """Adds up what a detector sees.
+    """Accumulates a detector's output.
 
     Args:
         see: The detector.
         rows: How many rows of features to keep; 0 for none.
-        logits: Whether to keep the logits of all images, where the detector has them.
+        logits: Whether to keep the logits of all images, if the detector has them.
         groups: Whether to keep the moments of tenths, for the jackknife.
         images: Whether to keep the images of the rows.
     """
@@ -127,7 +127,7 @@ class Collector:
             self.logits.add(hashes, [seen.logits.float().cpu(), labels])
 
     def state(self) -> dict[str, Any]:
-        """What was collected so far, in plain tensors and numbers; `load` in a new collector goes on from there."""
+        """What was collected so far, as plain tensors and numbers; a new collector continues from there by `load`."""
         return {
             "n": self.n,
             "moments": [moments.state() for moments in self.moments],
@@ -144,7 +144,7 @@ class Collector:
                 smallest.load(saved)
 
     def finish(self) -> Features:
-        """Raises NotMeasurable when fewer than two images came."""
+        """Raises NotMeasurable when there were fewer than two images."""
         if self.n < 2:
             raise NotMeasurable(f"{self.n} images are too few to measure: give at least 2")
         groups = tuple(m.finish() for m in self.moments if m.n > 1)

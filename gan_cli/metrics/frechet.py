@@ -23,7 +23,7 @@ def nuclear_norm(a: Gaussian, b: Gaussian) -> float:
     """tr (Σ₁Σ₂)^½."""
     if a.thin is not None or b.thin is not None:
         return float(torch.linalg.svdvals(a.factor.T @ b.factor).sum())
-    # Both are full: the eigenvalues of FᵀΣF are the squares of those singular values, and much cheaper.
+    # Neither is thin: the eigenvalues of FᵀΣF are the squares of those singular values, and much cheaper.
     product = b.factor.T @ a.covariance @ b.factor
     return float(torch.linalg.eigvalsh((product + product.T) / 2).clamp_min(0).sqrt().sum())
 
@@ -31,7 +31,7 @@ def nuclear_norm(a: Gaussian, b: Gaussian) -> float:
 def frechet_distance(a: Gaussian, b: Gaussian) -> float:
     """d² in the squared units of the features. The factor of `b` is computed once and kept with it."""
     squared = float((a.mean - b.mean).square().sum()) + a.trace + b.trace - 2 * nuclear_norm(a, b)
-    return max(squared, 0.0)  # of a set against itself, rounding may leave less
+    return max(squared, 0.0)  # for a set against itself, rounding may give less
 
 
 class Frechet(Metric):
@@ -44,11 +44,11 @@ class Frechet(Metric):
 
 
 def jackknife(fake: Features, real: Features) -> Estimate:
-    """The distance without its bias of order 1/n from the generated side, by leaving out one tenth at a time.
+    """The distance corrected for its bias of order 1/n from the generated side, by leaving out one tenth at a time.
 
         θ_J = G θ - (G - 1) mean θ₋g,   se² = (G - 1)/G Σ (θ₋g - mean θ₋g)²
 
-    (Quenouille 1956.) The bias of the reference's own finite sample stays.
+    (Quenouille 1956.) The bias from the reference's finite sample remains.
     """
     whole = frechet_distance(fake.moments, real.moments)
     leaving = torch.tensor(
@@ -62,7 +62,7 @@ def jackknife(fake: Features, real: Features) -> Estimate:
 
 
 class DebiasedFrechet(Metric):
-    """`fid_debiased`: never to be called FID. Refused where there are fewer than 5 samples per feature."""
+    """`fid_debiased`: never to be called FID. Refused for fewer than 5 samples per feature."""
 
     needs = frozenset({"groups"})
     better = MappingProxyType({"fid_debiased": Better.SMALLER})

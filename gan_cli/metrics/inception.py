@@ -1,4 +1,4 @@
-"""The Inception network of 2015-12-05 that the published FID is defined by, with pytorch-fid's architecture."""
+"""The Inception network of 2015-12-05 that defines the published FID, with pytorch-fid's architecture."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def find_weights(weights: str | None) -> Path:
     """The file given, else $GAN_INCEPTION's, else torch hub's copy, else a download; see `expected_digest`.
 
     Raises:
-        WeightsMissing: None of these.
+        WeightsMissing: None of these is available.
     """
     asked = weights or os.environ.get(ENVIRONMENT)
     if asked:
@@ -52,12 +52,12 @@ def find_weights(weights: str | None) -> Path:
 
 
 def expected_digest(path: Path) -> str | None:
-    """What a file of the published name must be, wherever it lies; other files are the user's own word."""
+    """The sha256 that a file of the published name must have, wherever it lies; None for any other file."""
     return DIGEST if path.name == FILE else None
 
 
 def build_network(state: dict[str, Tensor]) -> nn.Module:
-    """pytorch-fid's patched Inception up to the 2048 pooled features, convolutions and batch norms fused."""
+    """pytorch-fid's patched Inception up to the 2048 pooled features, with convolutions and batch norms fused."""
     from pytorch_fid import inception as patched
     from torchvision.models import inception_v3
 
@@ -75,11 +75,11 @@ def build_network(state: dict[str, Tensor]) -> nn.Module:
         found = network.load_state_dict(state, strict=False)
     except RuntimeError as error:
         first = str(error).splitlines()[-1].strip()
-        raise WeightsMissing(f"this is no FID Inception: {first}\n  give pytorch-fid's file, {FILE}") from error
+        raise WeightsMissing(f"this is not the FID Inception: {first}\n  give pytorch-fid's file, {FILE}") from error
     lacking = [key for key in found.missing_keys if not key.startswith("fc.") and "num_batches" not in key]
     if lacking or found.unexpected_keys:
         raise WeightsMissing(
-            f"this is no FID Inception: it lacks {lacking[:3]}, has {found.unexpected_keys[:3]} besides\n"
+            f"this is not the FID Inception: it lacks {lacking[:3]} and has unexpected {found.unexpected_keys[:3]}\n"
             f"  give pytorch-fid's file, {FILE}"
         )
     network.eval()
@@ -97,7 +97,7 @@ def build_network(state: dict[str, Tensor]) -> nn.Module:
 
 
 class Inception(Detector):
-    """The 2048 features of the last pooling, and the 1008 logits without bias where the weights have them.
+    """The 2048 features of the last pooling, and the 1008 logits without bias if the weights have them.
 
     float32, TF32 off, convolutions fused with their batch norms, channels last.
 
@@ -132,7 +132,7 @@ class Inception(Detector):
         floats = images.to(self.device).float()
         floats = resize(floats, RESIZES[self.resize], SIDE)
         if self.resize == "clean":
-            floats = floats.clamp(0, 255)  # bicubic overshoots, and Pillow cuts that off
+            floats = floats.clamp(0, 255)  # bicubic overshoots, and Pillow clips it
         floats = ((floats - self.shift) / self.scale).expand(-1, 3, -1, -1)
         floats = floats.contiguous(memory_format=torch.channels_last)
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):

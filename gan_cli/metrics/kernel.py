@@ -22,7 +22,7 @@ LEAST = 20  # ten blocks of two
 def _kernel_sum(x: Tensor, y: Tensor, chunk: int = 2048) -> float:
     """Σ k(xᵢ, yⱼ) over all pairs, without the whole matrix.
 
-    The products keep the features' precision, for they are the dear part; the sum is taken in float64, in which the
+    The products keep the features' precision, because they are the expensive part; the sum is in float64, where the
     rounding of a million products averages out.
     """
     total = 0.0
@@ -37,7 +37,7 @@ def _own_sum(x: Tensor) -> float:
 
 
 def mmd2(x: Tensor, y: Tensor) -> float:
-    """The unbiased estimate from features `[m, F]` and `[n, F]`: pairs of a sample with itself are left out."""
+    """The unbiased estimate from features `[m, F]` and `[n, F]`: pairs of a sample with itself do not count."""
     m, n = len(x), len(y)
     within_x = (_kernel_sum(x, x) - _own_sum(x)) / (m * (m - 1))
     within_y = (_kernel_sum(y, y) - _own_sum(y)) / (n * (n - 1))
@@ -45,7 +45,7 @@ def mmd2(x: Tensor, y: Tensor) -> float:
 
 
 def block_estimate(fake: Tensor, real: Tensor) -> Estimate:
-    """The mean over disjoint blocks, which are independent: its standard error is an honest one."""
+    """The mean over disjoint blocks, which are independent, so that its standard error is valid."""
     size = min(BLOCK, min(len(fake), len(real)) // 10)
     if size < 2:
         raise NotMeasurable(f"kid needs at least {LEAST} samples on both sides, not {min(len(fake), len(real))}")
@@ -59,7 +59,7 @@ def block_estimate(fake: Tensor, real: Tensor) -> Estimate:
 
 
 def subset_estimate(fake: Tensor, real: Tensor, seed: int, subsets: int = 100, size: int = BLOCK) -> Estimate:
-    """The convention of 100 random subsets of 1000. Their spread is no error bar, so none is given."""
+    """The convention of 100 random subsets of 1000. Their spread is not an error bar, so none is given."""
     generator = rng.generator(seed, "kid")
     values = []
     for _ in range(subsets):
@@ -71,7 +71,7 @@ def subset_estimate(fake: Tensor, real: Tensor, seed: int, subsets: int = 100, s
 
 
 class Kernel(Metric):
-    """`kid` with the standard error of disjoint blocks; optionally `kid_100x1000` besides.
+    """`kid` with the standard error of disjoint blocks; optionally `kid_100x1000` as well.
 
     Args:
         subsets: Also report the mean over 100 random subsets of 1000, as other libraries do.
@@ -97,7 +97,7 @@ class Kernel(Metric):
 
 
 class PerClassKernel(Metric):
-    """`kid_class_<k>` of each class, for a generator and data with labels; a class has too few samples for a FID."""
+    """`kid_class_<k>` for each class, for a generator and data with labels; a class has too few samples for an FID."""
 
     needs = frozenset({"rows", "labels"})
 

@@ -1,4 +1,4 @@
-"""Measuring, whoever asks: sets of images, a detector's pass over each, and the reference's pass kept by content."""
+"""Measuring: sets of images, a detector's pass over each, and the reference's pass cached by content."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from gan_cli.metrics.store import Bookmark
 
 log = logging.getLogger(__name__)
 
-# size -> images uint8 [n, C, H, W], or points float [n, D], and their labels [n] where they have some
+# size -> images uint8 [n, C, H, W], or points float [n, D], and their labels [n], if any
 Batches = Callable[[int], Iterator[tuple[Tensor, Tensor | None]]]
 
 
 @dataclass(frozen=True)
 class SampleSet:
-    """A set of images (or points) as a detector goes over it."""
+    """A set of images (or points) for a detector to go over."""
 
     name: str
     n: int
     batches: Batches
     fingerprint: str | None = None  # of the content; None for a generator's samples
     statistics: Gaussian | None = None  # where only these are known
-    indices: str = "all"  # which images these are of what the fingerprint stands for
+    indices: str = "all"  # which of the fingerprinted images these are
 
 
 @dataclass(frozen=True)
 class Plan:
     """How to go over them."""
 
-    rows: int  # most rows of features that are kept for metrics that compare samples with samples
+    rows: int  # most rows of features to keep, for metrics that compare individual samples
     batch_size: int
-    cache: Path  # of what was seen of references
+    cache: Path  # for the features of references
 
 
 def drawn(game: Game, generator: nn.Module, draws: sampling.Draws, n: int) -> Batches:
@@ -58,7 +58,7 @@ def drawn(game: Game, generator: nn.Module, draws: sampling.Draws, n: int) -> Ba
 def collect(
     source: SampleSet, detector: Detector, needs: frozenset[str], plan: Plan, bookmark: Bookmark | None = None
 ) -> Features:
-    """One pass of one detector over one source; from the bookmark on, where there is one."""
+    """One pass of one detector over one source; it continues from the bookmark, if there is one."""
     collector = Collector(
         detector,
         rows=plan.rows if needs & {"rows", "labels", "images"} else 0,
@@ -69,10 +69,10 @@ def collect(
     found = bookmark.read() if bookmark is not None else None
     if found is not None:
         collector.load(found)
-        log.info("going on with %s after %d of %d images", source.name, collector.n, source.n)
+        log.info("continuing with %s after %d of %d images", source.name, collector.n, source.n)
     seen = 0
     for images, labels in source.batches(plan.batch_size):
-        new = max(collector.n - seen, 0)  # the rest of a batch whose start was seen before
+        new = max(collector.n - seen, 0)  # the rest of a batch whose start was already seen
         seen += len(images)
         if new < len(images):
             collector.add(images[new:], None if labels is None else labels[new:])
@@ -82,10 +82,10 @@ def collect(
 
 
 def reference_features(source: SampleSet, detector: Detector, needs: frozenset[str], plan: Plan) -> Features:
-    """The reference's features, kept by content."""
+    """The reference's features, cached by content."""
     if source.statistics is not None:
         return Features(source.statistics.n, source.statistics)
-    kept = needs - {"groups"}  # nobody jackknifes the reference
+    kept = needs - {"groups"}  # the reference is never jackknifed
     if "images" in kept:
         return as_kept(collect(source, detector, kept, plan))
     facts = {
@@ -98,13 +98,13 @@ def reference_features(source: SampleSet, detector: Detector, needs: frozenset[s
         "dtype": "float32 features, float64 moments",
         "collected": sorted(kept),
         "rows": plan.rows,
-        "passes": f"{plan.batch_size} images on {detector.device.type}",  # a network's last digits follow from them
+        "passes": f"{plan.batch_size} images on {detector.device.type}",  # a network's last digits depend on them
     }
     return Cache(plan.cache).get(facts, lambda bookmark: collect(source, detector, kept, plan, bookmark))
 
 
 def full_name(metric: str, detector: str) -> str:
-    """A metric's name carries its detector; only with the 2015 Inception is it called FID."""
+    """A metric's name with its detector's; only with the 2015 Inception is it called FID."""
     if not detector:
         return metric
     return f"{metric.replace('fid', 'fd', 1) if metric.startswith('fid') else metric}_{detector}"

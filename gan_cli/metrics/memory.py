@@ -14,19 +14,19 @@ from gan_cli.types import PositiveInt
 
 
 def nearest(fake: Tensor, real: Tensor, k: int = 1) -> tuple[Tensor, Tensor]:
-    """The squared distances `[m, k]` from each fake to its nearest real samples, and which ones they are."""
+    """The squared distances `[m, k]` from each fake to its nearest real samples, and their indices."""
     square = real.square().sum(1)
     found = [squared_distances(piece, real, square).topk(k, largest=False) for piece in fake.split(CHUNK)]
     return torch.cat([f.values for f in found]), torch.cat([f.indices for f in found])
 
 
 class Memorisation(Metric):
-    """`authentic`: the share of samples that are no copies (AuthPct: Alaa 2022, arXiv 2102.08921, section 4.3).
+    """`authentic`: the share of samples that are not copies (AuthPct: Alaa 2022, arXiv 2102.08921, section 4.3).
 
-    A copy is nearer to its nearest training sample than that one is to its own nearest neighbour.
+    A copy is closer to its nearest training sample than that training sample is to its own nearest neighbour.
 
     Args:
-        pairs: How many of the closest pairs to put into a picture, samples above, training images below.
+        pairs: How many of the closest pairs to show in a picture, samples above, training images below.
     """
 
     needs = frozenset({"rows", "images"})
@@ -43,7 +43,7 @@ class Memorisation(Metric):
         x, y = fake.rows - centre, real.rows - centre
         distance, index = (found.squeeze(1) for found in nearest(x, y))
         authentic = (distance > radii(y, 1)[index]).double()
-        if fake.row_images is not None and real.row_images is not None and fake.row_images.ndim == 4:  # no points
+        if fake.row_images is not None and real.row_images is not None and fake.row_images.ndim == 4:  # not for points
             closest = distance.argsort()[: self.pairs]
             context.scratch["nearest"] = torch.cat([fake.row_images[closest], real.row_images[index[closest]]])
         share = authentic.mean()

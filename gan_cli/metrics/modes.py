@@ -1,4 +1,4 @@
-"""Points against a mixture whose modes are known."""
+"""Points compared with a mixture whose modes are known."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ PLANE = "point_modes measures points in the plane: use it with dataset=ring, gri
 
 
 class PointModes(Metric):
-    """`modes`, `high_quality`, `mode_kl` of a mixture, and `w2` of any density: the exact 2-D Wasserstein distance.
+    """`modes`, `high_quality`, `mode_kl` for a mixture, and `w2` for any density: the exact 2-D Wasserstein distance.
 
     Args:
         subsample: Points on each side of the exact transport problem.
     """
 
     needs = frozenset({"rows"})
-    better = MappingProxyType({"w2": Better.SMALLER})  # the others want the mixture
+    better = MappingProxyType({"w2": Better.SMALLER})  # the others need the mixture
 
     def __init__(self, subsample: PositiveInt = 1000) -> None:
         self.subsample = subsample
@@ -61,7 +61,7 @@ class PointModes(Metric):
 
 
 def wasserstein2(x: torch.Tensor, y: torch.Tensor) -> float:
-    """(min over pairings of the mean of ‖xᵢ - y_π(i)‖²)^½ of as many points on both sides."""
+    """(min over pairings of the mean of ‖xᵢ - y_π(i)‖²)^½, for equally many points on both sides."""
     from scipy.optimize import linear_sum_assignment
 
     cost = torch.cdist(x.double(), y.double()).square()

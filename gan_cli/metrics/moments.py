@@ -12,15 +12,15 @@ from torch import Tensor
 
 from gan_cli.errors import NotMeasurable
 
-FOLD = 512  # rows that are gathered before one matrix product adds them
+FOLD = 512  # rows gathered before one matrix product adds them
 
 
 class Moments:
     """Accumulates features `[n, F]`.
 
-    Up to F rows are kept as they are, for then they are the smaller and the exact description; beyond that they are
+    Up to F rows are kept unchanged, since they are then the smaller description, and an exact one; beyond that they are
     folded into sums around the first rows' mean, which keeps float64 accurate however far the mean is from zero.
-    They are folded in pieces of one size, so that the same rows give the same bits in whatever batches they come.
+    They are folded in chunks of one size, so that the same rows give the same bits however they are batched.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Moments:
         self._outer = torch.empty(0)
 
     def add(self, features: Tensor) -> None:
-        """Rows in any number, none included."""
+        """Adds any number of rows, including none."""
         if not len(features):
             return
         self.n += len(features)
@@ -42,7 +42,7 @@ class Moments:
             self._fold_pieces(features.shape[1])
 
     def _piece(self, width: int) -> int:
-        """How many rows are folded next."""
+        """How many rows the next fold takes."""
         return width + 1 if self._shift is None else FOLD
 
     def _fold_pieces(self, width: int) -> None:
@@ -77,7 +77,7 @@ class Moments:
         return Gaussian(self.n, self._shift + offset, covariance=covariance)
 
     def state(self) -> dict[str, Any]:
-        """What was added so far; `load` of an empty one goes on from there bit for bit."""
+        """What was added so far; an empty accumulator continues from there, bit for bit, by `load`."""
         rows = torch.cat(self._rows) if self._rows else None
         return {"n": self.n, "rows": rows, "shift": self._shift, "sum": self._sum, "outer": self._outer}
 
@@ -88,12 +88,12 @@ class Moments:
 
     @property
     def raw_rows(self) -> Tensor | None:
-        """All rows, while they are still kept as they are."""
+        """All rows, while they are still kept unchanged."""
         return torch.cat(self._rows) if self._shift is None and self._rows else None
 
 
 def _in_one_order(rows: Tensor) -> Tensor:
-    """The rows by a hash: of few samples not even the last digit follows the order in which they came."""
+    """The rows ordered by a hash, so that for few samples not even the last digit depends on the order of arrival."""
     hashes = [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in rows.numpy()]
     return rows[sorted(range(len(hashes)), key=hashes.__getitem__)]
 
@@ -121,7 +121,7 @@ def combined(parts: Sequence[Gaussian]) -> Gaussian:
 
 
 def without(whole: Gaussian, part: Gaussian) -> Gaussian:
-    """The Gaussian of what is left of a set when a part of it is taken away."""
+    """The Gaussian of what remains of a set when a part is removed."""
     n = whole.n - part.n
     mean = (whole.n * whole.mean - part.n * part.mean) / n
     to_whole, to_part = mean - whole.mean, part.mean - whole.mean
@@ -131,7 +131,7 @@ def without(whole: Gaussian, part: Gaussian) -> Gaussian:
 
 
 class Gaussian:
-    """A mean `[F]` and a covariance `[F, F]`, given whole or by a thin factor: covariance = factor · factorᵀ."""
+    """A mean `[F]` and a covariance `[F, F]`, given in full or by a thin factor: covariance = factor · factorᵀ."""
 
     def __init__(self, n: int, mean: Tensor, *, covariance: Tensor | None = None, factor: Tensor | None = None) -> None:
         self.n = n
@@ -148,7 +148,7 @@ class Gaussian:
 
     @cached_property
     def factor(self) -> Tensor:
-        """`[F, r]`; the thin one, or the eigenvectors scaled by the roots of their eigenvalues."""
+        """`[F, r]`; the thin one, or the eigenvectors scaled by the square roots of their eigenvalues."""
         if self.thin is not None:
             return self.thin
         values, vectors = torch.linalg.eigh(self.covariance)

@@ -1,4 +1,4 @@
-"""Features of references, kept by content: what was measured, how, and by which weights; never by a name."""
+"""Features of references, cached by content: what was measured, how, and with which weights; never by name."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ class Cache:
     folder: Path
 
     def get(self, facts: Mapping[str, Any], compute: Callable[[Bookmark], Features]) -> Features:
-        """The features that `facts` describe, out of the folder or computed: the same bits."""
+        """The features that `facts` describe, from the folder or computed: the same bits either way."""
         return unpack(Store(self.folder).get(facts, lambda bookmark: pack(compute(bookmark))))
 
 
 def pack(features: Features) -> dict[str, Tensor]:
-    """All that is kept of them; not the images, nor the moments of tenths, for nobody jackknifes a reference."""
+    """What is kept of them; not the images, nor the moments of tenths, since a reference is never jackknifed."""
     moments = features.moments
     tensors = {"n": torch.tensor(features.n), "mean": moments.mean}
     tensors |= {"thin": moments.thin} if moments.thin is not None else {"covariance": moments.covariance}
     if moments.thin is None:
-        tensors["factor"] = moments.factor  # the dear part of a Fréchet distance
+        tensors["factor"] = moments.factor  # the expensive part of a Fréchet distance
     named = {
         "rows": features.rows,
         "logits": features.logits,
@@ -58,5 +58,5 @@ def unpack(tensors: Mapping[str, Tensor]) -> Features:
 
 
 def as_kept(features: Features) -> Features:
-    """The features as they would come out of a cache, and their images, which are never kept."""
+    """The features as a cache would return them, plus their images, which are never kept."""
     return replace(unpack(plain(pack(features))), row_images=features.row_images)

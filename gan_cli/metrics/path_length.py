@@ -15,7 +15,7 @@ from gan_cli.types import PositiveInt
 class PerceptualPathLength(Metric):
     """`ppl`: E ‖f(G(slerp(z, z'; t + ε))) - f(G(slerp(z, z'; t)))‖² / ε² (StyleGAN, arXiv 1812.04948, section 4.1).
 
-    f are the detector's features, so that the number carries the detector's name; images are not quantised.
+    f is the detector, so the value carries its name; images are not quantised.
 
     Args:
         samples: Pairs of latents.

@@ -31,12 +31,12 @@ def radii(x: Tensor, k: int) -> Tensor:
 
 
 def prdc(real: Tensor, fake: Tensor, k: int) -> dict[str, float]:
-    """The four numbers from features `[n, F]` and `[m, F]`, in chunks: no n x m matrix is ever whole."""
-    centre = real.mean(0)  # squares of large numbers would drown their differences
+    """The four numbers from features `[n, F]` and `[m, F]`, in chunks: an n x m matrix is never held in full."""
+    centre = real.mean(0)  # squares of large numbers would swamp their differences
     real, fake = real.float() - centre, fake.float() - centre
     real_radius, fake_radius = radii(real, k), radii(fake, k)
     square = fake.square().sum(1)
-    inside = torch.zeros(len(fake), dtype=torch.int64)  # real balls that each fake lies in
+    inside = torch.zeros(len(fake), dtype=torch.int64)  # number of real balls that each fake lies in
     recalled = covered = 0
     for piece, radius in zip(real.split(CHUNK), real_radius.split(CHUNK), strict=True):
         distances = squared_distances(piece, fake, square)
@@ -55,7 +55,7 @@ class PRDC(Metric):
     """`precision`, `recall`, `density`, `coverage`.
 
     Args:
-        k: Neighbours; 5 as density and coverage were defined, 3 as precision and recall were.
+        k: Neighbours; density and coverage were defined with 5, precision and recall with 3.
     """
 
     needs = frozenset({"rows"})

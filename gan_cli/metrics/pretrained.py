@@ -1,4 +1,4 @@
-"""Detectors with other people's networks, for which a package or weights must be there."""
+"""Detectors built on published networks, which need a package or weights."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def normalise(images: Tensor, side: int, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    """0 ... 255 of any size to ImageNet's statistics at `side`, antialiased bicubic."""
+    """Images 0 ... 255 of any size, resized to `side` (antialiased bicubic) and normalised by ImageNet's statistics."""
     floats = images.float().expand(-1, 3, -1, -1)
     floats = (
         F.interpolate(floats, (side, side), mode="bicubic", antialias=True, align_corners=False).clamp(0, 255) / 255
@@ -91,7 +91,7 @@ class Dinov2(PretrainedNetwork):
         except ImportError:
             if not (code / "hubconf.py").is_file():
                 raise DetectorMissing(
-                    f"DINOv2's architecture is not here: pip install timm, or put its repository at {code}"
+                    f"DINOv2's architecture is not installed: pip install timm, or put its repository at {code}"
                 ) from None
             network: nn.Module = torch.hub.load(str(code), "dinov2_vitl14", source="local", pretrained=False)
             return network

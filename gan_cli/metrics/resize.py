@@ -1,6 +1,6 @@
-"""Resizing as a linear map of rows and of columns: one small matrix a side, batched on any device.
+"""Resizing as a linear map of rows and of columns: one small matrix per side, batched on any device.
 
-Each resize is `down @ images @ acrossᵀ`; the matrices reproduce what other programs do to an image, by name.
+Each resize is `down @ images @ acrossᵀ`; each matrix reproduces the resizing of another program, by name.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 def _bilinear(size: int, position: Tensor) -> Tensor:
-    """`[target, size]`: each output mixes the two neighbours of its position, clamped to the borders."""
+    """`[target, size]`: each output interpolates between the two neighbours of its position, clamped at the borders."""
     position = position.clamp(0, size - 1)
     low = position.floor().long()
     high = (low + 1).clamp(max=size - 1)
@@ -39,8 +39,8 @@ def half_pixel(size: int, target: int) -> Tensor:
 
 @cache
 def clean(size: int, target: int) -> Tensor:
-    """Pillow's antialiased bicubic (clean-fid, arXiv 2104.11222), read off torch's own kernel, which agrees with it."""
-    unit = torch.eye(size, dtype=torch.float64).view(1, 1, size, size)  # row i answers for input i
+    """Pillow's antialiased bicubic (clean-fid, arXiv 2104.11222), read off torch's kernel, which agrees with it."""
+    unit = torch.eye(size, dtype=torch.float64).view(1, 1, size, size)  # row i is the response to input i
     answers = F.interpolate(unit, (size, target), mode="bicubic", antialias=True, align_corners=False)
     return answers.view(size, target).T.float()
 

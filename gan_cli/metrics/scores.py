@@ -1,4 +1,4 @@
-"""What a classifier says of samples: Inception Score, and how many modes are there."""
+"""Metrics that come from a classifier's logits: Inception Score, modes, classes on demand."""
 
 from __future__ import annotations
 
@@ -64,9 +64,9 @@ def kl_from_counts(counts: Tensor, reference: Tensor) -> float:
 
 
 class Modes(Metric):
-    """`modes` and `mode_kl`: the classes that a classifier finds among the samples, against a uniform mixture.
+    """`modes` and `mode_kl`: the classes that a classifier finds among the samples, compared with a uniform mixture.
 
-    With a classifier of one channel and colour images, each channel is a digit and the modes are their combinations
+    With the stacked classifier, each channel of a colour image is a digit and the modes are their combinations
     (Stacked MNIST, Unrolled GAN, arXiv 1611.02163, section 3.3.1).
     """
 
@@ -89,7 +89,7 @@ class Modes(Metric):
 
 
 class OnDemand(Metric):
-    """`on_demand`: the share of samples that a classifier takes for what was asked for."""
+    """`on_demand`: the share of samples that are classified as the class asked for."""
 
     needs = frozenset({"logits"})
 
@@ -103,7 +103,7 @@ class OnDemand(Metric):
 
 
 class ClassificationAccuracy(Metric):
-    """`cas`: how well a classifier trained on samples alone knows real images (Ravuri 2019, arXiv 1905.10887).
+    """`cas`: how well a classifier trained only on samples recognises real images (Ravuri 2019, arXiv 1905.10887).
 
     Args:
         steps: Updates of the classifier.

@@ -1,6 +1,6 @@
-"""Tensors kept on disk by the facts that they follow from: verified when they are read, and never needed.
+"""A cache of tensors on disk, keyed by the facts they follow from; verified when read, and never essential.
 
-What cannot be read is computed again; what cannot be written is said, and computed again the next time.
+What cannot be read is computed again; what cannot be written costs a warning, and is computed again the next time.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ Facts = Mapping[str, Any]
 
 
 class Bookmark:
-    """Where a long pass is, kept on disk beside the entry that it will become: an interrupted pass goes on from it.
+    """The progress of a long pass, kept on disk beside its future entry: an interrupted pass continues from it.
 
-    The file is the sha256 of what follows it, and a collector's state; what is damaged counts as absent.
+    The file is the sha256 of the rest, then a collector's state; a damaged file counts as absent.
 
     Args:
         path: The file; None where nothing can be kept.
@@ -56,13 +56,13 @@ class Bookmark:
         except OSError:
             return None
         if hashlib.sha256(whole[32:]).digest() != whole[:32]:
-            log.warning("%s is damaged: the pass begins anew", self.path)
+            log.warning("%s is damaged: the pass starts again", self.path)
             return None
         state: dict[str, Any] = torch.load(io.BytesIO(whole[32:]), weights_only=True)
         return state
 
     def maybe_write(self, state: Callable[[], Mapping[str, Any]]) -> None:
-        """Keeps the state when the last one is a minute old."""
+        """Writes the state if the last one is a minute old."""
         if self.path is None or time.monotonic() - self._last < BOOKMARK_SECONDS:
             return
         buffer = io.BytesIO()
@@ -70,7 +70,7 @@ class Bookmark:
         try:
             write_bytes(self.path, hashlib.sha256(buffer.getvalue()).digest() + buffer.getvalue())
         except OSError as error:
-            log.warning("%s; if this is interrupted, it begins anew", error)
+            log.warning("%s; if this is interrupted, it starts again", error)
             self.path = None
         self._last = time.monotonic()
 
@@ -82,11 +82,11 @@ class Bookmark:
 
 @dataclass(frozen=True)
 class Entry:
-    """What is kept under one key."""
+    """One entry of the cache."""
 
     key: str
     size: int  # bytes
-    facts: Facts | None  # None for notes that are damaged, or of another version
+    facts: Facts | None  # None where the notes are damaged, or of another version
 
 
 @dataclass(frozen=True)
@@ -96,13 +96,13 @@ class Store:
     folder: Path  # may begin with ~
 
     def get(self, facts: Facts, compute: Callable[[Bookmark], Tensors]) -> dict[str, Tensor]:
-        """The tensors that `facts` describe: those kept, if they are there and undamaged, else computed and kept.
+        """The tensors that `facts` describe: read if they are there and undamaged, else computed and kept.
 
-        Both come in one memory layout, so that what follows from them has the same bits. One process computes; others
-        that want the same wait for it. `compute` may leave and find a bookmark. Whatever is wrong with the folder
-        costs a warning.
+        Both have the same memory layout, so that results computed from them have the same bits. One process computes;
+        others that want the same tensors wait for it. `compute` may leave and find a bookmark. Anything wrong with the
+        folder only costs a warning.
         """
-        facts = json.loads(json.dumps({**facts, "schema": SCHEMA}))  # as they are read back
+        facts = json.loads(json.dumps({**facts, "schema": SCHEMA}))  # as they will be read back
         key = hashlib.sha256(_canonical(facts)).hexdigest()
         with ExitStack() as held:
             folder, bookmark, obstacle = self.folder, Bookmark(None), ""
@@ -114,7 +114,7 @@ class Store:
                 bookmark = Bookmark(folder / f"{key}.part")
             except OSError as error:
                 obstacle = cause(error)
-            except (RuntimeError, NotImplementedError) as error:  # no home, no locks
+            except (RuntimeError, NotImplementedError) as error:  # no home folder, no locks
                 obstacle = str(error)
             tensors = _read(folder, key, facts)
             if tensors is None:
@@ -127,7 +127,7 @@ class Store:
             return tensors
 
     def entries(self) -> list[Entry]:
-        """What is kept, newest first."""
+        """All entries, newest first."""
         rows = []
         for notes in self.folder.expanduser().glob("*.json"):
             with suppress(OSError):
@@ -137,7 +137,7 @@ class Store:
 
 
 def plain(tensors: Tensors) -> dict[str, Tensor]:
-    """Copies on the CPU, row by row in memory that torch has aligned: products of floats depend on both."""
+    """Copies on the CPU, contiguous and aligned by torch: rounding in matrix products depends on both."""
     return {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
     }
@@ -153,15 +153,15 @@ def _digest(facts: Facts, whole: bytes) -> str:
 
 
 def _read(folder: Path, key: str, facts: Facts) -> dict[str, Tensor] | None:
-    """The entry; None when there is none. A damaged one is said and removed."""
+    """The entry; None when there is none. A damaged one is removed with a warning."""
     notes, tensors = folder / f"{key}.json", folder / f"{key}.safetensors"
-    if not notes.is_file():  # they are written last
+    if not notes.is_file():  # the notes are written last
         return None
     with suppress(OSError, ValueError, RecursionError, SafetensorError):
         whole = tensors.read_bytes()
         if _record(notes) == {"facts": facts, "sha256": _digest(facts, whole)}:
             return plain(read_tensors(whole))
-    log.warning("%s or the .json beside it is damaged: it is computed again", tensors)
+    log.warning("%s or the .json beside it is damaged: computing it again", tensors)
     for path in (notes, tensors):
         with suppress(OSError):
             path.unlink()
@@ -169,7 +169,7 @@ def _read(folder: Path, key: str, facts: Facts) -> dict[str, Tensor] | None:
 
 
 def _record(notes: Path) -> Any:
-    """What the notes hold. Raises OSError, ValueError, RecursionError."""
+    """The contents of the notes. Raises OSError, ValueError, RecursionError."""
     with notes.open("rb") as file:
         return json.loads(file.read(LARGEST_NOTES))
 

@@ -1,4 +1,4 @@
-"""Weights of detectors out of files: their digest is checked where it is known, and nothing in them runs."""
+"""Weights of detectors from files: their digest is checked where it is known, and no code in them runs."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class Weights(NamedTuple):
 
 
 def read(path: Path, expected: str | None = None) -> Weights:
-    """What a file holds; one file, hashed and read.
+    """The weights in a file, opened once to be hashed and read.
 
     Args:
-        expected: The sha256 that it must have; None for a file of the user's own.
+        expected: The sha256 that it must have; None for the user's own file.
 
     Raises:
-        WeightsRefused: It has another, cannot be read, or holds something else.
+        WeightsRefused: It has another digest, cannot be read, or holds something else.
     """
     try:
         with path.open("rb") as file:
@@ -44,8 +44,8 @@ def read(path: Path, expected: str | None = None) -> Weights:
         _check(state, path)
     except WeightsRefused:
         raise
-    except Exception as error:  # a reader of strange bytes fails in more ways than can be listed
-        what = f"{path} is cut short, or holds something else than weights"
+    except Exception as error:  # unpickling arbitrary bytes fails in more ways than can be listed
+        what = f"{path} is cut short, or holds something other than weights"
         raise WeightsRefused(f"{what}\n  fetch it again, or name another file") from error
     return Weights(dict(state), digest)
 

@@ -1,1 +1,1 @@
-"""Networks: one file an architecture family, what all of them share in `base`, and the blocks that several share."""
+"""Networks: one file per architecture family, what all of them share in `base`, and the blocks that several share."""

@@ -1,4 +1,4 @@
-"""Self-attention over the places of a feature map."""
+"""Self-attention over the positions of a feature map."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class SelfAttention(nn.Module):
         query, key, value = self.query(x), self.key(x), self.value(x)
         if min(height, width) > 1:
             key, value = F.max_pool2d(key, 2), F.max_pool2d(value, 2)
-        query, key, value = query.flatten(2), key.flatten(2), value.flatten(2)  # [N, inner or middle, places]
-        attention = (query.transpose(1, 2) @ key).softmax(2)  # [N, places, seen places]
+        query, key, value = query.flatten(2), key.flatten(2), value.flatten(2)  # [N, inner or middle, positions]
+        attention = (query.transpose(1, 2) @ key).softmax(2)  # [N, positions, attended positions]
         mixed = (value @ attention.transpose(1, 2)).unflatten(2, (height, width))
         return x + self.gamma * self.output(mixed)
 

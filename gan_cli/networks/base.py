@@ -1,7 +1,7 @@
-"""What networks declare, and what every generator and every discriminator here has in common.
+"""What networks declare, and what all generators and all discriminators here have in common.
 
 A generator is called with `(latent [N, Z], label [N])`, a discriminator with `(samples, label [N])`. A user's own may
-be any module: `declared` reads what a network says of itself, and one that says nothing has the defaults.
+be any module: `declared` reads what a network says about itself; one that says nothing gets the defaults.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from gan_cli.types import DiscriminatorOutput, Need, sample_shape
 
 
 class Declared(NamedTuple):
-    """What other parts may know of a network; the defaults are those of a network that declares nothing."""
+    """What other parts may know about a network; the defaults hold for a network that declares nothing."""
 
-    provides: frozenset[str] = frozenset()  # words of `Need`
-    classes: int = 0  # that a generator draws on demand
-    reads_labels: bool = False  # a discriminator whose logits depend on them
-    latent_layers: tuple[nn.Module, ...] = ()  # of a generator: those that the latent enters
+    provides: frozenset[str] = frozenset()  # values of `Need`
+    classes: int = 0  # of a generator: how many classes it draws on demand
+    reads_labels: bool = False  # of a discriminator: whether its logits depend on them
+    latent_layers: tuple[nn.Module, ...] = ()  # of a generator: those the latent enters
 
 
 def declared(network: nn.Module) -> Declared:
@@ -37,7 +37,7 @@ def declared(network: nn.Module) -> Declared:
 
 
 class BaseGenerator(nn.Module):
-    """A generator that asks its `conditioning` for the modules at the places where labels may enter.
+    """A generator that asks its `conditioning` for the modules where labels may enter.
 
     Every architecture takes these, before and after settings of its own:
 
@@ -58,9 +58,9 @@ class BaseGenerator(nn.Module):
 
 
 class BaseDiscriminator(nn.Module, ABC):
-    """A discriminator: samples to features, the last of them to a vector, and that to a judgement.
+    """A discriminator: samples to features, the last features to a vector, the vector to a judgement.
 
-    An architecture says how features are made and summarised, and builds its `head` when it knows the summary's width.
+    An architecture defines how features are made and summarised, and builds its `head` for the summary's width.
     `entering` channels (or coordinates) reach its first layer, once the label has been joined to the sample.
 
     Args:
@@ -104,7 +104,7 @@ class StagedDiscriminator(BaseDiscriminator):
     stages: nn.ModuleList
 
     def seen(self, samples: Tensor) -> Tensor:
-        """What the first stage is given."""
+        """The input of the first stage."""
         return samples
 
     def features(self, samples: Tensor) -> Sequence[Tensor]:

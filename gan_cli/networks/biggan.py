@@ -1,4 +1,4 @@
-"""BigGAN's generator (Brock 2019, arXiv 1809.11096); its discriminator is that of `gan_cli.networks.resnet`."""
+"""BigGAN's generator (Brock 2019, arXiv 1809.11096); its discriminator is the one in `gan_cli.networks.resnet`."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class ModulatedNorm(nn.Module):
 
     Args:
         norm: A normalisation without gain and bias of its own.
-        features: Of the context.
-        channels: Of the maps.
-        wrap: What A and B go through.
+        features: Width of the context.
+        channels: Channels of the maps.
+        wrap: Applied to A and B.
     """
 
     def __init__(self, norm: nn.Module, features: int, channels: int, wrap: Wrap) -> None:
@@ -38,7 +38,7 @@ class ModulatedNorm(nn.Module):
 
 
 def chunks(latent_dim: int, count: int) -> list[int]:
-    """The sizes of `count` parts of the latent, equal but for the first, which takes what is left over too.
+    """The sizes of `count` parts of the latent: all equal, but the first also takes the remainder.
 
     Raises:
         ConfigError: There are more parts than numbers.
@@ -46,14 +46,14 @@ def chunks(latent_dim: int, count: int) -> list[int]:
     if latent_dim < count:
         raise ConfigError(
             f"model.latent_dim={latent_dim}: this generator reads its latent in {count} parts, one for the smallest "
-            f"map and one a block: set model.latent_dim to {count} or more"
+            f"map and one per block: set model.latent_dim to {count} or more"
         )
     size = latent_dim // count
     return [latent_dim - (count - 1) * size, *[size] * (count - 1)]
 
 
 class Generator(BaseGenerator):
-    """Latent in chunks: the first one becomes the smallest map, each other one modulates a residual up-block.
+    """Latent in chunks: the first becomes the smallest map, each of the others modulates one residual up-block.
 
     Where labels are read in the normalisations (`conditioning=projection`), one embedding of the label, shared by all
     blocks, is joined to each chunk; without labels, the normalisations read the chunk alone.
@@ -61,7 +61,7 @@ class Generator(BaseGenerator):
     Args:
         latent_dim: Z; 80 makes four chunks of 20 at 32 px.
         embedding: Width of the shared embedding.
-        spectral_norm: Spectral normalisation of every layer but the embedding.
+        spectral_norm: Spectral normalisation of every layer except the embedding.
         resolution, width, norm, upsample, attention, init: As for the generator of `gan_cli.networks.resnet`.
     """
 

@@ -42,7 +42,7 @@ def _none(channels: int, affine: bool = True) -> nn.Module:
     return nn.Identity()
 
 
-# Normalisations of feature maps [N, C, H, W] and of feature vectors [N, C], by the name that `norm` takes.
+# Normalisations of feature maps [N, C, H, W] and of feature vectors [N, C], by their name in `norm`.
 MAP_NORMS: Mapping[str, Callable[..., nn.Module]] = {
     "batch": _batch_map,
     "instance": _instance_map,
@@ -59,25 +59,25 @@ VECTOR_NORMS: Mapping[str, Callable[..., nn.Module]] = {"batch": _batch_vector, 
 
 
 def choose(choices: Mapping[str, T], setting: str, name: str) -> T:
-    """`choices[name]`, or a ConfigError that names the setting and what it takes."""
+    """`choices[name]`, or a ConfigError that names the setting and its valid values."""
     if name not in choices:
         raise ConfigError(f"{setting}={name} is unknown: choose one of {', '.join(choices)}")
     return choices[name]
 
 
 def identity(layer: nn.Module) -> nn.Module:
-    """Leaves a layer as it is; the counterpart of `spectral_norm`."""
+    """Returns the layer unchanged; the counterpart of `spectral_norm`."""
     return layer
 
 
 def untouched(layer: nn.Module) -> None:
-    """Keeps the initialisation that PyTorch gave."""
+    """Keeps PyTorch's initialisation."""
 
 
 def constraint(spectral: bool, initialise: Callable[[nn.Module], None] = untouched) -> Wrap:
-    """What each layer with weights goes through: its initialisation, then spectral norm (arXiv 1802.05957) or nothing.
+    """What is applied to each layer with weights: its initialisation, then spectral norm (arXiv 1802.05957) or nothing.
 
-    In this order, for a spectral norm reads the weights when it is put on.
+    In this order, because spectral norm reads the weights when it is applied.
     """
     bound = spectral_norm if spectral else identity
 
@@ -90,9 +90,9 @@ def constraint(spectral: bool, initialise: Callable[[nn.Module], None] = untouch
 
 
 def mixing_layers(network: nn.Module) -> list[str]:
-    """The layers through which one sample of a batch reaches another, as 'name (Type)'.
+    """The layers through which one sample of a batch influences another, as 'name (Type)'.
 
-    Batch norm is known; other modules say so with a true attribute `mixes_samples`.
+    Batch norm is known; other modules declare it by a true attribute `mixes_samples`.
     """
     return [
         f"{name} ({type(layer).__name__})"
@@ -102,7 +102,7 @@ def mixing_layers(network: nn.Module) -> list[str]:
 
 
 def spectrally_normalised(network: nn.Module) -> bool:
-    """Whether every layer that has a matrix of weights is spectrally normalised."""
+    """Whether every layer with a weight matrix is spectrally normalised."""
     layers = [m for m in network.modules() if isinstance(m, nn.Linear | nn.modules.conv._ConvNd)]
     return bool(layers) and all(_is_spectral(layer) for layer in layers)
 

@@ -1,7 +1,8 @@
-"""How labels reach the networks. A network asks its conditioning for the modules at the places where labels may enter.
+"""How labels reach the networks. A network asks its conditioning for the modules where labels may enter.
 
-A generator may meet the label beside its latent and in its normalisations, a discriminator beside its sample and in its
-head. Here, every module is called with `(tensor, label [N])`, whether it reads the label or not.
+In a generator, the label may be joined to the latent or enter the normalisations; in a discriminator, it may be joined
+to the sample or enter the head. Every module here is called with `(tensor, label [N])`, whether it reads the label or
+not.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class JoinedVector(nn.Module):
 
 
 class JoinedMap(nn.Module):
-    """Images `[N, C, H, W]` with one more channel, an image embedded for the label: `[N, C + 1, H, W]`."""
+    """Images `[N, C, H, W]` with one more channel, an image-sized embedding of the label: `[N, C + 1, H, W]`."""
 
     def __init__(self, classes: int, height: int, width: int) -> None:
         super().__init__()
@@ -66,7 +67,7 @@ class JoinedMap(nn.Module):
 
 
 class ConditionalNormalisation(nn.Module):
-    """Normalisation whose gain and bias belong to the class (de Vries 2017, arXiv 1707.00683; Miyato 2018)."""
+    """Normalisation whose gain and bias depend on the class (de Vries 2017, arXiv 1707.00683; Miyato 2018)."""
 
     def __init__(self, norm: nn.Module, classes: int, channels: int) -> None:
         super().__init__()
@@ -82,14 +83,14 @@ class ConditionalNormalisation(nn.Module):
 
 
 class Input(NamedTuple):
-    """What stands before a network's first layer, and how wide what comes out is."""
+    """What comes before a network's first layer, and the width of its output."""
 
     module: nn.Module
     width: int  # features of a vector, channels of an image
 
 
 class Judgement(NamedTuple):
-    """What a head says."""
+    """The output of a head."""
 
     logits: Tensor  # [N]
     class_logits: Tensor | None = None  # [N, classes]
@@ -133,7 +134,7 @@ class ProjectionHead(LinearHead):
 
 
 class BilinearHead(Head):
-    """logit = <W φ, embedding(y)>: nothing is said without the label (R3GAN, arXiv 2501.05441, as published)."""
+    """logit = <W φ, embedding(y)>: no logit without a label (R3GAN, arXiv 2501.05441, as published)."""
 
     def __init__(self, features: int, wrap: Wrap, classes: int) -> None:
         super().__init__()
@@ -147,7 +148,7 @@ class BilinearHead(Head):
 
 
 class ClassHead(LinearHead):
-    """One logit, and beside it one for each class (AC-GAN, arXiv 1610.09585)."""
+    """One logit, plus one for each class (AC-GAN, arXiv 1610.09585)."""
 
     def __init__(self, features: int, wrap: Wrap, classes: int) -> None:
         super().__init__(features, wrap)
@@ -158,12 +159,12 @@ class ClassHead(LinearHead):
 
 
 class GeneratorConditioning:
-    """A generator that knows no labels."""
+    """A generator without labels."""
 
-    classes = 0  # that are drawn on demand
+    classes = 0  # drawn on demand
 
     def latent(self, latent_dim: int) -> Input:
-        """What stands between the latent and the first layer."""
+        """What comes between the latent and the first layer."""
         return Input(Unread(nn.Identity()), latent_dim)
 
     def norm(self, norm: Norm, channels: int) -> nn.Module:
@@ -171,7 +172,7 @@ class GeneratorConditioning:
         return Unread(norm(channels))
 
     def context(self, latent_dim: int, embedding: int) -> Input:
-        """What joins the label, embedded in `embedding` numbers, to a part of the latent that normalisations read."""
+        """What joins the label, embedded in `embedding` numbers, to the part of the latent that normalisations read."""
         return Input(Unread(nn.Identity()), latent_dim)
 
 
@@ -187,7 +188,7 @@ class ConcatLatent(GeneratorConditioning):
 
 
 class ConditionalNorm(GeneratorConditioning):
-    """Gains and biases of every normalisation belong to the class."""
+    """Gains and biases of every normalisation depend on the class."""
 
     def __init__(self, classes: NonNegativeInt) -> None:
         self.classes = checked_classes(classes, "projection")
@@ -200,17 +201,17 @@ class ConditionalNorm(GeneratorConditioning):
 
 
 class DiscriminatorConditioning:
-    """A discriminator that knows no labels."""
+    """A discriminator without labels."""
 
     provides: frozenset[str] = frozenset()
     reads_labels = False
 
     def sample(self, shape: tuple[int, ...]) -> Input:
-        """What stands between a sample of `shape` and the first layer."""
+        """What comes between a sample of shape `shape` and the first layer."""
         return Input(Unread(nn.Identity()), shape[0])
 
     def head(self, features: int, wrap: Wrap) -> Head:
-        """What turns the last features into a judgement; `wrap` goes around every layer with weights."""
+        """What turns the last features into a judgement; `wrap` is applied to every layer with weights."""
         return LinearHead(features, wrap)
 
 
@@ -254,7 +255,7 @@ class Bilinear(DiscriminatorConditioning):
 
 
 class AuxiliaryClassifier(DiscriminatorConditioning):
-    """A head that also classifies; the classification terms of both players read what it says."""
+    """A head that also classifies; the classification terms of both players read its class logits."""
 
     provides = frozenset({Need.CLASS_LOGITS})
 

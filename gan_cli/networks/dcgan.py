@@ -1,4 +1,4 @@
-"""DCGAN (Radford 2016, arXiv 1511.06434): strided convolutions all the way."""
+"""DCGAN (Radford 2016, arXiv 1511.06434): strided convolutions throughout."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def transposed(channels_in: int, channels_out: int) -> nn.Module:
 
 
 def resize(channels_in: int, channels_out: int) -> nn.Module:
-    """Doubles the sides by repetition, then a 3x3 convolution: no checkerboards (Odena 2016, Distill)."""
+    """Doubles the sides by repeating pixels, then a 3x3 convolution: no checkerboards (Odena 2016, Distill)."""
     return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(channels_in, channels_out, 3, padding=1))
 
 
@@ -31,7 +31,7 @@ UPSAMPLES: Mapping[str, Callable[[int, int], nn.Module]] = {"transposed": transp
 
 
 class NormalisedLayer(nn.Module):
-    """A layer, its normalisation, ReLU, then self-attention where it is wanted."""
+    """A layer, its normalisation, ReLU, and self-attention if asked for."""
 
     def __init__(self, layer: nn.Module, norm: nn.Module, attention: nn.Module) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class Generator(BaseGenerator):
 
 
 class Discriminator(StagedDiscriminator):
-    """Image -> halvings (norm but in the first, LeakyReLU 0.2) -> 4x4 map -> one logit.
+    """Image -> halvings (norm in all but the first, LeakyReLU 0.2) -> 4x4 map -> one logit.
 
     Args:
         channels, resolution, width, norm: As for the generator, mirrored.

@@ -31,11 +31,11 @@ class Scale(nn.Module):
 def equalised(layer: L, gain: float = 1.0, lr_multiplier: float = 1.0) -> L:
     """Equalised learning rate (arXiv 1710.10196, section 4.1): raw weights ~ N(0, 1), scaled by gain/√fan_in when read.
 
-    Optimizers such as Adam make steps of the same size whatever a weight's scale is; so every layer learns equally
+    Optimizers such as Adam take steps of the same size whatever a weight's scale; this way every layer learns equally
     fast. Biases start at 0.
 
     Args:
-        layer: Has a `weight` `[out, ...]`; its fan-in is the size of what one output reads.
+        layer: Has a `weight` `[out, ...]`; its fan-in is the number of inputs that one output reads.
         lr_multiplier: λ; weights and biases learn λ times as fast, from the same effective values (arXiv 1812.04948,
             appendix C, has 0.01 in the mapping network).
     """
@@ -56,9 +56,9 @@ def leaky(values: Tensor) -> Tensor:
 
 
 class PixelNorm(nn.Module):
-    """x / √(mean of x² over channels): unit mean square at every place (arXiv 1710.10196, section 4.2).
+    """x / √(mean of x² over channels): unit mean square at every position (arXiv 1710.10196, section 4.2).
 
-    The signature is that of a normalisation layer; there is nothing to learn.
+    It has the signature of a normalisation layer, but no parameters.
     """
 
     def __init__(self, channels: int | None = None, affine: bool = True) -> None:
@@ -76,8 +76,8 @@ class Filter(nn.Module):
     section 2), and the filter of the authors' code for StyleGAN2.
 
     Args:
-        padding: Of each border; the sides change by 2·padding - 3.
-        gain: Factor of the kernel, whose values else sum to 1.
+        padding: On each border; the sides change by 2·padding - 3.
+        gain: Factor of the kernel, whose values otherwise sum to 1.
     """
 
     kernel: Tensor
@@ -97,14 +97,14 @@ class Filter(nn.Module):
 
 
 class Downsample(Filter):
-    """Halves the sides: the filter, every second place."""
+    """Halves the sides: the filter, then every second position."""
 
     def forward(self, values: Tensor) -> Tensor:
         return F.conv2d(values, self.depthwise(values), stride=2, padding=1, groups=values.shape[1])
 
 
 class Upsample(Filter):
-    """Doubles the sides: zeros between the places, then the filter with gain 4.
+    """Doubles the sides: zeros between the positions, then the filter with gain 4.
 
     It is 4 times the transpose of `Downsample`.
     """
@@ -124,9 +124,9 @@ class SameConvolution(nn.Module):
 
 
 class UpConvolution(nn.Module):
-    """Values `[N, I, H, W]` and a weight `[O, I, 3, 3]` to `[N, O, 2H, 2W]`: zeros between the places, weight, filter.
+    """Values `[N, I, H, W]` and a weight `[O, I, 3, 3]` to `[N, O, 2H, 2W]`: zeros in between, weight, filter.
 
-    The same as a convolution after `Upsample` (but at the borders), for a quarter of the work.
+    The same as a convolution after `Upsample` (except at the borders), for a quarter of the work.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,7 @@
 """Progressive growing (Karras 2018, arXiv 1710.10196): training begins at a small side, and layers fade in.
 
-Whatever has grown so far, images are of the full size: a generator repeats the pixels of a smaller image, and a
-discriminator averages them again, so that all that stands between the two sees one shape.
+Images always have the full size: a generator repeats the pixels of a smaller image, and a discriminator averages them
+again, so that everything between the two sees one shape.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Stage(NamedTuple):
     """How far a network has grown."""
 
     level: int  # of its largest map; 0 is the map of side 4
-    alpha: float  # how much of that map counts; the rest is the map before it
+    alpha: float  # weight of that map; the map before it has the rest
 
 
 class Growth(nn.Module):
@@ -45,7 +45,7 @@ class Growth(nn.Module):
     ) -> None:
         super().__init__()
         if start < 4 or start & (start - 1):
-            raise ConfigError(f"model.growth.start={start} is no side to begin with: use 4, 8, 16, ...")
+            raise ConfigError(f"model.growth.start={start} is not a side to begin with: use 4, 8, 16, ...")
         self.first = (start // 4).bit_length() - 1
         self.fade_images = fade_images
         self.stable_images = stable_images
@@ -55,7 +55,7 @@ class Growth(nn.Module):
         self.images.fill_(clock.images)
 
     def stage(self, last: int) -> Stage:
-        """The present stage of a network whose last one is `last`."""
+        """The current stage of a network whose last stage is `last`."""
         since = int(self.images) - self.stable_images  # images since the first doubling
         if since < 0:
             return Stage(min(self.first, last), 1.0)
@@ -64,7 +64,7 @@ class Growth(nn.Module):
         return Stage(level, min(1.0, images / self.fade_images)) if level <= last else Stage(last, 1.0)
 
     def complete(self, last: int) -> int:
-        """Images shown when the stage `last` has faded in."""
+        """Images shown by the time the stage `last` has faded in."""
         doublings = last - self.first
         return doublings * (self.stable_images + self.fade_images) if doublings > 0 else 0
 
@@ -80,7 +80,7 @@ def reduced(images: Tensor, halvings: int) -> Tensor:
 
 
 class GrowingImage(nn.Module):
-    """A generator's maps so far to images of the full size: (1 - α) · enlarged lower one + α · higher one.
+    """A generator's maps so far to images of the full size: (1 - α) · enlarged lower map + α · higher map.
 
     Args:
         growth: Decides the stage.
@@ -98,11 +98,11 @@ class GrowingImage(nn.Module):
         return self.growth.stage(self.last)
 
     def complete(self) -> int:
-        """Images shown when the full size has faded in."""
+        """Images shown by the time the full size has faded in."""
         return self.growth.complete(self.last)
 
     def matched(self, real: Tensor) -> Tensor:
-        """Real images with the detail that drawn ones have by now, faded in like theirs (figure 2 of the paper)."""
+        """Real images with no more detail than the generator draws, faded in likewise (figure 2 of the paper)."""
         level, alpha = self.stage()
         halvings = self.last - level
         sharp = enlarged(reduced(real, halvings), halvings)
@@ -111,7 +111,7 @@ class GrowingImage(nn.Module):
         return torch.lerp(enlarged(reduced(real, halvings + 1), halvings + 1), sharp, alpha)
 
     def forward(self, lower: Tensor, higher: Tensor, stage: Stage) -> Tensor:
-        """Images of the map of `stage` and of the one before it (which is not read at the first or when α = 1)."""
+        """Images of the map of `stage` and of the map before it (not read at the first stage or when α = 1)."""
         image: Tensor = self.to_image[stage.level](higher)
         if stage.alpha < 1:
             image = torch.lerp(enlarged(self.to_image[stage.level - 1](lower), 1), image, stage.alpha)

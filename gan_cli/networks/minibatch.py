@@ -1,6 +1,6 @@
-"""Layers that let a discriminator see the variety of a batch; they stand before its head, on features `[N, F]`.
+"""Layers that let a discriminator see the variety of a batch; they come before its head, on features `[N, F]`.
 
-Those of `MAP_MINIBATCH` take feature maps `[N, F, H, W]` too.
+Those of `MAP_MINIBATCH` also take feature maps `[N, F, H, W]`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 class Alone(nn.Module):
     """Each sample is judged by itself."""
 
-    features: int  # of what comes out
+    features: int  # output width
 
     def __init__(self, features: int) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class Alone(nn.Module):
 class StandardDeviation(Alone):
     """Adds one feature (map): the standard deviation over the batch, averaged (arXiv 1710.10196, section 3).
 
-    The batch is parted into groups of `group` samples, or taken whole where it does not part evenly.
+    The batch is split into groups of `group` samples, or taken as one group where it does not split evenly.
     """
 
     mixes_samples = True
@@ -50,7 +50,7 @@ class StandardDeviation(Alone):
 class Discrimination(Alone):
     """Minibatch discrimination (Salimans 2016, arXiv 1606.03498, section 3.2).
 
-    Adds for each of `kernels` learned projections M of a sample the closeness Σ_j exp(-‖M_i - M_j‖₁) to the others.
+    For each of `kernels` learned projections M, adds a sample's closeness to the others, Σ_j exp(-‖M_i - M_j‖₁).
     """
 
     mixes_samples = True
@@ -73,7 +73,7 @@ def alone(features: int, group: int) -> Alone:
     return Alone(features)
 
 
-# By the name that `minibatch` takes: of features, and of (maps, samples in a group).
+# By their name in `minibatch`: called with (features), and with (maps, samples in a group).
 MINIBATCH: Mapping[str, Callable[[int], Alone]] = {
     "none": Alone,
     "stddev": StandardDeviation,

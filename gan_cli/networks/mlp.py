@@ -20,7 +20,7 @@ POINT_PLAN = (256, 256, 256)
 
 
 def plan(hidden: Sequence[int] | None, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The widths asked for, or those that suit the data."""
+    """The widths asked for, or the defaults for this kind of data."""
     return tuple(hidden) if hidden else IMAGE_PLAN if len(shape) == 3 else POINT_PLAN
 
 
@@ -41,7 +41,7 @@ class Generator(BaseGenerator):
 
     Args:
         hidden: Widths; 256-512-1024 for images and 256-256-256 for points when not given.
-        norm: batch | layer | none, before each activation but the first.
+        norm: batch | layer | none, before each activation except the first.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Discriminator(StagedDiscriminator):
 
     Args:
         hidden: Widths; those of the generator's plan in reverse when not given.
-        norm: batch | layer | none, before each activation but the first.
+        norm: batch | layer | none, before each activation except the first.
         spectral_norm: Spectral normalisation of every layer.
         dropout: Probability of dropping an activation, while training.
         minibatch: none | stddev | discrimination, before the head.

@@ -41,7 +41,7 @@ class Both(nn.ModuleList):
 
 
 class Panel(nn.Module):
-    """`count` discriminators of one kind, each with its own initialisation; what they provide is what each one does."""
+    """`count` discriminators of one kind, each with its own initialisation; they provide what each one provides."""
 
     def __init__(self, make: Make, count: PositiveInt = 3) -> None:
         super().__init__()
@@ -53,8 +53,8 @@ class Panel(nn.Module):
 class Jury(Panel):
     """Every member judges every sample: logits `[N, count]`.
 
-    Each member trains on its own column; the generator faces their mean, or with `auxiliary=[vote]` the severest.
-    Class logits are averaged, features are those of all.
+    Each member trains on its own column; the generator faces their mean, or the severest with `auxiliary=[vote]`.
+    Class logits are averaged; features are those of all members.
     """
 
     def __init__(self, make: Make, count: PositiveInt = 3) -> None:
@@ -72,7 +72,7 @@ class Jury(Panel):
 
 
 class Slices(Panel):
-    """Each member judges its own slice of the batch: logits `[N]` as of one discriminator."""
+    """Each member judges its own slice of the batch: logits `[N]`, as from a single discriminator."""
 
     def forward(self, samples: Tensor, label: Tensor) -> DiscriminatorOutput:
         count = len(self.members)

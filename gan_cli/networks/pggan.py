@@ -109,7 +109,7 @@ class Discriminator(BaseDiscriminator):
         channels, resolution, channel_base, channel_max, growth: As for the generator, mirrored.
         downsample: average | filtered (StyleGAN).
         minibatch: none | stddev, at the 4x4 map.
-        minibatch_group: Samples that one standard deviation is taken of.
+        minibatch_group: Samples over which one standard deviation is taken.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""R3GAN (Huang 2024, arXiv 2501.05441, section 4): residual stages without any normalisation, kept in scale by Fix-up.
+"""R3GAN (Huang 2024, arXiv 2501.05441, section 4): residual stages without normalisation, kept in scale by Fix-up.
 
 L residual blocks 1x1 - 3x3 grouped - 1x1; LeakyReLU 0.2 twice inside a block, and a bias only there; bilinear
 resampling, [1,2,1] over repeated or averaged pixels; a learned 4x4 basis between vectors and maps. No tanh.
@@ -21,11 +21,11 @@ from gan_cli.networks.equalised import Downsample, Upsample
 from gan_cli.networks.sides import halvings
 from gan_cli.types import PositiveInt
 
-GAIN = math.sqrt(2 / (1 + 0.2**2))  # what LeakyReLU 0.2 takes from the variance (He 2015, arXiv 1502.01852)
+GAIN = math.sqrt(2 / (1 + 0.2**2))  # makes up for the variance that LeakyReLU 0.2 removes (He 2015, arXiv 1502.01852)
 
 
 def scaled(layer: nn.Module, gain: float = 1.0) -> nn.Module:
-    """Weights N(0, gain² / inputs), biases 0; modules other than linear maps and convolutions stay as they are."""
+    """Weights N(0, gain² / inputs), biases 0; modules other than linear maps and convolutions are left alone."""
     if isinstance(layer, nn.Linear | nn.Conv2d):
         nn.init.normal_(layer.weight, 0.0, gain / math.sqrt(layer.weight[0].numel()))
         if layer.bias is not None:
@@ -34,7 +34,7 @@ def scaled(layer: nn.Module, gain: float = 1.0) -> nn.Module:
 
 
 class Block(nn.Module):
-    """x + 1x1(σ(3x3 grouped(σ(1x1(x))))), σ = LeakyReLU 0.2: the identity at first, for the last weights are zero.
+    """x + 1x1(σ(3x3 grouped(σ(1x1(x))))), σ = LeakyReLU 0.2: the identity at first, since the last weights are zero.
 
     The others are scaled by L^(-1 / (2m - 2)) with m = 3 layers a block (Fix-up, arXiv 1901.09321, section 4).
     """
@@ -53,7 +53,7 @@ class Block(nn.Module):
 
 
 class Basis(nn.Module):
-    """A vector `[N, F]` as the map of a learned basis: channel c is (W z)_c times basis image c."""
+    """A vector `[N, F]` to a map on a learned basis: channel c is (W z)_c times basis image c."""
 
     def __init__(self, features: int, width: int, side: tuple[int, int]) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class Basis(nn.Module):
 
 
 class ResidualStage(nn.Module):
-    """What changes the side, what the label may change, then the blocks."""
+    """Resampling, then what the label may change, then the blocks."""
 
     def __init__(self, transition: nn.Module, norm: nn.Module, blocks: Sequence[nn.Module]) -> None:
         super().__init__()
@@ -79,11 +79,11 @@ class ResidualStage(nn.Module):
 
 
 def block_maker(width: int, expansion: int, group_width: int, depth: int) -> Callable[[], Block]:
-    """Makes the blocks of a network of `depth` blocks. Raises ConfigError when the groups do not come out even."""
+    """Makes the blocks of a network of `depth` blocks. Raises ConfigError when the channels do not split evenly."""
     inner = expansion * width
     if inner % group_width:
         raise ConfigError(
-            f"model.width={width}: {inner} inner channels do not part into groups of {group_width}: "
+            f"model.width={width}: {inner} inner channels do not split into groups of {group_width}: "
             f"use a multiple of {group_width // math.gcd(group_width, expansion)}, or another model.group_width"
         )
     return lambda: Block(width, inner, inner // group_width, depth)
@@ -95,7 +95,7 @@ class Generator(BaseGenerator):
     Args:
         resolution: Side or [height, width]; the shorter a power of two from 16.
         width: Channels of every map between blocks.
-        blocks: A stage; there is a stage a side, from 4 up.
+        blocks: Per stage; there is one stage per side, from 4 up.
         expansion: Channels inside a block, as a multiple of `width`.
         group_width: Channels of a group of the 3x3 convolution.
     """

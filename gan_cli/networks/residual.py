@@ -1,4 +1,4 @@
-"""What residual networks are made of: widths that follow from the sides of the images, initialisations, and blocks."""
+"""The parts of residual networks: widths that follow from the sides of the images, initialisations, and blocks."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from gan_cli.networks.conditioning import Wrap
 from gan_cli.types import sample_shape
 
 SMALL = 32  # images up to this side keep one width throughout, as the CIFAR-10 networks of the papers do
-WIDEST = 16  # times the width; larger images double it from block to block up to this
+WIDEST = 16  # times the width; larger images double it from block to block up to this limit
 
 
 def doublings(resolution: int | Sequence[int]) -> tuple[int, tuple[int, int]]:
-    """How often the smallest map, whose shorter side is 4 to 7, doubles to the image's sides, and that map.
+    """How often the smallest map, whose shorter side is 4 to 7, doubles to reach the image's sides, and that map.
 
     Raises:
-        Incompatible: The data are not images, or their sides are no such map doubled twice or more.
+        Incompatible: The data are not images, or their sides are not such a map's doubled twice or more.
     """
     shape = sample_shape(1, resolution)
     if len(shape) != 3:
@@ -33,7 +33,7 @@ def doublings(resolution: int | Sequence[int]) -> tuple[int, tuple[int, int]]:
     count = max(0, (min(height, width) // 4).bit_length() - 1)
     if count < 2 or height % (1 << count) or width % (1 << count):
         raise Incompatible(
-            f"residual networks double a map of 4 to 7 places a side at least twice, which {height} x {width} is not: "
+            f"residual networks double a map of 4 to 7 pixels a side at least twice, which {height} x {width} is not: "
             "use dataset.resolution=16, 24, 28, 32, 48, 64, ... (the images are fitted to it), or model=mlp"
         )
     return count, (height >> count, width >> count)
@@ -53,15 +53,15 @@ def generator_widths(resolution: int | Sequence[int], width: int) -> list[int]:
 class Step(NamedTuple):
     """A block of a discriminator."""
 
-    width: int  # channels that come out
+    width: int  # output channels
     halves: bool  # the sides
 
 
 def discriminator_steps(resolution: int | Sequence[int], width: int) -> list[Step]:
-    """2-2-2-2 times the width up to 32 px, two blocks halving; 1-2-4-8-16 at 64 px, all but the last one halving.
+    """2-2-2-2 times the width up to 32 px, two blocks halving; 1-2-4-8-16 at 64 px, all but the last halving.
 
     Miyato 2018 (arXiv 1802.05957, tables 4 to 6), whose width is 64. The sides halve down to 4, or to 3, 5 or 7 where
-    4 is not met.
+    they cannot reach 4.
     """
     doublings(resolution)
     height, wide = sample_shape(1, resolution)[1:]
@@ -74,7 +74,7 @@ def discriminator_steps(resolution: int | Sequence[int], width: int) -> list[Ste
 
 
 def attended(attention: Sequence[int] | None, resolution: int | Sequence[int]) -> Sequence[int]:
-    """The sides that were asked for, or half the images' side, a middle one."""
+    """The sides asked for, or else half the images' side."""
     doublings(resolution)
     return [min(sample_shape(1, resolution)[1:]) // 2] if attention is None else attention
 
@@ -92,7 +92,7 @@ def xavier(module: nn.Module, gain: float = 1.0) -> None:
 
 
 def orthogonal(module: nn.Module) -> None:
-    """W Wᵀ = I, or WᵀW = I of a tall matrix (Saxe 2014, arXiv 1312.6120); a row is an output channel. Biases 0."""
+    """W Wᵀ = I, or WᵀW = I for a tall matrix (Saxe 2014, arXiv 1312.6120); a row is an output channel. Biases 0."""
     _weigh(module, nn.init.orthogonal_)
     if isinstance(module, nn.Embedding):
         nn.init.orthogonal_(module.weight)
@@ -101,7 +101,7 @@ def orthogonal(module: nn.Module) -> None:
 class Initialisation(NamedTuple):
     """What sets the weights of a layer."""
 
-    residual: Callable[[nn.Module], None]  # of the 3 x 3 convolutions beside a shortcut, which ReLUs precede
+    residual: Callable[[nn.Module], None]  # of the 3 x 3 convolutions parallel to a shortcut, which follow ReLUs
     other: Callable[[nn.Module], None]
 
 
@@ -112,14 +112,14 @@ INITIALISATIONS: Mapping[str, Initialisation] = {
 
 
 class Wraps(NamedTuple):
-    """What the layers with weights go through."""
+    """What is applied to the layers with weights."""
 
     residual: Wrap
     other: Wrap
 
 
 def wraps(spectral: bool, init: Initialisation) -> Wraps:
-    """Initialisation, then spectral norm where it is wanted."""
+    """Initialisation, then spectral norm if asked for."""
     return Wraps(constraint(spectral, init.residual), constraint(spectral, init.other))
 
 
@@ -131,7 +131,7 @@ def _doubled(values: Tensor, dim: int) -> Tensor:
 
 
 class BilinearUpsample(nn.Module):
-    """Doubles the sides, each place between its neighbours; of steps whose gradient is the same on every run."""
+    """Doubles the sides by bilinear interpolation, in operations whose gradient is the same on every run."""
 
     def forward(self, values: Tensor) -> Tensor:
         return _doubled(_doubled(values, 2), 3)
@@ -144,7 +144,7 @@ UPSAMPLES: Mapping[str, Callable[[], nn.Module]] = {
 
 
 class UpBlock(nn.Module):
-    """x ↑ + f(x): twice norm, ReLU, 3x3 convolution, doubled before the first one; then attention where it is wanted.
+    """x ↑ + f(x): twice norm, ReLU, 3x3 convolution, upsampled before the first; then attention if asked for.
 
     The shortcut is a 1x1 convolution. It commutes with the doubling, and costs a quarter before it.
 
@@ -178,14 +178,14 @@ class UpBlock(nn.Module):
 
 
 class DownBlock(nn.Module):
-    """x ↓ + f(x): twice norm, ReLU, 3x3 convolution, then the mean of 2x2 places where the block halves.
+    """x ↓ + f(x): twice norm, ReLU, 3x3 convolution, then 2x2 average pooling where the block halves.
 
-    The first block of a network convolves the image as it is, without norm and ReLU before. The shortcut is a 1x1
-    convolution, or nothing where the shape stays.
+    The first block of a network convolves the image directly, without norm and ReLU before. The shortcut is a 1x1
+    convolution, or the identity where the shape stays the same.
 
     Args:
-        wide: Channels between the convolutions: those that leave the block, or else those that enter it. Of the first
-            block always those that leave, for an image has few.
+        wide: Whether the channels between the convolutions are those that leave the block, rather than those that enter
+            it. In the first block they are always those that leave, since an image has few.
     """
 
     def __init__(

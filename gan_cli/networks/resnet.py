@@ -33,12 +33,12 @@ class ResidualSynthesis(nn.Module):
     """Vector `[N, features]` -> smallest map -> up-blocks -> norm, ReLU, 3x3 convolution, tanh.
 
     Args:
-        features: Of the vector.
-        channels: Of the images.
+        features: Width of the vector.
+        channels: C of the images.
         resolution, width, upsample, attention: As for the generators.
         norm: Makes the blocks' normalisations, which are called with `(values, condition)`.
         last_norm: Makes the normalisation before the image, which has no condition.
-        wraps: What the layers with weights go through.
+        wraps: Applied to the layers with weights.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class ResidualSynthesis(nn.Module):
         self.output = wraps.other(nn.Conv2d(widths[-1], channels, 3, padding=1))
 
     def forward(self, vector: Tensor, conditions: Sequence[Tensor]) -> Tensor:
-        """Images `[N, C, H, W]`; `conditions` has one tensor a block."""
+        """Images `[N, C, H, W]`; `conditions` has one tensor per block."""
         values = self.start(vector)
         for block, condition in zip(self.blocks, conditions, strict=True):
             values = block(values, condition)
@@ -90,14 +90,14 @@ class Generator(BaseGenerator):
     """Latent -> smallest map -> residual up-blocks -> tanh image (arXiv 1802.05957, appendix B.4).
 
     Args:
-        resolution: Side or [height, width]; the shorter 4 to 7 doubled twice or more.
+        resolution: Side or [height, width]; the shorter is 4 to 7, doubled twice or more.
         width: Up to 32 px every map has 4 x `width` channels; larger images have `width` at their own size, and twice
-            as many a halving down, up to 16 x `width`.
+            as many after each halving down, up to 16 x `width`.
         norm: batch | instance | layer | none.
         upsample: bilinear | nearest.
         spectral_norm: Spectral normalisation of every layer (SAGAN).
         attention: Shorter sides of the maps that attend to themselves; half the images' side when None.
-        init: xavier (gain √2 beside shortcuts) | orthogonal.
+        init: xavier (gain √2 parallel to shortcuts) | orthogonal.
     """
 
     def __init__(
@@ -134,12 +134,12 @@ class Generator(BaseGenerator):
 
 
 def sum_pool(values: Tensor) -> Tensor:
-    """The sum over all places: `[N, C, H, W]` to `[N, C]`."""
+    """The sum over all positions: `[N, C, H, W]` to `[N, C]`."""
     return values.sum((2, 3))
 
 
 def mean_pool(values: Tensor) -> Tensor:
-    """The mean over all places: `[N, C, H, W]` to `[N, C]`."""
+    """The mean over all positions: `[N, C, H, W]` to `[N, C]`."""
     return values.mean((2, 3))
 
 
@@ -147,19 +147,19 @@ POOLS: Mapping[str, Callable[[Tensor], Tensor]] = {"sum": sum_pool, "mean": mean
 
 
 class Discriminator(StagedDiscriminator):
-    """Image -> residual blocks -> ReLU -> sum or mean over all places -> one logit (arXiv 1802.05957, appendix B.4).
+    """Image -> residual blocks -> ReLU -> sum or mean over all positions -> one logit (arXiv 1802.05957, appendix B.4).
 
     Args:
         channels, resolution: As for the generator.
         width: Up to 32 px every map has 2 x `width` channels; larger images have `width` after the first block, and
-            twice as many a halving, up to 16 x `width`.
+            twice as many after each halving, up to 16 x `width`.
         norm: batch | instance | layer | none.
         spectral_norm: Spectral normalisation of every layer.
-        wide: Where a block has more channels after than before, the many between its convolutions (SAGAN, BigGAN), or
-            else the few (SNGAN, WGAN-GP). Up to 32 px there is no difference.
-        pool: sum | mean, over all places.
+        wide: Where a block has more channels after than before, use the larger number between its convolutions (SAGAN,
+            BigGAN) rather than the smaller (SNGAN, WGAN-GP). Up to 32 px there is no difference.
+        pool: sum | mean, over all positions.
         attention: Shorter sides of the maps that attend to themselves; half the images' side when None.
-        init: xavier (gain √2 beside shortcuts) | orthogonal.
+        init: xavier (gain √2 parallel to shortcuts) | orthogonal.
         minibatch: none | stddev | discrimination, before the head.
     """
 

@@ -1,4 +1,4 @@
-"""Which images a network of halvings can draw."""
+"""Which image sizes a network that halves down to 4 can draw."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def halvings(
     """How often the sides halve until the shorter one is 4, and the map that is left.
 
     Args:
-        model: Who asks, for the message.
+        model: Name of the model, for the message.
         resolution: Side, or [height, width].
         least: Fewest halvings that the network can be made of.
         otherwise: The model that takes other sides.

@@ -13,9 +13,9 @@ FIRST_ITERATIONS = 15  # on the initial weights; one more in each training pass
 class SpectralNorm(nn.Module):
     """W / σ(W), σ the largest singular value by power iteration (Miyato 2018, arXiv 1802.05957, algorithm 1).
 
-    v = Wᵀu / ‖Wᵀu‖, u = Wv / ‖Wv‖, σ = uᵀWv. Training keeps u for the next pass. Evaluation iterates once as well, from
-    the u that is kept but without keeping its own: an averaged copy of a network, whose u is an average of directions
-    and no unit vector, is thereby divided by the norm of the weights that it has.
+    v = Wᵀu / ‖Wᵀu‖, u = Wv / ‖Wv‖, σ = uᵀWv. Training keeps u for the next pass. Evaluation also iterates once, from
+    the kept u but without updating it: an averaged copy of a network, whose u is an average of directions and not a
+    unit vector, is thus normalised by the norm of its own weights.
     """
 
     u: Tensor  # [rows]; a row of W is an output channel

@@ -1,6 +1,6 @@
 """StyleGAN (Karras 2019, arXiv 1812.04948): a mapping network whose styles scale and shift every map, and noise.
 
-Its discriminator is that of `gan_cli.networks.pggan`, with filtered downsampling.
+Its discriminator is the one in `gan_cli.networks.pggan`, with filtered downsampling.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class Generator(StyleGenerator):
         channel_base, channel_max: A map of side s has min(channel_max, channel_base / s) channels.
         mixing: Probability of style mixing while training.
         growth: When the layers fade in.
-        conditioning: How labels enter; here always beside the latent.
+        conditioning: How labels enter; here always joined to the latent.
     """
 
     synthesis: GrowingSynthesis

@@ -32,8 +32,8 @@ class ModulatedConvolution(nn.Module):
     """A convolution whose weights are scaled for each sample by a style s = A(w): w'_ijk = s_i · w_ijk (equation 1).
 
     With demodulation, w''_ijk = w'_ijk / √(Σ_ik w'_ijk² + ε) (equation 3): each output has unit variance when the input
-    has. Here j is the output. What is scaled are the activations instead, by s before and by the root after the
-    convolution, which is the same and needs no weights of each sample.
+    has. Here j is the output. The activations are scaled instead of the weights, by s before the convolution and by
+    the root after it: the result is the same, and no per-sample weights are needed.
 
     Args:
         kernel: Side of the kernel.
@@ -65,7 +65,7 @@ class ModulatedConvolution(nn.Module):
 
 
 def demodulation(weight: Tensor, style: Tensor) -> Tensor:
-    """1 / √(Σ_ik (s_i · w_ijk)² + ε) of each sample and output, `[N, O]`; in float32, whatever the precision."""
+    """1 / √(Σ_ik (s_i · w_ijk)² + ε) for each sample and output, `[N, O]`; in float32, whatever the precision."""
     with torch.autocast(style.device.type, enabled=False):
         squares = weight.square().sum((2, 3))  # [O, I]
         return (style.to(weight.dtype).square() @ squares.T + 1e-8).rsqrt()
@@ -85,7 +85,7 @@ class ModulatedLayer(nn.Module):
 
 
 class ToImage(nn.Module):
-    """A map's part of the image: a modulated 1x1 convolution without demodulation, and a bias."""
+    """A map's contribution to the image: a modulated 1x1 convolution without demodulation, and a bias."""
 
     def __init__(self, width: int, channels: int, style_dim: int) -> None:
         super().__init__()
@@ -118,7 +118,7 @@ class SkipSynthesis(Synthesis):
         first, *others = styles.unbind(1)
         values = self.first(self.constant.expand(len(styles), -1, -1, -1), first)
         image: Tensor = self.to_image[0](values, others[0])
-        # A map's part of the image and the layer after it read the same style.
+        # A map's contribution to the image and the layer after it read the same style.
         for i, (double, follow, paint) in enumerate(zip(self.doubling, self.following, self.to_image[1:], strict=True)):
             values = follow(double(values, others[2 * i]), others[2 * i + 1])
             image = self.upsample(image) + paint(values, others[2 * i + 2])
@@ -134,7 +134,7 @@ class Generator(StyleGenerator):
         mapping_layers: Layers of the mapping network; 8 in the paper, 2 for small data in StyleGAN2-ADA.
         channel_base, channel_max: A map of side s has min(channel_max, channel_base / s) channels.
         mixing: Probability of style mixing while training.
-        conditioning: How labels enter; here always beside the latent.
+        conditioning: How labels enter; here always joined to the latent.
     """
 
     def __init__(
@@ -166,7 +166,7 @@ class Activated(nn.Module):
 
 
 def halving(channels_in: int, channels_out: int) -> nn.Sequential:
-    """Halves the sides in two 3x3 convolutions, the second behind the filter (figure 7a)."""
+    """Halves the sides in two 3x3 convolutions, the second after the filter (figure 7a)."""
     return nn.Sequential(
         Activated(equalised(nn.Conv2d(channels_in, channels_in, 3, padding=1))),
         Activated(Filter(padding=2), equalised(nn.Conv2d(channels_in, channels_out, 3, stride=2))),
@@ -193,7 +193,7 @@ class Discriminator(StagedDiscriminator):
         channels, resolution, channel_base, channel_max: As for the generator, mirrored.
         residual: Shortcuts around the halvings; without them, plain layers.
         minibatch: none | stddev, at the 4x4 map.
-        minibatch_group: Samples that one standard deviation is taken of.
+        minibatch_group: Samples over which one standard deviation is taken.
     """
 
     def __init__(

@@ -14,8 +14,8 @@ from gan_cli.networks.conditioning import GeneratorConditioning
 from gan_cli.networks.equalised import PixelNorm, equalised, leaky
 from gan_cli.types import Need
 
-MAPPING_RATE = 0.01  # the mapping network's learning rate, as a part of the others' (arXiv 1812.04948, appendix C)
-MEAN_STEP = 0.005  # weight of a batch in the moving mean of w (the authors' code)
+MAPPING_RATE = 0.01  # the mapping network's learning rate, relative to the others' (arXiv 1812.04948, appendix C)
+MEAN_STEP = 0.005  # weight of a batch in the moving average of w (the authors' code)
 
 
 class MappingNetwork(nn.Module):
@@ -40,10 +40,10 @@ class MappingNetwork(nn.Module):
 
 
 class Noise(nn.Module):
-    """x + strength · n, n ~ N(0, 1) one number a place, drawn anew each time; strengths start at 0.
+    """x + strength · n, n ~ N(0, 1) one number per position, drawn afresh each time; strengths start at 0.
 
     Args:
-        strengths: C, one strength a channel (StyleGAN), or 1 for all of them (StyleGAN2).
+        strengths: C, one strength per channel (StyleGAN), or 1 for all channels (StyleGAN2).
     """
 
     def __init__(self, strengths: int = 1) -> None:
@@ -57,12 +57,12 @@ class Noise(nn.Module):
 
 
 class Synthesis(nn.Module, ABC):
-    """Styles to images. `layers` of them are read, L."""
+    """Styles to images; `layers` is L, the number of styles read."""
 
     layers: int
 
     def forward(self, styles: Tensor) -> Tensor:
-        """Images `[N, C, H, W]` of one style a sample, `[N, W]`, or of one for each layer, `[N, L, W]`."""
+        """Images `[N, C, H, W]` from one style per sample, `[N, W]`, or from one for each layer, `[N, L, W]`."""
         return self.draw(styles if styles.ndim == 3 else styles.unsqueeze(1).expand(-1, self.layers, -1))
 
     def active(self) -> int:
@@ -70,16 +70,16 @@ class Synthesis(nn.Module, ABC):
         return self.layers
 
     def style_layers(self) -> Sequence[nn.Module]:
-        """The layers that read the styles; all linear ones where none are named."""
+        """The layers that read the styles; unless overridden, all linear layers."""
         return [layer for layer in self.modules() if isinstance(layer, nn.Linear)]
 
     @abstractmethod
     def draw(self, styles: Tensor) -> Tensor:
-        """Images of the styles `[N, L, W]`."""
+        """Images from the styles `[N, L, W]`."""
 
 
 def crossed(first: Tensor, second: Tensor, crossover: Tensor, layers: int) -> Tensor:
-    """Styles `[N, L, W]`: of `first` in the layers below the sample's `crossover` `[N]`, of `second` in the others."""
+    """Styles `[N, L, W]`: `first` in the layers below the sample's `crossover` `[N]`, `second` in the others."""
     below = torch.arange(layers, device=crossover.device) < crossover.unsqueeze(1)  # [N, L]
     return torch.where(below.unsqueeze(2), first.unsqueeze(1), second.unsqueeze(1))
 
@@ -124,9 +124,9 @@ class StyleGenerator(BaseGenerator):
         return images
 
     def mixed(self, w: Tensor, latent: Tensor, label: Tensor) -> Tensor:
-        """Styles `[N, L, W]`; where they are mixed, the crossover is any layer but the first, all equally likely.
+        """Styles `[N, L, W]`; where they are mixed, the crossover is any layer except the first, all equally likely.
 
-        The second latent is a neighbour's, whatever the prior is; its gradient is cut, for it is no sample's own.
+        The second latent is the neighbour's, whatever the prior; its gradient is cut, as it belongs to another sample.
         """
         n, layers = len(w), self.synthesis.layers
         second = self.mapping(latent.detach().roll(1, 0), label)
@@ -135,5 +135,5 @@ class StyleGenerator(BaseGenerator):
         return crossed(w, second, torch.where(mixes, crossover, layers), layers)
 
     def truncated(self, w: Tensor, psi: float) -> Tensor:
-        """w̄ + ψ(w - w̄): fewer kinds of images for better ones at ψ < 1 (arXiv 1812.04948, appendix B)."""
+        """w̄ + ψ(w - w̄): less variety for better images at ψ < 1 (arXiv 1812.04948, appendix B)."""
         return torch.lerp(self.w_mean.to(w.dtype), w, psi)

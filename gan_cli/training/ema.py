@@ -15,7 +15,7 @@ class Ema:
     """Exponential moving average of a network's weights and running statistics (arXiv 1806.04498).
 
     Args:
-        network: What is averaged; the copy starts from its values.
+        network: The network to average; the copy starts from its values.
         half_life: Images after which an old value counts half, or a ramp of them; 0 keeps a plain copy.
         rampup: The half-life is at most this fraction of the images shown so far, so that the first, poor weights
             are soon forgotten (StyleGAN2-ADA's rule).
@@ -27,7 +27,7 @@ class Ema:
         self.rampup = rampup
 
     def decay(self, images: int, shown: int, done: float = 0.0) -> float:
-        """β of a step that showed `shown` images, `images` in all and `done` of the run: ½^(shown / half-life)."""
+        """β for a step that showed `shown` images, at `images` in all and `done` of the run: ½^(shown / half-life)."""
         half_life = settled(self.half_life, images, done)
         if self.rampup > 0:
             half_life = min(half_life, self.rampup * images)

@@ -1,4 +1,4 @@
-"""Running means that stay on the device until somebody reads them."""
+"""Running means that stay on the device until they are read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NEVER = 2**53  # a step that no run reaches, exact in float64
 
 
 class Meter:
-    """Means since the last reading, and the first step at which each value was not finite."""
+    """Means since the last reading, and for each value the first step at which it was not finite."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device

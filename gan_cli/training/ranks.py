@@ -1,4 +1,4 @@
-"""Several processes for one run: one a device, started by torch's elastic launcher."""
+"""Several processes for one run: one per device, started by torch's elastic launcher."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _enter(work: Callable[[Any, int], Mapping[str, Any]], job: Any, logs: bool) 
         console.set_up()
     rank = int(os.environ["RANK"])
     if rank != 0:
-        # Rank 0 hears of a stop and tells the others at the end of the step; they must live until then.
+        # Rank 0 receives a stop and tells the others at the end of the step; they must live until then.
         for number in STOPS:
             signal.signal(number, signal.SIG_IGN)
     backend = "nccl" if torch.cuda.is_available() else "gloo"
@@ -37,7 +37,7 @@ def _enter(work: Callable[[Any, int], Mapping[str, Any]], job: Any, logs: bool) 
     finally:
         dist.destroy_process_group()
     if result["status"] == "stopped":
-        # A launcher that has heard the same signal no longer fetches the result, for which a process would wait.
+        # A launcher that received the same signal no longer fetches the result, and a process would wait for that.
         leave = threading.Timer(GRACE, os._exit, (0,))
         leave.daemon = True
         leave.start()
@@ -46,7 +46,7 @@ def _enter(work: Callable[[Any, int], Mapping[str, Any]], job: Any, logs: bool) 
 def launch(work: Callable[[Any, int], Mapping[str, Any]], job: Any, processes: int) -> None:
     """Runs `work(job, rank)` in `processes` new processes and waits for them, or until a signal stops them.
 
-    `work` returns how it ended under `status`: "stopped" when a signal has ended it.
+    `work` returns how it ended under `status`: "stopped" if a signal ended it.
 
     Raises:
         RuntimeError: One of them failed; its own message is in the text.
@@ -69,7 +69,7 @@ def launch(work: Callable[[Any, int], Mapping[str, Any]], job: Any, processes: i
     try:
         elastic_launch(config, _enter)(work, job, True)
     except SignalException:
-        return  # the processes were asked to stop, and have said in the run folder how far they came
+        return  # the processes were asked to stop, and have recorded their progress in the run folder
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         raise RuntimeError(f"process {rank} of {processes} failed: {failure.message}") from error

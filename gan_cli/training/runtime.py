@@ -22,12 +22,12 @@ from torch import Tensor
 from gan_cli.errors import ConfigError
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # names of mallopt(3)
-HANGUP = getattr(signal, "SIGHUP", signal.SIGTERM)  # the terminal was closed; Windows has no such signal
+HANGUP = getattr(signal, "SIGHUP", signal.SIGTERM)  # the terminal was closed; not on Windows
 STOPS = (signal.SIGINT, signal.SIGTERM, HANGUP)
-PATIENCE = 1.0  # seconds within which a second signal is the first one again
+PATIENCE = 1.0  # seconds within which a second signal counts as the same one
 NO_MEMORY = (
     *("not enough memory", "out of memory", "allocate memory", "alloc_cpu", "ALLOC_FAILED", "start new thread"),
-    "error return without exception set",  # of an import, when there is none left to say what is missing
+    "error return without exception set",  # from an import, when there is no memory left to say what is missing
 )
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -51,16 +51,16 @@ def pick_device(name: str) -> torch.device:
 
 
 def fix_algorithms() -> None:
-    """The same arithmetic every time: no autotuned convolutions, deterministic kernels where torch has them."""
+    """The same arithmetic every time: no autotuned convolutions, and deterministic kernels where torch has them."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.backends.cudnn.benchmark = False
-    torch.set_deterministic_debug_mode("warn")  # the same, without a second for loading the compiler
+    torch.set_deterministic_debug_mode("warn")  # the same, without taking a second to load the compiler
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def keep_freed_memory() -> None:
-    """Large tensors reuse what others left (glibc only): else each of over 32 MB is memory new to the process, and a
-    pass of a large network on a CPU spends up to three quarters of its time on page faults.
+    """Large tensors reuse freed memory (glibc only): otherwise each of over 32 MB is newly mapped, and a pass of a
+    large network on a CPU spends up to three quarters of its time on page faults.
     """
     if sys.platform == "linux":
         with suppress(AttributeError):  # another C library
@@ -70,7 +70,7 @@ def keep_freed_memory() -> None:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether memory, of the machine or of the accelerator, could not be had; torch has no one class for that."""
+    """Whether the machine or the accelerator ran out of memory; torch has no single class for that."""
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
     known = isinstance(error, MemoryError | torch.OutOfMemoryError)
@@ -78,7 +78,7 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def prepare_process() -> None:
-    """What every command that computes does first."""
+    """The first thing every command that computes does."""
     fix_algorithms()
     keep_freed_memory()
 
@@ -93,11 +93,11 @@ class Runtime:
     world: int = 1
 
     def autocast(self) -> AbstractContextManager:
-        """bfloat16 where it is safe, in bfloat16 runs; no loss scaling, so penalties stay plain."""
+        """Mixed precision in bfloat16 runs: bfloat16 where it is safe; no loss scaling, so penalties need no care."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16)
 
     def average_gradients(self, parameters: Iterable[Tensor]) -> None:
-        """The mean of each gradient over all ranks, as one message."""
+        """Averages each gradient over all ranks, in one message."""
         if self.world == 1:
             return
         gradients = [p.grad for p in parameters if p.grad is not None]
@@ -108,7 +108,7 @@ class Runtime:
             gradient.copy_(piece.view_as(gradient))
 
     def share(self, tensors: Iterable[Tensor]) -> None:
-        """Rank 0's values everywhere (running statistics, the first weights)."""
+        """Copies rank 0's values to all ranks (running statistics, initial weights)."""
         if self.world == 1:
             return
         for tensor in tensors:
@@ -125,14 +125,14 @@ class Runtime:
 
 @dataclass
 class StopRequest:
-    """Whether somebody asked the run to stop (Ctrl-C, SIGTERM, a closed terminal); the trainer looks between steps."""
+    """Whether the run was asked to stop (Ctrl-C, SIGTERM, a closed terminal); the trainer checks between steps."""
 
     asked: bool = False
     since: float = 0.0
 
 
 def _let_go_of_a_terminal_that_is_gone() -> None:
-    """What is still said goes nowhere, instead of being an error that ends the run another way."""
+    """Discards further output, so that it cannot fail and end the run another way."""
     for descriptor in (1, 2):
         with suppress(OSError):
             if stat.S_ISCHR(os.fstat(descriptor).st_mode) and not os.isatty(descriptor):
@@ -143,7 +143,7 @@ def _let_go_of_a_terminal_that_is_gone() -> None:
 def stop_on_signals() -> Iterator[StopRequest]:
     """The first signal asks for a stop after the current step; a second one, a while later, interrupts at once.
 
-    A terminal and a launcher may both pass on the same Ctrl-C: what follows at once is the same request.
+    A terminal and a launcher may both pass on the same Ctrl-C: a signal that follows at once is the same request.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
@@ -158,7 +158,7 @@ def stop_on_signals() -> Iterator[StopRequest]:
         if not request.asked:
             request.asked, request.since = True, time.monotonic()
 
-    # A program that `nohup` started ignores that its terminal closes, and goes on doing so.
+    # A program started by `nohup` ignores the closing of its terminal; leave that so.
     kept = {HANGUP} if signal.getsignal(HANGUP) == signal.SIG_IGN else set()
     before = {number: signal.signal(number, ask) for number in STOPS if number not in kept}
     try:

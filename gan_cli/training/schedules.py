@@ -1,4 +1,4 @@
-"""Schedules: ramps of the learning rates' factor over the run, from 1 on. Any other ramp may stand in their place."""
+"""Schedules: ramps of the learning rates' factor over the run, starting at 1. Any other ramp may replace them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gan_cli.types import Fraction, Ramp
 
 
 class Constant(Ramp):
-    """The learning rate stays."""
+    """A constant learning rate."""
 
     def at(self, images: int, done: float = 0.0) -> float:
         return 1.0
@@ -21,7 +21,7 @@ def _check_order(start: float, end: float) -> None:
 
 
 class Linear(ramps.Linear):
-    """From 1 at `start` of the run in a straight line to `final` at `end` of it; both are fractions of the run."""
+    """From 1 at `start` in a straight line to `final` at `end`, both fractions of the run."""
 
     def __init__(self, start: Fraction = 0.0, final: Fraction = 0.0, end: Fraction = 1.0) -> None:
         _check_order(start, end)
@@ -29,12 +29,12 @@ class Linear(ramps.Linear):
 
 
 class Cosine(ramps.Cosine):
-    """From 1 at `start` of the run along half a cosine to `final` at `end` of it; both are fractions of the run."""
+    """From 1 at `start` along half a cosine to `final` at `end`, both fractions of the run."""
 
     def __init__(self, start: Fraction = 0.0, final: Fraction = 0.0, end: Fraction = 1.0) -> None:
         _check_order(start, end)
         super().__init__(1.0, final, fraction=end, after=start)
 
     def left(self, way: float) -> float:
-        """The same half cosine, rounded as in every run so far: a run of today repeats one of then bit for bit."""
+        """The half cosine, rounded as it always was, so that earlier runs are repeated bit for bit."""
         return (1 - math.cos(math.pi * (1 - way))) / 2

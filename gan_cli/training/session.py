@@ -1,4 +1,4 @@
-"""One session of a run: the loop around the trainer's steps, and those who look on."""
+"""One session of a run: the loop around the trainer's steps, and the callbacks."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ log = logging.getLogger(__name__)
 
 
 class Callback:
-    """The moments at which a callback is called. Callbacks are called in the order in which they are listed, and that
-    order changes nothing: they look and write, and change no weight and no random state that a step reads."""
+    """The events at which a callback is called. Callbacks are called in the order in which they are listed, but the
+    order does not matter: they look and write, and change no weight and no random state that a step reads."""
 
     def foresee(self, session: Session) -> Sequence[str]:
-        """Before anything is written: warnings of what will come of this run's settings. Raises ValueError for what
+        """Before anything is written: warn about the consequences of this run's settings. Raises ValueError for what
         cannot work."""
         return ()
 
@@ -38,19 +38,19 @@ class Callback:
         """After each step."""
 
     def on_record(self, session: Session, record: Mapping[str, float]) -> None:
-        """When numbers were read: losses and scores, or a measurement. `record["step"]` is the present step."""
+        """When numbers were read: losses and scores, or a measurement. `record["step"]` is the current step."""
 
     def on_picture(self, session: Session, name: str, pixels: Tensor) -> None:
         """When a picture was drawn: uint8 `[3, H, W]`."""
 
     def on_text(self, session: Session, name: str, text: str) -> None:
-        """When there was something to say that numbers do not."""
+        """When there was a message in words."""
 
     def on_end(self, session: Session, status: str) -> None:
-        """After the last step: "finished" or "stopped". Not called when the run failed before."""
+        """After the last step: "finished" or "stopped". Not called if the run failed before."""
 
     def close(self) -> None:
-        """Last of all, however the run ended and if `on_start` was called: give back terminals and files."""
+        """Last of all, however the run ended, if `on_start` was called: release terminals and files."""
 
     def findings(self) -> Mapping[str, Any]:
         """Findings to write into result.json, however the run ended; plain values."""
@@ -62,12 +62,12 @@ News = Callable[[Callback], None]  # what one callback is told
 
 
 class Session:
-    """Trains until a limit is reached, somebody asks for a stop, or a callback sees no use in going on.
+    """Trains until a limit is reached, a stop is requested, or a callback ends the run.
 
     Args:
         trainer: Takes the steps.
         run: The folder that callbacks write into.
-        callbacks: Those who look on.
+        callbacks: Called at the events of `Callback`.
         config: The run's config as text; every checkpoint holds it.
     """
 
@@ -76,15 +76,15 @@ class Session:
         self.run = run
         self.callbacks = callbacks
         self.config = config
-        self.best: dict[str, float | str] | None = None  # the best measurement so far, where something measures
-        self.diverged = False  # losses or weights are beyond any use
+        self.best: dict[str, float | str] | None = None  # the best measurement so far, if any
+        self.diverged = False  # losses or weights are beyond recovery
         self._enough = False
         self._started: list[Callback] = []  # to be closed
         self._held_back: list[News] | None = None  # what was published before all had started
 
     @property
     def clock(self) -> Clock:
-        """How far the run is."""
+        """The progress of the run."""
         return self.trainer.clock
 
     @cached_property
@@ -104,12 +104,12 @@ class Session:
         return n if self.looked_at.given is None else min(n, len(self.looked_at))
 
     def samples(self, n: int) -> Iterator[Tensor]:
-        """Samples 0 ... n - 1 of the averaged generator in pieces, on its device: of the same latents every time."""
+        """Samples 0 ... n - 1 of the averaged generator in pieces, on its device, from the same latents every time."""
         trainer = self.trainer
         yield from (samples for samples, _ in blocks(trainer.game, trainer.ema.network, self.draws, n))
 
     def fit(self, stop: StopRequest) -> str:
-        """Trains until a limit is reached ("finished") or somebody asks for a stop ("stopped").
+        """Trains until a limit is reached ("finished") or a stop is requested ("stopped").
 
         Raises:
             NonFinite: A term or a weight is not finite; nothing of that state was saved.
@@ -132,7 +132,7 @@ class Session:
         return status
 
     def _start(self) -> None:
-        """Starts all, and only then hands on what some of them published as they started: their order is free."""
+        """Starts all, and only then passes on what some published while starting: their order does not matter."""
         waiting: list[News] = []
         self._held_back = waiting
         for callback in self.callbacks:
@@ -143,7 +143,7 @@ class Session:
             self._tell(news)
 
     def _end(self, status: str) -> None:
-        """All have their end, also where one fails: who saves the weights may come after it."""
+        """Ends all, even if one fails: the one that saves the weights may come after it."""
         errors = []
         for callback in self.callbacks:
             try:
@@ -154,7 +154,7 @@ class Session:
             raise errors[0]
 
     def close(self) -> None:
-        """Lets every callback that was started give back what it holds; their errors change no end."""
+        """Closes every callback that was started; their errors do not change how the run ended."""
         for callback in self._started:
             try:
                 callback.close()
@@ -163,7 +163,7 @@ class Session:
                 log.warning("%s did not close: %s", type(callback).__name__, error)
 
     def findings(self) -> dict[str, Any]:
-        """What the callbacks found."""
+        """The callbacks' findings."""
         found: dict[str, Any] = {}
         for callback in self.callbacks:
             try:
@@ -180,25 +180,25 @@ class Session:
             news(callback)
 
     def publish(self, values: Mapping[str, float]) -> None:
-        """Hands numbers of the present step to every callback."""
+        """Passes numbers of the current step to every callback."""
         record = {**self.clock.saved(), **values}
         self._tell(lambda callback: callback.on_record(self, record))
 
     def publish_picture(self, name: str, pixels: Tensor) -> None:
-        """Hands a picture, uint8 `[3, H, W]`, to every callback."""
+        """Passes a picture, uint8 `[3, H, W]`, to every callback."""
         self._tell(lambda callback: callback.on_picture(self, name, pixels))
 
     def publish_text(self, name: str, text: str) -> None:
-        """Hands a line of words to every callback."""
+        """Passes a line of text to every callback."""
         self._tell(lambda callback: callback.on_text(self, name, text))
 
     def save(self, path: Path) -> None:
-        """Writes a checkpoint. Raises NotWritten, and NonFinite where its weights would be of no use."""
+        """Writes a checkpoint. Raises NotWritten, and NonFinite if its weights are not finite."""
         self.trainer.check_finite()
         checkpoint.save({"config": self.config, **self.trainer.state_dict()}, path)
 
     def note_best(self, best: dict[str, float | str] | None) -> None:
-        """Takes note of the best measurement so far."""
+        """Records the best measurement so far."""
         self.best = best
 
     def end_early(self) -> None:
@@ -206,5 +206,5 @@ class Session:
         self._enough = True
 
     def note_diverged(self, diverged: bool) -> None:
-        """Takes note of whether losses or weights are beyond any use."""
+        """Records whether losses or weights are beyond recovery."""
         self.diverged = diverged

@@ -27,9 +27,9 @@ Execution = Callable[[Runtime, int, Phase, Batch, int], Outcome]
 
 
 def eager(runtime: Runtime, parts: int, phase: Phase, batch: Batch, update: int) -> Outcome:
-    """Computes a phase's objective of `batch`, one of `parts` of a whole one, and adds to the gradients of its player.
+    """Computes a phase's objective on `batch`, one of `parts` of a whole batch, and adds to its player's gradients.
 
-    A faster execution, compiled or captured, does the same and may take its place.
+    A faster execution, compiled or captured, does the same and may replace it.
     """
     with runtime.autocast():
         outcome = phase.objective(batch, update)
@@ -38,7 +38,7 @@ def eager(runtime: Runtime, parts: int, phase: Phase, batch: Batch, update: int)
 
 
 class Limits:
-    """When a run is done: whichever of these comes first."""
+    """When a run is done: at whichever of these comes first."""
 
     def __init__(self, max_steps: int | None, max_images: int | None, max_minutes: float | None) -> None:
         if max_steps is None and max_images is None and max_minutes is None:
@@ -49,11 +49,11 @@ class Limits:
 
     @property
     def foreseeable(self) -> bool:
-        """Whether steps or images end the run, so that there is progress."""
+        """Whether steps or images end the run, so that progress is defined."""
         return min(self.max_steps, self.max_images) < float("inf")
 
     def progress(self, clock: Clock) -> float:
-        """The fraction of the run that is done, by steps or images; time does not count, for it cannot be repeated."""
+        """The fraction of the run that is done, by steps or images; time does not count: it is not reproducible."""
         return min(1.0, max(clock.step / self.max_steps, clock.images / self.max_images))
 
     def reached(self, clock: Clock) -> bool:
@@ -68,21 +68,21 @@ class Trainer:
     generator and the clock: it is a pure function of the state, the config and the seed.
 
     Args:
-        game: Who plays what.
+        game: The rules, with the players.
         data: Real samples.
-        optimizers: One a player.
-        seed: Of everything random in the run.
+        optimizers: One per player.
+        seed: For everything random in the run.
         schedule: Factor of the learning rates over the run.
         max_steps, max_images, max_minutes: Limits; whichever comes first.
         device: auto | cpu | cuda | mps.
-        devices: Processes that share each batch, one a device.
+        devices: Processes that share each batch, one per device.
         precision: float32 | bfloat16 (autocast).
-        micro_batches: Parts that a batch is computed in, to save memory; gradients add up.
+        micro_batches: Parts in which a batch is computed, to save memory (gradient accumulation).
         ema_half_life: Images after which an old weight counts half in the averaged generator, or a ramp; 0 for
             no averaging.
         ema_rampup: The half-life is at most this fraction of the images so far; 0 for no ramp.
         log_every: Steps between readings of losses and scores.
-        ramps: Settings of a player's optimizer that are ramps, or hold ramps.
+        ramps: Settings of a player's optimizer that are, or contain, ramps.
         execution: How an objective and its gradients are computed.
     """
 
@@ -139,11 +139,11 @@ class Trainer:
         self.draws = 0  # batches of real samples so far
 
     def _check_foreseeable(self, schedule: Ramp, settings: Iterable[Any]) -> None:
-        """Raises ValueError where a ramp follows the fraction of a run whose end only time decides."""
+        """Raises ValueError if a ramp follows the fraction of a run that only a time limit ends."""
         if self.limits.foreseeable:
             return
         end = f"follows steps or images, and only trainer.max_minutes={self.limits.max_seconds / 60:g} ends this run"
-        remedy = "set trainer.max_steps or trainer.max_images too, or"
+        remedy = "set trainer.max_steps or trainer.max_images as well, or"
         if follows_run(schedule):
             raise ValueError(f"schedule={type(schedule).__name__.lower()} {end}\n  {remedy} use schedule=constant")
         if any(follows_run(setting) for setting in settings):
@@ -181,7 +181,7 @@ class Trainer:
         self.ema.update(self.players["generator"], self.clock.images, shown, self.clock.done)
 
     def _draw(self, phase: Phase) -> Batch:
-        """The next real batch for a phase that looks at it; for others the labels to draw samples for."""
+        """The next real batch for a phase that reads it; for other phases, the labels to draw samples for."""
         if not phase.uses_real:
             return self.data.sampling(sum(self.updates.values()))
         self.draws += 1
@@ -202,13 +202,13 @@ class Trainer:
 
     @contextmanager
     def _only(self, name: str) -> Iterator[None]:
-        """Freezes every other player: its weights get no gradient, its graph is not built."""
+        """Freezes every other player: its weights get no gradient, and no graph is built for them."""
         for other, player in self.players.items():
             player.requires_grad_(other == name)
         yield
 
     def spent(self, seconds: float) -> None:
-        """Sets the time that the run has taken so far, all sessions together."""
+        """Sets the time that the run has taken so far, over all sessions."""
         self.clock = replace(self.clock, seconds=seconds)
 
     def read(self) -> dict[str, float]:
@@ -219,14 +219,14 @@ class Trainer:
         return {**means, "learning_rate": max(g["lr"] for o in self.optimizers.values() for g in o.param_groups)}
 
     def check_finite(self) -> None:
-        """Raises NonFinite when a term of the open window, a weight or a running statistic is not finite."""
+        """Raises NonFinite if a term since the last reading, a weight or a running statistic is not finite."""
         self.meter.means()
         for name, tensor in self.game.state_dict().items():
             if tensor.is_floating_point() and not tensor.isfinite().all():
                 raise NonFinite(f"the weight {name} is infinite or not a number after step {self.clock.step}")
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that a resumed step reads and that is not a function of the config."""
+        """Everything that a resumed step reads and that does not follow from the config."""
         return {
             "game": self.game.state_dict(),
             "ema": self.ema.network.state_dict(),
@@ -239,15 +239,15 @@ class Trainer:
         }
 
     def _class_names(self) -> dict[str, list[str]]:
-        """What the labels are called, so that a checkpoint alone knows it; nothing where they have no names."""
+        """The names of the classes, so that a checkpoint alone has them; empty where they have no names."""
         names = self.data.class_names if isinstance(self.data, Named) else ()
         return {"class_names": list(names)} if names and self.data.classes else {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes up where `state_dict` was made; learning rates and the like stay those of the config.
+        """Continues from where `state_dict` was made; learning rates and the like remain those of the config.
 
         Raises:
-            RuntimeError, Unsound: The state is of other networks, or not as training writes it.
+            RuntimeError, Unsound: The state belongs to other networks, or is not as training writes it.
         """
         contents.check_players(state, self.optimizers)
         self.load_weights(state)

@@ -137,7 +137,7 @@ def test_a_generator_of_one_sample_is_found_out(tmp_path: Path, caplog: pytest.L
         play(tmp_path, Stubborn(), NonSaturating(), health)
     names = {alarm["name"] for alarm in health.findings()["alarms"]}
     assert "constant_generator" in names
-    assert "one and the same sample" in caplog.text
+    assert "the same sample for every latent" in caplog.text
 
 
 def test_gradient_norms_are_those_of_the_last_update_of_each_player(tmp_path: Path) -> None:

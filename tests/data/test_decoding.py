@@ -249,12 +249,12 @@ def no_picture(width: int, height: int) -> bytes:
     ("data", "message"),
     [
         (b"", "empty"),
-        (b"no picture", "no picture"),
+        (b"no picture", "not a picture"),
         (no_picture(60_000, 60_000), "more pixels"),
         (no_picture(200_000, 3), "200000 x 3 pixels"),
         (saved(Image.new("RGB", (40, 40)), "JPEG")[:200], "."),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n", "no picture"),
-        (saved(Image.fromarray(np.full((3, 3), np.nan, np.float32)), "TIFF"), "no numbers"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n", "not a picture"),
+        (saved(Image.fromarray(np.full((3, 3), np.nan, np.float32)), "TIFF"), "not numbers"),
     ],
 )
 @pytest.mark.parametrize("name", ["a.png", "a.tga", "a.im"])

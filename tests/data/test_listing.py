@@ -190,7 +190,7 @@ def test_what_was_read_is_told(
     assert f"folder {root}: 8 pictures in 3 classes (bus 3, car 2, train 3); {passed}" in caplog.text
     assert "no image of the class van can be read" in caplog.text
     assert data.described["files"] == 13
-    assert data.described["passed_over"]["unreadable"]["names"][0].startswith("car/0.png (it is no picture")
+    assert data.described["passed_over"]["unreadable"]["names"][0].startswith("car/0.png (it is not a picture")
     with pytest.raises(DataError, match=r"name 3 classes \(none has no image\)"):
         Images(sources.folder, str(root), 6, classes=5, cache=str(tmp_path / "cache"))
 
@@ -225,8 +225,8 @@ def damaged(root: Path, kind: str) -> None:
         ("method", "packed by method"),
         ("encrypted", "is encrypted"),
         ("bomb", "unpacks to"),
-        ("cut", "is no zip"),
-        ("empty", "is no zip"),
+        ("cut", "is not a readable zip"),
+        ("empty", "is not a readable zip"),
     ],
 )
 def test_harmful_zips_are_refused_in_two_lines(tmp_path: Path, kind: str, message: str) -> None:

@@ -164,5 +164,5 @@ def test_empty_and_missing_folders(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="has no images"):
         sources.folder(request(tmp_path / "empty"))
-    with pytest.raises(DataError, match="is no folder"):
+    with pytest.raises(DataError, match="is neither a folder nor a zip"):
         sources.folder(request(tmp_path / "nowhere"))

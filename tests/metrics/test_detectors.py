@@ -81,7 +81,7 @@ def test_weights_without_fc_have_no_logits_and_foreign_ones_are_refused(
     headless = {name: tensor for name, tensor in state.items() if not name.startswith("fc.")}
     torch.save(headless, tmp_path / "nofc.pth")
     assert Inception(str(tmp_path / "nofc.pth")).head is None
-    with pytest.raises(WeightsMissing, match="no FID Inception"):
+    with pytest.raises(WeightsMissing, match="not the FID Inception"):
         build_network({"x": torch.zeros(1)})
 
 
