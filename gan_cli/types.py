@@ -41,6 +41,10 @@ class Need(StrEnum):
     CLASS_LOGITS = "class_logits"  # D has a class head
     SEVERAL_LOGITS = "several_logits"  # D gives several judgements of a sample
     ANCHORED_LOGITS = "anchored_logits"  # D's logits are positive for real samples
+    # What data and games of given images provide.
+    GIVEN = "given"  # the generator is given an image
+    PAIRS = "pairs"  # what is given belongs to the real sample of the same row
+    BACK = "back"  # there is a generator of the way back
 
 
 def sample_shape(channels: int, resolution: int | Sequence[int]) -> tuple[int, ...]:
@@ -121,6 +125,8 @@ class Round:
     generate: Callable[[Tensor, Tensor], Tensor]  # the generator: (latent, label) -> samples
     player: nn.Module  # the network that is being updated
     update: int
+    # The generator of the way back: (samples, label) -> what they were drawn from.
+    back: Callable[[Tensor, Tensor], Tensor] | None = None
 
 
 class Ramp(nn.Module, ABC):
