@@ -114,10 +114,10 @@ class StylePathLength(PathLength):
 class L1(Term):
     """‖x - G(·)‖₁ a value, x being the real sample of the same row (pix2pix, arXiv 1611.07004, equation 3).
 
-    Meant for priors that are pairs with the real samples; else it draws each sample to the middle of its class.
+    It needs pairs: else it would draw each sample to the middle of its class.
     """
 
-    needs = frozenset({Need.REAL})
+    needs = frozenset({Need.PAIRS, Need.REAL})
 
     def __init__(self, weight: Weight = 100.0, interval: PositiveInt = 1) -> None:
         super().__init__(weight, interval)
