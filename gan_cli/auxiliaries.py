@@ -117,7 +117,7 @@ class L1(Term):
     Meant for priors paired with the real samples; with others it pulls each sample to the middle of its class.
     """
 
-    needs = frozenset({Need.REAL})
+    needs = frozenset({Need.PAIRS, Need.REAL})
 
     def __init__(self, weight: Weight = 100.0, interval: PositiveInt = 1) -> None:
         super().__init__(weight, interval)

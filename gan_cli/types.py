@@ -180,6 +180,13 @@ class Term(nn.Module, ABC):
         self.weight = weight
         self.interval = interval
 
+    def prepare(self) -> str:
+        """Before the first step of a run, and not where samples are drawn: loads what only training reads.
+
+        Returns what is to be said of it. Raises Refused.
+        """
+        return ""
+
     @abstractmethod
     def forward(self, current: Round) -> Tensor:
         """The unweighted term for each sample or judgement, `[N]`, or one value `[]`."""

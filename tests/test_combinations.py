@@ -37,6 +37,9 @@ SAMPLE = os.environ.get("GAN_COMBINATIONS", "2000")
 SHARDS = 8
 CLASSES = 3
 GROUPS = choices.config_groups(CONF)
+# Without those that compare with what a generator is given, which no prior here does: tests/test_image_auxiliaries.py
+OF_GIVEN = ("cycle", "identity", "l1", "perceptual", "perceptual_efficientnet", "perceptual_random")
+AUXILIARIES = [choice for choice in GROUPS["auxiliary"] if choice not in OF_GIVEN]
 REMEDY = ("use ", "leave ", "add ", "gives", "set ")
 
 
@@ -58,7 +61,7 @@ AXES: Mapping[str, Sequence[Any]] = {
     "classes": (*[CLASSES] * 5, 0),
     "loss": GROUPS["loss"],
     "penalty": subsets(GROUPS["penalty"], 3),
-    "auxiliary": subsets(GROUPS["auxiliary"], 2),
+    "auxiliary": subsets(AUXILIARIES, 2),
     "augment": subsets(GROUPS["augment"], 2),
     "conditioning": GROUPS["conditioning"],
     "prior": GROUPS["prior"],
@@ -72,7 +75,7 @@ WHOLE = {
     "panel": ("single",),
     "classes": (CLASSES,),
     "penalty": subsets(GROUPS["penalty"], 2),
-    "auxiliary": subsets(GROUPS["auxiliary"], 1),
+    "auxiliary": subsets(AUXILIARIES, 1),
     "augment": subsets(GROUPS["augment"], 1),
 }
 
@@ -99,8 +102,13 @@ def composed(*words: str) -> dict[str, Any]:
     return compose.compose("train", list(words)).config
 
 
-PARTS = {group: GROUPS[group] for group in ("penalty", "auxiliary", "augment")}
-EVERYTHING = tuple(f"{group}=[{','.join(names)}]" for group, names in PARTS.items())
+PARTS = ("penalty", "auxiliary", "augment")
+
+
+@cache
+def alone(group: str, choice: str) -> dict[str, Any]:
+    """One choice of a group of which several may be chosen."""
+    return compose.compose("train", [f"{group}=[{choice}]"]).config[group]
 
 
 def config_of(chosen: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,8 +121,11 @@ def config_of(chosen: Mapping[str, Any]) -> dict[str, Any]:
         way = network["conditioning"]
         network["conditioning"] = {**way, "classes": chosen["classes"]} if "classes" in way else way
     discriminator |= {"norm": chosen["norm"], "minibatch": chosen["minibatch"]}
-    every = composed(*EVERYTHING)
-    named = {group: {name: every[group][name] for name in chosen[group]} for group in PARTS}
+    # by the names of the parts, of which several choices may have one
+    named = {
+        group: {name: node for choice in chosen[group] for name, node in alone(group, choice).items()}
+        for group in PARTS
+    }
     return {
         "generator": generator,
         "discriminator": discriminator,

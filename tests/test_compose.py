@@ -10,7 +10,7 @@ import pytest
 from conftest import CONF, QUIET, SMALL, SMALL_DCGAN, SMALL_MLP, SMALL_R3GAN, SMALL_RESIDUAL, checked, words
 from gan_cli import sample, train
 from gan_cli.config import build, choices, compose, nodes, trust
-from gan_cli.errors import ConfigError
+from gan_cli.errors import ConfigError, Incompatible
 from gan_cli.store.rows import read_rows
 from gan_cli.store.run import Run
 from gan_cli.training.runtime import StopRequest
@@ -21,6 +21,8 @@ GROUPS = choices.config_groups(CONF)
 OTHERS = ("loss", "conditioning", "model", "detector", "metrics", "preset", "mode")
 EMBEDDED = ("digits", "ring", "grid", "swiss_roll")
 SEVERAL = ("penalty", "auxiliary", "augment")  # groups of which several may be chosen
+# Terms of what a generator is given, which digits from noise have not.
+OF_GIVEN = ("cycle", "identity", "l1", "perceptual", "perceptual_efficientnet", "perceptual_random")
 LOSSES = GROUPS["loss"]
 # Experiments that are made for other data and machines, on data that are here.
 SHRUNK = {
@@ -38,7 +40,12 @@ SHRUNK = {
 
 @pytest.mark.parametrize(
     ("group", "choice"),
-    [(g, c) for g, cs in GROUPS.items() for c in cs if g not in ("experiment", "dataset", "callback", *OTHERS)],
+    [
+        (group, choice)
+        for group, offered in GROUPS.items()
+        for choice in offered
+        if group not in ("experiment", "dataset", "callback", *OTHERS) and choice not in OF_GIVEN
+    ],
 )
 def test_every_file_trains_two_steps(here: Path, group: str, choice: str) -> None:
     word = f"{group}=[{choice}]" if group in SEVERAL else f"{group}={choice}"
@@ -46,6 +53,12 @@ def test_every_file_trains_two_steps(here: Path, group: str, choice: str) -> Non
     more = {"classification": ("conditioning=acgan",), "vote": ("panel=jury",)}.get(choice, ())
     model = {"style_path_length": SMALL["stylegan2"]}.get(choice, SMALL_MLP)
     assert train(*words(word, *more, model=model)).step == 2
+
+
+@pytest.mark.parametrize("choice", OF_GIVEN)
+def test_terms_of_what_is_given_are_refused_where_nothing_is(choice: str) -> None:
+    with pytest.raises(Incompatible, match=r"needs (back|given|pairs), which nothing here provides: use "):
+        build.game(checked(words(f"auxiliary=[{choice}]")))
 
 
 @pytest.mark.parametrize("choice", GROUPS["dataset"])

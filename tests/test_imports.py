@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "gan_cli"
 LEAVES = (
-    *("losses", "penalties", "auxiliaries", "priors", "ramps", "augment", "networks"),
+    *("losses", "penalties", "auxiliaries", "image_auxiliaries", "priors", "ramps", "augment", "networks"),
     *("metrics", "games", "data", "training", "latent"),
 )
 # The layers from the top: a module may import from its own layer and from those below it.
@@ -22,12 +22,12 @@ LAYERS = (
     ("callbacks",),
     ("training", "metrics", "sampling", "pictures", "latent"),
     ("games", "data"),
-    ("losses", "penalties", "auxiliaries", "priors", "augment", "networks"),
+    ("losses", "penalties", "auxiliaries", "image_auxiliaries", "priors", "augment", "networks"),
     ("store",),
     ("types", "ramps", "rng", "console"),
     ("errors",),
 )
-ONLY_TYPES = ("losses", "penalties", "auxiliaries", "priors", "augment", "networks")
+ONLY_TYPES = ("losses", "penalties", "auxiliaries", "image_auxiliaries", "priors", "augment", "networks")
 
 
 def modules() -> list[Path]:

@@ -34,7 +34,7 @@ from gan_cli.store.run import Run, checkpoints_of, heard, newest_first
 from gan_cli.training.runtime import StopRequest, out_of_memory, stop_on_signals
 from gan_cli.training.session import Session
 from gan_cli.training.trainer import Trainer
-from gan_cli.types import Clock, Growing, Named
+from gan_cli.types import Clock, Growing, Named, Term
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +65,7 @@ def consider(session: Session, checked: Checked) -> list[Said]:
         trainer.game.rehearse(
             trainer.data.previewed(1), trainer.data.batch_size // (settings["devices"] * settings["micro_batches"])
         )
+        prepared = [term.prepare() for term in trainer.game.modules() if isinstance(term, Term)]
         warnings = [warning for callback in session.callbacks for warning in callback.foresee(session)]
     except TooFew as error:
         raise TooFew(
@@ -78,7 +79,8 @@ def consider(session: Session, checked: Checked) -> list[Said]:
         raise
     except ValueError as error:  # of a callback of the user's own
         raise ConfigError(str(error)) from error
-    return [*_foresee(trainer), *((logging.WARNING, warning) for warning in warnings)]
+    told = [(logging.INFO, line) for line in dict.fromkeys(prepared) if line]
+    return [*told, *_foresee(trainer), *((logging.WARNING, warning) for warning in warnings)]
 
 
 def play(job: Job, rank: int) -> dict[str, Any]:

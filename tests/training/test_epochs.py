@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from conftest import same, weights, words
 from gan_cli import train
-from gan_cli.auxiliaries import L1
 from gan_cli.config import build, compose
 from gan_cli.data.images import Decoded, Images, Request
 from gan_cli.data.points import Points, ring
@@ -23,7 +23,7 @@ from gan_cli.losses import NonSaturating, RelativisticPairing
 from gan_cli.networks import mlp
 from gan_cli.priors import Normal
 from gan_cli.store import checkpoint
-from gan_cli.types import Batch
+from gan_cli.types import Batch, Need, Round, Term
 
 
 def numbered(request: Request) -> Decoded:
@@ -73,6 +73,15 @@ def test_where_the_generator_compares_with_real_samples_both_phases_share_the_wa
     assert set(both.values()) == {2}
 
 
+class Compares(Term):
+    """How far a sample is from the real one of its row."""
+
+    needs = frozenset({Need.REAL})
+
+    def forward(self, current: Round) -> Tensor:
+        return (current.batch.real - current.fake).abs().flatten(1).mean(1)
+
+
 def test_only_games_that_compare_draw_real_samples_for_the_generator() -> None:
     def draws(
         kind: Any = Adversarial, loss: Any = None, auxiliaries: Any = MappingProxyType({}), **settings: Any
@@ -83,7 +92,7 @@ def test_only_games_that_compare_draw_real_samples_for_the_generator() -> None:
 
     assert not draws()
     assert draws(loss=RelativisticPairing())
-    assert draws(auxiliaries={"l1": L1()})
+    assert draws(auxiliaries={"x": Compares()})
     assert draws(Unrolled, unroll_steps=1)
     assert not draws(Unrolled, unroll_steps=0)
 
