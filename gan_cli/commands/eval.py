@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -43,6 +43,7 @@ class EvalRequest(BaseModel):
     ema: bool
     truncation: Annotated[float, Field(ge=0)] | None
     standing_statistics: Annotated[int, Field(ge=0)]
+    direction: Literal["a2b", "b2a"] = "a2b"
     json_file: str | None = Field(alias="json")
     weights: str | None
     rows: Annotated[int, Field(ge=2)]
@@ -137,9 +138,10 @@ def _evaluate(request: EvalRequest, vouched: Sequence[str]) -> tuple[Evaluation,
     _spare_inputs(request)
     device = pick_device(request.device)
     prepare_process()
-    manner = Manner(request.seed, request.ema, request.truncation, request.standing_statistics)
+    back = request.direction == "b2a"
+    manner = Manner(request.seed, request.ema, request.truncation, back, request.standing_statistics)
     levels = checked_levels(request.levels, "levels")
-    source = samples.open_source(request.checkpoint, request.n, manner, device, levels, vouched)
+    source = samples.open_source(request.checkpoint, request.n, manner, device, levels, vouched, request.root)
     reference = samples.open_reference(request.reference, request.root, source, levels)
     if source.points != reference.points:
         raise NotComparable(

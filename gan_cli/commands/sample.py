@@ -8,7 +8,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -25,13 +25,15 @@ from gan_cli.store.disk import remove_leftovers
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from gan_cli.latent import Mode, Subject
+    from gan_cli.data.decoding import Levels
+    from gan_cli.latent import Mode, Sources, Subject
     from gan_cli.latent.drawings import Drawing
     from gan_cli.runs.restore import Restored
 
 log = logging.getLogger(__name__)
 
 MOST_NAMES = 20  # of classes, in a line
+SHEET = 16  # pictures of a comparison, unless told
 LONGEST = 60  # characters of the classes in a file's name
 
 
@@ -50,6 +52,9 @@ class SampleRequest(BaseModel):
     classes: str | int | float | bool | list[str | int | float | bool] | None = None
     standing_statistics: Annotated[int, Field(ge=0)] = 0
     truncation: Annotated[float, Field(ge=0)] | None = None
+    source: str | None = None
+    direction: Literal["a2b", "b2a"] = "a2b"
+    tile: Annotated[int, Field(ge=16)] | None = None
     mode: dict[str, Any]
 
 
@@ -119,7 +124,7 @@ def _spare_inputs(request: SampleRequest, out: Path) -> None:
 
     if outputs.is_stream(out):
         return
-    words = (request.checkpoint, *(value for value in request.mode.values() if isinstance(value, str)))
+    words = (request.checkpoint, request.source, *(value for value in request.mode.values() if isinstance(value, str)))
     refuse_overwriting("out", [out, out.with_suffix(".npz"), *(parts(out, out.suffix) if out.suffix else [])], words)
 
 
@@ -149,6 +154,8 @@ def _unusual(request: SampleRequest) -> list[str]:
     words = [] if request.ema else ["raw"]
     words += [f"truncation{request.truncation!r}"] if request.truncation is not None else []
     words += [f"statistics{request.standing_statistics}"] if request.standing_statistics else []
+    words += [request.direction] if request.direction != "a2b" else []
+    words += [_for_a_name(Path(request.source).stem)] if request.source else []
     classes = ",".join(map(str, request.classes)) if isinstance(request.classes, list) else request.classes
     return words if classes in (None, "") else [*words, "classes" + _for_a_name(str(classes))]
 
@@ -167,10 +174,26 @@ def _drawing(request: SampleRequest, vouched: Sequence[str]) -> tuple[Restored, 
     mode = _mode(request, vouched)
     device = pick_device(request.device)
     prepare_process()
-    manner = Manner(request.seed, request.ema, request.truncation, request.standing_statistics)
+    back = request.direction == "b2a"
+    manner = Manner(request.seed, request.ema, request.truncation, back, request.standing_statistics)
     restored = restore(request.checkpoint, manner, device, vouched)
     classes = _known_classes(request, restored)
+    mode = _suited(mode, request, restored)
     return restored, mode, mode.draw(_subject(request, restored, classes, device))
+
+
+def _suited(mode: Mode, request: SampleRequest, restored: Restored) -> Mode:
+    """The usual mode of a generator that draws from pictures is another. Raises Incompatible for source= without it."""
+    from gan_cli.latent.grid import Grid
+    from gan_cli.latent.translate import Translate
+
+    if request.source is not None and not restored.translates:
+        remedy = "train model=cyclegan, pix2pix, srgan or esrgan for that, or leave source= out"
+        raise Incompatible(two_lines("source=: this generator draws from latents, not from pictures", remedy))
+    whole = request.source is not None or (request.out is not None and not Path(request.out).suffix)
+    return (
+        Translate(request.n or (None if whole else SHEET)) if restored.translates and isinstance(mode, Grid) else mode
+    )
 
 
 def _mode(request: SampleRequest, vouched: Sequence[str]) -> Mode:
@@ -204,4 +227,28 @@ def _subject(request: SampleRequest, restored: Restored, classes: tuple[int, ...
         return build.make(restored.dataset(**({} if request.root is None else {"root": request.root})))
 
     levels = restored.config["dataset"].get("levels")
-    return Subject(restored.game, restored.generator, request.seed, device, classes, restored.points, data, levels)
+    return Subject(
+        restored.game,
+        restored.generator,
+        request.seed,
+        device,
+        classes,
+        restored.points,
+        data,
+        _sources(request, restored, levels),
+        request.tile,
+        levels,
+    )
+
+
+def _sources(request: SampleRequest, restored: Restored, levels: Levels | None) -> Sources | None:
+    """What a generator draws from that is given pictures: the files named, or the run's data."""
+    from gan_cli.latent.sources import OfData, files
+
+    if not restored.translates:
+        return None
+    if request.source is not None:
+        return files(request.source, restored.source_channels, levels)
+    from gan_cli.config import build
+
+    return OfData(build.make(restored.unseen(**({} if request.root is None else {"root": request.root}))))

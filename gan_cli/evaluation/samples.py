@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from gan_cli import sampling
+from gan_cli import pictures, sampling
 from gan_cli.config import build, choices, compose, trust
 from gan_cli.data.decoding import Levels
 from gan_cli.data.listing import is_zip
@@ -19,11 +20,14 @@ from gan_cli.data.points import Mixture, Points
 from gan_cli.data.subset import fair_part
 from gan_cli.errors import ConfigError, DataError, NotMeasurable, two_lines
 from gan_cli.evaluation import files
+from gan_cli.latent.sources import OfData
+from gan_cli.latent.translate import Translating, Translation
 from gan_cli.metrics.detectors import Labelled
 from gan_cli.metrics.measure import SampleSet, drawn
+from gan_cli.networks.panel import Both
 from gan_cli.runs.restore import Manner, Restored, restore
 from gan_cli.store.run import Run
-from gan_cli.types import sample_shape
+from gan_cli.types import Data, Need, sample_shape
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +48,10 @@ class Source(SampleSet):
     run: Run | None = None
     paths: Callable[[int, float], Iterator[tuple[Tensor, Tensor]]] | None = None
     shape: tuple[int, int, int] | None = None  # [C, H, W] of images, where all have one
+    data: Data | None = None  # what a translator's pictures were drawn from, and what they should look like
+    data_name: str = ""
+    pairs: Callable[[], Iterator[tuple[Tensor, Tensor, Tensor]]] | None = None  # drawn, target, source: uint8 [1, ...]
+    round_trips: Callable[[], Iterator[tuple[Tensor, Tensor]]] | None = None  # source, and what came back of it
     prepared: str = ""  # how a reference was brought to the samples' size; part of every convention
 
 
@@ -81,6 +89,7 @@ def open_source(
     device: torch.device,
     levels: Levels | None = None,
     vouched: Sequence[str] = (),
+    root: str | None = None,
 ) -> Source:
     """What is to be measured: `n` samples of a run or checkpoint, drawn in this manner, or images in files."""
     is_run = (Path(word) / "config.yaml").is_file()
@@ -91,6 +100,8 @@ def open_source(
     if stored is not None:
         return _exactly(stored, n, word)
     restored = restore(word, manner, device, vouched)
+    if restored.translates:
+        return _translations(restored, n, device, root)
     wanted = n or DEFAULT_N
     draws = sampling.Draws.of(restored.generator, manner.seed, device)
 
@@ -111,6 +122,48 @@ def open_source(
     )
 
 
+def _translations(restored: Restored, n: int | None, device: torch.device, root: str | None) -> Source:
+    """Pictures drawn from those of the run's split `test`, all of them or `n`.
+
+    What features are taken of comes in the run's size; pairs and round trips are of whole pictures.
+    """
+    part = restored.unseen(**({} if root is None else {"root": root}))
+    data: Data = build.make(part)
+    seen = data.previewed(n or data.pictures())
+    draws = sampling.Draws.of(restored.generator, restored.manner.seed, device, given=seen.given)
+    back = (restored.game.turned(), restored.generator.turned()) if isinstance(restored.generator, Both) else None
+    subject = Translating(restored.game, restored.generator, back, restored.manner.seed, device)
+
+    def translated() -> Iterator[Translation]:
+        for example in islice(OfData(data), n):
+            yield subject.draw(example)
+
+    def pairs() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        for one in translated():
+            assert one.example.target is not None
+            result, target, given = map(pictures.to_uint8, (one.drawn, one.example.target, one.example.source))
+            yield result, target, given
+
+    def round_trips() -> Iterator[tuple[Tensor, Tensor]]:
+        for one in translated():
+            assert one.again is not None
+            yield pictures.to_uint8(one.example.source), pictures.to_uint8(one.again)
+
+    return Source(
+        str(restored.path),
+        len(seen),
+        drawn(restored.game, restored.generator, draws, len(seen)),
+        drawn=f"{restored.manner}, of {data.pictures()} pictures",
+        restored=restored,
+        step=restored.step,
+        run=restored.run,
+        pairs=pairs if Need.PAIRS in data.provides else None,
+        round_trips=round_trips if back is not None else None,
+        data=data,
+        data_name=_name(part.plain()),
+    )
+
+
 def open_reference(word: str | None, root: str | None, source: Source, levels: Levels | None = None) -> Source:
     """What is compared with: NAME:SPLIT of a data set, files, statistics; the run's own data when nothing is said."""
     if word is not None and (Path(word) / "config.yaml").is_file():
@@ -128,6 +181,8 @@ def open_reference(word: str | None, root: str | None, source: Source, levels: L
     moved = {key: value for key, value in said.items() if value is not None}
     prepared = ""
     if source.restored is not None and own is not None and (word is None or _is_own(word, own)):
+        if source.data is not None and word is None:
+            return _dataset(source.data, source.data_name)
         split = {} if word is None else {"split": word.partition(":")[2]}
         part = source.restored.dataset(**split, **{key: value for key, value in moved.items() if key in own})
     else:
@@ -176,7 +231,7 @@ def _hint(word: str) -> str:
 def _name(config: Mapping[str, Any]) -> str:
     inner = config.get("source") or config.get("density") or config
     name = str(inner["_target_"]).rsplit(".", 1)[-1]
-    return f"{name}:{config['split']}" if "split" in config else name
+    return f"{name}:{config['split']}{inner.get('side', '')}" if "split" in config else name
 
 
 def _is_own(word: str, own: Mapping[str, Any]) -> bool:

@@ -6,9 +6,9 @@ The functions are pure torch over generators, latents and labels; a mode adds th
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +17,34 @@ from gan_cli import sampling
 from gan_cli.errors import Incompatible
 from gan_cli.games.base import Game
 from gan_cli.latent.drawings import Drawing
+from gan_cli.networks.panel import Both
 from gan_cli.priors import Prior
 from gan_cli.sampling import Draws
 from gan_cli.types import Data, Need
+
+
+class Sources(Protocol):
+    """Pictures to draw from."""
+
+    @property
+    def single(self) -> bool:
+        """Whether one picture was named, whose result is then an image file by itself."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Example]: ...
+
+
+@dataclass(frozen=True)
+class Example:
+    """A picture to draw from."""
+
+    name: str  # its file's, without ending
+    source: Tensor  # [1, C', h, w] in [-1, 1]
+    target: Tensor | None = None  # [1, C, H, W], where it has one
+    alpha: Tensor | None = None  # [1, 1, h, w] in [0, 1]: how opaque it is, where that is not 1 everywhere
+    is_grey: bool = False  # a picture without colours, which stays one
 
 
 @dataclass(frozen=True)
@@ -33,7 +58,15 @@ class Subject:
     classes: tuple[int, ...]  # all of them when empty
     points: bool
     data: Callable[[], Data]  # reads what the run was trained on
+    sources: Sources | None = None  # pictures to draw from, of a generator that is given some
+    tile: int | None = None  # side of the tiles that large pictures are drawn in
     levels: tuple[float, float] | None = None  # the values in its files that became black and white
+
+    def turned(self) -> tuple[Game, nn.Module] | None:
+        """The game and the generator of the way back, where there is one."""
+        if not isinstance(self.generator, Both):
+            return None
+        return self.game.turned(), self.generator.turned()
 
     @property
     def draws(self) -> Draws:
@@ -61,7 +94,7 @@ class Mode(ABC):
     """What `gan sample` draws. `n` is how many: samples of a grid, rows of a sheet."""
 
     name: ClassVar[str]  # first word of the file
-    n: int
+    n: int | None
 
     @property
     def title(self) -> str:

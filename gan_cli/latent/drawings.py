@@ -27,20 +27,20 @@ def _stored(samples: Tensor, points: bool) -> np.ndarray:
     return stored.cpu().numpy()
 
 
-def _save_arrays(out: Path, arrays: Mapping[str, np.ndarray]) -> list[Path]:
+def save_arrays(out: Path, arrays: Mapping[str, np.ndarray]) -> list[Path]:
     with outputs.writing(out) as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
     return [out]
 
 
-def _ending(out: Path) -> str:
+def ending(out: Path) -> str:
     """What `out` says that it wants; a pipe or a device without an ending takes a picture."""
     return out.suffix or (".png" if outputs.is_stream(out) else "")
 
 
-def _save_picture(pixels: Tensor, out: Path) -> Path:
+def save_picture(pixels: Tensor, out: Path) -> Path:
     with outputs.writing(out) as file:
-        pictures.write(pixels, file, _ending(out))
+        pictures.write(pixels, file, ending(out))
     return out
 
 
@@ -57,14 +57,14 @@ class Drawing(ABC):
 
     def check(self, out: Path) -> None:
         """Raises ConfigError, in two lines, when this cannot be written to `out`."""
-        if _ending(out) not in self.writers():
-            endings = [f"x{ending}" if ending else "a folder's name" for ending in self.writers()]
+        if ending(out) not in self.writers():
+            endings = [f"x{kind}" if kind else "a folder's name" for kind in self.writers()]
             raise ConfigError(f"out={out}: cannot write {out.suffix or 'a folder'}\n  use {' or '.join(endings)}")
 
     def write(self, out: Path) -> list[Path]:
         """Writes what its ending says and returns the files. Raises ConfigError as `check` does, and OSError."""
         self.check(out)
-        return self.writers()[_ending(out)](out)
+        return self.writers()[ending(out)](out)
 
 
 class Stream(Drawing):
@@ -85,11 +85,11 @@ class Stream(Drawing):
 
     def check(self, out: Path) -> None:
         super().check(out)
-        if _ending(out) == ".png" and self.n > LARGEST_GRID and not self.points:
+        if ending(out) == ".png" and self.n > LARGEST_GRID and not self.points:
             raise ConfigError(f"a grid of {self.n} images is too large\n  use out=FOLDER or out=x.npz")
-        if _ending(out) == "" and self.points:
+        if ending(out) == "" and self.points:
             raise ConfigError(f"out={out}: points are no image files\n  use out=x.png (a scatter plot) or out=x.npz")
-        if _ending(out) == "" and out.is_dir():
+        if ending(out) == "" and out.is_dir():
             self._check_unmixed(out)
 
     def _check_unmixed(self, out: Path) -> None:
@@ -109,7 +109,7 @@ class Stream(Drawing):
 
     def _grid(self, out: Path) -> list[Path]:
         samples = self.samples()
-        return [_save_picture(pictures.draw(samples, torch.cat([label for _, label in self.pieces])), out)]
+        return [save_picture(pictures.draw(samples, torch.cat([label for _, label in self.pieces])), out)]
 
     def _arrays(self, out: Path) -> list[Path]:
         """`arr_0`: uint8 [n, H, W, C], or float32 points [n, 2]; `labels`: int64 [n]."""
@@ -117,7 +117,7 @@ class Stream(Drawing):
         for samples, label in self.pieces:
             values.append(_stored(samples, self.points))
             labels.append(label.cpu().numpy())
-        return _save_arrays(out, {"arr_0": np.concatenate(values), "labels": np.concatenate(labels)})
+        return save_arrays(out, {"arr_0": np.concatenate(values), "labels": np.concatenate(labels)})
 
     def _folder(self, out: Path) -> list[Path]:
         """One PNG an image, named by its index; each is whole or absent, whenever this is killed."""
@@ -190,14 +190,14 @@ class Sheets(Drawing):
 
     def _pictures(self, out: Path) -> list[Path]:
         """A picture a sheet; what they keep lies beside it."""
-        written = [_save_picture(sheet.picture(), path) for sheet, path in self._named(out)]
+        written = [save_picture(sheet.picture(), path) for sheet, path in self._named(out)]
         if not self._kept() or outputs.is_stream(out):
             return written
-        return [*written, *_save_arrays(out.with_suffix(".npz"), self._kept())]
+        return [*written, *save_arrays(out.with_suffix(".npz"), self._kept())]
 
     def _arrays(self, out: Path) -> list[Path]:
         """`arr_0`: uint8 [rows, columns, H, W, C] or float32 [rows, columns, 2], and what the sheets keep."""
-        return _save_arrays(out, {"arr_0": _stored(self.samples(), self.sheets()[0].points), **self._kept()})
+        return save_arrays(out, {"arr_0": _stored(self.samples(), self.sheets()[0].points), **self._kept()})
 
 
 class Film(Sheets):

@@ -21,6 +21,11 @@ def single(make: Make) -> nn.Module:
     return make()
 
 
+def none(make: Make) -> nn.Module:
+    """No network: for a game without a discriminator."""
+    return nn.Identity()
+
+
 class Both(nn.ModuleList):
     """A network for the way there and one for the way back (CycleGAN, arXiv 1703.10593).
 

@@ -21,17 +21,36 @@ from gan_cli.config.build import Checked
 from gan_cli.config.schema import Part
 from gan_cli.config.trust import Trust
 from gan_cli.data.listing import shown
-from gan_cli.errors import CheckpointError, Unsound
+from gan_cli.errors import CheckpointError, DataError, Incompatible, Unsound
 from gan_cli.games.base import Game
 from gan_cli.latent.styling import truncate
+from gan_cli.networks.panel import Both
 from gan_cli.store.checkpoint import load_newest
 from gan_cli.store.contents import check_types
 from gan_cli.store.run import Run, checkpoints_of
+from gan_cli.types import Need
 
 log = logging.getLogger(__name__)
 
 SPARE = 10  # parameters, and numbers, that networks may make on their way and do not keep
 FACTORIES = {torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn, torch.eye}
+
+
+class Manner(NamedTuple):
+    """How a generator is to draw; as words, what a reader of its samples' scores has to know."""
+
+    seed: int = 0
+    ema: bool = True  # the averaged generator; else the one that was being trained
+    truncation: float | None = None  # see `latent.styles.truncate`
+    back: bool = False  # the way back, of a game that translates each way
+    standing_statistics: int = 0  # batches to compute batch-norm statistics from anew; 0 for those of training
+
+    def __str__(self) -> str:
+        words = ["averaged generator" if self.ema else "raw generator"]
+        words += ["b2a"] if self.back else []
+        words += [f"truncation {self.truncation:g}"] if self.truncation is not None else []
+        words += [f"statistics of {self.standing_statistics} batches"] if self.standing_statistics else []
+        return ", ".join(words)
 
 
 @dataclass(frozen=True)
@@ -40,6 +59,7 @@ class Restored:
 
     game: Game
     generator: nn.Module  # draws as it was asked to
+    manner: Manner
     checked: Checked
     content: bytes  # the config as it stands in the file
     trust: Trust
@@ -61,22 +81,56 @@ class Restored:
     def dataset(self, **other: Any) -> Part:
         """What the run was trained on, with other settings where they are given; checked, not built."""
         node = saved.at_home(self.config, self.content)["dataset"]
+        node = turned(node) if self.manner.back else node
         return build.check_part("dataset", {**node, **other}, self.trust)
 
+    @property
+    def translates(self) -> bool:
+        """Whether it draws from images that it is given."""
+        return Need.GIVEN in self.game.prior.provides
 
-class Manner(NamedTuple):
-    """How a generator is to draw; as words, what a reader of its samples' scores has to know."""
+    @property
+    def source_channels(self) -> int:
+        """Channels of the pictures that it is given."""
+        dataset = self.config["dataset"]
+        return int(dataset["channels"] if self.manner.back else dataset["given"]["channels"])
 
-    seed: int = 0
-    ema: bool = True  # the averaged generator; else the one that was being trained
-    truncation: float | None = None  # see `latent.styles.truncate`
-    standing_statistics: int = 0  # batches to compute batch-norm statistics from anew; 0 for those of training
+    def unseen(self, **other: Any) -> Part:
+        """The data to translate: their split `test` where there is one, at the run's size; checked, and read once.
 
-    def __str__(self) -> str:
-        words = ["averaged generator" if self.ema else "raw generator"]
-        words += [f"truncation {self.truncation:g}"] if self.truncation is not None else []
-        words += [f"statistics of {self.standing_statistics} batches"] if self.standing_statistics else []
-        return ", ".join(words)
+        Raises:
+            DataError: They are not there.
+        """
+        usual = {"load": None, "flip": False, "limit": None, **other}
+        if "split" not in other and "split" in self.config["dataset"]:
+            held_out = self.dataset(**usual, split="test")
+            try:
+                build.make(held_out)
+                return held_out
+            except DataError as error:
+                log.debug("no split test: %s", error)
+        return self.dataset(**usual)
+
+
+def turned(dataset: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of a data set whose two sides are exchanged.
+
+    Raises:
+        Incompatible: What it gives is made of its images, of which nothing can be made back.
+    """
+    given = dataset["given"]
+    if "source" not in given:
+        raise Incompatible(
+            "direction=b2a: what these data give is made of their images\n  name pictures to translate: source=FOLDER"
+        )
+    roots = {"root": given["root"]} if given.get("root") else {}
+    back = {"root": dataset["root"]} if roots else {}
+    return {
+        **dataset,
+        **{key: given[key] for key in ("source", "channels")},
+        **roots,
+        "given": {**given, **{key: dataset[key] for key in ("source", "channels")}, **back},
+    }
 
 
 class Modest(TorchFunctionMode):
@@ -119,7 +173,7 @@ def _fitting(checked: Checked, weights: Mapping[str, torch.Tensor], path: Path) 
     """
     foreign = CheckpointError(f"{path}: its weights do not fit its own config", "it was put together by hand")
     data, generator = checked.config["dataset"], checked.config["model"]["generator"]
-    if not all(data.get(fact) == generator.get(fact) for fact in ("resolution", "channels")):
+    if any(fact in generator and data.get(fact) != generator[fact] for fact in ("resolution", "channels")):
         raise foreign
     numbers = sum(tensor.numel() for tensor in weights.values()) + SPARE
     with Modest(numbers, SPARE + 2 * len(weights), foreign):
@@ -164,13 +218,17 @@ def restore(source: str, manner: Manner, device: torch.device, vouched: Sequence
         raise CheckpointError(f"{path}: its weights do not fit its own config", "") from error
     game.to(device)
     generator = generator.to(device).eval()
+    if manner.back:
+        game = game.turned()
+        assert isinstance(generator, Both)  # as `turned` has found
+        generator = generator.turned()
     if manner.truncation is not None:
         generator = truncate(game, generator, manner.truncation)
     if manner.standing_statistics:
         draws = sampling.Draws.of(generator, manner.seed, device)
         sampling.standing_statistics(game, generator, draws, manner.standing_statistics)
     step = int(state["clock"]["step"])
-    return Restored(game, generator, checked, content, trusted, path, run, step, _class_names(state))
+    return Restored(game, generator, manner, checked, content, trusted, path, run, step, _class_names(state))
 
 
 def _class_names(state: Mapping[str, Any]) -> tuple[str, ...]:

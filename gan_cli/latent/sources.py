@@ -1,0 +1,124 @@
+"""Pictures to draw from: files that the user names, or the data of the run."""
+
+from __future__ import annotations
+
+import glob
+import io
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from gan_cli.data.decoding import Levels, decode, header
+from gan_cli.data.flaws import PictureError
+from gan_cli.data.listing import File, is_zip, listed, natural, nothing_in, shown
+from gan_cli.data.request import to_float
+from gan_cli.errors import DataError, two_lines
+from gan_cli.latent import Example
+from gan_cli.types import Data, Need
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Files:
+    """Pictures in files, which are read one at a time."""
+
+    files: tuple[File, ...]
+    names: tuple[str, ...]
+    channels: int
+    levels: Levels | None
+    single: bool  # one file was named, not a folder or a pattern
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __iter__(self) -> Iterator[Example]:
+        for file, name in zip(self.files, self.names, strict=True):
+            try:
+                yield self._read(file, name)
+            except DataError as error:
+                if self.single:
+                    raise
+                log.warning("left out %s", str(error).partition("\n")[0])
+
+    def _read(self, file: File, name: str) -> Example:
+        """Raises DataError for a file that is not a picture."""
+        try:
+            data = file.read_bytes()
+            pixels = decode(str(file), data, self.channels, self.levels)
+            kind = header(str(file), data)
+        except (PictureError, OSError) as error:
+            reason = str(error) or "it cannot be opened"
+            raise DataError(two_lines(f"{file} cannot be read: {reason}", "name another picture")) from error
+        alpha = None if kind.plain else _opacity(data)
+        return Example(name, to_float(torch.from_numpy(pixels.copy()).unsqueeze(0)), None, alpha, kind.grey)
+
+
+def _opacity(data: bytes) -> Tensor | None:
+    """How opaque a picture is, `[1, 1, h, w]` in [0, 1]; None where it is all so, or cannot tell."""
+    with Image.open(io.BytesIO(data)) as opened:
+        if not opened.has_transparency_data:
+            return None
+        values = np.asarray(ImageOps.exif_transpose(opened).convert("RGBA"))[..., 3]
+    return None if (values == 255).all() else torch.from_numpy(values.copy()).float().div(255)[None, None]
+
+
+def files(word: str, channels: int, levels: Levels | None) -> Files:
+    """The pictures of a file, a folder (nested ones too), a zip, or a pattern such as `photos/*.jpg`.
+
+    Raises:
+        DataError: There is none.
+    """
+    path = Path(word).expanduser()
+    if path.is_dir() or is_zip(path):
+        listing = listed(path)
+        if not listing.files:
+            raise DataError(f"source={nothing_in(listing)}")
+        found = listing.files
+    elif path.is_file():
+        found = [_file(path)]
+    else:
+        matched = [Path(name) for name in glob.glob(str(path), recursive=True)]
+        found = [_file(each) for each in sorted(matched, key=lambda p: natural(str(p))) if each.is_file()]
+        if not found:
+            what = f"source={word}: there is no such file or folder"
+            raise DataError(two_lines(what, "name a picture, a folder, a zip or a pattern such as 'photos/*.jpg'"))
+    whole = [_inside(file.name) for file in found]
+    stems = [str(PurePosixPath(name).with_suffix("")) for name in whole]
+    return Files(tuple(found), tuple(_apart(stems, whole)), channels, levels, path.is_file() and not is_zip(path))
+
+
+def _file(path: Path) -> File:
+    return File(path.name, str(path.parent), path.read_bytes)
+
+
+def _inside(name: str) -> str:
+    """A file's name as a path that leads nowhere else."""
+    return "/".join(shown(part) for part in PurePosixPath(name).parts if part not in ("/", "..", "."))
+
+
+def _apart(stems: list[str], whole: list[str]) -> list[str]:
+    """Names without endings; with them where two would be alike."""
+    return [full if stems.count(stem) > 1 else stem for stem, full in zip(stems, whole, strict=True)]
+
+
+@dataclass(frozen=True)
+class OfData:
+    """What a data set gives, whole, with its targets where it has pairs."""
+
+    data: Data
+    single = False
+
+    def __len__(self) -> int:
+        return self.data.pictures()
+
+    def __iter__(self) -> Iterator[Example]:
+        for i in range(len(self)):
+            batch = self.data.example(i)
+            yield Example(f"{i:05d}", batch.source, batch.real if Need.PAIRS in self.data.provides else None)
