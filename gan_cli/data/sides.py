@@ -74,9 +74,13 @@ def _cut(pictures: Tensor, side: str) -> Tensor:
     return pictures[..., :width] if side == SIDES[0] else pictures[..., -width:]
 
 
-def photos(request: Request) -> Decoded:
-    """Photographs that are installed with the libraries: two of scikit-learn's to train on (CC BY 2.0), and of the
-    split `test` matplotlib's of Grace Hopper (public domain)."""
+def photos(request: Request, only: str | None = None) -> Decoded:
+    """Photographs that are installed with the libraries: two of scikit-learn's to train on (CC BY 2.0), and as split
+    `test` matplotlib's of Grace Hopper (public domain).
+
+    Args:
+        only: The one to take, `china` or `flower`, of any split.
+    """
     import matplotlib.cbook
     import sklearn.datasets
 
@@ -86,5 +90,9 @@ def photos(request: Request) -> Decoded:
     }
     if request.split not in places:
         raise DataError(f"dataset.split={request.split} is unknown: choose one of {', '.join(places)}")
-    images = [torch.from_numpy(decode(str(p), p.read_bytes(), request.channels).copy()) for p in places[request.split]]
-    return Decoded(images, names=tuple(path.stem for path in places[request.split]))
+    known = {path.stem: path for path in places["train"]}
+    if only is not None and only not in known:
+        raise DataError(f"there is no photograph {only}: choose one of {', '.join(known)}")
+    chosen = places[request.split] if only is None else [known[only]]
+    images = [torch.from_numpy(decode(str(p), p.read_bytes(), request.channels).copy()) for p in chosen]
+    return Decoded(images, names=tuple(path.stem for path in chosen))
