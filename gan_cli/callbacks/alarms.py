@@ -10,6 +10,8 @@ from itertools import pairwise
 REAL, FAKE = "D(real)", "D(fake)"
 DIVERSITY = "health/diversity"  # how far samples lie apart, as a fraction of the data's own
 DISTANCE = "health/distance"  # how far they lie from the data, in the data's own spread
+LIKENESS = "health/likeness"  # a translator's results to their sources: the correlation of brightness
+CHANGE = "health/change"  # how far they are from their sources, of the range of values
 GENERATOR_GRADIENT, DISCRIMINATOR_GRADIENT = "health/generator_gradient", "health/discriminator_gradient"
 GENERATOR_WEIGHTS, DISCRIMINATOR_WEIGHTS = "health/generator_weights", "health/discriminator_weights"  # their rms
 GENERATOR_LOSS, DISCRIMINATOR_LOSS = "generator/loss", "discriminator/loss"
@@ -27,6 +29,8 @@ MIDDLE = 0.15  # both within this of one half,
 APART = 0.35  # at a distance at which it should; samples as good as the data have 0.2 where 64 are compared
 COLLAPSED = 0.2  # of the data's diversity; generators that are merely slow to start have more
 CONSTANT = 0.001
+INVERTED = -0.1  # a correlation
+COPIED = 0.01  # two or three of 255
 VANISHED = 0.02  # of the median of the first EARLY gradient norms
 EARLY = 10
 SWING = 12  # readings in which oscillation is looked for,
@@ -121,6 +125,23 @@ ALWAYS = (
         ("loss=nonsaturating", "loss=wgan_gp", SLOWER_D, HARDER),
     ),
 )
+# Of a generator that draws from pictures.
+ABOUT_TRANSLATORS = (
+    Alarm(
+        "inverted_colours",
+        (LIKENESS,),
+        lambda likeness: likeness[-1] < INVERTED,
+        "the generator draws negatives: where a source is bright its result is dark (correlation {0:.2f})",
+        ("'auxiliary=[cycle,identity]'", "seed=1"),
+    ),
+    Alarm(
+        "copied_source",
+        (CHANGE,),
+        lambda change: change[-1] < COPIED,
+        "the generator copies what it is given: results differ from their sources by {0:.2g} of the range",
+        ("loss.weight=2", "auxiliary.identity.weight=0.5", FASTER_D),
+    ),
+)
 DIVERGED = Alarm(
     "diverged",
     (DISCRIMINATOR_LOSS, GENERATOR_LOSS, DISCRIMINATOR_WEIGHTS, GENERATOR_WEIGHTS),
@@ -191,5 +212,5 @@ def alarms(targets: tuple[float, float] | None, images: bool, rates: Mapping[str
         about_scores = tuple(of_probabilities(alarm, *targets) for alarm in ABOUT_PROBABILITIES)
     return tuple(
         replace(alarm, remedies=tuple(words.get(remedy, remedy) for remedy in alarm.remedies))
-        for alarm in (*ALWAYS, *about_scores, diverged)
+        for alarm in (*ALWAYS, *ABOUT_TRANSLATORS, *about_scores, diverged)
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -128,8 +129,12 @@ class Evaluation(Callback):
     def _measured(self, session: Session) -> float:
         """The value at this step. Raises NotMeasurable."""
         trainer = session.trainer
-        batches = drawn(trainer.game, trainer.ema.network, session.draws, self.n)
-        fake = collect(SampleSet("samples", self.n, batches), self.detector, self.metric.needs, self.plan)
+        draws, n = session.draws, self.n
+        if draws.given is not None:  # a picture of each that the data give
+            seen = trainer.data.previewed(n)
+            draws, n = replace(draws, given=seen.given), len(seen)
+        batches = drawn(trainer.game, trainer.ema.network, draws, n)
+        fake = collect(SampleSet("samples", n, batches), self.detector, self.metric.needs, self.plan)
         context = Context(only=self.short)
         return self.metric.compute(fake, self._reference(session), context)[self.short].value
 

@@ -9,26 +9,30 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import torch
+import torch.nn.functional as F
 from annotated_types import Ge
 from torch import Tensor, nn
 
 from gan_cli import pictures
 from gan_cli.callbacks import Callback, Session
 from gan_cli.callbacks.alarms import (
+    CHANGE,
     COLLAPSED,
     DISCRIMINATOR_GRADIENT,
     DISTANCE,
     DIVERSITY,
     FAKE,
     GENERATOR_GRADIENT,
+    LIKENESS,
     REAL,
     alarms,
 )
 from gan_cli.callbacks.monitor import Finding, Monitor
 from gan_cli.callbacks.plots import DRAWN, line
+from gan_cli.data.given import grey
 from gan_cli.store.rows import read_rows
 from gan_cli.store.run import Run
-from gan_cli.types import PositiveInt
+from gan_cli.types import Need, PositiveInt
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +51,27 @@ def compare(samples: Tensor, real: Tensor) -> dict[str, float]:
     distance = torch.hypot((mean - real_mean).norm(), spread - real_spread)
     diversity, distance = torch.stack([spread / unit, distance / unit]).tolist()
     return {DIVERSITY: diversity, DISTANCE: distance}
+
+
+def beside_sources(samples: Tensor, sources: Tensor, real: Tensor | None) -> dict[str, float]:
+    """Results `[N, C, H, W]` against what they were drawn from, in [-1, 1].
+
+    The likeness is the mean correlation of brightness; where each source has its own real image, it counts as they are
+    alike or opposed. The change is the mean distance, where both have one shape.
+    """
+
+    def bright(images: Tensor) -> Tensor:
+        values = F.interpolate(grey(images.float()), samples.shape[-2:], mode="nearest").flatten(1)
+        values = values - values.mean(1, keepdim=True)
+        return values / values.norm(dim=1, keepdim=True).clamp_min(1e-6)
+
+    likeness = (bright(samples) * bright(sources)).sum(1).mean()
+    if real is not None:
+        likeness = likeness * (bright(real) * bright(sources)).sum(1).mean().sign()
+    found = {LIKENESS: float(likeness)}
+    if samples.shape == sources.shape:
+        found[CHANGE] = float((samples - sources).abs().mean() / 2)
+    return found
 
 
 def gradient_norms(players: Mapping[str, nn.Module]) -> dict[str, float]:
@@ -137,7 +162,10 @@ class Health(Callback):
         self.run, trainer = session.run, session.trainer
         rates = {name: rates[0] for name, rates in trainer.rates.items()}
         self.monitor = Monitor(alarms(trainer.game.targets(), len(trainer.data.shape) == 3, rates), self.patience)
-        self.real = trainer.data.preview(self.n).to(trainer.runtime.device)
+        seen = trainer.data.previewed(session.few(self.n))
+        device = trainer.runtime.device
+        self.real, self.given = seen.real.to(device), None if seen.given is None else seen.given.to(device)
+        self.paired = Need.PAIRS in trainer.data.provides
         for row in read_rows(self.run.metrics):  # seen, and reported, by an earlier session
             if row["step"] <= session.clock.step:
                 self.monitor.observe(row)
@@ -152,14 +180,14 @@ class Health(Callback):
             measured |= {f"health/{name}_gradient": norm for name, norm in gradient_norms(players).items()}
             measured |= weight_sizes(players)
         if step % self.every_steps == 0:
-            measured |= compare(self._samples(session), self.real)
+            samples = torch.cat(list(session.samples(session.few(self.n))))
+            measured |= compare(samples, self.real)
+            if self.given is not None:
+                measured |= beside_sources(samples, self.given[: len(samples)], self.real if self.paired else None)
         if measured:
             session.publish(measured)
         changes, self.changes = self.changes, []
         self._announce(session, changes)
-
-    def _samples(self, session: Session) -> Tensor:
-        return torch.cat(list(session.samples(self.n)))
 
     def on_end(self, session: Session, status: str) -> None:
         """Also judges the last steps, if the run ends between two readings; they add no row, since a continued run
