@@ -173,7 +173,7 @@ def test_classes_by_name_and_by_number(words: object, names: tuple[str, ...], nu
 @pytest.mark.parametrize(
     ("words", "names", "message"),
     [
-        ("3..1", (), "3..1 is no range"),
+        ("3..1", (), "3..1 is not a range"),
         ("4,3..1", (), "write 1..3"),
         ([-1], (), "write a class"),
         ("x", (), "write a class"),

@@ -86,7 +86,7 @@ def test_nothing_chosen() -> None:
         (["train", "penalty=true"], "no penalty named 'true'"),
         (["train", "dataset=-1"], "no dataset named '-1'"),
         (["train", "augment=[1,null]"], "no augment named 'null'"),
-        (["train", "model=[mlp,dcgan]"], "there can be one"),
+        (["train", "model=[mlp,dcgan]"], "there can be only one"),
         (["train", "model={a: 1}"], "model.NAME=VALUE"),
         (["train", "dataset=_images"], "no dataset named '_images'"),
         (["train", "dataset=-images"], "celeba, cifar10"),
@@ -126,7 +126,7 @@ def test_nothing_chosen() -> None:
         (["compare", "x" * 5000, "y"], "does not exist"),
         (["train", "name=a\0b"], "holds a NUL byte"),
         (["train", "seed=" + "[" * 3000], "cannot read"),
-        (["train", "dataset.batch_size=${oc.env:NOWHERE}"], "set it, or write '${oc.env:NAME,VALUE}'"),
+        (["train", "dataset.batch_size=${oc.env:NOWHERE}"], "set it, or give a default: '${oc.env:NAME,VALUE}'"),
         (["sample", "x", "hydra.run.dir=there"], "makes no folder of its own"),
         (["train", "hydra.run.dir=a\\${b}"], "cannot hold ${"),
         (["train", "--package", "x", "--cfg", "job"], "package 'x' not found"),
@@ -207,7 +207,7 @@ def test_python_is_given_words(finished: Path) -> None:
     with pytest.raises(ConfigError, match="one by one"):
         train(["model=mlp"])  # type: ignore[arg-type]
     for function in (evaluate, sample):
-        with pytest.raises(ConfigError, match="the source is a Tensor, no path"):
+        with pytest.raises(ConfigError, match="the source is a Tensor, not a path"):
             function(torch.zeros(2))  # type: ignore[arg-type]
     assert list(evaluate(finished, "detector=pixels", n=50, metrics="fid")) == ["fd_pixels"]
 
