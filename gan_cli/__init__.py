@@ -5,9 +5,9 @@ from gan_cli import train, sample, evaluate
 run = train("model=mlp", "dataset=ring", "trainer.max_steps=2000")
 points = sample(run.folder, "n=1000", "seed=7")
 
-What may be relied on: `train`, `sample`, `evaluate` and `Result`; every class that `conf/` names, under its old names too;
-and, for parts of your own, the contracts that docs/extending.md shows (`losses.Loss`, `types.Term`, `callbacks.Callback`,
-`data.images.Request`, ...). Every other module may move.
+You can rely on `train`, `sample`, `evaluate` and `Result`; on every class that `conf/` names, also by its old names;
+and, for parts of your own, on the contracts that docs/extending.md shows (`losses.Loss`, `types.Term`,
+`callbacks.Callback`, `data.images.Request`, ...). Every other module may move.
 """
 
 from __future__ import annotations
