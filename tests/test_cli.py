@@ -73,7 +73,7 @@ def test_help_tells_groups_choices_and_defaults(gan_here: Inside) -> None:
         (["train", "dataset=cifar10", "dataset.root=x", "dataset.download=false"], "cifar-10-batches-bin"),
         (["train", "trainer.device=tpu"], "choose auto, cpu, cuda"),
         (["train", "seed=-1"], "seed=-1 is not valid"),
-        (["train", "resume=nowhere"], "nowhere is no folder"),
+        (["train", "resume=nowhere"], "nowhere is not a folder"),
         (["train", "init_from=nowhere"], "nowhere does not exist"),
         (["train", "loss._target_=os.system"], "may not be used"),
         (["sample"], "which run?"),
@@ -309,7 +309,7 @@ def test_a_repeated_run_takes_changes_and_stands_in_a_folder_of_its_own(finished
     assert result.step == 2
     with pytest.raises(ConfigError, match=r"optimizer\.lr"):
         train(f"repeat={finished}", "optimizer.lrr=1")
-    with pytest.raises(NotARun, match=r"is no folder"):
+    with pytest.raises(NotARun, match=r"is not a folder"):
         train("repeat=nowhere")
 
 

@@ -169,7 +169,7 @@ def test_one_process_trains_a_run(here: Path, gan_here: Inside) -> None:
     assert told.returncode == 2
     assert told.stderr.splitlines() == [
         "gan train: run is being trained by process 7 on moon",
-        "  wait for its end, or stop it",
+        "  wait until it ends, or stop it",
     ]
     assert {p: p.read_bytes() for p in run.rglob("*") if p.is_file()} == before
     (run / ".lock").write_text("process 7 on moon")  # of one that was killed
