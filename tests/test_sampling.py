@@ -108,7 +108,7 @@ def test_points_are_drawn_and_stored(here: Path) -> None:
     sample(run, "n=100", "out=x.png")
     assert Image.open("x.png").size == (500, 500)
     assert Image.open(run / "samples" / "real.png").size == (500, 500)
-    with pytest.raises(Refused, match=r"points are no image files.*\n.*out=x\.npz"):
+    with pytest.raises(Refused, match=r"points cannot be image files.*\n.*out=x\.npz"):
         sample(run, "n=100", "out=folder")
 
 
