@@ -162,7 +162,7 @@ def _suiting(source: Source, reference: Source) -> str:
     return "classifier" if grey else "inception"
 
 
-# What the detectors that are chosen by default are asked, unless metrics or a preset says otherwise.
+# The metrics of the detectors chosen by default, unless metrics= or a preset says otherwise.
 SUITING = {"points": ("point_modes",), "classifier": (*COMMON, "modes"), "inception": (*COMMON, "inception_score")}
 
 

@@ -31,7 +31,7 @@ class Result:
     """How a run ended, as in result.json."""
 
     folder: Path
-    status: str  # finished, or diverged: it came to its end, with losses or weights beyond any use
+    status: str  # finished, or diverged: it reached its end, but with losses or weights beyond any use
     step: int
     images: int
     metrics: dict[str, float]
@@ -134,7 +134,7 @@ def _anchored(config: dict[str, Any]) -> dict[str, Any]:
     """With an absolute dataset.root, so that the run finds its data from any folder."""
     dataset = config.get("dataset")
     root = dataset.get("root") if isinstance(dataset, dict) else None
-    if not root or not isinstance(root, str) or root.startswith("~"):  # what is no path, the check refuses
+    if not root or not isinstance(root, str) or root.startswith("~"):  # the check refuses what is not a path
         return config
     assert isinstance(dataset, dict)
     return {**config, "dataset": {**dataset, "root": str(Path(root).absolute())}}
@@ -193,7 +193,7 @@ def _play(job: Job, checked: Checked) -> Result:
     if processes == 1:
         return _conclude(job, checked, play(job, 0))
     run = Run(job.folder)
-    # What is wrong is told once, before the processes start.
+    # Problems are reported once, before the processes start.
     consider(Session(build.trainer(checked), run, build.callbacks(checked)), checked)
     with run.alone():
         pass

@@ -88,7 +88,7 @@ def _checked(config: dict[str, Any], found: Sequence[Node], trust: Trust, proble
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
     for path, part in parts.items():
-        if not part.path.startswith("optimizer."):  # whose node is made of several
+        if not part.path.startswith("optimizer."):  # its node is merged from several
             config = _with(config, path.split("."), part.plain())
     return Checked(config, parts)
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-# Last parts of the names of settings that are text: what is typed there is never a number or a truth value.
+# Settings that are text, by the last part of their names: their values are never read as numbers or booleans.
 TEXT = frozenset(
     (
         *(

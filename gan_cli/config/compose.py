@@ -71,7 +71,7 @@ def _ramp(kind: str, start: float, end: float, images: int) -> dict[str, Any]:
     return {"_target_": f"gan_cli.ramps.{kind}", "start": start, "end": end, "images": images}
 
 
-# Numbers that follow progress, as short for their nodes: 'penalty.r1.weight=${linear:1,0.1,100000}'.
+# Shorthand for numbers that follow progress: 'penalty.r1.weight=${linear:1,0.1,100000}'.
 OmegaConf.register_new_resolver("linear", partial(_ramp, "Linear"), replace=True)
 OmegaConf.register_new_resolver("cosine", partial(_ramp, "Cosine"), replace=True)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from gan_cli.errors import Refused, two_lines
 
-ConfigError = Refused  # the name that scripts catch: of old, every refusal was one
+ConfigError = Refused  # the name that scripts catch: every refusal used to be one
 
 
 def alternatives(word: str, known: Iterable[str], most: int = 3) -> list[str]:

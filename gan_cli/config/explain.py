@@ -22,7 +22,7 @@ from gan_cli.console import printable
 from gan_cli.errors import ConfigError, Refused, two_lines
 
 LENGTH = "set the length with trainer.max_steps=20000 (updates of the generator), or .max_images=..., .max_minutes=..."
-# Last parts of settings that other programs have, and what to type here.
+# Settings of other programs, by their last part, and what to type here.
 ELSEWHERE = dict.fromkeys(("epochs", "epoch", "max_epochs", "num_epochs", "n_epochs", "nepochs"), LENGTH)
 RAISED = re.compile(r"^\w+ raised while resolving interpolation: ")
 ENVIRONMENT = "set it, or give a default: '${oc.env:NAME,VALUE}'"
@@ -178,7 +178,7 @@ def _explain(command: str, error: Exception, overrides: Sequence[str]) -> str:
         return first
     key = found.group(1).partition("=")[0].split("@")[0]
     known = choices.keys(command, overrides)
-    if key in known:  # the key is there, the value is not of its kind
+    if key in known:  # the key exists, the value has the wrong type
         detail = [*str(error).splitlines(), ""][1].strip()
         return two_lines(f"{key} cannot be set like that", "" if "append" in detail else detail)
     owners = _owners(command, key)

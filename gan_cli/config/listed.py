@@ -19,7 +19,7 @@ from gan_cli.config import choices
 from gan_cli.config.renamed import current
 
 REFERENCE = re.compile(r"\$\{([a-z_.]+)\}")
-# Slots that take what is named for another one.
+# Slots that also take the targets of another slot.
 RAMP = "any number that may follow progress"
 KIN = {"dataset.source.of": "dataset.source", "evaluation.detector": "detector.*", "schedule": RAMP}
 RAMPS = ("gan_cli.ramps.Linear", "gan_cli.ramps.Cosine", "gan_cli.ramps.Steps")

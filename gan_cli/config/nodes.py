@@ -11,7 +11,7 @@ from gan_cli.errors import ConfigError
 
 PLAYERS = ("generator", "discriminator")
 GROUPS = {"penalties": "penalty", "auxiliaries": "auxiliary", "augments": "augment"}  # a game's argument -> its group
-SINGLE = {"_target_": "gan_cli.networks.panel.single"}  # of runs that are older than the key
+SINGLE = {"_target_": "gan_cli.networks.panel.single"}  # for runs older than the key
 
 
 class Node(NamedTuple):
@@ -21,7 +21,7 @@ class Node(NamedTuple):
     node: Any
     given: frozenset[str] = frozenset()  # arguments that the program adds to what the config says
     follows_progress: bool = False
-    slot: str = ""  # what conf/ calls the place, where the path does not say it
+    slot: str = ""  # the place's name in conf/, where the path is another
 
 
 def optimizer_node(config: Mapping[str, Any], player: str) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class _Loader(yaml.SafeLoader):
         return found
 
 
-# Dates, sets, binary data and << have no meaning here: what looks like one is a word.
+# Dates, sets, binary data and << have no meaning here: what looks like one is a string.
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, found) for tag, found in resolvers if tag.rpartition(":")[2] in ("bool", "int", "float", "null")]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()

@@ -23,7 +23,7 @@ from gan_cli.store.disk import cause
 log = logging.getLogger(__name__)
 
 INTERPOLATION = re.compile(r"\$\{")
-# Settings that say where code and weights are read, or where files are written.
+# Settings that say where code and weights are read from, or where files are written.
 PLACES = ("root", "cache", "weights", "repository", "init_from")
 # What a run keeps for life; a resumed run that changed these would not be the same run.
 KEPT = (

@@ -26,10 +26,10 @@ from gan_cli.config.trust import Trust, Untrusted, refusal
 from gan_cli.config.words import in_shell
 from gan_cli.errors import ConfigError, two_lines
 
-ARBITRARY = ConfigDict(arbitrary_types_allowed=True)  # a part may stand where a number may
+ARBITRARY = ConfigDict(arbitrary_types_allowed=True)  # a part may take the place of a number
 OF_HYDRA = ("_args_", "_recursive_", "_convert_")  # of no use here, and they hide what is set
 NUMBER = Annotated[int | float, Field(union_mode="left_to_right")]  # whole where it can be
-LONGEST_NAME = 200  # bytes; with the stamp before it, a file system's 255 are kept
+LONGEST_NAME = 200  # bytes; with the stamp in front, it fits into a file system's 255
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class Part:
     path: str
     name: str  # its `_target_`
     target: Callable[..., Any]
-    settings: Mapping[str, Any]  # converted; parts may stand among them, in lists and mappings too
-    partial: bool  # to be handed over and called later
-    usual: Mapping[str, Any]  # values of settings that nobody gave
+    settings: Mapping[str, Any]  # converted; may contain parts, also inside lists and mappings
+    partial: bool  # passed on, to be called later
+    usual: Mapping[str, Any]  # defaults of the settings that were not given
 
     def plain(self) -> dict[str, Any]:
         """The node as it is written down: complete, with the converted values."""
@@ -231,7 +231,7 @@ def converted(value: Any, hint: Any) -> Any:
     if adapter is None:
         return value
     if isinstance(value, bool) and not _is_valid(adapter, value):
-        value = str(value).lower()  # true is no 1
+        value = str(value).lower()  # true is not 1
     try:
         return adapter.validate_python(value)
     except ValidationError:

@@ -24,10 +24,10 @@ from gan_cli.store.disk import remove_empty
 
 log = logging.getLogger(__name__)
 
-FAILURES = "failures.jsonl"  # one line a job that was refused or failed
-OWN_FILES = (FAILURES, "multirun.yaml", "optimization_results.yaml")  # what lies in the folder besides the jobs
+FAILURES = "failures.jsonl"  # one line per job that was refused or failed
+OWN_FILES = (FAILURES, "multirun.yaml", "optimization_results.yaml")  # what is in the folder beside the jobs
 MULTIRUN = ("-m", "--multirun")
-BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"  # tries all there is; others search
+BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"  # tries every combination; the others search
 
 SweepJob = Callable[[Composed, list[str]], float | None]  # (config, its words) -> score, the lower the better
 
@@ -85,10 +85,10 @@ def _one(config: DictConfig, job: SweepJob) -> float | None:
     """Hydra's task: one job, in whatever process the launcher starts it."""
     console.set_up()
     meta = HydraConfig.get()
-    os.chdir(meta.runtime.cwd)  # words are relative to where they were typed, hydra.job.chdir or not
+    os.chdir(meta.runtime.cwd)  # paths are relative to where they were typed, hydra.job.chdir or not
     words = list(meta.overrides.task)
     log.info("\n#%s  %s", meta.job.num, " ".join(words))
-    sign = -1 if meta.sweeper.get("direction") == "maximize" else 1  # whatever searches, looks for the lowest score
+    sign = -1 if meta.sweeper.get("direction") == "maximize" else 1  # a search looks for the lowest score
     worst = sign * float("inf")
     try:
         score = job(compose.inside_hydra(config), words)

@@ -19,7 +19,7 @@ from gan_cli.config.renamed import current
 from gan_cli.config.words import strings
 from gan_cli.errors import two_lines
 
-ENVIRONMENT = "GAN_TRUST"  # modules of the user's own, comma-separated; counts for what they compose
+ENVIRONMENT = "GAN_TRUST"  # the user's own modules, comma-separated; counts for configs that they compose
 
 
 class Untrusted(ValueError):
@@ -54,7 +54,7 @@ class Trust:
         if os.getcwd() not in sys.path:
             sys.path.append(os.getcwd())  # the user's own module beside their data; last, so that it shadows nothing
         found = _found(target)
-        # What a module imports is not its own: my_losses.os.system is looked through.
+        # What a module imports is not its own: my_losses.os.system is refused.
         homes = [home for home in self.vouched if _within(target, home)]
         own = target in homes or any(_within(found.__module__ or "", home) for home in homes)
         if not own or not (inspect.isclass(found) or inspect.isfunction(found)):

@@ -15,21 +15,21 @@ from gan_cli.config.choices import CONFIG_DIR, TEXT, default, offers, packaged
 from gan_cli.config.errors import did_you_mean
 from gan_cli.errors import ConfigError, two_lines
 
-# Hydra's flags, which its own parser would answer with its usage when they are misspelt or stand between settings.
+# Hydra's flags. Misspelt or placed between settings, they would only make its own parser print its usage.
 BARE = ("-m", "--multirun", "-r", "--run", "--resolve", "--hydra-help")
 CONFIGS = ("job", "hydra", "all")
 INFOS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
-# Flag -> the values that it may have, any when there are none.
+# Flag -> the values that it may have; any, where none are listed.
 VALUED: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("--cfg", "-c"), CONFIGS),
     **dict.fromkeys(("--package", "-p", *CONFIG_DIR, "--config-name", "-cn", "--config-path", "-cp"), ()),
 }
 INFO = ("--info", "-i")  # its value may be left out
 SHOWN = "-m, --cfg job, --resolve, --package NAME, --info, --config-dir DIR, --config-name NAME"
-# Each of these is another thing to do: not two at once.
+# Each of these does something else: only one at a time.
 DEEDS = ({"-m", "--multirun"}, {"-r", "--run"}, {"--cfg", "-c"}, set(INFO), {"--hydra-help"})
 SHOWS = frozenset({"--cfg", "-c", *INFO, "--hydra-help"})  # with these nothing is run
-# What begins so has a meaning in Hydra's grammar: it is not silently made a string.
+# A value that matches has a meaning in Hydra's grammar: it is not silently made a string.
 STRUCTURE = re.compile(r"^[\[{'\"]|\$\{|,")
 SETTING = re.compile(r"^(\+{0,2}[\w./@:-]+)=(.*)$", flags=re.DOTALL)
 
@@ -105,7 +105,7 @@ def strings(words: Sequence[str]) -> Sequence[str]:
 
 def quote(value: str) -> str:
     """A string as a value that Hydra's grammar takes literally, whatever is in it."""
-    # OmegaConf would evaluate ${...}: a backslash keeps it from that, and those before it are then doubled.
+    # OmegaConf would evaluate ${...}: a backslash prevents that, and backslashes before it are then doubled.
     literal = re.sub(r"(\\*)\$\{", lambda m: m[1] * 2 + "\\${", value)
     # In Hydra's quotes only a quote is escaped, and backslashes before one.
     return "'" + re.sub(r"(\\*)('|\Z)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), literal) + "'"

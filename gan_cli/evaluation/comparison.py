@@ -28,7 +28,7 @@ class Side:
     """One thing that is compared: a run, an evaluation file, or the jobs of a sweep that differ only by seed."""
 
     name: str
-    records: tuple[Mapping[str, Any], ...]  # metric name -> value record, one a seed
+    records: tuple[Mapping[str, Any], ...]  # metric name -> value record, one per seed
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Mean:
     """A metric of one side."""
 
     value: float
-    se: float | None  # over seeds where there are several, else that of the single measurement
+    se: float | None  # over seeds if there are several, else of the single measurement
     seeds: int
 
 

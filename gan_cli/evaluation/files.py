@@ -35,7 +35,7 @@ class Frame(NamedTuple):
 
     height: int
     width: int
-    channels: int | None = None  # 1 where all pictures are grey, else 3, when None
+    channels: int | None = None  # None: 1 if all pictures are grey, else 3
     fit: str = "crop"
     levels: Levels | None = None
 
@@ -54,7 +54,7 @@ class Stored:
     labels: Sequence[int] | None = None
     statistics: Gaussian | None = None
     shape: tuple[int, int, int] | None = None  # [C, H, W], if all images share it
-    fitted: Callable[[Frame], Stored] | None = None  # the same brought to a frame, where they are pictures
+    fitted: Callable[[Frame], Stored] | None = None  # the same images fitted to a frame, if they are pictures
 
 
 def _refused(name: str, error: Exception) -> DataError:
@@ -123,8 +123,8 @@ def _stored(place: str, files: Sequence[File], labels: Sequence[int] | None, lev
         headers.append(_header(file, data))
         grey = grey and _is_grey(data, file.name)
     sizes = {(h.height, h.width) for h in headers}
-    marks = [b"one channel"] if grey else []  # features that were kept of three equal channels are not those of one
-    marks += [] if all(h.plain for h in headers) else [b"decoded as for training"]  # they were read otherwise once
+    marks = [b"one channel"] if grey else []  # features cached from three equal channels are not those of one
+    marks += [] if all(h.plain for h in headers) else [b"decoded as for training"]  # they used to be read differently
     marks += [f"levels {levels}".encode()] if levels is not None else []
     fingerprint = hashlib.sha256(b"".join([*digests, *marks]))
 

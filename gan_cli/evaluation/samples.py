@@ -43,8 +43,8 @@ class Source(SampleSet):
     step: int | None = None
     run: Run | None = None
     paths: Callable[[int, float], Iterator[tuple[Tensor, Tensor]]] | None = None
-    shape: tuple[int, int, int] | None = None  # [C, H, W] of images, where all have one
-    prepared: str = ""  # how a reference was brought to the samples' size; part of every convention
+    shape: tuple[int, int, int] | None = None  # [C, H, W], if all images share it
+    prepared: str = ""  # how a reference was fitted to the samples' size; part of every convention
 
 
 def _files(word: str, levels: Levels | None) -> files.Stored | None:

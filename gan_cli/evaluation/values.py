@@ -25,7 +25,7 @@ class Value:
     value: float
     se: float | None  # standard error, where one is known
     n_fake: int
-    n_real: int | None  # None where statistics do not say of how many
+    n_real: int | None  # None where statistics do not say how many
     convention: str
     reference: str
     detector: str

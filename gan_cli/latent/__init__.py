@@ -33,7 +33,7 @@ class Subject:
     classes: tuple[int, ...]  # all of them when empty
     points: bool
     data: Callable[[], Data]  # reads what the run was trained on
-    levels: tuple[float, float] | None = None  # the values in its files that became black and white
+    levels: tuple[float, float] | None = None  # the values in image files that became black and white
 
     @property
     def draws(self) -> Draws:

@@ -1,4 +1,4 @@
-"""One latent, every class, and what lies between the classes."""
+"""One latent, every class, and mixtures between the classes."""
 
 from __future__ import annotations
 

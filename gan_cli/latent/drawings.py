@@ -99,7 +99,7 @@ class Stream(Drawing):
         if others:
             more = f" and {len(others) - 1} more" if len(others) > 1 else ""
             raise ConfigError(
-                f"out={out} holds {others[0]}{more}, which would lie among these {self.n} samples\n"
+                f"out={out} holds {others[0]}{more}, which would be mixed with these {self.n} samples\n"
                 "  give another folder, or empty this one"
             )
 
@@ -138,7 +138,7 @@ class Sheet:
 
     samples: Tensor
     name: str = ""  # if there are several sheets
-    kept: Mapping[str, Tensor] = field(default_factory=dict)  # what else is known, written into an .npz
+    kept: Mapping[str, Tensor] = field(default_factory=dict)  # extra tensors, saved to the .npz
 
     @property
     def points(self) -> bool:

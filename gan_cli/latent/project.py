@@ -100,7 +100,7 @@ class Project(Mode):
 
     def sheets(self, subject: Subject, target: Tensor) -> Iterator[Sheet]:
         discriminator = subject.game.players()["discriminator"].eval().requires_grad_(False)
-        # Behind what merges samples D has no features of one sample.
+        # With augmentations that merge samples, D has no features of a single sample.
         single = not any(augment.merges_samples for _, augment in subject.game.augmentations())
         looks = self.perceptual > 0 and single and Need.FEATURES in declared(discriminator).provides
         name, encode, decode = space(subject.generator.requires_grad_(False))

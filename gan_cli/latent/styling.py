@@ -20,7 +20,7 @@ class Styled(NamedTuple):
     """The two parts of a generator that has styles."""
 
     mapping: Callable[[Tensor, Tensor], Tensor]  # (latent, label) -> w
-    synthesis: Any  # w -> samples; says in `layers` how many of them read a style, where that is asked
+    synthesis: Any  # w -> samples; says in `layers` how many layers read a style, if that is needed
 
     def in_use(self) -> int:
         """How many layers of the synthesis are in use; fewer than L while a network grows."""

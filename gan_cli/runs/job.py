@@ -87,7 +87,7 @@ def play(job: Job, rank: int) -> dict[str, Any]:
     try:
         checked = build.check(job.config, job.trust)
         earlier = _earlier(run, job)
-        # Of several processes, the one that started them has built all this before, aloud.
+        # With several processes, the one that started them has already built all this, aloud.
         with heard(aloud=job.config["trainer"]["devices"] == 1) as lines:
             trainer = build.trainer(checked, rank)
         trainer.place()
@@ -97,7 +97,7 @@ def play(job: Job, rank: int) -> dict[str, Any]:
         session = Session(trainer, run, build.callbacks(checked), compose.to_yaml(job.config))
         said = consider(session, checked)
         with run.alone():
-            if not job.resume and run.config.exists():  # another start was faster
+            if not job.resume and run.config.exists():  # another process was faster
                 raise NotARun(f"{job.folder} holds a run already\n  gan train resume={job.folder} continues it")
             return _play_alone(session, job, earlier, lines, said)
     except OSError as error:
@@ -134,7 +134,7 @@ def _play_alone(
 def _guarded(session: Session, job: Job) -> dict[str, Any]:
     """Trains, and writes how it ended, whatever happens."""
     begun, run = session.clock, session.run
-    result: dict[str, Any] = {"status": "stopped"}  # an interruption in the middle of a step says no more
+    result: dict[str, Any] = {"status": "stopped"}  # stays so if interrupted in the middle of a step
     with stop_on_signals() as stop, quiet_threads():
         try:
             result = {"status": session.fit(stop)}
@@ -205,8 +205,8 @@ def _again(run: Run) -> str:
     """What to do once the disk is usable again."""
     typed = shlex.quote(str(run.folder))
     if newest_first(run.checkpoints):
-        return f"once that is mended, gan train resume={typed} goes on"
-    return f"once that is mended, {f'gan train repeat={typed}' if run.config.is_file() else 'start it anew'}"
+        return f"once that is fixed, gan train resume={typed} continues it"
+    return f"once that is fixed, {f'gan train repeat={typed}' if run.config.is_file() else 'start it again'}"
 
 
 def _where(error: OSError) -> str:

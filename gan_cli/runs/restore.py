@@ -70,7 +70,7 @@ class Manner(NamedTuple):
     seed: int = 0
     ema: bool = True  # the averaged generator; else the one that was being trained
     truncation: float | None = None  # see `latent.styles.truncate`
-    standing_statistics: int = 0  # batches to compute batch-norm statistics from anew; 0 for those of training
+    standing_statistics: int = 0  # batches to recompute batch-norm statistics from; 0 keeps those of training
 
     def __str__(self) -> str:
         words = ["averaged generator" if self.ema else "raw generator"]
@@ -148,7 +148,7 @@ def restore(source: str, manner: Manner, device: torch.device, vouched: Sequence
     content = state["config"].encode(errors="surrogatepass")
     trusted = trust.for_files(vouched)
     checked = build.check_model(saved.read(content, path), trusted)
-    own = trust.asked_for(checked.targets())  # what the user vouches for may be built as it likes
+    own = trust.asked_for(checked.targets())  # what the user vouches for may build whatever it likes
     game = build.game(checked) if own else _fitting(checked, state["game"], path)
     try:
         check_types(state["game"], game, "game")

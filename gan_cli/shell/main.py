@@ -143,7 +143,7 @@ def _prepare(command: Command, words: Sequence[str]) -> list[str]:
     others, flags = divide(words, command.name)
     kept: list[str] = []
     for word in others:
-        away = word.startswith("~") and not at_home(word)  # Hydra's word for taking a choice away
+        away = word.startswith("~") and not at_home(word)  # Hydra's word for removing a choice
         plain = ("=" not in word and not away) or os.path.exists(word)
         if plain and not command.setting:
             raise ConfigError(two_lines(f"cannot read '{word}'", "write settings as key=value"))

@@ -25,7 +25,7 @@ KEYS = frozenset({"format", "config", "game", "ema", "optimizers", "updates", "c
 def save(state: dict[str, Any], path: Path) -> None:
     """Writes the whole state or nothing: the target is always whole. Raises NotWritten."""
     with naming(path):
-        path.parent.mkdir(exist_ok=True)  # of a run that is there: one that somebody removed does not come back
+        path.parent.mkdir(exist_ok=True)  # only inside an existing run: a removed run does not come back
     with replacing(path) as file:
         torch.save({"format": FORMAT, **state}, file)
 
@@ -68,7 +68,7 @@ def load(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} does not exist", "give a run folder, or one of its checkpoints/*.pt") from None
     except pickle.UnpicklingError as error:
         raise CheckpointError(f"{path} holds more than weights and was not loaded: {_first_line(error)}") from None
-    except Exception as error:  # a reader of strange bytes fails in more ways than can be listed
+    except Exception as error:  # strange bytes fail to load in more ways than can be listed
         raise CheckpointError(f"{path} is cut short or not a checkpoint ({_first_line(error)})") from None
     if not isinstance(state, dict) or not state.keys() >= KEYS:
         raise CheckpointError(f"{path} is not a checkpoint of gan: it lacks {', '.join(sorted(KEYS))}")
@@ -77,7 +77,7 @@ def load(path: Path) -> dict[str, Any]:
         raise CheckpointError(what, "use the version of gan that wrote it")
     try:
         contents.check(state)
-    except Exception as error:  # of tensors of unheard-of kinds, besides what is looked for
+    except Exception as error:  # also from tensors of kinds that the checks do not expect
         raise CheckpointError(f"{path} cannot be used: {_first_line(error)}") from None
     return state
 

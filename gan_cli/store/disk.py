@@ -76,7 +76,7 @@ def replacing(path: Path, durable: bool = True) -> Iterator[BinaryIO]:
         raw = _Raw(scratch, "w")
         try:
             with io.BufferedWriter(raw) as file:
-                lock(file.fileno())  # says to `remove_leftovers` that somebody is at it
+                lock(file.fileno())  # tells `remove_leftovers` that the file is in use
                 yield file
                 file.flush()
                 if durable:
@@ -213,7 +213,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """A JSON object; empty where the file is absent, cannot be read or holds anything else."""
     try:
         with path.open("rb") as file:
-            found = json.loads(file.read(LARGEST_JSON))  # what is longer is none of ours, and ends in the middle
+            found = json.loads(file.read(LARGEST_JSON))  # a longer one is not ours, and is cut off
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

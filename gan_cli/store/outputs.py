@@ -104,7 +104,7 @@ def _pour(path: Path, whole: bytes) -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return
     opened = os.dup(number) if number is not None else os.open(path, os.O_WRONLY)
-    if stat.S_ISBLK(os.fstat(opened).st_mode):  # what is on a disk would be gone
+    if stat.S_ISBLK(os.fstat(opened).st_mode):  # writing would destroy what is on the disk
         os.close(opened)
         raise OSError(errno.ENOTSUP, "it is a disk")
     with open(opened, "wb") as file:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gan_cli.types import Clock
 
 STAMP = re.compile(r"^\d{8}-\d{6}-[0-9a-f]{4}-")  # what a run folder's name begins with
-ENDED = ("finished", "diverged")  # the statuses of a run that came to its end
+ENDED = ("finished", "diverged")  # the statuses of a run that reached its end
 PACKAGES = ("gan-cli", "torch", "torchvision", "hydra-core", "omegaconf", "numpy", "pytorch-fid")
 
 
@@ -121,7 +121,7 @@ class Run:
 
     def finished(self) -> Clock | None:
         """How far the run had come when it reached its end; None where it has not, or does not say."""
-        from gan_cli.types import Clock  # and torch, which most readers of a run need not wait for
+        from gan_cli.types import Clock  # imports torch, which most readers of a run need not wait for
 
         result = self.read_result()
         step, images, seconds = (result.get(key) for key in ("step", "images", "seconds"))
@@ -221,7 +221,7 @@ def checkpoints_of(source: Path | str) -> tuple[list[Path], Run | None]:
     found = newest_first(run.checkpoints)
     if not found:
         raise NotARun(
-            f"{source} has no checkpoint yet\n  gan train repeat={source} starts it anew, in a folder of its own"
+            f"{source} has no checkpoint yet\n  gan train repeat={source} starts it again, in a folder of its own"
         )
     return found, run
 

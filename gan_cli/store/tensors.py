@@ -15,7 +15,7 @@ def flaw(tensor: Tensor, finite: bool = True) -> str | None:
         return "declares more numbers than it holds"
     if not (tensor.is_floating_point() or tensor.is_complex()):
         return None
-    # A sum is much quicker than a look at each number; what is not finite makes it so too, and it may overflow.
+    # A sum is much quicker than a look at each number: anything non-finite makes it so, but it may also overflow.
     if bool(tensor.detach().sum(dtype=torch.float64 if tensor.is_floating_point() else None).isfinite()):
         return None
     if bool(tensor.isfinite().all() if finite else ~tensor.isnan().any()):
