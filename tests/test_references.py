@@ -1,4 +1,4 @@
-"""References of files: photographs come to the samples' size, ordinary folders stay as they are; arrays have limits."""
+"""Files as references: photographs are fitted to the samples' size, other folders are not; arrays are bounded."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_photographs_are_fitted_to_samples_in_files(photos: Path, gan_here: Insi
 
 
 def test_a_folder_of_the_samples_size_stays_what_it_was(here: Path) -> None:
-    """The fingerprint is that of earlier versions, so that what was measured can be compared still."""
+    """The fingerprint is that of earlier versions, so that old measurements can still be compared."""
     (here / "d").mkdir()
     whole = hashlib.sha256()
     for i in range(4):
@@ -85,10 +85,10 @@ def test_n_of_files_is_a_fair_part_whatever_their_names(here: Path) -> None:
     )
     assert abs(whole) < 1e-6
     assert part == pytest.approx(renamed, rel=1e-9)
-    assert part < 0.1  # of one class alone it is 2.9 and more
+    assert part < 0.1  # of a single class it is 2.9 and more
 
 
-def test_a_name_without_a_split_is_told_with_one(photos: Path) -> None:
+def test_a_name_without_a_split_is_suggested_with_one(photos: Path) -> None:
     with pytest.raises(ConfigError, match=r"nothing to compare with\n  .*reference=digits:all"):
         evaluate("s.npz", *PIXELS, reference="digits")
 
@@ -164,7 +164,7 @@ def test_harmful_arrays_are_refused_in_two_lines(here: Path, kind: str, message:
         assert "Error" not in str(caught.value)
 
 
-def test_statistics_are_no_samples(here: Path) -> None:
+def test_statistics_are_not_samples(here: Path) -> None:
     np.savez("st.npz", mu=np.zeros(192), sigma=np.eye(192), n=50)
     np.savez("ok.npz", arr_0=np.zeros((6, 8, 8, 3), np.uint8))
     with pytest.raises(NotMeasurable, match=r"holds statistics.*\n  .*reference=st\.npz"):
