@@ -34,7 +34,7 @@ class Command:
 
 TRAIN = Command(
     "train",
-    "train a model, sweep over choices with -m, or go on with resume=RUN",
+    "train a model, sweep over choices with -m, or continue with resume=RUN",
     (
         "gan train                                        a DCGAN on handwritten digits",
         "gan train model=dcgan loss=wgan_gp dataset=cifar10",
@@ -45,8 +45,8 @@ TRAIN = Command(
         ("trainer.device=cuda", "or .devices, .precision=bfloat16: where and how"),
         ("dataset.root=FOLDER", "or .resolution, .batch_size, .channels: the data"),
         ("optimizer.lr=1e-4", "or .generator.lr, .discriminator.lr, .betas"),
-        ("penalty.gradient_penalty.weight=5", "any value of a part that is chosen"),
-        ("resume=RUN", "go on with a run, in its folder"),
+        ("penalty.gradient_penalty.weight=5", "any setting of a chosen part"),
+        ("resume=RUN", "continue a run, in its folder"),
         ("repeat=RUN", "a new run from another's config.yaml"),
     ),
     notes=("-m sweeps: gan train -m loss=hinge,lsgan seed=0,1",),
