@@ -5,8 +5,8 @@ from gan_cli import train, sample, evaluate
 run = train("model=mlp", "dataset=ring", "trainer.max_steps=2000")
 points = sample(run.folder, "n=1000", "seed=7")
 
-What you can rely on: `train`, `sample`, `evaluate` and `Result`; every class that `conf/` names, also under its old
-names; and, for parts of your own, the contracts in docs/extending.md (`losses.Loss`, `types.Term`,
+You can rely on `train`, `sample`, `evaluate` and `Result`; on every class that `conf/` names, also by its old names;
+and, for parts of your own, on the contracts that docs/extending.md shows (`losses.Loss`, `types.Term`,
 `callbacks.Callback`, `data.images.Request`, ...). Every other module may move.
 """
 

@@ -1,4 +1,4 @@
-"""What a generator has learned: each module one way through its latents, and the mode of `gan sample` for it.
+"""What a generator has learned: each module is one way to explore its latents, with its mode of `gan sample`.
 
 The functions are pure torch over generators, latents and labels; a mode adds the settings and lays the samples out.
 """
@@ -24,7 +24,7 @@ from gan_cli.types import Data, Need
 
 @dataclass(frozen=True)
 class Subject:
-    """A trained game, and which of its samples are meant: those of `seed`, with the labels `classes` in turn."""
+    """A trained game, and which of its samples to draw: those of `seed`, with the labels `classes` in turn."""
 
     game: Game
     generator: nn.Module  # in evaluation mode
@@ -33,16 +33,16 @@ class Subject:
     classes: tuple[int, ...]  # all of them when empty
     points: bool
     data: Callable[[], Data]  # reads what the run was trained on
-    levels: tuple[float, float] | None = None  # the values in its files that became black and white
+    levels: tuple[float, float] | None = None  # the values in image files that became black and white
 
     @property
     def draws(self) -> Draws:
-        """What its samples are drawn from."""
+        """The random draws behind its samples."""
         return Draws.of(self.generator, self.seed, self.device, self.classes)
 
     @property
     def prior(self) -> Prior:
-        """Its latents' distribution. Raises Incompatible where the generator is fed with something else."""
+        """The distribution of its latents. Raises Incompatible if the generator is fed with something else."""
         if Need.LATENTS not in self.game.prior.provides:
             raise Incompatible("this generator is not fed with latents\n  use mode=sample")
         return self.game.prior
@@ -58,16 +58,16 @@ class Subject:
 
 
 class Mode(ABC):
-    """What `gan sample` draws. `n` is how many: samples of a grid, rows of a sheet."""
+    """What `gan sample` draws; `n` of them: samples of a grid, rows of a sheet."""
 
     name: ClassVar[str]  # first word of the file
     n: int
 
     @property
     def title(self) -> str:
-        """What is told to have been drawn."""
+        """The description for the log."""
         return self.name
 
     @abstractmethod
     def draw(self, subject: Subject) -> Drawing:
-        """Computed when it is written. Raises Incompatible for a generator or data that it does not suit."""
+        """The drawing, computed when it is written. Raises Incompatible for a generator or data that do not suit it."""

@@ -34,7 +34,7 @@ def _save_arrays(out: Path, arrays: Mapping[str, np.ndarray]) -> list[Path]:
 
 
 def _ending(out: Path) -> str:
-    """What `out` says that it wants; a pipe or a device without an ending takes a picture."""
+    """The ending of `out`; a pipe or a device without one takes a picture."""
     return out.suffix or (".png" if outputs.is_stream(out) else "")
 
 
@@ -45,7 +45,7 @@ def _save_picture(pixels: Tensor, out: Path) -> Path:
 
 
 class Drawing(ABC):
-    """Samples that are computed when they are written or asked for."""
+    """Samples that are computed when they are written or requested."""
 
     @abstractmethod
     def samples(self) -> Tensor:
@@ -53,7 +53,7 @@ class Drawing(ABC):
 
     @abstractmethod
     def writers(self) -> Mapping[str, Writer]:
-        """What writes a file, by its ending; the empty one is a folder."""
+        """The writer for each file ending; the empty one stands for a folder."""
 
     def check(self, out: Path) -> None:
         """Raises ConfigError, in two lines, when this cannot be written to `out`."""
@@ -62,7 +62,7 @@ class Drawing(ABC):
             raise ConfigError(f"out={out}: cannot write {out.suffix or 'a folder'}\n  use {' or '.join(endings)}")
 
     def write(self, out: Path) -> list[Path]:
-        """Writes what its ending says and returns the files. Raises ConfigError as `check` does, and OSError."""
+        """Writes in the format of the ending and returns the files. Raises ConfigError as `check` does, and OSError."""
         self.check(out)
         return self.writers()[_ending(out)](out)
 
@@ -76,7 +76,7 @@ class Stream(Drawing):
         self.points = points
 
     def samples(self) -> Tensor:
-        """`[n, C, H, W]` or `[n, 2]`; they are kept, so that they can be written too."""
+        """`[n, C, H, W]` or `[n, 2]`; they are kept, so that they can also be written."""
         self.pieces = [(samples.cpu(), label.cpu()) for samples, label in self.pieces]
         return torch.cat([samples for samples, _ in self.pieces])
 
@@ -88,18 +88,18 @@ class Stream(Drawing):
         if _ending(out) == ".png" and self.n > LARGEST_GRID and not self.points:
             raise ConfigError(f"a grid of {self.n} images is too large\n  use out=FOLDER or out=x.npz")
         if _ending(out) == "" and self.points:
-            raise ConfigError(f"out={out}: points are no image files\n  use out=x.png (a scatter plot) or out=x.npz")
+            raise ConfigError(f"out={out}: points cannot be image files\n  use out=x.png (a scatter plot) or out=x.npz")
         if _ending(out) == "" and out.is_dir():
             self._check_unmixed(out)
 
     def _check_unmixed(self, out: Path) -> None:
-        """Raises ConfigError where files would stay that are not of these samples: a folder is measured as a whole."""
+        """Raises ConfigError if other files would stay in the folder: a folder is measured as a whole."""
         written = set(self._names())
         others = sorted(p.name for p in out.iterdir() if not p.name.startswith(".") and p.name not in written)
         if others:
             more = f" and {len(others) - 1} more" if len(others) > 1 else ""
             raise ConfigError(
-                f"out={out} holds {others[0]}{more}, which would lie among these {self.n} samples\n"
+                f"out={out} holds {others[0]}{more}, which would be mixed with these {self.n} samples\n"
                 "  give another folder, or empty this one"
             )
 
@@ -120,7 +120,7 @@ class Stream(Drawing):
         return _save_arrays(out, {"arr_0": np.concatenate(values), "labels": np.concatenate(labels)})
 
     def _folder(self, out: Path) -> list[Path]:
-        """One PNG an image, named by its index; each is whole or absent, whenever this is killed."""
+        """One PNG per image, named by its index; each is whole or absent, whenever this is killed."""
         out.mkdir(parents=True, exist_ok=True)
         remove_leftovers(out)
         names = iter(self._names())
@@ -137,8 +137,8 @@ class Sheet:
     """Samples that belong side by side, `[rows, columns, C, H, W]` or `[rows, columns, 2]`, on the CPU."""
 
     samples: Tensor
-    name: str = ""  # where there are several sheets
-    kept: Mapping[str, Tensor] = field(default_factory=dict)  # what else is known, written into an .npz
+    name: str = ""  # if there are several sheets
+    kept: Mapping[str, Tensor] = field(default_factory=dict)  # extra tensors, saved to the .npz
 
     @property
     def points(self) -> bool:
@@ -151,14 +151,14 @@ class Sheet:
         return pictures.scatter(samples) if self.points else pictures.grid(pictures.to_uint8(samples), columns)
 
     def frames(self) -> list[Tensor]:
-        """One picture a column, of all rows. Raises ConfigError for points."""
+        """One picture per column, of all rows. Raises ConfigError for points."""
         if self.points:
             raise ConfigError("a film needs images, and these are points\n  use out=x.png or out=x.npz")
         return [pictures.grid(pictures.to_uint8(column)) for column in self.samples.unbind(1)]
 
 
 class Sheets(Drawing):
-    """A few sheets of samples; a file a sheet, or all in one .npz."""
+    """A few sheets of samples; one file per sheet, or all in one .npz."""
 
     def __init__(self, sheets: Iterable[Sheet]) -> None:
         self._sheets: Iterable[Sheet] = sheets
@@ -168,7 +168,7 @@ class Sheets(Drawing):
         return self._sheets
 
     def samples(self) -> Tensor:
-        """`[rows, columns, C, H, W]`, the rows of all sheets below each other."""
+        """`[rows, columns, C, H, W]`, the rows of all sheets stacked."""
         return torch.cat([sheet.samples for sheet in self.sheets()])
 
     def writers(self) -> Mapping[str, Writer]:
@@ -182,21 +182,21 @@ class Sheets(Drawing):
             yield sheet, out.with_stem(f"{out.stem}-{sheet.name}") if named else out
 
     def _kept(self) -> dict[str, np.ndarray]:
-        """What the sheets keep; where there are several sheets each array has a row a sheet."""
+        """The extra tensors of the sheets; with several sheets, each array has one row per sheet."""
         first, *others = self.sheets()
         if not others:
             return {name: values.numpy() for name, values in first.kept.items()}
         return {name: torch.stack([sheet.kept[name] for sheet in self.sheets()]).numpy() for name in first.kept}
 
     def _pictures(self, out: Path) -> list[Path]:
-        """A picture a sheet; what they keep lies beside it."""
+        """One picture per sheet; their extra tensors go beside it."""
         written = [_save_picture(sheet.picture(), path) for sheet, path in self._named(out)]
         if not self._kept() or outputs.is_stream(out):
             return written
         return [*written, *_save_arrays(out.with_suffix(".npz"), self._kept())]
 
     def _arrays(self, out: Path) -> list[Path]:
-        """`arr_0`: uint8 [rows, columns, H, W, C] or float32 [rows, columns, 2], and what the sheets keep."""
+        """`arr_0`: uint8 [rows, columns, H, W, C] or float32 [rows, columns, 2], and the sheets' extra tensors."""
         return _save_arrays(out, {"arr_0": _stored(self.samples(), self.sheets()[0].points), **self._kept()})
 
 
