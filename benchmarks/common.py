@@ -1,4 +1,4 @@
-"""What every benchmark says of itself."""
+"""What every benchmark reports about itself."""
 
 from __future__ import annotations
 

@@ -6,9 +6,9 @@
 
 Each line is one whole `gan train` in a process of its own with one thread, and its user and system time, imports and
 callbacks included; `lengths` are fractions of the steps of its configuration, whose schedule ends with them. Then 1000
-samples, 100 a class: `read` is the share that an SVM reads as the digit that was asked for, `confidence` the mean of
+samples, 100 per class: `read` is the share that an SVM reads as the digit that was asked for, `confidence` the mean of
 its largest probability (noise has 0.45, means of two real digits 0.64), `spread` the standard deviation within a class
-against that of the real digits. The SVM learns from every other real digit; the line `real` is of the others.
+against that of the real digits. The SVM learns from every other real digit; the line `real` is about the others.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ CONFIGURATIONS: dict[str, tuple[str, ...]] = {
         *(*COMMON, "dataset.batch_size=16", "model=dcgan", "model.width=16", "model.discriminator.norm=none"),
         *("conditioning=projection", "penalty.r1.interval=8", "trainer.ema_half_life=2000", "trainer.max_steps=2178"),
     ),
-    "without_labels": (  # the demo until then, without its limit of 3.2 minutes, which a busy machine met first
+    "without_labels": (  # the demo before that, without its limit of 3.2 minutes, which a busy machine would hit first
         *(*COMMON, "model=mlp", "model.latent_dim=64", "model.generator.norm=batch", "trainer.max_steps=4200"),
         *("schedule=linear", "schedule.start=0.5", "schedule.final=0.1"),
     ),
@@ -55,8 +55,8 @@ class Judge:
     """An SVM with probabilities: one for each pair of digits, calibrated (Platt), coupled (Price 1995).
 
     Attributes:
-        pixels, label: All real digits `[1797, 64]` in [0, 16], and which they are.
-        unseen: Those that it did not learn from, bool `[1797]`.
+        pixels, label: All real digits `[1797, 64]` in [0, 16], and their labels.
+        unseen: The ones that it did not learn from, bool `[1797]`.
     """
 
     def __init__(self) -> None:
@@ -78,7 +78,7 @@ class Judge:
 
 
 def train_apart(words: tuple[str, ...], folder: Path) -> float:
-    """CPU seconds of a `gan train` of its own."""
+    """CPU seconds of a `gan train` in a process of its own."""
 
     def spent() -> float:
         children = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -97,7 +97,7 @@ def enlarge(pixels: Tensor) -> Tensor:
 
 
 def judged(judge: Judge, pixels: Tensor, label: Tensor) -> dict[str, Any]:
-    """What is said of digits `[N, 64]` that shall be `label`."""
+    """What the judge says about digits `[N, 64]` that should be `label`."""
     real = shrink(enlarge(judge.pixels))
     chances = judge(pixels)
     right = (chances.argmax(1) == label).float()
@@ -157,7 +157,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=("demo",), help=", ".join(CONFIGURATIONS))
     parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1, 2))
     parser.add_argument("--lengths", type=float, nargs="+", default=(0.25, 0.5, 1, 2))
-    parser.add_argument("--pictures", help="folder for a grid of each run, a row a digit")
+    parser.add_argument("--pictures", help="folder for a grid of each run, one row per digit")
     parser.add_argument("--draw", type=Path, help="draw the curve of these results instead")
     arguments = parser.parse_args()
     if arguments.draw:

@@ -4,7 +4,7 @@
     PYTHONPATH=<other checkout> python benchmarks/same_weights.py > b.txt
     diff a.txt b.txt
 
-Every architecture, and every choice of the groups that act in a step, is trained for three steps on the CPU.
+Every architecture, and every choice of the groups that take part in a step, is trained for three steps on the CPU.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def runs() -> Iterator[tuple[str, ...]]:
 
 
 def digest(folder: Path) -> str:
-    """Of all weights and buffers of both players and of the averaged generator."""
+    """The digest of all weights and buffers of both players and of the averaged generator."""
     state = torch.load(folder / "checkpoints" / "last.pt", weights_only=True)
     summed = hashlib.sha256()
     for part in ("game", "ema"):

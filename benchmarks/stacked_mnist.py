@@ -1,9 +1,9 @@
-"""Three digits at once, 1000 modes, a discriminator too weak for them: what packing and R3GAN make of it.
+"""Three digits at once, 1000 modes, a discriminator too weak for them: how far packing and R3GAN help.
 
     python benchmarks/stacked_mnist.py --root DIR [--methods NAME ...] [KEY=VALUE ...] >> results/stacked_mnist.jsonl
 
 Each line is one `gan train` with the words in `command` and one `gan eval RUN preset=stacked-mnist`: modes hit by
-25,600 samples, and KL to the uniform distribution. All share the words of the setting; `KEY=VALUE` are more of them.
+25,600 samples, and KL to the uniform distribution. All share the words of the setting; `KEY=VALUE` adds to them.
 """
 
 from __future__ import annotations

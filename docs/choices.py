@@ -23,7 +23,7 @@ def comment(path: Path) -> str:
 
 
 def section(group: str) -> str:
-    """A heading, what is chosen when nothing is said, and a table."""
+    """A heading, the default, and a table."""
     usual = choices.default(group)
     several = isinstance(usual, list)
     said = ", ".join(usual) if several else usual

@@ -59,7 +59,7 @@ def words(*more: str, model: tuple[str, ...] = SMALL_MLP, steps: int = 2) -> tup
 
 
 def checked(words: Sequence[str]) -> build.Checked:
-    """The config that these overrides make, ready to be built."""
+    """The config that these overrides compose, ready to be built."""
     return build.check(compose.compose("train", words).config, trust.for_runs())
 
 
@@ -67,7 +67,7 @@ BEFORE_COLLECTION = torch.get_rng_state()
 
 
 def pytest_collection_finish() -> None:
-    """What is drawn while the tests are collected depends on which are, and is new in each process."""
+    """Numbers drawn while tests are collected depend on which tests are, and differ in each process."""
     if not torch.equal(torch.get_rng_state(), BEFORE_COLLECTION):
         raise pytest.UsageError("a test module draws random numbers when it is imported: draw them inside the test")
 
@@ -112,7 +112,7 @@ def gan(here: Path) -> Shell:
 
 
 class Told(NamedTuple):
-    """What a command said and how it ended; the names are those of a finished process."""
+    """What a command printed and how it ended; attributes are named as in subprocess.CompletedProcess."""
 
     returncode: int
     stdout: str
@@ -124,10 +124,10 @@ Inside = Callable[..., Told]
 
 @pytest.fixture
 def gan_here(here: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Inside:
-    """`gan ...` by its entry point within this process, which saves the seconds of a start."""
+    """`gan ...` by its entry point within this process, which saves the seconds of starting another."""
 
     def run(*arguments: str) -> Told:
-        for logger in ("hydra", None):  # Hydra gives them streams that end with a test
+        for logger in ("hydra", None):  # Hydra gives them streams that are closed after a test
             monkeypatch.setattr(logging.getLogger(logger), "handlers", [])
         capsys.readouterr()
         return Told(main(list(arguments)), *capsys.readouterr())

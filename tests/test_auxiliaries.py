@@ -72,14 +72,14 @@ def test_feature_matching_compares_means_only() -> None:
     assert FeatureMatching()(replace(round, real_output=plain, fake_output=moved)).item() == pytest.approx(4, rel=1e-5)
 
 
-def test_classification_wants_the_label_that_was_asked_for() -> None:
+def test_classification_wants_the_requested_label() -> None:
     asked = replace(play(Scale(1.0)), fake_output=DiscriminatorOutput(torch.zeros(8), 20 * torch.eye(4)[LABEL]))
     assert Classification()(asked).max().item() < 1e-6
     other = replace(asked, batch=Batch(LABEL + 1, asked.batch.real))
     assert Classification()(other).min().item() == pytest.approx(20, rel=1e-3)
 
 
-def test_l1_is_the_mean_distance_a_value() -> None:
+def test_l1_is_the_mean_distance_per_value() -> None:
     round = play(Scale(1.0))
     far = replace(round, batch=Batch(LABEL, round.fake.detach() + 0.25))
     torch.testing.assert_close(L1()(far), torch.full((8,), 0.25))

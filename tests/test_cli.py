@@ -1,4 +1,4 @@
-"""The command line as a person meets it: exit codes, typos, help, pipes."""
+"""The command line as its users meet it: exit codes, typos, help, pipes."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_help_tells_groups_choices_and_defaults(gan_here: Inside) -> None:
         (["train", "dataset=cifar10", "dataset.root=x", "dataset.download=false"], "cifar-10-batches-bin"),
         (["train", "trainer.device=tpu"], "choose auto, cpu, cuda"),
         (["train", "seed=-1"], "seed=-1 is not valid"),
-        (["train", "resume=nowhere"], "nowhere is no folder"),
+        (["train", "resume=nowhere"], "nowhere is not a folder"),
         (["train", "init_from=nowhere"], "nowhere does not exist"),
         (["train", "loss._target_=os.system"], "may not be used"),
         (["sample"], "which run?"),
@@ -139,14 +139,14 @@ def test_a_run_from_the_shell_says_where_everything_is(gan: Shell, gan_here: Ins
     assert str(folder.relative_to(here)) in last[0]
     assert [line.split()[:2] for line in last[1:]] == [["gan", "sample"], ["gan", "eval"], ["gan", "train"]]
     assert folder.name.endswith("mlp-nonsaturating-digits")
-    # each of these commands works as it is printed
+    # each of these commands works as printed
     for line in last[1:3]:
         more = ["detector=pixels", "n=100"] if "eval" in line else []
         assert gan_here(*line.split()[1:], *more).returncode == 0
     assert gan_here(*last[3].split()[1:]).returncode == 0
 
 
-def test_a_sweep_makes_a_folder_a_job(gan: Shell, here: Path) -> None:
+def test_a_sweep_makes_a_folder_per_job(gan: Shell, here: Path) -> None:
     done = gan("train", "-m", *words(), "loss=hinge,lsgan", "seed=0,1")
     assert done.returncode == 0, done.stderr
     (sweep,) = (here / "outputs" / "sweeps").iterdir()
@@ -168,7 +168,7 @@ def test_the_flag_of_a_sweep_may_stand_anywhere(gan_here: Inside, here: Path) ->
 
 
 @pytest.mark.parametrize("name", ["é ü.y", "a=b", "a[1]", "a{b}", "don't", "no #1", "C:\\x\\", "(x", "a\tb", "~x"])
-def test_a_value_that_hydra_cannot_read_is_meant_as_it_stands(name: str) -> None:
+def test_a_value_that_hydra_cannot_read_is_taken_literally(name: str) -> None:
     assert compose("train", [f"name={name}"]).config["name"] == name
     assert change({"name": None}, [f"name={name}"]) == {"name": name}
 
@@ -186,7 +186,7 @@ def test_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def test_a_sweep_goes_on_after_a_job_that_cannot_be(gan_here: Inside, here: Path) -> None:
+def test_a_sweep_goes_on_after_an_impossible_job(gan_here: Inside, here: Path) -> None:
     done = gan_here("train", "-m", *words(), "model.generator.norm=none,bath,batch")
     assert done.returncode == 2
     assert "model.generator.norm=bath" in done.stderr
@@ -301,7 +301,7 @@ def test_config_yaml_alone_repeats_the_run(finished: Path, here: Path) -> None:
     assert (finished / "config.yaml").read_text() == (here / "again" / "config.yaml").read_text()
 
 
-def test_a_repeated_run_takes_changes_and_stands_in_a_folder_of_its_own(finished: Path, here: Path) -> None:
+def test_a_repeated_run_takes_changes_and_has_a_folder_of_its_own(finished: Path, here: Path) -> None:
     result = train(f"repeat={finished}", "seed=1", "trainer.max_steps=2")
     assert result.folder.parent == Path("outputs/train")
     assert result.folder.name.endswith("-run")
@@ -309,7 +309,7 @@ def test_a_repeated_run_takes_changes_and_stands_in_a_folder_of_its_own(finished
     assert result.step == 2
     with pytest.raises(ConfigError, match=r"optimizer\.lr"):
         train(f"repeat={finished}", "optimizer.lrr=1")
-    with pytest.raises(NotARun, match=r"is no folder"):
+    with pytest.raises(NotARun, match=r"is not a folder"):
         train("repeat=nowhere")
 
 

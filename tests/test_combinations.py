@@ -90,7 +90,7 @@ def combinations(shard: int) -> Iterator[dict[str, Any]]:
     draw = random.Random(f"combinations {shard}")
     for _ in range(math.ceil(int(SAMPLE) / SHARDS)):
         chosen = {axis: draw.choice(values) for axis, values in AXES.items()}
-        # As often one part as two or three: most larger sets are refused for one of their members.
+        # One part as often as two or three: most larger sets are refused because of one of their members.
         for axis, most in (("penalty", 3), ("auxiliary", 2), ("augment", 2)):
             size = draw.randint(0, most)
             chosen[axis] = draw.choice([subset for subset in AXES[axis] if len(subset) == size])
@@ -132,7 +132,7 @@ def config_of(chosen: Mapping[str, Any]) -> dict[str, Any]:
         "loss": composed(f"loss={chosen['loss']}")["loss"],
         "prior": composed(f"prior={chosen['prior']}", "model.latent_dim=3")["prior"],
         "panel": composed(f"panel={chosen['panel']}")["panel"],
-        # acgan brings its two terms; what is chosen besides joins them
+        # acgan brings its two terms; other choices join them
         "penalty": {**networks["penalty"], **named["penalty"]},
         "auxiliary": {**networks["auxiliary"], **named["auxiliary"]},
         "augment": named["augment"],
@@ -237,7 +237,7 @@ class Fixed(Prior):
 
 
 def test_two_steps_here_are_two_steps_of_the_trainer() -> None:
-    """Of a game without chance, whose penalty falls with the images, the same weights come out."""
+    """The same weights come out, for a game without randomness whose penalty decays with the images."""
     usual = {axis: values[0] for axis, values in AXES.items()}
     chosen = {**usual, "loss": "nonsaturating", "penalty": ("r1",), "conditioning": "none", "classes": 0}
     mine = game_of(chosen)

@@ -85,7 +85,7 @@ LEFT = {
 
 @pytest.mark.parametrize("choice", GROUPS["callback"])
 def test_every_callback_runs_alone(here: Path, choice: str) -> None:
-    """Without any other it does its own work, and nobody else's is done."""
+    """Without the others it does its own work, and nothing else is done."""
     soon = ("callback.progress.every_steps=2",) if choice == "progress" else ()
     run = train(*words(f"callback=[{choice}]", *soon))
     assert run.step == 2
@@ -142,7 +142,7 @@ def test_every_conditioning_with_every_model(here: Path, conditioning: str) -> N
 
 
 def test_colour_and_odd_sides_need_no_preset(here: Path) -> None:
-    """What was trained draws colour pictures of 20 x 12 pixels, and grey ones of 32 x 16."""
+    """The trained models draw colour pictures of 20 x 12 pixels, and grey ones of 32 x 16."""
     colour = train(*words("dataset.channels=3", "dataset.resolution=[20,12]", "dataset.fit=pad"))
     grey = train(*words("dataset.resolution=[32,16]", model=SMALL_DCGAN))
     for run, shape in ((colour, (2, 20, 12, 3)), (grey, (2, 32, 16, 1))):
@@ -203,7 +203,7 @@ def test_sagan_learns_four_times_as_fast_in_d() -> None:
         (("trainer.max_minutes=5", "trainer.max_steps=300"), 300),
     ],
 )
-def test_the_default_end_gives_way_to_one_that_is_asked_for(words: tuple[str, ...], steps: int | None) -> None:
+def test_the_default_limit_gives_way_to_a_given_one(words: tuple[str, ...], steps: int | None) -> None:
     assert compose.compose("train", list(words)).config["trainer"]["max_steps"] == steps
 
 
@@ -211,7 +211,7 @@ def test_the_default_end_gives_way_to_one_that_is_asked_for(words: tuple[str, ..
 def test_what_a_model_includes_counts_as_its_own(model: str) -> None:
     known = choices.keys("train", [f"model={model}"])
     assert {"model.latent_dim", "model.generator.resolution", "model.discriminator.conditioning"} <= {*known}
-    assert len([key for key in known if key.startswith("model.discriminator.")]) > 4  # its own settings too
+    assert len([key for key in known if key.startswith("model.discriminator.")]) > 4  # also its own settings
 
 
 @pytest.mark.parametrize(
@@ -219,10 +219,10 @@ def test_what_a_model_includes_counts_as_its_own(model: str) -> None:
     [
         (["model=mlp"], "mlp-nonsaturating-digits"),
         (["experiment=broken_no_norm"], "broken_no_norm"),
-        (["experiment=ring_packing"], "ring_packing"),  # not that of the experiment on which it builds
+        (["experiment=ring_packing"], "ring_packing"),  # not the name of the experiment that it builds on
         (["experiment=demo", "name=mine"], "mine"),
         (["experiment=null"], "dcgan-nonsaturating-digits"),
     ],
 )
-def test_a_run_is_called_after_its_name_its_experiment_or_its_parts(words: list[str], label: str) -> None:
+def test_a_run_is_named_after_its_name_its_experiment_or_its_parts(words: list[str], label: str) -> None:
     assert compose.compose("train", words).folder.name.split("-", 3)[3] == label

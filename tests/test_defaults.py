@@ -1,4 +1,4 @@
-"""What conf/ repeats of a constructor's defaults is the same there, or differs for a reason."""
+"""Where conf/ repeats a constructor's default, the value is the same, or differs for a reason."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ DIFFERENT = {
 
 
 def parts(node: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every node that names a class or a function, and where it stands."""
+    """Every node that names a class or a function, with its place."""
     pairs = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
     if isinstance(node, dict) and "_target_" in node:
         yield path, node

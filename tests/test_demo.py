@@ -30,7 +30,7 @@ def test_half_blocks_show_which_of_two_pixels_are_bright() -> None:
     assert demo.as_text(images.repeat(4, 1, 1, 1), columns=2) == "\n".join([" ▄▀█" * 2] * 2)
 
 
-def test_digits_that_were_enlarged_by_repetition_are_read_as_what_they_are() -> None:
+def test_digits_enlarged_by_repetition_are_read_correctly() -> None:
     digits = load_digits()
     images = torch.from_numpy(digits.images * (255 / 16)).round().to(torch.uint8).unsqueeze(1)
     large = images.repeat_interleave(2, -1).repeat_interleave(2, -2)
@@ -43,7 +43,7 @@ def test_an_estimate_is_rounded_up(seconds: float, said: str) -> None:
     assert demo.duration(seconds) == said
 
 
-def test_the_pace_is_measured_and_nothing_is_left_of_it(here: Path) -> None:
+def test_the_pace_is_measured_and_nothing_is_left_behind(here: Path) -> None:
     steps, speed = demo.pace("experiment=demo", "trainer.max_steps=7", seconds=0)
     assert steps == 7
     assert speed > 0

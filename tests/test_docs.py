@@ -1,4 +1,4 @@
-"""docs/ tells the truth: what it shows is run, what it links to is there, and what is made from conf/ is up to date."""
+"""docs/ tells the truth: its examples run, its links lead somewhere, and what is generated from conf/ is up to date."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def first_comment(path: Path) -> str:
 
 @pytest.fixture
 def own_modules() -> Iterator[None]:
-    """What a test imports from its folder is forgotten after it, as is before it what other tests imported."""
+    """Modules that a test imports from its folder are forgotten after it, and those of other tests before it."""
     path = list(sys.path)
 
     def forget() -> None:
@@ -78,7 +78,7 @@ def test_there_is_an_example_of_each_kind() -> None:
 
 @pytest.mark.parametrize("title", EXAMPLES)
 def test_an_example_runs_as_written(title: str, gan_here: Inside, here: Path, own_modules: None) -> None:
-    """Its files, put where they are said to be, are what its commands train with."""
+    """Its commands train with its files, put where the page says."""
     text = sections(EXTENDING)[title]
     files = dict(FILE.findall(text))
     for name, content in files.items():
@@ -105,7 +105,7 @@ def commands(text: str) -> list[str]:
 
 
 def trainings() -> list[str]:
-    """Every `gan train` that is shown and composes a new run out of what is packaged."""
+    """Every `gan train` shown that composes a new run from packaged files."""
     shown = [command for page in PAGES for command in commands(page.read_text())]
     own = ("--config-dir", "resume=", "repeat=", "<", "...")
     return list(dict.fromkeys(c for c in shown if c.startswith("gan train") and not any(o in c for o in own)))
@@ -122,7 +122,7 @@ def test_what_is_shown_can_be_typed(command: str) -> None:
     build.check(compose.compose("train", words).config, trust.for_runs())
 
 
-def test_a_refusal_is_told_as_it_is_shown(gan_here: Inside) -> None:
+def test_a_refusal_is_printed_as_shown(gan_here: Inside) -> None:
     shown = re.search(r"^    \$ (gan train .*)\n    (gan train: .*)$", SAFETY, flags=re.MULTILINE)
     assert shown
     done = gan_here(*shlex.split(shown[1])[1:])

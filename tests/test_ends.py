@@ -1,4 +1,4 @@
-"""How a run ends is told and written, whatever fails at the end, at the start or in between."""
+"""How a run ends is reported and written, whatever fails at the end, at the start or in between."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_callback_that_fails_is_what_the_result_names(
         train(*words("callback=[samples,tensorboard,health,checkpoints]", "hydra.run.dir=run"))
     ended = result(here / "run")
     assert (ended["status"], ended["error"].split(";")[0]) == ("failed", "Fails: out of ink")
-    if moment == "on_end":  # the weights are kept by a callback that comes later
+    if moment == "on_end":  # a later callback saves the weights
         assert (here / "run" / "checkpoints" / "last.pt").exists()
 
 
@@ -132,7 +132,7 @@ def test_a_file_that_cannot_be_written_is_named_with_the_cause(here: Path) -> No
     train(f"resume={run}", "trainer.max_steps=4")
 
 
-def test_a_run_that_somebody_removes_does_not_come_back(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_removed_run_does_not_come_back(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def remove(self: Callback, session: Session) -> None:
         shutil.rmtree(here / "run", ignore_errors=True)
 
@@ -144,7 +144,7 @@ def test_a_run_that_somebody_removes_does_not_come_back(here: Path, monkeypatch:
     assert not (here / "run").exists()
 
 
-def test_what_killed_processes_left_goes_at_the_next_start_and_what_living_ones_write_stays(here: Path) -> None:
+def test_leftovers_of_killed_processes_go_at_the_next_start_and_those_of_living_ones_stay(here: Path) -> None:
     run = train(*words("hydra.run.dir=run")).folder
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
@@ -155,7 +155,7 @@ def test_what_killed_processes_left_goes_at_the_next_start_and_what_living_ones_
     train(f"resume={run}", "trainer.max_steps=3")
     assert not [path for path in left if path.exists()]
     assert all(path.exists() for path in living)
-    with (run / f".a.{dead.pid}.tmp").open("wb") as file:  # of a process elsewhere, which we cannot see
+    with (run / f".a.{dead.pid}.tmp").open("wb") as file:  # from a process elsewhere, which we cannot see
         assert lock(file.fileno())
         assert remove_leftovers(run) == []
     assert remove_leftovers(run) == [run / f".a.{dead.pid}.tmp"]
@@ -169,10 +169,10 @@ def test_one_process_trains_a_run(here: Path, gan_here: Inside) -> None:
     assert told.returncode == 2
     assert told.stderr.splitlines() == [
         "gan train: run is being trained by process 7 on moon",
-        "  wait for its end, or stop it",
+        "  wait until it ends, or stop it",
     ]
     assert {p: p.read_bytes() for p in run.rglob("*") if p.is_file()} == before
-    (run / ".lock").write_text("process 7 on moon")  # of one that was killed
+    (run / ".lock").write_text("process 7 on moon")  # from a process that was killed
     train("resume=run", "trainer.max_steps=4")
     assert not (run / ".lock").exists()
 
@@ -209,7 +209,7 @@ def test_rows_are_objects_of_numbers_with_a_step(tmp_path: Path) -> None:
     assert read_rows(tmp_path / "m") == [{"step": 1, "a": 2.5}, {"step": 2, "b": 1}]
 
 
-def test_readings_that_no_scale_shows_are_drawn_without_a_warning(tmp_path: Path) -> None:
+def test_readings_beyond_every_scale_are_drawn_without_a_warning(tmp_path: Path) -> None:
     from gan_cli.callbacks import health
     from gan_cli.callbacks.alarms import GENERATOR_GRADIENT
     from gan_cli.callbacks.monitor import WATCHED, Monitor
@@ -244,7 +244,7 @@ def test_a_run_that_diverged_says_so_everywhere_and_no_sweep_takes_it(
     assert (calm.status, calm.score) == ("finished", None)
 
 
-def test_memory_that_cannot_be_had_is_told_with_what_to_lower(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lack_of_memory_is_reported_with_what_to_lower(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match=r"(?s)model\.generator needs more memory than there is\n  lower"):
         train(*words("model.generator.hidden=[1000000000000]"))
     assert not (here / "outputs").exists() or not [*(here / "outputs").rglob("*.*")]

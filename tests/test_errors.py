@@ -1,4 +1,4 @@
-"""One family of errors: drawn as it is, and told by it."""
+"""One family of errors: drawn as it is, and reported accordingly."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def fails(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
 
 
 @pytest.mark.parametrize("kind", [found for found in CLASSES if issubclass(found, Refused)], ids=lambda k: k.__name__)
-def test_what_the_user_can_mend_costs_two_lines_and_exit_code_2(
+def test_what_the_user_can_fix_costs_two_lines_and_exit_code_2(
     kind: type[Refused], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     error = kind("it is wrong", "mend it") if kind is CheckpointError else kind("it is wrong\n  mend it")
@@ -46,7 +46,7 @@ def test_what_the_user_can_mend_costs_two_lines_and_exit_code_2(
     assert capsys.readouterr().err == "gan compare: it is wrong\n  mend it\n"
 
 
-def test_several_problems_are_told_together_each_as_one(
+def test_several_problems_are_reported_together_each_on_its_own(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fails(monkeypatch, Refused("one\n  mend it", "another"))
@@ -55,7 +55,7 @@ def test_several_problems_are_told_together_each_as_one(
 
 
 @pytest.mark.parametrize(("error", "said"), [(RunFailed("saved"), "saved"), (ValueError("odd"), "ValueError: odd")])
-def test_what_the_user_cannot_mend_is_exit_code_1(
+def test_what_the_user_cannot_fix_is_exit_code_1(
     error: Exception, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fails(monkeypatch, error)
@@ -63,8 +63,8 @@ def test_what_the_user_cannot_mend_is_exit_code_1(
     assert capsys.readouterr().err.startswith(f"gan compare: {said}\n")
 
 
-def test_nobody_makes_one_error_of_the_user_s_into_another_word_for_word() -> None:
-    """An error of the family is raised as what it is: only where a stranger's part is built is another kind given."""
+def test_no_error_of_the_family_is_turned_into_another_word_for_word() -> None:
+    """An error of the family keeps its kind: only where a stranger's part is built is it turned into another."""
     package = Path(errors.__file__).parent
     again = re.compile(r"raise \w+\(str\(error\)\) from")
     found = {str(path.relative_to(package)) for path in package.rglob("*.py") if again.search(path.read_text())}

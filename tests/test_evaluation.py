@@ -29,7 +29,7 @@ PIXELS = ("detector=pixels", "metrics=[fid]")
 
 @pytest.fixture
 def stored(here: Path) -> dict[str, str]:
-    """The same 30 images in every form, and other 40 as a reference."""
+    """The same 30 images in every form, and 40 others as a reference."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (30, 6, 6, 3)).astype(np.uint8)
     np.savez("a.npz", arr_0=images)
@@ -110,7 +110,7 @@ def test_refusals_are_two_lines(stored: dict[str, str], here: Path) -> None:
 
 @pytest.fixture
 def quickly_trained(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A classifier that has hardly learned: enough where the test is not about what it says."""
+    """A classifier that has hardly learned: enough where its answers do not matter."""
     monkeypatch.setattr(classifier, "STEPS", 30)
 
 
@@ -134,7 +134,7 @@ def test_a_conditional_run_is_measured_class_by_class(here: Path) -> None:
     found = evaluate(run, "detector=classifier", "metrics.cas.steps=20", metrics=wanted, n=300)
     assert {f"kid_class_{k}_classifier" for k in range(10)} <= found.keys()
     assert 0 <= found.cas_classifier.value <= 1
-    # a generator of two steps is asked for every class as often, and can be no better than chance by much
+    # every class is asked for equally often, and after two steps a generator cannot be much better than chance
     assert found.on_demand_classifier.value < 0.5
     assert found.on_demand_classifier.n == 300
 
@@ -222,7 +222,7 @@ def test_path_length_of_a_run(finished: Path, here: Path) -> None:
 
 
 @pytest.mark.parametrize("preset", ["default", "full"])
-def test_presets_with_a_detector_that_is_here(finished: Path, here: Path, preset: str) -> None:
+def test_presets_with_an_available_detector(finished: Path, here: Path, preset: str) -> None:
     found = evaluate(finished, "detector=pixels", f"preset={preset}", n=400)
     assert "fd_pixels" in found
 
@@ -259,7 +259,7 @@ def test_measuring_while_training_disturbs_nothing(here: Path) -> None:
 
 @pytest.mark.parametrize("metric", ["kid", "fid"])
 def test_measurements_resume(here: Path, metric: str) -> None:
-    """Bit for bit, with the reference computed in one session and out of a cache in the next, or never kept."""
+    """Bit for bit, with the reference computed in one session and read from a cache in the next, or never cached."""
     Path("file").write_text("")
     measure = (*MEASURED, f"evaluation.metric={metric}")
     whole = train(*words(*measure, f"evaluation.cache={here}/file", steps=6)).folder
@@ -351,7 +351,7 @@ def test_compare_calls_a_difference_beyond_two_standard_errors(gan_here: Inside,
 
 
 @pytest.mark.parametrize("fact", ["n_fake", "n_real", "convention", "reference", "detector", "weights_sha256", "drawn"])
-def test_compare_refuses_what_was_measured_otherwise(gan_here: Inside, here: Path, fact: str) -> None:
+def test_compare_refuses_what_was_measured_differently(gan_here: Inside, here: Path, fact: str) -> None:
     done = gan_here("compare", scores("a.json", 1.0), scores("b.json", 1.0, **{fact: "other"}))
     assert done.returncode == 2
     assert "cannot be compared" in done.stderr
@@ -383,7 +383,7 @@ def test_compare_takes_older_files_at_their_word(gan_here: Inside, here: Path) -
 
 
 def test_compare_takes_the_last_measurement_by_its_own_time(gan_here: Inside, here: Path) -> None:
-    """Names are of local time, and a clock may have been somewhere else; records that tell no time are older ones."""
+    """File names hold local time, perhaps of another time zone; records without a time are older."""
     for run in ("a", "b"):
         (here / run / "evals").mkdir(parents=True)
         (here / run / "config.yaml").write_text("seed: 0")
@@ -424,7 +424,7 @@ def test_compare_says_of_any_bytes_what_they_are(gan_here: Inside, here: Path) -
         assert "Error" not in done.stderr
 
 
-def test_an_evaluation_tells_its_time_in_utc(stored: dict[str, str]) -> None:
+def test_an_evaluation_records_its_time_in_utc(stored: dict[str, str]) -> None:
     before = datetime.now(UTC)
     record = as_record(evaluate("a.npz", *PIXELS, reference="b.npz"))
     assert before <= datetime.fromisoformat(record["time"]) <= datetime.now(UTC)

@@ -186,7 +186,7 @@ def setting(draw: random.Random, command: str, chosen: list[str]) -> str:
 
 
 def line(number: int, run: str = "run") -> list[str]:
-    """The words of one command line. What would train is made tiny by its last words."""
+    """The words of one command line. If it would train, its last words make the run tiny."""
     draw = random.Random(number)
     command = draw.choices([*COMMANDS, "other"], weights=[12, 3, 4, 1, 1])[0]
     if command == "other":
@@ -211,7 +211,7 @@ def line(number: int, run: str = "run") -> list[str]:
     first = [*first, "detector=pixels"] if command == "eval" and draw.random() < 0.8 else first
     some = [setting(draw, command, [f"model={model}"]) for _ in range(draw.choice((1, 1, 2, 2, 3)))]
     flags = draw.choice(FLAGS).split() if draw.random() < 0.12 else []
-    # the odd words win over those of the same name that make a run tiny, but for the number of steps
+    # the odd words win over those of the same name that make a run tiny, except for the number of steps
     names = {word.lstrip("+~").partition("=")[0] for word in some}
     kept = [
         word
@@ -239,7 +239,7 @@ def complaint(arguments: list[str], gan_here: Inside, left: Callable[[], list[st
     done = gan_here(*arguments)
     said = [text for text in done.stderr.splitlines() if not text.startswith("warning: ")]
     problems = [text for text in said if text.startswith("gan")]
-    # a run of numbers that are no longer finite is the one work that may fail here
+    # a run whose numbers are no longer finite is the only work that may fail here
     allowed = done.returncode in (0, 2, 130) or (done.returncode == 1 and "infinite or not a number" in done.stderr)
     sweep = bool({"-m", "--multirun"} & {*arguments}) or "hydra.mode" in " ".join(arguments)
     keeps = "cache=" in " ".join(arguments)
@@ -251,7 +251,7 @@ def complaint(arguments: list[str], gan_here: Inside, left: Callable[[], list[st
         "too many lines": not sweep and done.returncode and len(said) > 2 * len(problems),
         "nothing said": done.returncode and not said,
         "control characters": {*"\x1b\u202e\udce9"} & {*done.stdout, *done.stderr},
-        # what a measurement of a reference cost is kept, though another part of the request be refused
+        # the cached features of a reference stay, even if another part of the request is refused
         "something is left": done.returncode == 2 and not sweep and not keeps and left() != before,
     }
     found = [name for name, true in wrong.items() if true]

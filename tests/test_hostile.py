@@ -1,4 +1,4 @@
-"""Strangers' run folders and checkpoints run nothing, delete nothing, write nowhere but into the run itself."""
+"""Strangers' run folders and checkpoints run nothing, delete nothing, and write only into the run itself."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ HOSTILE: list[tuple[str, Any]] = [
     ("loss.real_label", "${oc.env:HOME}"),
     ("loss.real_label", "${oc.decode:'1'}"),
     ("${oc.env:HOME}", 1),
-    # a part, but of another place
+    # a part, but from another place
     ("loss._target_", "gan_cli.priors.Normal"),
     ("prior._target_", "gan_cli.callbacks.checkpoints.Checkpoints"),
     ("model.generator.conditioning._target_", "torch.nn.Identity"),
@@ -84,7 +84,7 @@ def test_hostile_run_folders(finished: Path, here: Path, key: str, value: Any) -
 
 
 def stranger(finished: Path, here: Path, changed: Callable[[dict], Any], text: str = "") -> Path:
-    """A run folder as somebody else may hand it over, its config changed in the folder and in the checkpoint."""
+    """A run folder as somebody else might hand it over, its config changed in the folder and in the checkpoint."""
     run = here / "run"
     shutil.copytree(finished, run)
     config = yaml.safe_load((run / "config.yaml").read_text())
@@ -98,7 +98,7 @@ def stranger(finished: Path, here: Path, changed: Callable[[dict], Any], text: s
 
 
 def inside(config: dict, node: Any) -> None:
-    """Hides a node where a generator's argument stands."""
+    """Hides a node in a generator's argument."""
     config["model"]["generator"]["conditioning"]["hidden"] = node
 
 
@@ -184,7 +184,7 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_a_config_that_is_no_plain_yaml_is_refused(gan_here: Inside, finished: Path, here: Path, name: str) -> None:
+def test_a_config_that_is_not_plain_yaml_is_refused(gan_here: Inside, finished: Path, here: Path, name: str) -> None:
     stranger(finished, here, lambda config: None, TEXTS[name])
     for command in (["sample", "run"], ["train", "resume=run"], ["train", "repeat=run"]):
         told = gan_here(*command)
@@ -193,7 +193,7 @@ def test_a_config_that_is_no_plain_yaml_is_refused(gan_here: Inside, finished: P
         assert len(told.stderr.strip().splitlines()) == 2
 
 
-def test_bytes_that_are_no_text_are_refused(gan_here: Inside, finished: Path, here: Path) -> None:
+def test_bytes_that_are_not_text_are_refused(gan_here: Inside, finished: Path, here: Path) -> None:
     run = stranger(finished, here, lambda config: None)
     (run / "config.yaml").write_bytes((run / "config.yaml").read_bytes() + b"x: \xff\n")
     told = gan_here("train", "resume=run")
@@ -334,11 +334,11 @@ def test_building_within_the_bounds_changes_nothing() -> None:
     torch.manual_seed(0)
     free = nn.Sequential(nn.Linear(9, 10), nn.BatchNorm1d(10), nn.Linear(5, 7))
     assert all(torch.equal(a, b) for a, b in zip(bounded.parameters(), free.parameters(), strict=True))
-    nn.Linear(200, 200)  # outside the bounds are lifted
+    nn.Linear(200, 200)  # outside, the bounds are lifted
 
 
 def test_sampling_does_not_load_the_compiler(finished: Path, here: Path) -> None:
-    """It takes a second to import, which is as long as all the rest."""
+    """It takes a second to import, as long as everything else together."""
     words = ["sample", str(finished), "n=1", "out=one.png"]
     look = "assert not {'torch._dynamo', 'sympy'} & {*sys.modules}"
     program = f"import sys; from gan_cli.cli import main; main({words}); {look}"
@@ -450,7 +450,7 @@ assert "torch" not in sys.modules
 """
 
 
-def test_what_the_words_forbid_is_answered_before_torch_is_imported(finished: Path, here: Path) -> None:
+def test_what_the_config_text_rules_out_is_refused_before_torch_is_imported(finished: Path, here: Path) -> None:
     stranger(finished, here, lambda config: change(config, "prior._target_", "os.system"))
     done = subprocess.run([sys.executable, "-c", UNSEEN], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -485,7 +485,7 @@ def test_the_first_look_admits_whatever_conf_composes(group: str) -> None:
         nodes.check_names(config, nodes.of_run, trust.for_files())
 
 
-def test_a_setting_that_was_taken_away_is_the_parts_own() -> None:
+def test_a_removed_setting_falls_back_to_the_parts_default() -> None:
     composed = compose("train", ["~dataset.batch_size", "~trainer.micro_batches"]).config
     config = build.check(composed, trust.for_runs()).config
     assert (config["dataset"]["batch_size"], config["trainer"]["micro_batches"]) == (64, 1)

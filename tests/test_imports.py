@@ -1,4 +1,4 @@
-"""Imports point down: read off the syntax trees, so that the layers stay what they are said to be."""
+"""Imports point down: read from the syntax trees, so that the layers stay as documented."""
 
 from __future__ import annotations
 

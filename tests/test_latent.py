@@ -28,7 +28,7 @@ from gan_cli.types import Batch
 
 CPU = torch.device("cpu")
 MODES = choices.config_groups(CONF)["mode"]
-EVERYWHERE = ("interpolate", "walk", "directions", "neighbours")  # modes for any generator of images
+EVERYWHERE = ("interpolate", "walk", "directions", "neighbours")  # modes for every generator of images
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def game(prior: Prior) -> Adversarial:
 
 
 class Rows(nn.Module):
-    """A sample shows the mean of each layer's w in a row of its image; what the linear layers make of w is not used."""
+    """Each row of a sample's image is the mean of one layer's w; the outputs of the linear layers are not used."""
 
     layers = 4
 
@@ -124,7 +124,7 @@ def test_straight_lines_and_great_circles() -> None:
     torch.testing.assert_close(angles, angles[:, :1].expand(-1, 4), rtol=1e-3, atol=1e-4)
 
 
-def test_a_way_within_one_line_is_straight() -> None:
+def test_a_path_between_collinear_latents_is_straight() -> None:
     a = torch.tensor([[1.0, 2.0], [1.0, 2.0], [0.5, 0.0]])
     b = torch.tensor([[2.0, 4.0], [1.0001, 2.0], [-1.5, 0.0]])
     way = interpolate.between(a, b, torch.linspace(0, 1, 5), True)
@@ -142,7 +142,7 @@ def test_a_walk_visits_its_stops_and_closes(spherical: bool) -> None:
 
 
 class Planted(nn.Module):
-    """A generator whose first layer stretches one direction most; behind the latent a label's embedding is joined."""
+    """A generator whose first layer stretches one direction most; a label's embedding is appended to the latent."""
 
     def __init__(self, direction: Tensor) -> None:
         super().__init__()
@@ -192,7 +192,7 @@ def test_directions_of_styles_are_those_of_the_synthesis_or_of_the_layers_that_t
         directions.Directions().draw(subject(nn.Identity()))
 
 
-def test_an_entry_in_chunks_counts_with_the_chunk_that_enters_first() -> None:
+def test_a_latent_that_enters_in_chunks_counts_by_its_first_chunk() -> None:
     assert torch.equal(directions.affine(nn.Linear(3, 2), 5)[:, 3:], torch.zeros(2, 2))
 
 
@@ -217,7 +217,7 @@ def test_style_tools_use_the_layers_that_have_grown() -> None:
     assert all(layer.weight.shape[1] == 3 for layer in directions.latent_layers(generator))
     (sheet,) = mix.Mix(n=2, coarse=0.5).sheets(subject(generator))
     inside = sheet.samples[1:, 1:]
-    assert (inside[:, 0] - inside[:, 1]).abs().max() > 1e-4  # the upper ones' styles count
+    assert (inside[:, 0] - inside[:, 1]).abs().max() > 1e-4  # the styles of the upper layers count
 
 
 def test_truncation_by_bound_by_psi_and_not_at_all() -> None:
@@ -244,7 +244,7 @@ def test_truncation_by_bound_by_psi_and_not_at_all() -> None:
 
 def test_truncation_on_the_command_line(plain: Path) -> None:
     assert not torch.equal(sample(plain, "n=4", "truncation=0.5"), sample(plain, "n=4"))
-    first, second = sample(plain, "n=2", "truncation=0")  # the sample at the prior's middle
+    first, second = sample(plain, "n=2", "truncation=0")  # the sample at the centre of the prior
     assert torch.equal(first, second)
     with pytest.raises(ConfigError, match="truncation=-1 is not valid"):
         sample(plain, "truncation=-1")
@@ -330,7 +330,7 @@ def test_nearest_images_by_brute_force(monkeypatch: pytest.MonkeyPatch) -> None:
     assert index[:2, 0].tolist() == [33, 5]
 
 
-def test_neighbours_stand_beside_the_samples_of_the_grid(plain: Path, here: Path) -> None:
+def test_neighbours_are_shown_beside_the_samples_of_the_grid(plain: Path, here: Path) -> None:
     sheet = sample(plain, "mode=neighbours", "n=3", "mode.k=2", "out=x.npz")
     torch.testing.assert_close(sheet[:, 0], sample(plain, "n=3"))
     assert sheet.shape == (3, 3, 1, 8, 8)
@@ -374,7 +374,7 @@ def test_films(plain: Path, here: Path, ending: str, frames: int) -> None:
         np.testing.assert_array_equal(np.asarray(film.convert("RGB")), expected)
 
 
-def test_a_sheet_a_direction(plain: Path, here: Path) -> None:
+def test_a_sheet_per_direction(plain: Path, here: Path) -> None:
     sample(plain, "mode=directions", "mode.count=2", "n=1", "out=d.png")
     assert sorted(p.name for p in here.iterdir()) == ["d-1.png", "d-2.png", "d.npz"]
     assert np.load("d.npz")["direction"].shape == (2, 4)
@@ -411,7 +411,7 @@ def test_wrong_requests(plain: Path, here: Path, settings: Sequence[str], messag
     assert list(here.iterdir()) == []
 
 
-def test_the_command_names_its_file_and_the_help_its_modes(plain: Path, gan_here: Inside) -> None:
+def test_the_command_names_its_file_and_the_help_lists_the_modes(plain: Path, gan_here: Inside) -> None:
     done = gan_here("sample", str(plain), "mode=interpolate", "n=2")
     assert done.returncode == 0, done.stderr
     assert (plain / "samples" / "interpolate-step000000002-seed0-n2.png").exists()

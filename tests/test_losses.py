@@ -56,7 +56,7 @@ def test_any_shape_of_logits(loss: losses.Loss, shape: tuple[int, ...]) -> None:
 
 
 def test_saturation_is_what_tells_minimax_from_nonsaturating() -> None:
-    """At a fake that is seen through (logit -10) minimax has no gradient left, the other one has all of it."""
+    """For a fake that D recognises (logit -10) minimax has no gradient left; the other loss has all of it."""
     fake = tensor([-10.0], requires_grad=True)
     (saturated,) = torch.autograd.grad(losses.Minimax().generator(fake).sum(), fake)
     (alive,) = torch.autograd.grad(losses.NonSaturating().generator(fake).sum(), fake)

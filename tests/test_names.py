@@ -1,4 +1,4 @@
-"""Names of parts are a file format: what conf/ ever named can be loaded for ever."""
+"""Names of parts are a file format: whatever conf/ once named can be loaded for ever."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the user wants written: files whole, anything else written through, and never over what is read."""
+"""Outputs: files are replaced whole, anything else is written through, and inputs are never overwritten."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_file_is_replaced_whole_and_folders_are_made(tmp_path: Path) -> None:
     assert os.listdir(path.parent) == ["x"]
 
 
-def test_what_a_killed_process_left_of_the_file_is_removed_and_nothing_else(tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_process_are_removed_and_nothing_else(tmp_path: Path) -> None:
     dead = subprocess.Popen(["true"])
     dead.wait()
     names = {f".x.{dead.pid}.tmp": False, f".x.{os.getppid()}.tmp": True, f".y.{dead.pid}.tmp": True, "x.1.tmp": True}
@@ -89,7 +89,7 @@ def test_a_pipe_is_written_through(tmp_path: Path) -> None:
 
 
 def test_a_device_is_written_through() -> None:
-    """The far end of a terminal: nothing that could be destroyed if this failed."""
+    """The far end of a terminal, since a failure there could destroy nothing."""
     near, far = pty.openpty()
     path = Path(os.ttyname(far))
     before = path.stat().st_ino
@@ -188,7 +188,7 @@ def test_no_command_overwrites_its_own_input(finished: Path, here: Path, noise: 
         assert len(done.stderr.strip().splitlines()) == 2, done.stderr
         assert "would overwrite" in done.stderr
     assert before == {p: p.read_bytes() for place in (here, finished) for p in place.rglob("*") if p.is_file()}
-    for _ in range(2):  # what was written by the same command before is no input
+    for _ in range(2):  # what the same command wrote before is not an input
         evaluate(noise, *PIXELS, "json=folder/scores.json", reference="folder")
         sample(finished, "n=1", "out=y.png")
 

@@ -121,12 +121,12 @@ def test_dragan_measures_around_the_data_only() -> None:
     torch.testing.assert_close(away.mean(1), reach / 2, rtol=0.1, atol=0)
 
 
-def test_drift_is_the_square_of_what_real_samples_score() -> None:
+def test_drift_is_the_squared_logit_of_real_samples() -> None:
     round = play(Linear(torch.tensor([2.0, -1.0])), (2,))
     torch.testing.assert_close(Drift()(round), (round.batch.real @ torch.tensor([2.0, -1.0])).square())
 
 
-def test_lecam_draws_each_kind_to_the_average_of_the_other() -> None:
+def test_lecam_pulls_each_kind_to_the_average_of_the_other() -> None:
     """With constant logits a and b the averages are (1 - decayⁿ) a and (1 - decayⁿ) b after n updates."""
     term, real, fake = LeCam(decay=0.5), torch.full((6,), 2.0), torch.full((6,), -1.0)
     round = play(Linear(torch.zeros(2)), (2,))
@@ -154,7 +154,7 @@ def test_consistency_is_zero_for_an_invariant_discriminator_and_counts_fakes_whe
     on_framed = MeanPixel()(framed, round.batch.label)
     inside = replace(inside, real_output=on_framed, fake_output=on_framed)
     assert Consistency(shift=0.125)(inside).abs().max().item() < 1e-10
-    # a discriminator that sees one corner pixel changes, and the fakes' part doubles the expectation
+    # a discriminator that sees one corner pixel does change, and the term for fakes doubles the expectation
     real_only, both = Consistency(fakes=0.0), Consistency(fakes=1.0)
     corner = play(Corner(), (1, 16, 16))
     assert real_only(corner).mean().item() > 0.1
@@ -217,14 +217,14 @@ def test_gradient_penalty_is_finite_where_the_slope_is_zero() -> None:
 
 
 class Recorder(nn.Module):
-    """Remembers where it was asked."""
+    """Remembers where it was evaluated."""
 
     def forward(self, samples: Tensor, label: Tensor) -> DiscriminatorOutput:
         self.asked = samples
         return DiscriminatorOutput(samples.flatten(1).sum(1))
 
 
-def test_interpolates_lie_between_real_and_fake_with_one_factor_a_sample() -> None:
+def test_interpolates_lie_between_real_and_fake_with_one_factor_per_sample() -> None:
     recorder = Recorder()
     round = play(recorder, (3, 4, 4))
     GradientPenalty()(round)

@@ -1,4 +1,4 @@
-"""Runs of pggan, stylegan and stylegan2: with what their papers have beside them, and with everything else."""
+"""Runs of pggan, stylegan and stylegan2: with the companions from their papers, and with everything else."""
 
 from __future__ import annotations
 

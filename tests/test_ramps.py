@@ -1,4 +1,4 @@
-"""Numbers that follow progress, and where they may stand."""
+"""Numbers that follow progress, and where they are allowed."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_settings_of_optimizers_may_be_ramps(here: Path) -> None:
 
 @pytest.mark.parametrize("kind", [ramps.Linear, ramps.Cosine])
 def test_a_ramp_over_a_fraction_of_the_run_is_one_over_its_images(kind: type[ramps.Linear]) -> None:
-    """Of a run of 1000 images the two time bases agree, from where they begin to where they end and beyond."""
+    """In a run of 1000 images the two time bases agree, from beginning to end and beyond."""
     in_images, in_fractions = kind(1.0, 0.2, images=750, after=250), kind(1.0, 0.2, fraction=0.75, after=0.25)
     for n in (0, 250, 333, 500, 750, 1000):
         assert in_fractions.at(0, n / 1000) == pytest.approx(in_images.at(n, 0.0))
@@ -120,7 +120,7 @@ def test_whatever_follows_progress_may_follow_the_fraction_of_the_run(here: Path
 
 
 def test_the_averaged_generator_follows_the_fraction_of_the_run_after_the_step(here: Path) -> None:
-    """Of a half-life of 100 images that falls to none at half the run, 50 are left after the first of 4 steps."""
+    """Of a half-life of 100 images that falls to zero by half the run, 50 are left after the first of 4 steps."""
     falling = "trainer.ema_half_life={_target_: gan_cli.ramps.Linear, start: 100, end: 0, fraction: 0.5}"
     trainer = build.trainer(checked(words(falling, "trainer.ema_rampup=0", steps=4)))
     trainer.place()
@@ -133,7 +133,7 @@ def test_the_averaged_generator_follows_the_fraction_of_the_run_after_the_step(h
 
 
 def test_a_schedule_may_be_any_ramp(here: Path) -> None:
-    """`schedule=cosine` over the whole of a run of images, and the ramp that says these images."""
+    """`schedule=cosine` over a whole run, and the ramp over the same number of images."""
     spoken = ("+schedule.start=1.0", "+schedule.end=0.0", "+schedule.images=64")
     asked = (("schedule=cosine",), ("schedule._target_=gan_cli.ramps.Cosine", *spoken))
     runs = [train(*words(*said, "trainer.max_steps=null", "trainer.max_images=64")).folder for said in asked]
@@ -149,7 +149,7 @@ def test_a_ramp_over_a_fraction_wants_a_run_whose_end_is_known(here: Path) -> No
     assert len(str(told.value).splitlines()) == 2
 
 
-def test_the_clock_that_is_kept_is_what_it_was(here: Path) -> None:
+def test_the_saved_clock_is_unchanged(here: Path) -> None:
     """The fraction follows from the limits, which a resumed run may change: no file holds it."""
     run = train(*words("schedule=linear")).folder
     saved = torch.load(run / "checkpoints" / "last.pt", weights_only=True)["clock"]

@@ -1,4 +1,4 @@
-"""The README is a front page: short, and what it shows works as it stands there."""
+"""The README is a front page: short, and what it shows works as written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""References of files: photographs come to the samples' size, ordinary folders stay as they are; arrays have limits."""
+"""Files as references: photographs are fitted to the samples' size, other folders are not; arrays are bounded."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_photographs_are_fitted_to_samples_in_files(photos: Path, gan_here: Insi
 
 
 def test_a_folder_of_the_samples_size_stays_what_it_was(here: Path) -> None:
-    """The fingerprint is that of earlier versions, so that what was measured can be compared still."""
+    """The fingerprint is that of earlier versions, so that old measurements can still be compared."""
     (here / "d").mkdir()
     whole = hashlib.sha256()
     for i in range(4):
@@ -85,10 +85,10 @@ def test_n_of_files_is_a_fair_part_whatever_their_names(here: Path) -> None:
     )
     assert abs(whole) < 1e-6
     assert part == pytest.approx(renamed, rel=1e-9)
-    assert part < 0.1  # of one class alone it is 2.9 and more
+    assert part < 0.1  # of a single class it is 2.9 and more
 
 
-def test_a_name_without_a_split_is_told_with_one(photos: Path) -> None:
+def test_a_name_without_a_split_is_suggested_with_one(photos: Path) -> None:
     with pytest.raises(ConfigError, match=r"nothing to compare with\n  .*reference=digits:all"):
         evaluate("s.npz", *PIXELS, reference="digits")
 
@@ -135,13 +135,13 @@ def harmful(kind: str) -> None:
         ("nchw", r"with the channels second.*\n.*\[N, H, W, C\].*transpose\(0, 2, 3, 1\)"),
         ("floats", "arr_0 is float64"),
         ("objects", "holds object"),
-        ("words", "no real numbers"),
-        ("complex", "no real numbers"),
-        ("nan", "infinite or no numbers"),
-        ("negative", "no covariance"),
-        ("too shared", "no covariance"),
+        ("words", "not real numbers"),
+        ("complex", "not real numbers"),
+        ("nan", "infinite or not numbers"),
+        ("negative", "not a covariance"),
+        ("too shared", "not a covariance"),
         ("askew", "not symmetric"),
-        ("n of 3", "no number of images"),
+        ("n of 3", "not a number of images"),
         ("n negative", "n=-5"),
         ("n in words", "n=many"),
         ("other", "holds x"),
@@ -149,7 +149,7 @@ def harmful(kind: str) -> None:
         ("less than nothing", "says that it has -4 bytes"),
         ("empty", "is empty"),
         ("page", "cannot be read"),
-        ("virtual", "of which most are not there"),
+        ("virtual", "of which most are missing"),
         ("nothing", r"uint8 \[0, 3, 8, 8\]"),
     ],
 )
@@ -164,7 +164,7 @@ def test_harmful_arrays_are_refused_in_two_lines(here: Path, kind: str, message:
         assert "Error" not in str(caught.value)
 
 
-def test_statistics_are_no_samples(here: Path) -> None:
+def test_statistics_are_not_samples(here: Path) -> None:
     np.savez("st.npz", mu=np.zeros(192), sigma=np.eye(192), n=50)
     np.savez("ok.npz", arr_0=np.zeros((6, 8, 8, 3), np.uint8))
     with pytest.raises(NotMeasurable, match=r"holds statistics.*\n  .*reference=st\.npz"):

@@ -27,7 +27,7 @@ TIMES = {"seconds"}
 
 
 def numbers(folder: Path) -> list[dict]:
-    """metrics.jsonl without what depends on the clock on the wall."""
+    """metrics.jsonl without what depends on the wall clock."""
     return [{k: v for k, v in row.items() if k not in TIMES} for row in read_rows(folder / "metrics.jsonl")]
 
 
@@ -98,7 +98,7 @@ def test_after_any_signal(here: Path, number: signal.Signals) -> None:
     assert numbers(whole) == numbers(folder)
 
 
-def test_a_damaged_checkpoint_is_passed_over_and_this_is_said(here: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_damaged_checkpoint_is_skipped_with_a_warning(here: Path, capsys: pytest.CaptureFixture) -> None:
     base = words("callback.checkpoints.every_steps=2")
     folder = train(*base, "trainer.max_steps=4").folder
     newest = folder / "checkpoints" / "step-000000004.pt"
@@ -205,7 +205,7 @@ def step_together(chosen: tuple[str, ...], rank: int) -> dict[str, str]:
 
 
 def test_after_a_step_all_processes_hold_the_same_weights_and_statistics(here: Path) -> None:
-    """Each sees its own part of the batch, and so takes other means and variances of it."""
+    """Each sees its own part of the batch, and so computes other means and variances."""
     launch(step_together, words("trainer.devices=2", model=SMALL_DCGAN), 2)
 
 
@@ -229,7 +229,7 @@ def test_a_folder_with_a_run_is_not_overwritten(here: Path) -> None:
     assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
 
 
-def test_a_reader_that_goes_early_stops_no_training(here: Path) -> None:
+def test_a_reader_that_leaves_early_stops_no_training(here: Path) -> None:
     command = [
         sys.executable,
         "-m",
@@ -255,7 +255,7 @@ def test_a_closed_terminal_saves_the_run(here: Path) -> None:
     assert json.loads((here / "run" / "result.json").read_text())["status"] == "stopped"
 
 
-def test_a_run_finds_its_data_from_any_folder_and_tells_when_they_changed(
+def test_a_run_finds_its_data_from_any_folder_and_warns_when_they_changed(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, first in (("here", 0), ("elsewhere", 100)):
@@ -272,7 +272,7 @@ def test_a_run_finds_its_data_from_any_folder_and_tells_when_they_changed(
     assert "the data have changed since this run began" in (folder / "train.log").read_text()
 
 
-def test_the_end_that_a_run_came_to_is_the_one_to_move(gan_here: Inside) -> None:
+def test_the_limit_that_a_run_reached_is_the_one_to_raise(gan_here: Inside) -> None:
     told = gan_here("train", *words("hydra.run.dir=a run", "trainer.max_images=16", steps=100))
     command = shlex.split(told.stdout.splitlines()[-1])
     assert command[-1] == "trainer.max_images=32"

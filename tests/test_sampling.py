@@ -108,7 +108,7 @@ def test_points_are_drawn_and_stored(here: Path) -> None:
     sample(run, "n=100", "out=x.png")
     assert Image.open("x.png").size == (500, 500)
     assert Image.open(run / "samples" / "real.png").size == (500, 500)
-    with pytest.raises(Refused, match=r"points are no image files.*\n.*out=x\.npz"):
+    with pytest.raises(Refused, match=r"points cannot be image files.*\n.*out=x\.npz"):
         sample(run, "n=100", "out=folder")
 
 
@@ -159,7 +159,7 @@ def test_every_way_to_draw_has_its_own_picture(here: Path, gan_here: Inside) -> 
         ("a,b", ("a", "a,b"), [1]),  # a comma may be part of a name
         (10, ("2", "10", "11"), [1]),  # where all names are numbers, a number is a name
         ("2..10", ("2", "10", "11"), [0, 1]),
-        (1, ("01", "02"), [0]),  # what the command line has read as a number
+        (1, ("01", "02"), [0]),  # the command line read it as a number
         (1e5, ("1e5", "x"), [0]),
         (True, ("false", "true"), [1]),
         (1, ("cat", "dog", "7"), [1]),
@@ -173,7 +173,7 @@ def test_classes_by_name_and_by_number(words: object, names: tuple[str, ...], nu
 @pytest.mark.parametrize(
     ("words", "names", "message"),
     [
-        ("3..1", (), "3..1 is no range"),
+        ("3..1", (), "3..1 is not a range"),
         ("4,3..1", (), "write 1..3"),
         ([-1], (), "write a class"),
         ("x", (), "write a class"),
@@ -182,7 +182,7 @@ def test_classes_by_name_and_by_number(words: object, names: tuple[str, ...], nu
         ("1990..1995", ("1990", "1991"), "no such class"),
     ],
 )
-def test_classes_that_are_none(words: object, names: tuple[str, ...], message: str) -> None:
+def test_words_that_are_not_classes(words: object, names: tuple[str, ...], message: str) -> None:
     with pytest.raises(Refused, match=re.escape(message)) as caught:
         chosen_classes(words, names)  # type: ignore[arg-type]
     assert len(str(caught.value).splitlines()) == 2
@@ -211,7 +211,7 @@ def test_class_names_live_in_the_run_and_in_its_checkpoints(here: Path, gan_here
     assert wrong.returncode == 2
     assert "did you mean big cat" in wrong.stderr
     state = torch.load("alone.pt", weights_only=True)
-    del state["class_names"]  # as those of earlier versions
+    del state["class_names"]  # as in checkpoints of earlier versions
     torch.save(state, "old.pt")
     assert torch.equal(sample("old.pt", "n=4", "classes=1"), by_number)
 
@@ -263,7 +263,7 @@ class Echo(torch.nn.Module):
 
 
 class Source(Prior):
-    """What the generator is given stands where latents do."""
+    """The generator's input takes the place of latents."""
 
     provides = frozenset()
 

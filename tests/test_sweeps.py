@@ -1,4 +1,4 @@
-"""Sweeps: what is refused or fails is the worst there is to whatever searches, never the end; the exit code tells."""
+"""Sweeps: a job that is refused or fails scores worst in a search and never ends the sweep; the exit code tells."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from gan_cli.config.compose import Composed
 from gan_cli.errors import ConfigError, RunFailed
 
 
-def test_a_sweep_of_which_nothing_can_begin_leaves_nothing(gan_here: Inside, here: Path) -> None:
+def test_a_sweep_in_which_no_job_can_begin_leaves_nothing(gan_here: Inside, here: Path) -> None:
     told = gan_here("train", "-m", *words(), "seed=-1,-2")
     assert told.returncode == 2
     assert told.stderr.splitlines()[-1] == "  nothing was written"
     assert list(here.iterdir()) == []
 
 
-def test_a_typo_in_a_sweep_is_told_before_anything_is_written(gan_here: Inside, here: Path) -> None:
+def test_a_typo_in_a_sweep_is_reported_before_anything_is_written(gan_here: Inside, here: Path) -> None:
     for word in ("model=dcgn,mlp", "trainer.max_step=1,2", "evaluation.detector=pixels,points"):
         told = gan_here("train", "-m", *words(), word)
         assert told.returncode == 2
@@ -65,7 +65,7 @@ def test_a_search_without_a_number_to_go_by_is_refused(gan_here: Inside, here: P
     ],
 )
 def test_what_a_search_is_told_of_a_job(here: Path, direction: str, ends: object, score: float) -> None:
-    """Whatever process runs the job: the failure is in the sweep's folder."""
+    """Whichever process runs the job, the failure is in the sweep's folder."""
 
     def job(composed: Composed, own: list[str]) -> float | None:
         if isinstance(ends, Exception):
@@ -95,7 +95,7 @@ def test_two_measurements_of_one_process_are_two_files(gan_here: Inside, finishe
     assert len(set((finished / "evals").glob("*.json")) - before) == 2
 
 
-def test_jobs_in_processes_of_their_own_tell_how_they_ended(gan_here: Inside, here: Path) -> None:
+def test_jobs_in_processes_of_their_own_report_how_they_ended(gan_here: Inside, here: Path) -> None:
     asked = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweep.dir=sweep")
     told = gan_here("train", "-m", *words(), *asked, "seed=0,-1")
     assert told.returncode == 2
@@ -104,7 +104,7 @@ def test_jobs_in_processes_of_their_own_tell_how_they_ended(gan_here: Inside, he
     assert not (here / "sweep" / "1").exists()
 
 
-def test_the_folder_where_one_works_stays_though_it_is_empty(gan_here: Inside, here: Path) -> None:
+def test_an_empty_working_directory_stays(gan_here: Inside, here: Path) -> None:
     for arguments in (
         ("train", *words(), "init_from=nowhere", "hydra.run.dir=run"),
         ("train", *words(), "init_from=nowhere", f"hydra.run.dir={here / 'other' / 'run'}"),

@@ -1,4 +1,4 @@
-"""One value, one meaning: what a setting is given is what it is used as, for every setting of every choice."""
+"""One value, one meaning: every setting of every choice is used as the value that was given."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def read(part: Part, key: str, value: Any) -> Any:
 
 
 def wrong_switches(part: Part, key: str, usual: bool) -> list[str]:
-    """Ways of writing yes, no and neither that are not read so."""
+    """Spellings of yes, no and neither that are misread."""
     asked = dict.fromkeys(("no", "off", "n", "f", "false", "False", "0", 0), False)
     asked |= dict.fromkeys(("yes", "on", "y", "t", "true", "True", "1", 1), True)
     said = [word for word, meant in asked.items() if read(part, key, word) is not meant]
@@ -70,12 +70,12 @@ def wrong_numbers(part: Part, key: str, usual: float) -> list[str]:
 
 
 def taken(part: Part, key: str, words: tuple[Any, ...]) -> list[str]:
-    """Values that should be refused, and are not."""
+    """Values that should be refused but are not."""
     return [repr(word) for word in words if not isinstance(read(part, key, word), str)]
 
 
-def test_every_setting_of_every_choice_means_what_it_is_given_as() -> None:
-    """One test, for all choices have to be composed for it."""
+def test_every_setting_of_every_choice_means_what_was_given() -> None:
+    """One test, since all choices have to be composed for it."""
     looks: dict[type, Callable[..., list[str]]] = {bool: wrong_switches, int: wrong_whole_numbers, float: wrong_numbers}
     tried = dict.fromkeys(looks, 0)
     wrong = {}
@@ -130,7 +130,7 @@ def test_users_own_parts_get_converted_values_too(here: Path, monkeypatch: pytes
     folder = train(*words(*own, "+loss.strict=no", "+loss.times=1e2", "+loss.weight='2'")).folder
     saved = yaml.safe_load((folder / "config.yaml").read_text())["loss"]
     given = {"strict": False, "times": 100, "weight": 2.0}
-    assert saved == {"_target_": "plain_losses.Plain", **given, "name": "x", "unknown": None}  # and its own defaults
+    assert saved == {"_target_": "plain_losses.Plain", **given, "name": "x", "unknown": None}  # with its own defaults
     with pytest.raises(ConfigError, match=r"loss\.strict='maybe' is not valid"):
         train(*words(*own, "+loss.strict=maybe"))
 
@@ -172,7 +172,7 @@ def test_what_cannot_follow_progress_is_refused(gan_here: Inside, here: Path, wo
     assert not any(here.iterdir())
 
 
-def test_where_a_ramp_may_stand() -> None:
+def test_where_a_ramp_is_allowed() -> None:
     assert admits(float | Ramp, Linear)
     assert admits(Any, Linear)
     assert not admits(PositiveInt, Linear)

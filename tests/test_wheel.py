@@ -28,12 +28,12 @@ def test_every_config_is_inside(wheel: Path) -> None:
     inside = set(zipfile.ZipFile(wheel).namelist())
     for path in (ROOT / "conf").rglob("*.yaml"):
         assert f"gan_cli/{path.relative_to(ROOT)}" in inside
-    assert "gan_cli/py.typed" in inside  # whoever imports it is told its types
+    assert "gan_cli/py.typed" in inside  # so that importers see its types
     assert not [name for name in inside if name.startswith(("tests/", "outputs/", "conf/"))]
 
 
 def test_installed_in_an_empty_environment_it_trains_from_any_folder(wheel: Path, tmp_path: Path) -> None:
-    """The environment is empty but for the wheel; its dependencies are lent by path, without this checkout."""
+    """The environment holds only the wheel; its dependencies come in by path, without this checkout."""
     home = tmp_path / "environment"
     venv.create(home, with_pip=False)
     binaries = home / ("Scripts" if os.name == "nt" else "bin")

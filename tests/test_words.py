@@ -1,4 +1,4 @@
-"""One word, one meaning: what is typed is taken as a person means it, or refused in two lines."""
+"""One word, one meaning: what is typed means what a person would mean by it, or is refused in two lines."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from gan_cli.shell.completion import BASH, candidates
 LETTERS = [*"\\\\'\"${}a:,=\n\t []~é\udce9", "${", "x}", "\\$"]
 
 
-def test_a_quoted_value_is_read_as_it_stands() -> None:
-    """Whatever it is made of: quote is undone by Hydra's grammar and OmegaConf's, and by `text`."""
+def test_a_quoted_value_is_taken_literally() -> None:
+    """Whatever characters it has: Hydra's grammar with OmegaConf's, and `text`, undo `quote`."""
     draw = random.Random(0)
     for _ in range(300):
         value = "".join(draw.choices(LETTERS, k=draw.randrange(9)))
@@ -44,7 +44,7 @@ def test_text_that_looks_like_a_number_is_text(value: str) -> None:
     assert change({"name": None}, [f"name={value}"]) == {"name": value}
 
 
-def test_null_takes_a_text_away_and_quotes_keep_it() -> None:
+def test_null_removes_a_text_and_quotes_keep_it() -> None:
     assert compose("train", ["name=null"]).config["name"] is None
     assert compose("train", ["name='null'"]).config["name"] == "null"
 
@@ -86,7 +86,7 @@ def test_nothing_chosen() -> None:
         (["train", "penalty=true"], "no penalty named 'true'"),
         (["train", "dataset=-1"], "no dataset named '-1'"),
         (["train", "augment=[1,null]"], "no augment named 'null'"),
-        (["train", "model=[mlp,dcgan]"], "there can be one"),
+        (["train", "model=[mlp,dcgan]"], "there can be only one"),
         (["train", "model={a: 1}"], "model.NAME=VALUE"),
         (["train", "dataset=_images"], "no dataset named '_images'"),
         (["train", "dataset=-images"], "celeba, cifar10"),
@@ -126,7 +126,7 @@ def test_nothing_chosen() -> None:
         (["compare", "x" * 5000, "y"], "does not exist"),
         (["train", "name=a\0b"], "holds a NUL byte"),
         (["train", "seed=" + "[" * 3000], "cannot read"),
-        (["train", "dataset.batch_size=${oc.env:NOWHERE}"], "set it, or write '${oc.env:NAME,VALUE}'"),
+        (["train", "dataset.batch_size=${oc.env:NOWHERE}"], "set it, or give a default: '${oc.env:NAME,VALUE}'"),
         (["sample", "x", "hydra.run.dir=there"], "makes no folder of its own"),
         (["train", "hydra.run.dir=a\\${b}"], "cannot hold ${"),
         (["train", "--package", "x", "--cfg", "job"], "package 'x' not found"),
@@ -174,7 +174,7 @@ def test_help_of_a_command(gan_here: Inside, here: Path) -> None:
 
 
 def test_an_experiment_of_ones_own(gan_here: Inside, here: Path) -> None:
-    """The file of the README; and each of the ways in which it would change nothing is told."""
+    """The README's file; every mistake by which it would change nothing is reported."""
     (here / "my_conf" / "experiment").mkdir(parents=True)
     file = here / "my_conf" / "experiment" / "mine.yaml"
     chosen = "defaults:\n  - override /model: mlp\n"
@@ -207,12 +207,12 @@ def test_python_is_given_words(finished: Path) -> None:
     with pytest.raises(ConfigError, match="one by one"):
         train(["model=mlp"])  # type: ignore[arg-type]
     for function in (evaluate, sample):
-        with pytest.raises(ConfigError, match="the source is a Tensor, no path"):
+        with pytest.raises(ConfigError, match="the source is a Tensor, not a path"):
             function(torch.zeros(2))  # type: ignore[arg-type]
     assert list(evaluate(finished, "detector=pixels", n=50, metrics="fid")) == ["fd_pixels"]
 
 
-def test_completion_offers_what_can_stand_there(here: Path) -> None:
+def test_completion_offers_what_can_come_next(here: Path) -> None:
     (here / "outputs" / "run").mkdir(parents=True)
     assert candidates("gan tr") == ["train"]
     assert candidates("gan train mo") == ["model="]

@@ -1,1 +1,1 @@
-"""Commands: one small file each. `main()` serves the command line, the function beside it Python."""
+"""Commands: one small file each. `main()` serves the command line, the function beside it serves Python."""

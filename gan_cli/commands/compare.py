@@ -21,4 +21,4 @@ def main(words: Sequence[str]) -> None:
         raise NotComparable(two_lines("compare what with what?", "gan compare RUN_OR_SWEEP RUN_OR_SWEEP ..."))
     for line in comparison.table(sides):
         log.info("%s", line)
-    log.info("± is one standard error; a difference beyond two of them is called one, against the first column")
+    log.info("± is one standard error; a difference from the first column counts beyond two of them")

@@ -98,7 +98,7 @@ def main(words: Sequence[str]) -> None:
 
 
 def show_cache(words: Sequence[str]) -> None:
-    """Lists the kept features of references."""
+    """Lists the cached features of references."""
     from gan_cli.metrics.store import Store
 
     console.set_up()
@@ -156,7 +156,7 @@ def _evaluate(request: EvalRequest, vouched: Sequence[str]) -> tuple[Evaluation,
 
 
 def _suiting(source: Source, reference: Source) -> str:
-    """The detector for these data: Inception means nothing for points or for grey labelled images."""
+    """The detector that suits these data: Inception means nothing for points or for grey labelled images."""
     if source.points:
         return "points"
     labelled = reference.labelled
@@ -164,14 +164,14 @@ def _suiting(source: Source, reference: Source) -> str:
     return "classifier" if grey else "inception"
 
 
-# What the detectors that are chosen by default are asked, unless metrics or a preset says otherwise.
+# The metrics of the detectors chosen by default, unless metrics= or a preset says otherwise.
 SUITING = {"points": ("point_modes",), "classifier": (*COMMON, "modes"), "inception": (*COMMON, "inception_score")}
 
 
 def _chosen(
     request: EvalRequest, source: Source, reference: Source, device: Any, vouched: Sequence[str]
 ) -> tuple[dict[str, Detector], dict[str, Metric]]:
-    """The detectors, where they compute, and the metrics: those asked for, or what suits the data."""
+    """The detectors, on their device, and the metrics: those asked for, or those that suit the data."""
     detectors, metrics = request.detector, request.metrics
     if not (detectors and metrics):
         name = next(iter(detectors), None) or _suiting(source, reference)
@@ -230,7 +230,7 @@ def _spare_inputs(request: EvalRequest) -> None:
 
 
 def _write(request: EvalRequest, evaluation: Evaluation, source: Source | None) -> None:
-    """evals/<stamp>.json of a run, and what json= names."""
+    """Writes evals/<stamp>.json of a run, and the file that json= names."""
     from gan_cli.evaluation import report
     from gan_cli.store.disk import remove_leftovers
 

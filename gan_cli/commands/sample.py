@@ -62,7 +62,7 @@ def sample(source: str | Path, *overrides: str) -> Tensor:
     """Samples of a run or checkpoint: `sample("outputs/train/<run>", "n=64", "seed=7")`.
 
     Returns:
-        Images float `[n, C, H, W]` in [-1, 1], or points `[n, 2]`; `[rows, columns, ...]` of a mode that lays them out.
+        Images float `[n, C, H, W]` in [-1, 1], or points `[n, 2]`; `[rows, columns, ...]` in modes that lay them out.
         Nothing is written, unless `out=...` is given.
     """
     vouched, settings = trust.taken(overrides)
@@ -119,7 +119,7 @@ def _run(config: Mapping[str, Any], vouched: Sequence[str]) -> None:
 
 
 def _spare_inputs(request: SampleRequest, out: Path) -> None:
-    """Raises WouldOverwrite where `out`, or a file beside it, is what the samples are drawn from."""
+    """Raises WouldOverwrite where `out`, or a file beside it, is one that the samples are drawn from."""
     from gan_cli.store.inputs import parts, refuse_overwriting
 
     if outputs.is_stream(out):
@@ -129,14 +129,14 @@ def _spare_inputs(request: SampleRequest, out: Path) -> None:
 
 
 def _stay_inside(out: Path) -> None:
-    """Raises WouldOverwrite where a run's own picture, or a part of it, would be written somewhere else."""
+    """Raises WouldOverwrite where a run's own picture, or a part of it, would be written outside the run."""
     from gan_cli.store.inputs import parts, refuse_links
 
     refuse_links([out, out.with_suffix(".npz"), *parts(out, out.suffix)])
 
 
 def _tell_classes(request: SampleRequest, restored: Restored) -> None:
-    """What the classes are called that were drawn, in the order of a grid's rows."""
+    """Logs the names of the classes that were drawn, in the order of a grid's rows."""
     from gan_cli import sampling
 
     named = restored.class_names
@@ -144,13 +144,13 @@ def _tell_classes(request: SampleRequest, restored: Restored) -> None:
         return
     drawn = sorted({*_known_classes(request, restored)} or range(len(named)))
     if all(named[k] == str(k) for k in drawn):
-        return  # digits are called what they are
+        return  # the names of digits are their numbers
     more = f" and {len(drawn) - MOST_NAMES} more" if len(drawn) > MOST_NAMES else ""
     log.info("  classes: %s%s", ", ".join(f"{k} {named[k]}" for k in drawn[:MOST_NAMES]), more)
 
 
 def _unusual(request: SampleRequest) -> list[str]:
-    """Words for a picture's name of what is not as usual, so that it does not take the place of the usual one."""
+    """Words for a file name that tell unusual settings, so that the picture does not replace the usual one."""
     words = [] if request.ema else ["raw"]
     words += [f"truncation{request.truncation!r}"] if request.truncation is not None else []
     words += [f"statistics{request.standing_statistics}"] if request.standing_statistics else []
@@ -161,7 +161,7 @@ def _unusual(request: SampleRequest) -> list[str]:
 
 
 def _for_a_name(classes: str) -> str:
-    """Names of classes as part of a file's name: short, and without what parts folders."""
+    """Class names as part of a file name: short, and without path separators."""
     plain = re.sub(r"[^\w.,+-]", "_", classes.strip("[]").replace(", ", ","))
     return plain if len(plain) <= LONGEST else f"{plain[:LONGEST]}-{hashlib.sha256(classes.encode()).hexdigest()[:8]}"
 

@@ -28,10 +28,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Result:
-    """How a run ended; what result.json says."""
+    """How a run ended, as in result.json."""
 
     folder: Path
-    status: str  # finished, or diverged: it came to its end, with losses or weights beyond any use
+    status: str  # finished, or diverged: it reached its end, but with losses or weights beyond any use
     step: int
     images: int
     metrics: dict[str, float]
@@ -45,7 +45,7 @@ def train(*words: str) -> Result:
     Raises:
         Refused: The request was wrong (ConfigError, Incompatible, DataError, ...); nothing was written.
         RunFailed: The work failed; the message says what was saved.
-        Interrupted: Somebody stopped it; what was done is saved.
+        Interrupted: The run was interrupted; its work is saved.
     """
     console.set_up()
     vouched, settings = trust.taken(words)
@@ -66,7 +66,7 @@ def main(words: Sequence[str]) -> None:
         return
     for key in ("resume", "repeat"):
         if _take(key, settings)[0] is not None:
-            remedy = "its config.yaml is what it is made of, with your changes over it"
+            remedy = f"{key}= takes its config from the run's config.yaml, with your changes on top"
             raise ConfigError(two_lines(f"{flags[0]} does not go with {key}=", remedy))
     typed = shlex.join(["gan", "train", *words])
 
@@ -134,14 +134,14 @@ def _anchored(config: dict[str, Any]) -> dict[str, Any]:
     """With an absolute dataset.root, so that the run finds its data from any folder."""
     dataset = config.get("dataset")
     root = dataset.get("root") if isinstance(dataset, dict) else None
-    if not root or not isinstance(root, str) or root.startswith("~"):  # what is no path, the check refuses
+    if not root or not isinstance(root, str) or root.startswith("~"):  # the check refuses what is not a path
         return config
     assert isinstance(dataset, dict)
     return {**config, "dataset": {**dataset, "root": str(Path(root).absolute())}}
 
 
 def _more(limits: Mapping[str, Any], result: Mapping[str, Any]) -> str:
-    """The settings that let a run go on for as long again as it was allowed to."""
+    """The settings that let a run go on for as long again as it was allowed to so far."""
     done = {"max_steps": result["step"], "max_images": result["images"], "max_minutes": result["seconds"] / 60}
     reached = [f"trainer.{key}={2 * limits[key]}" for key in done if limits.get(key) and done[key] >= limits[key]]
     return " ".join(reached) or f"trainer.max_steps={2 * result['step']}"
@@ -193,7 +193,7 @@ def _play(job: Job, checked: Checked) -> Result:
     if processes == 1:
         return _conclude(job, checked, play(job, 0))
     run = Run(job.folder)
-    # What is wrong is told once, before the processes start.
+    # Problems are reported once, before the processes start.
     consider(Session(build.trainer(checked), run, build.callbacks(checked)), checked)
     with run.alone():
         pass
@@ -209,7 +209,7 @@ def _play(job: Job, checked: Checked) -> Result:
 
 
 def _conclude(job: Job, checked: Checked, result: dict[str, Any]) -> Result:
-    """Says where everything is, and raises what the run's end calls for."""
+    """Says where everything is, and raises the error that the run's end calls for."""
     from gan_cli.store.run import Run, newest_first
 
     folder, step = job.folder, result["step"]
@@ -234,7 +234,7 @@ def _conclude(job: Job, checked: Checked, result: dict[str, Any]) -> Result:
 
 
 def _cost(best: Mapping[str, Any] | None) -> float | None:
-    """What a sweep minimises of a run; None where nothing was measured."""
+    """The score of a run that a sweep minimises; None where nothing was measured."""
     from gan_cli.metrics import Better
 
     return None if best is None else Better(best["better"]).cost(float(best["value"]))

@@ -1,4 +1,4 @@
-"""From a config to objects: all of it is read and checked first, and what was checked is what is built."""
+"""From a config to objects: the whole config is read and checked first, and what was checked is what is built."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class Checked:
     parts: Mapping[str, Part]
 
     def group(self, name: str) -> dict[str, Part]:
-        """The parts of a group of which several may be chosen, by their own names, in their order."""
+        """The parts of a group that allows several choices, by name, in order."""
         return {path.partition(".")[2]: part for path, part in self.parts.items() if path.startswith(f"{name}.")}
 
     def targets(self) -> list[str]:
-        """What the config names."""
+        """The targets that the config names."""
         return [inner.name for part in self.parts.values() for inner in schema.parts_in(part)]
 
 
@@ -65,7 +65,7 @@ def check(config: Mapping[str, Any], trust: Trust) -> Checked:
 
 
 def check_model(config: Mapping[str, Any], trust: Trust) -> Checked:
-    """The model of a config that came out of a file; nothing else of it is looked at."""
+    """The model part of a config read from a file; nothing else in it is looked at."""
     try:
         found = nodes.of_model(config)
         config["dataset"]["resolution"]  # empty for points
@@ -89,13 +89,13 @@ def _checked(config: dict[str, Any], found: Sequence[Node], trust: Trust, proble
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
     for path, part in parts.items():
-        if not part.path.startswith("optimizer."):  # whose node is made of several
+        if not part.path.startswith("optimizer."):  # its node is merged from several
             config = _with(config, path.split("."), part.plain())
     return Checked(config, parts)
 
 
 def _with(config: Mapping[str, Any], path: Sequence[str], value: Any) -> dict[str, Any]:
-    """The config with another value at a path that it has."""
+    """The config with the value at an existing path replaced."""
     first, *rest = path
     if first not in config:
         return dict(config)
@@ -103,8 +103,8 @@ def _with(config: Mapping[str, Any], path: Sequence[str], value: Any) -> dict[st
 
 
 def make(part: Part, **given: Any) -> Any:
-    """The object that a part describes. Raises Refused when its values are: ConfigError, with its words, where the part
-    is not one of ours."""
+    """The object that a part describes. Raises Refused when its values are refused; an error of a part that is not ours
+    becomes a ConfigError."""
     settings = {key: _made(value) for key, value in part.settings.items()}
     if part.partial:
         return partial(part.target, **settings)
@@ -163,7 +163,7 @@ def game(config: Config) -> Game:
 
 
 def data(config: Config) -> Data:
-    """The data set, and nothing else of the config."""
+    """Only the data set of the config."""
     if isinstance(config, Checked):
         built: Data = make(config.parts["dataset"])
     else:
@@ -172,14 +172,14 @@ def data(config: Config) -> Data:
 
 
 class Optimizers(NamedTuple):
-    """One optimizer a player, and those of its settings that follow the images shown."""
+    """One optimizer per player, and the settings that follow the images shown."""
 
     by_player: dict[str, Optimizer]
     ramps: dict[str, dict[str, Any]]
 
 
 def optimizers(checked: Checked, players: Mapping[str, nn.Module]) -> Optimizers:
-    """One optimizer a player, with its settings as they are at the start."""
+    """One optimizer per player, with its settings at their starting values."""
     built = Optimizers({}, {})
     for name, player in players.items():
         part = checked.parts[f"optimizer.{name}"]
@@ -189,13 +189,13 @@ def optimizers(checked: Checked, players: Mapping[str, nn.Module]) -> Optimizers
             built.by_player[name] = part.target(player.parameters(), **first)
         except ValueError as error:  # torch names no key
             shown = ", ".join(f"optimizer.{key}={value}" for key, value in first.items())
-            raise ConfigError(two_lines(f"the optimizer of the {name}: {error}", f"it is set so: {shown}")) from error
+            raise ConfigError(two_lines(f"the optimizer of the {name}: {error}", f"its settings: {shown}")) from error
         built.ramps[name] = {key: value for key, value in settings.items() if value != first[key]}
     return built
 
 
 def _check_parts(config: Mapping[str, Any], played: Game) -> None:
-    """Raises Incompatible when a batch comes in parts too small for an augmentation."""
+    """Raises Incompatible when a batch is split into parts too small for an augmentation."""
     batch, devices, parts = (
         config["dataset"]["batch_size"],
         *(config["trainer"][k] for k in ("devices", "micro_batches")),
@@ -233,7 +233,7 @@ def _check_data(played: Game, dataset: Data) -> None:
 
 
 def trainer(config: Config, rank: int = 0) -> Trainer:
-    """Everything that a run is made of. The seed decides the first weights."""
+    """The trainer, with everything that a run needs. The seed determines the initial weights."""
     from gan_cli import rng
 
     checked = _in_order(config)
@@ -266,7 +266,7 @@ def watchable() -> dict[str, Metric]:
 
 
 def callbacks(config: Config) -> Sequence[Callback]:
-    """The callbacks in their order; measurements come first, so that the others see them."""
+    """The callbacks in order; measurements come first, so that the others see them."""
     checked = _in_order(config)
     evaluation = make(checked.parts["evaluation"], metrics=watchable())
     return [evaluation, *(make(part) for part in checked.group("callback").values())]

@@ -1,4 +1,4 @@
-"""What conf/ has to offer, read off its files: groups, their choices, settings of commands. Light to import."""
+"""What conf/ offers, read from its files: groups, their choices, settings of commands. Light to import."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-# Last parts of the names of settings that are text: what is typed there is never a number or a truth value.
+# Settings that are text, by the last part of their names: their values are never read as numbers or booleans.
 TEXT = frozenset(
     (
         *(
@@ -50,7 +50,7 @@ def conf_dir() -> str:
 
 
 def config_groups(folder: Path) -> dict[str, list[str]]:
-    """Group -> choices, as the folders and files of conf/; names that begin with _ are for inclusion only."""
+    """Group -> choices, from the folders and files of conf/; names that begin with _ are for inclusion only."""
     groups: dict[str, list[str]] = {}
     for path in sorted(folder.rglob("*.yaml")):
         group = path.parent.relative_to(folder).as_posix()
@@ -61,7 +61,7 @@ def config_groups(folder: Path) -> dict[str, list[str]]:
 
 @cache
 def offers() -> dict[str, Offer]:
-    """Command -> what it takes; of the packaged files, which do not change while the program runs."""
+    """Command -> what it takes, from the packaged files, which do not change while the program runs."""
     return {path.stem: _offer(path) for path in sorted(Path(conf_dir()).glob("*.yaml"))}
 
 
@@ -84,13 +84,13 @@ def packaged() -> dict[str, list[str]]:
 
 
 def config_dirs(words: Sequence[str]) -> list[str]:
-    """The folders that `--config-dir FOLDER` or `--config-dir=FOLDER` names among the words."""
+    """The folders named by `--config-dir FOLDER` or `--config-dir=FOLDER` among the words."""
     named = [folder for flag, folder in pairwise(words) if flag in CONFIG_DIR]
     return named + [word.partition("=")[2] for word in words if word.startswith(f"{CONFIG_DIR[0]}=")]
 
 
 def available(words: Sequence[str] = ()) -> dict[str, list[str]]:
-    """Group -> choices of the packaged files and, in their order, of the folders that the words name."""
+    """Group -> choices, from the packaged files and from the folders that the words name."""
     found = dict(packaged())
     for folder in map(Path, config_dirs(words)):
         for group, names in config_groups(folder).items() if folder.is_dir() else ():
@@ -99,14 +99,14 @@ def available(words: Sequence[str] = ()) -> dict[str, list[str]]:
 
 
 def described(file: str) -> tuple[str, list[tuple[str, str, str]]]:
-    """The first comment of a packaged file, and its top-level settings: name, value as it stands there, comment."""
+    """The first comment of a packaged file, and its top-level settings: name, value as written, comment."""
     lines = (Path(conf_dir()) / file).read_text(encoding="utf-8").splitlines()
     rows = [found for line in lines if (found := LINE.match(line)) and found[1] not in ("defaults", "hydra")]
     return lines[0].lstrip("# "), [(row[1], row[2], row[3] or "") for row in rows]
 
 
 def default(group: str) -> Any:
-    """What the command that has the group chooses there: a choice, a list where several may be chosen, or None."""
+    """A group's default, in the command that has it: a choice, a list where several may be chosen, or None."""
     return next((offer.groups[group] for offer in offers().values() if group in offer.groups), None)
 
 
@@ -146,7 +146,7 @@ def read(group: str, choice: str) -> dict[str, Any]:
 
 
 def _merged(beneath: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Both, key by key; where they differ, what is above counts."""
+    """Both, key by key; where they differ, `above` wins."""
     merged = {**beneath, **above}
     for key in beneath.keys() & above.keys():
         if isinstance(beneath[key], dict) and isinstance(above[key], dict):
@@ -155,7 +155,7 @@ def _merged(beneath: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def dotted(node: Any, prefix: str = "") -> list[str]:
-    """The dotted names of all keys below a node, those of Hydra's own apart."""
+    """The dotted names of all keys below a node, except Hydra's own."""
     if not isinstance(node, dict):
         return []
     keys = []
@@ -166,7 +166,7 @@ def dotted(node: Any, prefix: str = "") -> list[str]:
 
 
 def keys(command: str, words: Sequence[str]) -> list[str]:
-    """Every group and every setting that the command has with the choices that the words make, or the usual ones."""
+    """Every group and setting of the command, with the choices that the words make or else the defaults."""
     offer = offers()[command]
     found = [*offer.groups, *dotted(own(command))]
     for group, usual in offer.groups.items():

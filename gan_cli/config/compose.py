@@ -46,11 +46,11 @@ def new_stamp() -> str:
 
 
 def _times(a: Any, b: Any) -> Any:
-    """A product of two settings, also of numbers in quotes. Raises ValueError where one is no number."""
+    """The product of two settings, which may be quoted numbers. Raises ValueError where one is not a number."""
     try:
         return converted(a, NUMBER) * converted(b, NUMBER)
     except ValidationError:
-        raise ValueError(f"{a} and {b} have no product: give numbers") from None
+        raise ValueError(f"{a} and {b} cannot be multiplied: give numbers") from None
 
 
 def _plus(a: Any, b: Any) -> Any:
@@ -75,7 +75,7 @@ def _depth(side: Any) -> int:
 
 
 def _label(name: str | None, experiment: str | None, model: str, loss: str, dataset: str) -> str:
-    """What a run folder is called: as the user says, or after its experiment, or after what it is made of."""
+    """The label of a run folder: the user's name, else its experiment's, else model, loss and data set."""
     return name or (experiment or "").rpartition("/")[2] or f"{model}-{loss}-{dataset}"
 
 
@@ -95,7 +95,7 @@ def _ramp(kind: str, start: float, end: float, images: int) -> dict[str, Any]:
     return {"_target_": f"gan_cli.ramps.{kind}", "start": start, "end": end, "images": images}
 
 
-# Numbers that follow progress, as short for their nodes: 'penalty.r1.weight=${linear:1,0.1,100000}'.
+# Shorthand for numbers that follow progress: 'penalty.r1.weight=${linear:1,0.1,100000}'.
 OmegaConf.register_new_resolver("linear", partial(_ramp, "Linear"), replace=True)
 OmegaConf.register_new_resolver("cosine", partial(_ramp, "Cosine"), replace=True)
 
@@ -107,7 +107,7 @@ def _version() -> dict[str, Any]:
 def hydra_main(command: str, task: Callable[[DictConfig], Any], words: Sequence[str]) -> None:
     """Runs `task` as Hydra's main function of `conf/<command>.yaml` does with these words: sweeps, --cfg, --info.
 
-    An error of the task is kept until Hydra is done: what Hydra itself raises is about the words.
+    An error of the task is held back until Hydra is done: whatever Hydra itself raises is about the words.
     """
     failures: list[Exception] = []
 
@@ -130,7 +130,7 @@ def hydra_main(command: str, task: Callable[[DictConfig], Any], words: Sequence[
 
 @contextmanager
 def _lent(words: list[str]) -> Iterator[None]:
-    """What Hydra's main function reads of the process, for as long as it runs."""
+    """Lends Hydra's main function the process-wide state that it reads, for as long as it runs."""
     argv, full = sys.argv, os.environ.get(FULL_ERROR)
     sys.argv, os.environ[FULL_ERROR] = words, "1"
     try:
@@ -165,7 +165,7 @@ def _chosen(choices: Mapping[Any, Any]) -> dict[str, str | None]:
 
 
 def inside_hydra(config: DictConfig, command: str = "train") -> Composed:
-    """What Hydra's main function was given, and the folder that it chose."""
+    """The config given to Hydra's main function, and the folder that it chose."""
     meta = HydraConfig.get()
     chosen = _chosen(meta.runtime.choices)
     unread.check(command, config, chosen)
@@ -219,7 +219,7 @@ def _search_path(flags: Sequence[str]) -> list[str]:
     named = config_dirs(flags)
     missing = [folder for folder in named if not Path(folder).is_dir()]
     if missing:
-        raise ConfigError(two_lines(f"--config-dir {missing[0]} is no folder", "name the folder of your configs"))
+        raise ConfigError(two_lines(f"--config-dir {missing[0]} is not a folder", "name the folder of your configs"))
     urls = ",".join(quote(f"file://{Path(folder).absolute()}") for folder in named)
     return [f"hydra.searchpath=[{urls}]"] if named else []
 

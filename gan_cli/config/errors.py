@@ -1,4 +1,4 @@
-"""What was probably meant: the nearest of the words that there are."""
+"""What was probably meant: the nearest known words."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from gan_cli.errors import Refused, two_lines
 
-ConfigError = Refused  # the name that scripts catch: of old, every refusal was one
+ConfigError = Refused  # the name that scripts catch: every refusal used to be one
 
 
 def alternatives(word: str, known: Iterable[str], most: int = 3) -> list[str]:
@@ -38,7 +38,7 @@ def unknown_choice(group: str, choice: str, options: Sequence[str]) -> str:
 
 
 def not_global(group: str, choice: str | None) -> str:
-    """Of a file in a group such as `experiment`, whose files change settings anywhere, that is not written so."""
+    """The message for a file that lacks `@package _global_`, in a group whose files change settings anywhere."""
     what = f"{group}={choice}" if choice else f"the {group}"
     remedy = f"make '# @package _global_' the first line of its file, {group}/{choice or '...'}.yaml"
     return two_lines(f"{what} changes nothing: its settings are put under '{group}.'", remedy)

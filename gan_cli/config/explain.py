@@ -1,4 +1,4 @@
-"""What is wrong with the words of a command: Hydra's errors, and what Hydra would take, in two lines each."""
+"""What is wrong with the words of a command, in two lines each: Hydra's errors, and mistakes that Hydra accepts."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from gan_cli.config.words import SETTING, SHOWS, divide, in_shell, parse, quote,
 from gan_cli.console import printable
 from gan_cli.errors import ConfigError, Refused, two_lines
 
-LENGTH = "say how long by trainer.max_steps=20000 (updates of the generator), or .max_images=..., .max_minutes=..."
-# Last parts of settings that other programs have, and what to type here.
+LENGTH = "set the length with trainer.max_steps=20000 (updates of the generator), or .max_images=..., .max_minutes=..."
+# Settings of other programs, by their last part, and what to type here.
 ELSEWHERE = dict.fromkeys(("epochs", "epoch", "max_epochs", "num_epochs", "n_epochs", "nepochs"), LENGTH)
 RAISED = re.compile(r"^\w+ raised while resolving interpolation: ")
-ENVIRONMENT = "set it, or write '${oc.env:NAME,VALUE}' with what stands where it is not set"
-RAMP = "what follows progress is written '${linear:START,END,IMAGES}' or '${cosine:START,END,IMAGES}'"
+ENVIRONMENT = "set it, or give a default: '${oc.env:NAME,VALUE}'"
+RAMP = "a value that follows progress is written '${linear:START,END,IMAGES}' or '${cosine:START,END,IMAGES}'"
 
 
 @contextmanager
@@ -45,12 +45,12 @@ def friendly(command: str, overrides: Sequence[str]) -> Iterator[None]:
     except (ConfigCompositionException, OmegaConfBaseException, HydraException) as error:
         raise ConfigError(_explain(command, error, overrides)) from error
     except RecursionError as error:
-        raise ConfigError(two_lines("brackets in brackets too deep to read", "write it in a file")) from error
+        raise ConfigError(two_lines("brackets nested too deep to read", "write it in a file")) from error
 
 
 @contextmanager
 def composing(command: str, overrides: Sequence[str]) -> Iterator[None]:
-    """`friendly`, where nothing but Hydra is at work: all that it raises is about the words that it was given."""
+    """`friendly`, where only Hydra is at work: whatever it raises is about the words that it was given."""
     refuse(command, overrides)
     try:
         with friendly(command, overrides), _shown() if SHOWS & {*overrides} else nullcontext():
@@ -66,14 +66,14 @@ def composing(command: str, overrides: Sequence[str]) -> Iterator[None]:
         mark = error.problem_mark
         where = f"see line {mark.line + 1}" if mark else ""
         named = mark.name if mark else "a file"
-        raise ConfigError(two_lines(f"{named} is no YAML: {error.problem}", where)) from error
+        raise ConfigError(two_lines(f"{named} is not YAML: {error.problem}", where)) from error
     except Exception as error:
         raise ConfigError(_first(error)) from error
 
 
 @contextmanager
 def _shown() -> Iterator[None]:
-    """What Hydra prints of a config, printed as it can be shown; what it complains of, as an error."""
+    """Prints what Hydra prints, made safe for a terminal; its complaints become an error."""
     kept, complaint = io.StringIO(), io.StringIO()
     try:
         with redirect_stdout(kept), redirect_stderr(complaint):
@@ -92,7 +92,7 @@ def _first(error: BaseException) -> str:
 
 
 def refuse(command: str, words: Sequence[str]) -> None:
-    """Raises ConfigError for choices that Hydra would take, or explain, in a way that helps nobody."""
+    """Raises ConfigError for choices that Hydra would accept, or complain about, in a way that helps nobody."""
     problems = [problem for word in divide(words, command)[0] for problem in _refused(command, word)]
     if problems:
         raise ConfigError(*problems)
@@ -101,7 +101,7 @@ def refuse(command: str, words: Sequence[str]) -> None:
 def _refused(command: str, word: str) -> list[str]:
     offer = choices.offers()[command]
     if word.startswith("~") and word[1:] in {*offer.settings} - {*offer.groups}:
-        return [two_lines(f"{word}: a setting cannot be taken away", f"leave the word out, or write {word[1:]}=...")]
+        return [two_lines(f"{word}: a setting cannot be removed", f"leave the word out, or write {word[1:]}=...")]
     if word.startswith("~") and isinstance(offer.groups.get(word[1:]), str):
         return [two_lines(f"{word}: there has to be one", f"choices: {', '.join(choices.packaged()[word[1:]])}")]
     found = SETTING.match(word)
@@ -109,7 +109,7 @@ def _refused(command: str, word: str) -> list[str]:
     if key.startswith("hydra.run.") and choices.own(command)["hydra"]["run"]["dir"] == ".":
         return [two_lines(f"{word}: gan {command} makes no folder of its own", "leave the word out")]
     if key in ("hydra.run.dir", "hydra.sweep.dir") and found and "\\${" in readable(word):  # Hydra evaluates it later
-        return [two_lines(f"{word}: the name of a run's folder cannot hold ${{", "name it otherwise")]
+        return [two_lines(f"{word}: the name of a run's folder cannot hold ${{", "give it another name")]
     group = key.rsplit(".", 1)[-1]
     if found is None or group not in choices.packaged():
         return []
@@ -129,17 +129,17 @@ def _wrong_choice(group: str, value: Any) -> list[str]:
     options = choices.packaged()[group]
     if isinstance(value, dict):
         remedy = f"choose one by its name, and set {group}.NAME=VALUE: {', '.join(options)}"
-        return [two_lines(f"{group}={{...}}: a choice stands here", remedy)]
+        return [two_lines(f"{group}={{...}}: a choice belongs here", remedy)]
     several = isinstance(choices.default(group), list) or choices.all_global(group)
     if isinstance(value, list) and len(value) != 1 and not several:
-        return [two_lines(f"{group}: there can be one", f"choices: {', '.join(options)}")]
+        return [two_lines(f"{group}: there can be only one", f"choices: {', '.join(options)}")]
     names = [str(v.text if isinstance(v, QuotedString) else v) for v in (value if isinstance(value, list) else [value])]
     hidden = [name for name in names if any(part.startswith(("_", "..")) for part in name.split("/"))]
     return [unknown_choice(group, name, options) for name in hidden]
 
 
 def _node(key: str, group: str, choice: str) -> str:
-    """A part stands at `key`, and the name of a choice of another group was typed."""
+    """`key` holds a part, and the name of a choice of another group was typed."""
     content = choices.read(group, choice)
     node = content if "_target_" in content else next(iter(content.values()))
     return two_lines(f"{key} is a part and takes no name of a {group}", f"write {key}._target_={node['_target_']}")
@@ -148,14 +148,14 @@ def _node(key: str, group: str, choice: str) -> str:
 def _of_another(command: str, group: str, word: str) -> str:
     owner = choices.owner(group)
     if owner == "train":
-        remedy = f"gan train {word.lstrip('+')} starts a run with it; a run that is there keeps its own"
+        remedy = f"gan train {word.lstrip('+')} starts a run with it; an existing run keeps its own"
     else:
         remedy = f"gan {owner} RUN {word.lstrip('+')}"
-    return two_lines(f"{group}= is no choice of gan {command}", remedy)
+    return two_lines(f"{group}= is not a choice of gan {command}", remedy)
 
 
 def _choices(group: str, message: str) -> list[str]:
-    """The choices of a group in the folders that Hydra says it has searched: of a list it tells no choices itself."""
+    """The choices of a group in the folders that Hydra says it searched: for a list, it names no choices itself."""
     folders = re.findall(r"path=file://(.+)$", message, flags=re.MULTILINE)
     return sorted({choice for folder in folders for choice in choices.config_groups(Path(folder)).get(group, ())})
 
@@ -178,27 +178,27 @@ def _explain(command: str, error: Exception, overrides: Sequence[str]) -> str:
         return first
     key = found.group(1).partition("=")[0].split("@")[0]
     known = choices.keys(command, overrides)
-    if key in known:  # the key is there, the value is not of its kind
+    if key in known:  # the key exists, the value has the wrong type
         detail = [*str(error).splitlines(), ""][1].strip()
-        return two_lines(f"{key} cannot be set so", "" if "append" in detail else detail)
+        return two_lines(f"{key} cannot be set like that", "" if "append" in detail else detail)
     owners = _owners(command, key)
     remedy = f"choose one that has it: {', '.join(owners)}" if owners else did_you_mean(key, known)
     return two_lines(f"unknown setting '{key}'", ELSEWHERE.get(key.rsplit(".", 1)[-1]) or remedy)
 
 
 def _literal(name: str, words: Sequence[str]) -> str:
-    """The remedy where text was typed that holds a ${name}."""
+    """The remedy for typed text that contains a ${name}."""
     typed = [SETTING.match(word) for word in words if f"${{{name}" in word]
     meant = [
         f"{m[1]}={quote(m[2])}"
         for m in typed
         if m and m[1].rsplit(".", 1)[-1] in choices.TEXT and m[2][:1] not in "'\""
     ]
-    return f"if it is meant as it stands, quote it: {in_shell(meant[0])}" if meant else ""
+    return f"if it is meant literally, quote it: {in_shell(meant[0])}" if meant else ""
 
 
 def _owners(command: str, key: str) -> list[str]:
-    """The choices, as they are written, whose files have the setting: add `penalty=[r1]` for penalty.r1.weight."""
+    """The choices, as they are typed, whose files have the setting: add `penalty=[r1]` for penalty.r1.weight."""
     group, _, inner = key.partition(".")
     if command not in choices.offers() or group not in choices.offers()[command].groups:
         return []
@@ -221,7 +221,7 @@ def broken(error: OmegaConfBaseException) -> str:
     value = typed.get(error.key) if isinstance(typed, dict) else None
     key = error.full_key or ""
     text = key.rsplit(".", 1)[-1] in choices.TEXT and isinstance(value, str)
-    literal = f"if it is meant as it stands, quote it: {in_shell(f'{key}={quote(str(value))}')}"
+    literal = f"if it is meant literally, quote it: {in_shell(f'{key}={quote(str(value))}')}"
     raised = RAISED.match(str(error)) or "interpolation" in first.lower()
     remedy = ENVIRONMENT if "Environment variable" in first else RAMP if raised else ""
     return two_lines(f"{key}: {first}", literal if text else remedy)

@@ -1,4 +1,4 @@
-"""The words for classes: `7`, `0..9`, `cat,dog`, as numbers of what a generator was trained on."""
+"""The words for classes: `7`, `0..9`, `cat,dog`, as the numbers that a generator was trained with."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Words = str | int | float | bool | list[str | int | float | bool] | None
 
 
 def chosen_classes(words: Words, names: Sequence[str] = ()) -> list[int]:
-    """The numbers of the classes that are meant, in their order.
+    """The numbers of the classes that are meant, in order.
 
-    A word is a class's name where there is one of that name, and else its number, counted from 0. Where all names are
-    numbers (folders 0, 1, ..., or 1990, 1991, ...) a number is a name and nothing else, as are the ends of a range.
+    A word is a class's name where there is one of that name, else its number, counted from 0. Where all names are
+    numbers (folders 0, 1, ..., or 1990, 1991, ...), a number is always a name, and so are the ends of a range.
 
     Raises:
         ConfigError: A word is neither.
@@ -31,7 +31,7 @@ def chosen_classes(words: Words, names: Sequence[str] = ()) -> list[int]:
 
 
 def _typed(word: str, whole: Words) -> str | int | float | bool:
-    """The word; what the command line took for a number or a truth is one still."""
+    """The word; what the command line read as a number or a boolean stays one."""
     return word.strip().strip("'\"") if isinstance(whole, str | list) or whole is None else whole
 
 
@@ -48,7 +48,7 @@ def _one(given: str | int | float | bool, names: Sequence[str]) -> list[int]:
         raise _unknown(word, names)
     low, high = int(first), int(last or first)
     if high < low:
-        raise ConfigError(two_lines(f"classes={word}: {low}..{high} is no range", f"write {high}..{low}"))
+        raise ConfigError(two_lines(f"classes={word}: {low}..{high} is not a range", f"write {high}..{low}"))
     if numbers is None:
         return list(range(low, high + 1))
     if not {low, high} <= set(numbers):
@@ -61,7 +61,7 @@ def _same(a: float | bool | None, b: float | bool) -> bool:
 
 
 def _value(name: str) -> float | bool | None:
-    """The number or the truth that a name is read as."""
+    """The number or boolean that a name is read as."""
     truths = {"true": True, "false": False}
     try:
         return truths[name.lower()] if name.lower() in truths else float(name)

@@ -1,7 +1,7 @@
-"""What packaged conf/ names, slot by slot: all that a config may name where nobody vouches for more.
+"""The targets that packaged conf/ names, slot by slot: all that a config may name unless the user vouches for more.
 
-A slot is a dotted path of a config, `model.generator.conditioning`; the entries of a group of which several may be
-chosen share one, `penalty.*`. The list is read off the files themselves, so that a new choice is on it by being there.
+A slot is a dotted path in a config, `model.generator.conditioning`; the entries of a group that allows several choices
+share one, `penalty.*`. The list is read from the files themselves, so a new choice needs nothing but its file.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gan_cli.config import choices
 from gan_cli.config.renamed import current
 
 REFERENCE = re.compile(r"\$\{([a-z_.]+)\}")
-# Slots that take what is named for another one.
+# Slots that also take the targets of another slot.
 RAMP = "any number that may follow progress"
 KIN = {"dataset.source.of": "dataset.source", "evaluation.detector": "detector.*", "schedule": RAMP}
 RAMPS = ("gan_cli.ramps.Linear", "gan_cli.ramps.Cosine", "gan_cli.ramps.Steps")
@@ -71,7 +71,7 @@ def partials() -> frozenset[str]:
 
 
 def _leaves_of_conf(key: str = "") -> Iterator[tuple[str, str]]:
-    """Dotted path and value of every word in conf/; with `key`, of everything that stands under that name."""
+    """Dotted path and value of every string in conf/; with `key`, of everything under that name."""
     folder = Path(choices.conf_dir())
     for file in sorted(folder.rglob("*.yaml")):
         yield from _leaves(yaml.load(file.read_text(), Loader=LOADER), choices.package(file), key)

@@ -1,4 +1,4 @@
-"""What a game and a run consist of: where the nodes of their parts stand in a config, and what those nodes name."""
+"""The parts of a game and of a run: where their nodes are in a config, and which targets those name."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from gan_cli.errors import ConfigError
 
 PLAYERS = ("generator", "discriminator")
 GROUPS = {"penalties": "penalty", "auxiliaries": "auxiliary", "augments": "augment"}  # a game's argument -> its group
-SINGLE = {"_target_": "gan_cli.networks.panel.single"}  # of runs that are older than the key
+SINGLE = {"_target_": "gan_cli.networks.panel.single"}  # for runs older than the key
 
 
 class Node(NamedTuple):
-    """Where a part stands, and its config."""
+    """A part's place in the config, and its node."""
 
     path: str
     node: Any
     given: frozenset[str] = frozenset()  # arguments that the program adds to what the config says
     follows_progress: bool = False
-    slot: str = ""  # what conf/ calls the place, where the path does not say it
+    slot: str = ""  # the place's name in conf/, where the path is another
 
 
 def optimizer_node(config: Mapping[str, Any], player: str) -> dict[str, Any]:
-    """One player's optimizer: the common settings, and over them those of its own that are not null."""
+    """One player's optimizer: the common settings, overridden by its own where those are not null."""
     common = {key: value for key, value in config.items() if key not in PLAYERS}
     own = {key: value for key, value in (config.get(player) or {}).items() if value is not None}
     return {**common, **own}
@@ -63,7 +63,7 @@ def of_run(config: Mapping[str, Any]) -> list[Node]:
 
 
 def check_names(config: Mapping[str, Any], parts: Callable[[Mapping[str, Any]], list[Node]], trust: Trust) -> None:
-    """Looks at the names alone, and imports nothing: a first answer to a stranger's config, not the last.
+    """Checks the names alone and imports nothing: the first check of a stranger's config, not the last.
 
     Args:
         parts: `of_model` or `of_run`.
@@ -86,7 +86,7 @@ def check_names(config: Mapping[str, Any], parts: Callable[[Mapping[str, Any]], 
 
 
 def _names(below: str, node: Any) -> Iterator[tuple[str, str]]:
-    """Every `_target_` in a node, after where it stands in it."""
+    """Every `_target_` in a node, each with its path inside the node."""
     if isinstance(node, Mapping) and isinstance(node.get("_target_"), str):
         yield below, node["_target_"]
     pairs = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list | tuple) else ()

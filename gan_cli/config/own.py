@@ -1,7 +1,7 @@
-"""Which configs were composed on this machine by this user: what a file says of places is believed for these alone.
+"""Which configs were composed on this machine by this user: only their paths are trusted.
 
-A run folder or a checkpoint may come from anybody, and nothing in it can say that it does not. What tells is kept
-outside: the digest of each config that a run here began with, one empty file each in the cache.
+A run folder or a checkpoint may come from anybody, and nothing inside it can prove that it does not. The evidence is
+kept outside: one empty file in the cache for each config that a run here started with, named by the config's digest.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def _mark(text: str) -> Path:
 
 
 def remember(text: str) -> None:
-    """Notes that this config was composed here. Where that cannot be kept, its places will have to be repeated."""
+    """Notes that this config was composed here. If that cannot be stored, the user will have to repeat its paths."""
     try:
         mark = _mark(text)
         mark.parent.mkdir(parents=True, exist_ok=True)
@@ -27,7 +27,7 @@ def remember(text: str) -> None:
 
 
 def is_own(text: str) -> bool:
-    """Whether a run here began with this config, to the letter."""
+    """Whether a run here started with exactly this config."""
     try:
         return _mark(text).is_file()
     except (OSError, RuntimeError):

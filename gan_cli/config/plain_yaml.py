@@ -1,4 +1,4 @@
-"""YAML that a stranger may have written, read as plain data: no tags, no aliases, no key twice, and bounded."""
+"""YAML that a stranger may have written, read as plain data: no tags, aliases or duplicate keys, and bounded."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DEEPEST = 20  # levels
 
 
 class NotPlain(ConfigError):
-    """The text is no plain YAML; the message says what is in it."""
+    """The text is not plain YAML; the message says what is in it."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -39,14 +39,14 @@ class _Loader(yaml.SafeLoader):
         found = super().construct_mapping(node, deep)
         keys = [key.value for key, _ in node.value]
         if len(found) < len(keys):
-            raise NotPlain(f"a key twice: {next(key for key in keys if keys.count(key) > 1)}")
+            raise NotPlain(f"a duplicate key: {next(key for key in keys if keys.count(key) > 1)}")
         for key in found:
             if not isinstance(key, str):
-                raise NotPlain(f"a key that is no word: {key}")
+                raise NotPlain(f"a key that is not a word: {key}")
         return found
 
 
-# Dates, sets, binary data and << have no meaning here: what looks like one is a word.
+# Dates, sets, binary data and << have no meaning here: what looks like one is a string.
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, found) for tag, found in resolvers if tag.rpartition(":")[2] in ("bool", "int", "float", "null")]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
@@ -54,13 +54,13 @@ _Loader.yaml_implicit_resolvers = {
 
 
 def read(content: bytes) -> Any:
-    """What the text holds. Raises NotPlain, in words, for all that is not plain YAML in UTF-8."""
+    """The content of the text. Raises NotPlain for anything but plain YAML in UTF-8."""
     if len(content) > LARGEST:
         raise NotPlain(f"more than {LARGEST} bytes")
     try:
         return yaml.load(content.decode(), Loader=_Loader)
     except UnicodeDecodeError as error:
-        raise NotPlain(f"bytes that are no UTF-8 (at {error.start})") from error
+        raise NotPlain(f"bytes that are not UTF-8 (at {error.start})") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1})" if mark is not None else ""

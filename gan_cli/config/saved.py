@@ -1,4 +1,4 @@
-"""Configs that come out of run folders and checkpoints: plain values, never composed, never evaluated."""
+"""Configs read from run folders and checkpoints: plain values, never composed, never evaluated."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gan_cli.store.disk import cause
 log = logging.getLogger(__name__)
 
 INTERPOLATION = re.compile(r"\$\{")
-# Settings that say where code and weights are read, or where files are written.
+# Settings that say where code and weights are read from, or where files are written.
 PLACES = ("root", "cache", "weights", "repository", "init_from")
 # What a run keeps for life; a resumed run that changed these would not be the same run.
 KEPT = (
@@ -40,7 +40,7 @@ KEPT = (
 
 
 def content_of(path: Path) -> bytes:
-    """A config's file, no more of it than `read` would take. Raises ConfigError where it cannot be read."""
+    """The bytes of a config file, no more than `read` accepts. Raises ConfigError where it cannot be read."""
     try:
         with path.open("rb") as file:
             return file.read(plain_yaml.LARGEST + 1)
@@ -49,17 +49,17 @@ def content_of(path: Path) -> bytes:
 
 
 def read(content: bytes, origin: Path | str) -> dict[str, Any]:
-    """A config out of a run folder or a checkpoint: plain values only.
+    """A config from a run folder or a checkpoint: plain values only.
 
     Raises:
-        ConfigError: It is no plain YAML, no mapping, or it holds an interpolation, which would be evaluated.
+        ConfigError: It is not plain YAML or not a mapping, or it holds an interpolation, which would be evaluated.
     """
     try:
         config = plain_yaml.read(content)
     except plain_yaml.NotPlain as error:
         raise ConfigError(two_lines(f"the config of {origin} was refused: it holds {error}", PLAIN)) from error
     if not isinstance(config, dict):
-        raise ConfigError(two_lines(f"the config of {origin} is no mapping of settings", PLAIN))
+        raise ConfigError(two_lines(f"the config of {origin} is not a mapping of settings", PLAIN))
     for key, value in _leaves(config):
         if isinstance(value, str) and INTERPOLATION.search(value):
             raise ConfigError(
@@ -69,9 +69,9 @@ def read(content: bytes, origin: Path | str) -> dict[str, Any]:
 
 
 def at_home(config: dict[str, Any], content: bytes) -> dict[str, Any]:
-    """The config with this machine's places in the stead of the file's, unless it was composed on this machine.
+    """The config with this machine's paths instead of the file's, unless it was composed on this machine.
 
-    A data set that has no usual place is left without one, and the user has to say where it is.
+    A data set with no default location is left without one, and the user has to say where it is.
     """
     if own.is_own(content.decode(errors="replace")):
         return config
@@ -89,7 +89,7 @@ def at_home(config: dict[str, Any], content: bytes) -> dict[str, Any]:
 
 
 def _usual_root(config: Mapping[str, Any], usual: Mapping[str, Any]) -> str | None:
-    """Where the files of a packaged data set lie on this machine; None where each user has files of their own."""
+    """Where the files of a packaged data set are on this machine; None for a folder of the user's own files."""
     dataset = config.get("dataset")
     source = dataset.get("source") if isinstance(dataset, dict) else None
     target = source.get("_target_") if isinstance(source, dict) else None
@@ -98,7 +98,7 @@ def _usual_root(config: Mapping[str, Any], usual: Mapping[str, Any]) -> str | No
 
 
 def _moved(node: Any, homes: Any, path: str) -> Any:
-    """The node with every place in it replaced by the one at home, or by none."""
+    """The node with every path in it replaced by this machine's, or by none."""
     if isinstance(node, list):
         return [_moved(value, {}, f"{path}{i}.") for i, value in enumerate(node)]
     if not isinstance(node, dict):
@@ -110,7 +110,7 @@ def _moved(node: Any, homes: Any, path: str) -> Any:
             moved[key] = known.get(key)
             if key != "cache" and value is not None and moved[key] != value:
                 what = "this machine's is used" if moved[key] is not None else "none is used"
-                log.warning("%s%s=%s stands in the file, which may be a stranger's: %s", path, key, value, what)
+                log.warning("%s%s=%s comes from the file, which may be a stranger's: %s", path, key, value, what)
         else:
             moved[key] = _moved(value, known.get(key), f"{path}{key}.")
     return moved
@@ -126,11 +126,11 @@ def _leaves(node: Any, prefix: str = "") -> list[tuple[str, Any]]:
     return [(prefix.rstrip("."), node)]
 
 
-PLAIN = "a run's config is words and numbers as gan writes them: see `gan train --cfg job`"
+PLAIN = "a run's config is plain words and numbers, as gan writes them: see `gan train --cfg job`"
 
 
 def parse(words: Sequence[str]) -> list[Override]:
-    """`key=value` words by Hydra's grammar. Raises ConfigError for a word that is none."""
+    """`key=value` words by Hydra's grammar. Raises ConfigError for a word that is not one."""
     with friendly("", words):
         return list(OverridesParser.create().parse_overrides([readable(word) for word in words]))
 

@@ -1,7 +1,7 @@
-"""Reads a config's nodes as parts: what each is to be called with, every value converted by the signature it is for.
+"""Reads a config's nodes as parts: a target and its arguments, each value converted by the target's signature.
 
-The signatures of the parts are their schema: names, types and the ranges of `gan_cli.types`. What is wrong is gathered,
-each with its key, value and remedy, and nothing is built before all of it was read.
+The signatures of the parts are their schema: names, types and the ranges of `gan_cli.types`. Problems are collected,
+each with its key, value and remedy, and nothing is built before everything has been read.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from gan_cli.config.trust import Trust, Untrusted, refusal
 from gan_cli.config.words import in_shell
 from gan_cli.errors import ConfigError, two_lines
 
-ARBITRARY = ConfigDict(arbitrary_types_allowed=True)  # a part may stand where a number may
+ARBITRARY = ConfigDict(arbitrary_types_allowed=True)  # a part may take the place of a number
 OF_HYDRA = ("_args_", "_recursive_", "_convert_")  # of no use here, and they hide what is set
 NUMBER = Annotated[int | float, Field(union_mode="left_to_right")]  # whole where it can be
-LONGEST_NAME = 200  # bytes; with the stamp before it, a file system's 255 are kept
+LONGEST_NAME = 200  # bytes; with the stamp in front, it fits into a file system's 255
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,12 @@ class Part:
     path: str
     name: str  # its `_target_`
     target: Callable[..., Any]
-    settings: Mapping[str, Any]  # converted; parts may stand among them, in lists and mappings too
-    partial: bool  # to be handed over and called later
-    usual: Mapping[str, Any]  # values of settings that nobody gave
+    settings: Mapping[str, Any]  # converted; may contain parts, also inside lists and mappings
+    partial: bool  # passed on, to be called later
+    usual: Mapping[str, Any]  # defaults of the settings that were not given
 
     def plain(self) -> dict[str, Any]:
-        """The node as it can be written down: whole, with the converted values."""
+        """The node as it is written down: complete, with the converted values."""
         own = {"_target_": self.name, **({"_partial_": True} if self.partial else {})}
         return {**own, **{key: _plain(value) for key, value in {**self.settings, **self.usual}.items()}}
 
@@ -73,7 +73,7 @@ class Settings(BaseModel):
 
 
 def checked_name(name: str) -> str:
-    """The last words of a run folder's name. Raises ValueError where they are no part of one file name."""
+    """The label at the end of a run folder's name. Raises ValueError where it cannot be part of a file name."""
     if not name.isprintable() or any(sign in name for sign in "/\\") or name in ("", ".", ".."):
         raise ValueError("a run folder's name has no slash, no control character and is not . or ..")
     if len(name.encode(errors="surrogateescape")) > LONGEST_NAME:
@@ -106,10 +106,10 @@ def part_of(
     """The part that a node describes; what is wrong with it is added to `problems`.
 
     Args:
-        path: Where it stands in the config.
+        path: Its place in the config.
         given: Arguments that the program adds.
         follows_progress: Whether its numbers may be ramps, whatever its signature says.
-        slot: What conf/ calls the place, where the path does not say it.
+        slot: The place's name in conf/, where the path is another.
     """
     slot = slot or slot_of(path)
     if not isinstance(node, Mapping) or "_target_" not in node:
@@ -151,7 +151,7 @@ def part_of(
 def _resolved(path: str, slot: str, node: Any, trust: Trust, problems: list[str]) -> Callable[..., Any] | None:
     target = node["_target_"]
     if not isinstance(target, str):
-        problems.append(f"{path}._target_={_short(target)} is no name of a class")
+        problems.append(f"{path}._target_={_short(target)} is not the name of a class")
         return None
     try:
         return trust.resolve(slot, target)
@@ -163,7 +163,7 @@ def _resolved(path: str, slot: str, node: Any, trust: Trust, problems: list[str]
 
 
 def _look_inside(path: str, node: Any, trust: Trust, problems: list[str]) -> None:
-    """Adds what is wrong with the parts inside of something that is itself refused."""
+    """Adds the problems of the parts inside a node that is itself refused."""
     pairs = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list | tuple) else ()
     for key, inner in pairs:
         if isinstance(inner, Mapping) and "_target_" in inner:
@@ -173,7 +173,7 @@ def _look_inside(path: str, node: Any, trust: Trust, problems: list[str]) -> Non
 
 
 def holds_parts(value: Any) -> bool:
-    """Whether a part stands anywhere in a value, whatever holds it."""
+    """Whether a value contains a part, at any depth."""
     if isinstance(value, Mapping):
         return "_target_" in value or any(holds_parts(inner) for inner in value.values())
     return isinstance(value, list | tuple | set | frozenset) and any(holds_parts(inner) for inner in value)
@@ -217,21 +217,21 @@ def _converted(path: str, value: Any, hint: Any, problems: list[str]) -> Any:
 
 def _missing(path: str) -> str:
     quoted = in_shell(f"{path}='null'")
-    named = f"; what is called null is quoted: {quoted}" if path.rpartition(".")[2] in TEXT else ""
+    named = f"; if it is called null, quote it: {quoted}" if path.rpartition(".")[2] in TEXT else ""
     return two_lines(f"{path} is not set", f"add {path}=...{named}")
 
 
 def converted(value: Any, hint: Any) -> Any:
-    """A value as the type of its setting has it: `no` is false for a bool, "1e2" and 100.0 are 100 for an int.
+    """A value converted to the type of its setting: `no` is false for a bool, "1e2" and 100.0 are 100 for an int.
 
     Raises:
-        ValidationError: It can be read in no such way.
+        ValidationError: It cannot be converted.
     """
     adapter = _adapter(hint)
     if adapter is None:
         return value
     if isinstance(value, bool) and not _is_valid(adapter, value):
-        value = str(value).lower()  # true is no 1
+        value = str(value).lower()  # true is not 1
     try:
         return adapter.validate_python(value)
     except ValidationError:
@@ -257,7 +257,7 @@ def _number(value: Any) -> float | None:
 
 
 def _adapter(hint: Any) -> TypeAdapter | None:
-    """What reads values of a type; None for the type of a part, which is no setting's."""
+    """What validates values of a type; None for the type of a part."""
     try:
         return TypeAdapter(hint, config=ARBITRARY)
     except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation, TypeError):
@@ -266,7 +266,7 @@ def _adapter(hint: Any) -> TypeAdapter | None:
 
 @cache
 def hints_of(part: Callable[..., Any]) -> Mapping[str, Any]:
-    """The types of a part's settings, with their ranges; of an unannotated one that of its default."""
+    """The types of a part's settings, with their ranges; an unannotated one has the type of its default."""
     function = part.__init__ if inspect.isclass(part) else part
     try:
         found = typing.get_type_hints(function, include_extras=True)
@@ -283,7 +283,7 @@ def _of_default(default: Any) -> Any:
 
 
 def parts_in(value: Any) -> Iterator[Part]:
-    """All parts in a part's settings, itself first."""
+    """A part and all parts in its settings, itself first."""
     if isinstance(value, Part):
         yield value
         value = value.settings

@@ -24,19 +24,19 @@ from gan_cli.store.disk import remove_empty
 
 log = logging.getLogger(__name__)
 
-FAILURES = "failures.jsonl"  # one line a job that was refused or failed
-OWN_FILES = (FAILURES, "multirun.yaml", "optimization_results.yaml")  # what lies in the folder besides the jobs
+FAILURES = "failures.jsonl"  # one line per job that was refused or failed
+OWN_FILES = (FAILURES, "multirun.yaml", "optimization_results.yaml")  # what is in the folder beside the jobs
 MULTIRUN = ("-m", "--multirun")
-BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"  # tries all there is; others search
+BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"  # tries every combination; the others search
 
 SweepJob = Callable[[Composed, list[str]], float | None]  # (config, its words) -> score, the lower the better
 
 
 def sweep(words: Sequence[str], job: SweepJob) -> None:
-    """All jobs of a sweep. A job that is refused or fails is the worst there is to whatever searches, not the end.
+    """Runs all jobs of a sweep. To a search, a job that is refused or fails scores worst; the sweep goes on.
 
     Raises:
-        ConfigError: The sweep cannot begin, or all that failed was refused.
+        ConfigError: The sweep cannot begin, or every job that failed was refused.
         RunFailed: A job failed after it began.
     """
     folder = _planned(words)
@@ -54,7 +54,7 @@ def sweep(words: Sequence[str], job: SweepJob) -> None:
 
 
 def _planned(words: Sequence[str]) -> Path:
-    """The sweep's folder. Raises ConfigError for words that are wrong in its very first job already."""
+    """The sweep's folder. Raises ConfigError for words that are wrong in the very first job."""
     overrides, flags = divide(words)
     with compose.friendly("train", overrides):
         parsed = OverridesParser.create().parse_overrides([readable(word) for word in overrides])
@@ -68,7 +68,7 @@ def _planned(words: Sequence[str]) -> Path:
 
 
 def _first(word: str, override: Override) -> str:
-    """A word of a sweep as its first job has it."""
+    """A word of a sweep as its first job sees it."""
     if not override.is_sweep_override():
         return word
     value = override.value()
@@ -85,10 +85,10 @@ def _one(config: DictConfig, job: SweepJob) -> float | None:
     """Hydra's task: one job, in whatever process the launcher starts it."""
     console.set_up()
     meta = HydraConfig.get()
-    os.chdir(meta.runtime.cwd)  # words are relative to where they were typed, hydra.job.chdir or not
+    os.chdir(meta.runtime.cwd)  # paths are relative to where they were typed, hydra.job.chdir or not
     words = list(meta.overrides.task)
     log.info("\n#%s  %s", meta.job.num, " ".join(words))
-    sign = -1 if meta.sweeper.get("direction") == "maximize" else 1  # whatever searches, looks for the lowest score
+    sign = -1 if meta.sweeper.get("direction") == "maximize" else 1  # a search looks for the lowest score
     worst = sign * float("inf")
     try:
         score = job(compose.inside_hydra(config), words)
@@ -117,7 +117,7 @@ def _note(folder: Path, failure: dict[str, Any]) -> None:
 
 
 def _conclude(folder: Path) -> None:
-    """Raises what the jobs that failed call for."""
+    """Raises the error that the failed jobs call for."""
     path = folder / FAILURES
     failures = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
     if not failures:
@@ -132,7 +132,7 @@ def _conclude(folder: Path) -> None:
 
 
 def _leave_nothing_of_what_never_began(folder: Path) -> None:
-    """Where no job has begun, Hydra's own notes are all there is."""
+    """Removes the folder where no job began: it holds only Hydra's own notes."""
     if not folder.is_dir() or any(path.is_dir() or path.name not in OWN_FILES for path in folder.iterdir()):
         return
     shutil.rmtree(folder)

@@ -19,7 +19,7 @@ from gan_cli.config.renamed import current
 from gan_cli.config.words import strings
 from gan_cli.errors import two_lines
 
-ENVIRONMENT = "GAN_TRUST"  # modules of the user's own, comma-separated; counts for what they compose
+ENVIRONMENT = "GAN_TRUST"  # the user's own modules, comma-separated; counts for configs that they compose
 
 
 class Untrusted(ValueError):
@@ -28,12 +28,12 @@ class Untrusted(ValueError):
 
 @dataclass(frozen=True)
 class Trust:
-    """What may be built besides what conf/ names. Plain values, so that it reaches other processes."""
+    """What may be built beyond what conf/ names. Plain values, so that it reaches other processes."""
 
     vouched: tuple[str, ...] = ()  # modules and single names
 
     def admits(self, slot: str, target: str) -> bool:
-        """Whether the name may stand where `slot` is; what it names is another question."""
+        """Whether the name is allowed in `slot`; what it resolves to is another question."""
         return current(target) in listed.slots().get(slot, ()) or self._vouches(target)
 
     def _vouches(self, target: str) -> bool:
@@ -41,10 +41,10 @@ class Trust:
         return not hidden and any(_within(target, home) for home in self.vouched)
 
     def resolve(self, slot: str, target: str) -> Callable[..., Any]:
-        """The class or function that `target` names where `slot` is, also by a name that it once had.
+        """The class or function that `target` names in `slot`, also by a former name.
 
         Raises:
-            Untrusted: Neither does conf/ name it there nor does the user vouch for it.
+            Untrusted: conf/ does not name it there, and the user does not vouch for it.
             LookupError: There is no such thing.
         """
         if (present := current(target)) in listed.slots().get(slot, ()):
@@ -54,7 +54,7 @@ class Trust:
         if os.getcwd() not in sys.path:
             sys.path.append(os.getcwd())  # the user's own module beside their data; last, so that it shadows nothing
         found = _found(target)
-        # What a module imports is not its own: my_losses.os.system is looked through.
+        # What a module imports is not its own: my_losses.os.system is refused.
         homes = [home for home in self.vouched if _within(target, home)]
         own = target in homes or any(_within(found.__module__ or "", home) for home in homes)
         if not own or not (inspect.isclass(found) or inspect.isfunction(found)):
@@ -67,7 +67,7 @@ def _within(name: str, package: str) -> bool:
 
 
 def _found(target: str) -> Any:
-    """What stands under a name at the top of a module: no methods, nothing inside of a class."""
+    """A top-level name of a module: no methods, nothing inside a class."""
     module, _, name = target.rpartition(".")
     try:
         return getattr(importlib.import_module(module), name)
@@ -93,7 +93,7 @@ def for_runs(vouched: Sequence[str] = ()) -> Trust:
 
 
 def for_files(vouched: Sequence[str] = ()) -> Trust:
-    """For a config that came out of a file, which may be a stranger's: only what is vouched for this very time."""
+    """For a config read from a file, which may be a stranger's: only what is vouched for this time."""
     return Trust(tuple(vouched))
 
 
@@ -105,12 +105,12 @@ def remedy(target: str) -> str:
 
 
 def refusal(path: str, target: str) -> str:
-    """That a node names what it may not."""
+    """The message for a node that names what it may not."""
     return two_lines(f"{path}._target_={target} may not be used there", remedy(target))
 
 
 def asked_for(targets: Sequence[str]) -> str:
-    """The word, a space before it, without which these targets may not be named again; empty for what conf/ names."""
+    """A space and the `trust=` word that these targets need to be named again; empty where conf/ names them all."""
     known = frozenset().union(*listed.slots().values())
     modules = dict.fromkeys(target.rpartition(".")[0] for target in targets if current(target) not in known)
     return f" trust={','.join(modules)}" if modules else ""

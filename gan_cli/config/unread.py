@@ -1,4 +1,4 @@
-"""Settings that nothing would read: misspelt in a file, or added with +, they would change nothing, in silence."""
+"""Settings that nothing would read: misspelt in a file, or added with +, they would silently change nothing."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from gan_cli.errors import ConfigError, two_lines
 def check(command: str, config: DictConfig, chosen: Mapping[str, str | None]) -> None:
     """Raises ConfigError for settings of a composed config (not yet resolved) that no part of the command reads.
 
-    What lies in a part (a node with a `_target_`) is for its signature to judge. Of the rest something is read that
-    packaged files have too, and what an interpolation names.
+    Settings inside a part (a node with a `_target_`) are checked by its signature. The others are read if the packaged
+    files have them too, or if an interpolation names them.
     """
     offer = choices.offers()[command]
     content = OmegaConf.to_container(config, resolve=False)
@@ -32,7 +32,7 @@ def check(command: str, config: DictConfig, chosen: Mapping[str, str | None]) ->
             problems.append(two_lines(f"unknown setting '{key}'", did_you_mean(key, known)))
         elif key in offer.groups and isinstance(value, str):
             remedy = f"in a file, write it into its defaults: [override /{key}: {value}]"
-            problems.append(two_lines(f"{key}: {value} is no choice but a setting here", remedy))
+            problems.append(two_lines(f"{key}: {value} is not a choice but a setting here", remedy))
         else:
             problems += _below(command, key, value, read)
     if problems:
@@ -40,7 +40,7 @@ def check(command: str, config: DictConfig, chosen: Mapping[str, str | None]) ->
 
 
 def _below(command: str, path: str, node: Any, read: set[str]) -> list[str]:
-    """Unread settings below a node that is no part."""
+    """Unread settings below a node that is not a part."""
     if not isinstance(node, dict) or "_target_" in node:
         return []
     problems = []
@@ -58,7 +58,7 @@ def _has_part(node: Any) -> bool:
 
 
 def _named(key: str, read: set[str]) -> bool:
-    """Whether an interpolation names it, something in it, or all that it stands in; a relative one by its end alone."""
+    """Whether an interpolation names it, something in it, or something around it; relative ones go by their end."""
     relative = (name.lstrip(".") for name in read if name.startswith("."))
     absolute = (name.rstrip(".") for name in read if not name.startswith("."))
     return any(f".{key}.".endswith(f".{name}.") for name in relative) or any(
@@ -67,7 +67,7 @@ def _named(key: str, read: set[str]) -> bool:
 
 
 def _packaged(command: str, top: str) -> set[str]:
-    """The dotted names that packaged files have there."""
+    """The dotted names that the packaged files have below `top`."""
     names = set(choices.dotted(choices.own(command).get(top), f"{top}."))
     for choice in choices.packaged().get(top, ()):
         names |= set(choices.dotted(choices.read(top, choice), choices.prefix(top, choice)))

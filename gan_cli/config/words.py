@@ -1,4 +1,4 @@
-"""The words of a command line: which are flags, and values that are meant as they stand."""
+"""The words of a command line: which are flags, and which values are meant literally."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from gan_cli.config.choices import CONFIG_DIR, TEXT, default, offers, packaged
 from gan_cli.config.errors import did_you_mean
 from gan_cli.errors import ConfigError, two_lines
 
-# Hydra's flags, which its own parser would answer with its usage when they are misspelt or stand between settings.
+# Hydra's flags. Misspelt or placed between settings, they would only make its own parser print its usage.
 BARE = ("-m", "--multirun", "-r", "--run", "--resolve", "--hydra-help")
 CONFIGS = ("job", "hydra", "all")
 INFOS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
-# Flag -> the values that it may have, any when there are none.
+# Flag -> the values that it may have; any, where none are listed.
 VALUED: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("--cfg", "-c"), CONFIGS),
     **dict.fromkeys(("--package", "-p", *CONFIG_DIR, "--config-name", "-cn", "--config-path", "-cp"), ()),
 }
 INFO = ("--info", "-i")  # its value may be left out
 SHOWN = "-m, --cfg job, --resolve, --package NAME, --info, --config-dir DIR, --config-name NAME"
-# Each of these is another thing to do: not two at once.
+# Each of these does something else: only one at a time.
 DEEDS = ({"-m", "--multirun"}, {"-r", "--run"}, {"--cfg", "-c"}, set(INFO), {"--hydra-help"})
 SHOWS = frozenset({"--cfg", "-c", *INFO, "--hydra-help"})  # with these nothing is run
-# What begins so has a meaning in Hydra's grammar: it is not silently made a string.
+# A value that matches has a meaning in Hydra's grammar: it is not silently made a string.
 STRUCTURE = re.compile(r"^[\[{'\"]|\$\{|,")
 SETTING = re.compile(r"^(\+{0,2}[\w./@:-]+)=(.*)$", flags=re.DOTALL)
 
 
 def divide(words: Sequence[str], command: str = "train") -> tuple[list[str], list[str]]:
-    """Settings and plain words, and apart from them the flags with their values, each a word of its own.
+    """Settings and plain words, and separately the flags with their values, each a word of its own.
 
     Raises:
-        ConfigError: There is no such flag, its value is missing or none that it takes, or two flags exclude each other.
+        ConfigError: There is no such flag, its value is missing or not allowed, or two flags exclude each other.
     """
     others: list[str] = []
     flags: list[str] = []
@@ -71,13 +71,13 @@ def _check_together(flags: Sequence[str]) -> None:
     if len(deeds) > 1:
         raise ConfigError(two_lines(f"{' and '.join(deeds)} do not go together", f"leave {deeds[-1]} out"))
     if "--resolve" in flags and not {"--cfg", "-c"} & set(flags):
-        raise ConfigError(two_lines("--resolve stands with --cfg alone", "write --cfg job --resolve"))
+        raise ConfigError(two_lines("--resolve goes with --cfg only", "write --cfg job --resolve"))
     if {"--package", "-p"} & set(flags) and not {"--cfg", "-c"} & set(flags):
-        raise ConfigError(two_lines("--package stands with --cfg alone", "write --cfg job --package NAME"))
+        raise ConfigError(two_lines("--package goes with --cfg only", "write --cfg job --package NAME"))
 
 
 def _unknown(word: str, following: Sequence[str], command: str) -> str:
-    """Of a flag that there is not: --seed=1 and --out x.png are settings with dashes too many."""
+    """The message for an unknown flag: --seed=1 and --out x.png are settings with dashes too many."""
     flag, equals, value = word.partition("=")
     name = flag.lstrip("-").replace("-", "_")
     offer = offers().get(command)
@@ -93,11 +93,11 @@ def _unknown(word: str, following: Sequence[str], command: str) -> str:
 def strings(words: Sequence[str]) -> Sequence[str]:
     """The words themselves. Raises ConfigError for what no command line can hold."""
     if isinstance(words, str):
-        raise ConfigError(two_lines(f"{words!r} is one word where several may stand", "give them one by one"))
+        raise ConfigError(two_lines(f"{words!r} is one word where a list of words is needed", "give them one by one"))
     for word in words:
         if not isinstance(word, str):
             remedy = 'give settings one by one, each a string: "model=mlp", "dataset=ring"'
-            raise ConfigError(two_lines(f"{str(word)[:60]!r} is no word but a {type(word).__name__}", remedy))
+            raise ConfigError(two_lines(f"{str(word)[:60]!r} is not a word but a {type(word).__name__}", remedy))
         if "\0" in word:
             raise ConfigError(two_lines(f"{word!r} holds a NUL byte", "no name and no value may hold one"))
     return words
@@ -105,14 +105,14 @@ def strings(words: Sequence[str]) -> Sequence[str]:
 
 def quote(value: str) -> str:
     """A string as a value that Hydra's grammar takes literally, whatever is in it."""
-    # OmegaConf would evaluate ${...}: a backslash keeps it from that, and those before it are then doubled.
+    # OmegaConf would evaluate ${...}: a backslash prevents that, and backslashes before it are then doubled.
     literal = re.sub(r"(\\*)\$\{", lambda m: m[1] * 2 + "\\${", value)
     # In Hydra's quotes only a quote is escaped, and backslashes before one.
     return "'" + re.sub(r"(\\*)('|\Z)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), literal) + "'"
 
 
 def text(value: str) -> str:
-    """What the value of a word means where text is meant: without Hydra's quotes, the home folder for a leading ~."""
+    """A word's value read as text: without Hydra's quotes, and with the home folder for a leading ~."""
     if value[:1] in ("'", '"'):
         read = _value(value)
         if isinstance(read, QuotedString):  # as OmegaConf reads it: see `quote`
@@ -125,7 +125,7 @@ def path(source: object, what: str) -> str:
     """A path as a string. Raises ConfigError for anything else, such as samples themselves."""
     if not isinstance(source, str | os.PathLike):
         remedy = "give a path: a run folder, a checkpoint, or images (a folder, .zip, .npz, .pt)"
-        raise ConfigError(two_lines(f"the {what} is a {type(source).__name__}, no path", remedy))
+        raise ConfigError(two_lines(f"the {what} is a {type(source).__name__}, not a path", remedy))
     return os.fspath(source)
 
 
@@ -134,13 +134,13 @@ def at_home(value: str) -> bool:
 
 
 def readable(word: str) -> str:
-    """The word as Hydra's grammar has to be given it, so that it means what a person means by it.
+    """The word rewritten for Hydra's grammar, so that it means what a person means by it.
 
-    `out=é (1).png`, `name=2024`, `root=true`: text stays as it stands. `dataset.root=~/photos`: the home folder takes
-    the place of a leading ~, as in a shell. `penalty=null`: none of them. What has a meaning in the grammar keeps it.
+    `out=é (1).png`, `name=2024`, `root=true`: text is taken literally. `dataset.root=~/photos`: a leading ~ is the home
+    folder, as in a shell. `penalty=null`: none of them. What has a meaning in the grammar keeps it.
 
     Raises:
-        ConfigError: The word takes away a choice that a run cannot do without.
+        ConfigError: The word removes a choice that a run cannot do without.
     """
     if word.startswith("~") and isinstance(default(word[1:]), list):
         return f"{word[1:]}=[]"  # Hydra deletes single choices only
@@ -156,7 +156,7 @@ def readable(word: str) -> str:
 
 
 def _meant(key: str, part: str) -> str:
-    """One value, as it is to be read: of a sweep, of a list, or the only one."""
+    """One value, ready to be read: of a sweep, of a list, or the only one."""
     if at_home(part):
         return quote(os.path.expanduser(part))
     group = key in packaged()
@@ -178,12 +178,12 @@ def _nothing(group: str) -> str:
 
 
 def _bare(part: str) -> bool:
-    """Whether a value that is typed without quotes would be read as a number, a truth value or null."""
+    """Whether a value typed without quotes would be read as a number, a boolean or null."""
     return isinstance(_value(part, ""), bool | int | float | None)
 
 
 def _split(value: str) -> list[str]:
-    """At the commas that stand in no brackets and no quotes."""
+    """Splits at the commas that are outside brackets and quotes."""
     parts, depth, quoted = [""], 0, ""
     for i, letter in enumerate(value):
         if quoted:
@@ -223,14 +223,14 @@ def _read(word: str) -> bool:
 
 
 def unreadable(word: str) -> str:
-    """What to tell of a word that Hydra's grammar cannot read, with that word as a shell must be given it."""
+    """The message for a word that Hydra's grammar cannot read, with the word quoted for a shell."""
     found = SETTING.match(word)
     if found is None:
         return two_lines(f"cannot read '{word}'", "write settings as key=value")
-    remedy = f"if the value is meant as it stands, quote it: {in_shell(f'{found[1]}={quote(found[2])}')}"
+    remedy = f"if the value is meant literally, quote it: {in_shell(f'{found[1]}={quote(found[2])}')}"
     return two_lines(f"cannot read '{word}'", remedy)
 
 
 def in_shell(word: str) -> str:
-    """A word as it is typed into a shell; in double quotes where that is safe, for single ones are inside."""
+    """A word as it is typed into a shell; in double quotes where that is safe, since it has single ones inside."""
     return shlex.quote(word) if re.search(r'[$`"\\!]', word) else f'"{word}"'

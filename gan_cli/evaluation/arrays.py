@@ -1,4 +1,4 @@
-"""Arrays out of `.npz` files: no larger than the file, of the kind that is wanted, or a refusal of two lines."""
+"""Arrays from `.npz` files: no larger than the file and of the expected kind, or else refused in two lines."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Arrays = Mapping[str, np.ndarray]
 
 
 def check_zip(path: Path) -> None:
-    """Raises DataError for a zip that no program of ours has written; what is no zip is left to others."""
+    """Raises DataError for a zip that no program of ours has written; anything but a zip is left to others."""
     try:
         with zipfile.ZipFile(path) as archive:
             for _ in checked_members(path, archive.infolist(), MOST_ARRAY_BYTES):
@@ -34,7 +34,7 @@ def check_zip(path: Path) -> None:
 
 
 def read(path: Path) -> Arrays:
-    """The arrays that are read by name; others are named only."""
+    """The arrays whose names are known; the others are never read."""
     if path.stat().st_size == 0:
         raise DataError(two_lines(f"{path} is empty", GIVE))
     try:
@@ -57,15 +57,15 @@ def _named(members: Mapping[str, zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]
 
 
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, what: str) -> np.ndarray:
-    """One array, whose header must agree with the bytes that are there before any memory is asked for."""
+    """One array; its header must agree with the bytes that are there before any memory is allocated."""
     with archive.open(member) as file:
         version = np.lib.format.read_magic(file)
         headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
         if version not in headers:
-            raise DataError(two_lines(f"{what} is of an unknown format {version}", "save it with numpy.savez"))
+            raise DataError(two_lines(f"{what} has an unknown format {version}", "save it with numpy.savez"))
         shape, _, dtype = headers[version](file)
         if dtype.hasobject or dtype.kind not in "biufcSUmM":
-            raise DataError(two_lines(f"{what} holds {dtype}, which is no number", GIVE))
+            raise DataError(two_lines(f"{what} holds {dtype}, which is not a number", GIVE))
         size = dtype.itemsize
         for side in shape:
             size *= int(side)
@@ -94,7 +94,7 @@ def _scaling(values: np.ndarray) -> str:
 
 
 def labels(found: Arrays, count: int) -> list[int] | None:
-    """`labels`, a whole number an image; None where they are none."""
+    """`labels`, an integer per image; None where there are no such labels."""
     given = found.get("labels")
     if given is None or given.shape != (count,) or given.dtype.kind not in "iu":
         return None
@@ -102,16 +102,16 @@ def labels(found: Arrays, count: int) -> list[int] | None:
 
 
 def statistics(found: Arrays, path: Path) -> Gaussian:
-    """`mu` and `sigma`, with `n` where it is there. Raises DataError for what are no mean and no covariance."""
+    """`mu` and `sigma`, with `n` if present. Raises DataError for anything but a mean and a covariance."""
 
     def refuse(what: str) -> DataError:
         return DataError(two_lines(f"{path}: {what}", "give a mean mu [F] and a covariance sigma [F, F], or images"))
 
     for name in ("mu", "sigma"):
         if found[name].dtype.kind not in "fiu":
-            raise refuse(f"{name} holds {found[name].dtype}, which are no real numbers")
+            raise refuse(f"{name} holds {found[name].dtype}, which are not real numbers")
         if not np.isfinite(found[name]).all():
-            raise refuse(f"{name} holds values that are infinite or no numbers")
+            raise refuse(f"{name} holds values that are infinite or not numbers")
     mean, sigma = (found[name].astype(np.float64) for name in ("mu", "sigma"))
     if mean.ndim != 1 or not len(mean) or sigma.shape != (len(mean), len(mean)):
         raise refuse(f"mu {list(mean.shape)} and sigma {list(sigma.shape)} do not fit together")
@@ -122,18 +122,20 @@ def statistics(found: Arrays, path: Path) -> Gaussian:
         raise refuse("sigma is not symmetric")
     spread = np.sqrt(variances.clip(0))
     if variances.min() < -1e-6 * scale or (np.abs(sigma) > np.outer(spread, spread) + slack).any():
-        raise refuse("sigma is no covariance: a variance is negative, or smaller than what it shares with others")
+        raise refuse("sigma is not a covariance: a variance is negative, or smaller than what it shares with others")
     return Gaussian(_count(found, path), torch.from_numpy(mean), covariance=torch.from_numpy(sigma))
 
 
 def _count(found: Arrays, path: Path) -> int:
-    """`n`; 0 where nothing says of how many images the statistics are."""
+    """`n`; 0 where the file does not say how many images the statistics are of."""
     given: Any = found.get("n")
     if given is None:
         return 0
     if given.size != 1 or given.dtype.kind not in "fiu" or not 2 <= float(given.item()) < 2**53 or given.item() % 1:
         told = shown(str(given.tolist())[:40])
         raise DataError(
-            two_lines(f"{path}: n={told} is no number of images", "give a whole number from 2, or leave it out")
+            two_lines(
+                f"{path}: n={told} is not a number of images", "give a whole number of 2 or more, or leave it out"
+            )
         )
     return int(given.item())

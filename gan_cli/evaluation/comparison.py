@@ -1,4 +1,4 @@
-"""Runs side by side: means over seeds, and whether a difference is one."""
+"""Runs side by side: means over seeds, and whether a difference is significant."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from gan_cli.store.run import Run
 
 LARGEST = 2**24  # bytes of an evaluation file
 _NO_JSON = (UnicodeDecodeError, json.JSONDecodeError, RecursionError)
-SURE = 2.0  # standard errors beyond which a difference is called one
+SURE = 2.0  # standard errors beyond which a difference counts
 # What must agree for two numbers to be comparable.
 SAME = ("n_fake", "n_real", "convention", "reference", "detector", "weights_sha256", "drawn")
 
 
 @dataclass(frozen=True)
 class Side:
-    """One thing that is compared: a run, an evaluation file, or the jobs of a sweep that differ by their seed only."""
+    """One thing that is compared: a run, an evaluation file, or the jobs of a sweep that differ only by seed."""
 
     name: str
-    records: tuple[Mapping[str, Any], ...]  # metric name -> value record, one a seed
+    records: tuple[Mapping[str, Any], ...]  # metric name -> value record, one per seed
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Mean:
     """A metric of one side."""
 
     value: float
-    se: float | None  # over seeds where there are several, else that of the single measurement
+    se: float | None  # over seeds if there are several, else of the single measurement
     seeds: int
 
 
@@ -49,7 +49,7 @@ class Record:
 
 
 def read(path: Path) -> Record:
-    """An evaluation file, whatever its bytes are. Raises DataError for any other file."""
+    """Reads an evaluation file. Raises DataError for any other file, whatever its bytes are."""
     try:
         with path.open("rb") as file:
             text = file.read(LARGEST + 1)
@@ -66,24 +66,24 @@ def read(path: Path) -> Record:
         if isinstance(error, OSError):
             reason = cause(error)
         else:
-            reason = "it is no JSON" if isinstance(error, _NO_JSON) else str(error)[:200]
+            reason = "it is not JSON" if isinstance(error, _NO_JSON) else str(error)[:200]
         raise DataError(
-            two_lines(f"{path} is no evaluation file ({reason})", "gan eval writes them: json=scores.json")
+            two_lines(f"{path} is not an evaluation file ({reason})", "gan eval writes them: json=scores.json")
         ) from error
 
 
 def _check_value(name: str, value: object) -> None:
-    """Raises ValueError for what is no value record: words for infinity and for no number are numbers."""
+    """Raises ValueError for anything but a value record; the words for infinity and NaN count as numbers."""
     if not isinstance(value, dict) or "value" not in value:
         raise ValueError(f"{name[:80]} has no value")
     numbers = [value["value"], *([value["se"]] if value.get("se") is not None else [])]
     for number in numbers:
         if isinstance(number, bool) or not isinstance(number, int | float | str):
-            raise ValueError(f"{name[:80]} is no number")
+            raise ValueError(f"{name[:80]} is not a number")
         try:
             float(number)
         except (ValueError, OverflowError):
-            raise ValueError(f"{name[:80]} is no number") from None
+            raise ValueError(f"{name[:80]} is not a number") from None
 
 
 def _time(word: object) -> datetime | None:
@@ -95,8 +95,8 @@ def _time(word: object) -> datetime | None:
 
 
 def _latest(run: Run) -> Mapping[str, Any] | None:
-    """The metrics of the run's last evaluation, by the time that the record tells. Records that tell none are older:
-    among them the file's own time decides, for their names are in the local time of wherever they were measured."""
+    """The metrics of the run's last evaluation, by the time in the record. Records without a time are older: among
+    them the file's own time decides, since their names are in the local time of wherever they were measured."""
     run.check_contained()
     found = [(path, read(path)) for path in run.evals.glob("*.json")]
     if not found:
@@ -108,18 +108,18 @@ def _latest(run: Run) -> Mapping[str, Any] | None:
 
 
 def _label(folder: Path) -> tuple[str, ...]:
-    """What tells a job of a sweep from the others, but for its seed."""
+    """What distinguishes a job of a sweep from the others, apart from its seed."""
     words = Run(folder).read_manifest().get("overrides", [])
     words = words if isinstance(words, list) else []
     return tuple(sorted(word for word in words if isinstance(word, str) and not word.startswith("seed=")))
 
 
 def sides_of(word: str) -> list[Side]:
-    """A run, an evaluation file, or a sweep, whose jobs are gathered over seeds.
+    """The sides that a word names: a run, an evaluation file, or a sweep, whose jobs are grouped over seeds.
 
     Raises:
-        NotComparable: It is none of them, or was not measured yet.
-        DataError: What should be an evaluation file is none.
+        NotComparable: It is none of these, or has not been measured yet.
+        DataError: A file is not an evaluation file.
     """
     path = Path(word)
     if not os.path.exists(word):  # also where it is too long for a name
@@ -165,9 +165,9 @@ def check_comparable(sides: Sequence[Side]) -> list[str]:
 
 
 def _check_one_reference(name: str, records: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
-    """Raises NotComparable where one name of a reference stands for several contents: another root, size or version.
+    """Raises NotComparable where one reference name stands for different contents: another root, size or version.
 
-    Files of before the content was kept are taken at their word.
+    Older files, which do not record the content, are taken at their word.
     """
     known = [(side, record[name]) for side, record in records if record[name].get("reference_content")]
     for side, value in known[1:]:
@@ -201,7 +201,7 @@ def verdict(a: Mean, b: Mean) -> str:
 
 
 def table(sides: Sequence[Side]) -> list[str]:
-    """Lines: one a metric, one column a side, and what is to be said of the last columns against the first."""
+    """Lines of a table: a row per metric, a column per side, each later column with a verdict against the first."""
     names = check_comparable(sides)
     rows = [["", *(side.name for side in sides)]]
     for name in names:

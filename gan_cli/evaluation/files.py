@@ -1,4 +1,4 @@
-"""Images out of folders, zips, .npz and .pt files: read as training reads them, or a clear refusal."""
+"""Images from folders, zips, .npz and .pt files: read as training reads them, or clearly refused."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ log = logging.getLogger(__name__)
 
 
 class Frame(NamedTuple):
-    """What pictures of any size are brought to: the samples' size, as the data of a run were or by a plain crop."""
+    """What pictures of any size are fitted to: the samples' size, in the way of the run's data or by a plain crop."""
 
     height: int
     width: int
-    channels: int | None = None  # 1 where all pictures are grey, else 3, when None
+    channels: int | None = None  # None: 1 if all pictures are grey, else 3
     fit: str = "crop"
     levels: Levels | None = None
 
@@ -45,7 +45,7 @@ class Frame(NamedTuple):
 
 @dataclass(frozen=True)
 class Stored:
-    """Images that lie in files, or only their statistics."""
+    """Images in files, or only their statistics."""
 
     n: int
     part: Callable[[Sequence[int]], Batches]  # the images with these indices
@@ -53,8 +53,8 @@ class Stored:
     digests: Callable[[], list[bytes]] = list  # of each image's content
     labels: Sequence[int] | None = None
     statistics: Gaussian | None = None
-    shape: tuple[int, int, int] | None = None  # [C, H, W], when all have one
-    fitted: Callable[[Frame], Stored] | None = None  # the same brought to a frame, where they are pictures
+    shape: tuple[int, int, int] | None = None  # [C, H, W], if all images share it
+    fitted: Callable[[Frame], Stored] | None = None  # the same images fitted to a frame, if they are pictures
 
 
 def _refused(name: str, error: Exception) -> DataError:
@@ -64,7 +64,7 @@ def _refused(name: str, error: Exception) -> DataError:
 
 
 def _is_grey(data: bytes, name: str = "") -> bool:
-    """Whether an image is stored without colour; its header says so, and what cannot be read is found out later."""
+    """Whether an image is stored without colour, by its header; one that cannot be read is reported later."""
     try:
         return header(name, data).grey
     except PictureError:
@@ -79,7 +79,7 @@ def _decode(
     frame: Frame | None = None,
     extent: Extent | None = None,
 ) -> np.ndarray:
-    """uint8 [C, H, W] in the mode L or RGB. Raises DataError for what cannot be read."""
+    """uint8 [C, H, W] in mode L or RGB. Raises DataError for an image that cannot be read."""
     place = None if frame is None else (frame.height, frame.width, FITS[frame.fit])
     try:
         return decode(name, data, 1 if mode == "L" else 3, levels, place, extent)
@@ -102,7 +102,7 @@ def _header(file: File, data: bytes) -> Header:
 
 
 def pictures(place: Path, levels: Levels | None = None) -> Stored:
-    """All images of a folder or zip, in the order of their names: of one channel where all are grey, else of three."""
+    """All images of a folder or zip, in the order of their names: one channel if all are grey, else three."""
     listing = listed(place)
     found = classified(listing)
     if not listing.files:
@@ -123,8 +123,8 @@ def _stored(place: str, files: Sequence[File], labels: Sequence[int] | None, lev
         headers.append(_header(file, data))
         grey = grey and _is_grey(data, file.name)
     sizes = {(h.height, h.width) for h in headers}
-    marks = [b"one channel"] if grey else []  # features that were kept of three equal channels are not those of one
-    marks += [] if all(h.plain for h in headers) else [b"decoded as for training"]  # they were read otherwise once
+    marks = [b"one channel"] if grey else []  # features cached from three equal channels are not those of one
+    marks += [] if all(h.plain for h in headers) else [b"decoded as for training"]  # they used to be read differently
     marks += [f"levels {levels}".encode()] if levels is not None else []
     fingerprint = hashlib.sha256(b"".join([*digests, *marks]))
 
@@ -174,7 +174,7 @@ def tensors(images: Tensor, place: str, labels: Sequence[int] | None = None) -> 
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3) or not all(images.shape):
         raise DataError(two_lines(f"{place} holds {found}", "give images as uint8 [N, C, H, W] with 1 or 3 channels"))
     if images.layout is not torch.strided or images.is_meta or images.untyped_storage().nbytes() < images.numel():
-        raise DataError(two_lines(f"{place} holds {found} of which most are not there", "save it contiguously"))
+        raise DataError(two_lines(f"{place} holds {found} of which most are missing", "save it contiguously"))
     digest = hashlib.sha256(repr(tuple(images.shape)).encode())
     for image in images:
         digest.update(image.contiguous().numpy().data)
@@ -204,7 +204,7 @@ def npz(path: Path) -> Stored:
 
 
 def tensor_file(path: Path) -> Stored | None:
-    """A tensor that a .pt file holds; None for anything else, a checkpoint for one."""
+    """The tensor in a .pt file; None for anything else, such as a checkpoint."""
     arrays.check_zip(path)
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)

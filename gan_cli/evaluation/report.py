@@ -1,4 +1,4 @@
-"""An evaluation as files: the numbers, and beside them the pictures that metrics drew."""
+"""An evaluation as files: the numbers, and the pictures that metrics drew."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gan_cli.store.disk import write_json
 
 
 def write(evaluation: Evaluation, target: Path) -> None:
-    """To where the user says; through a pipe or a device go the numbers alone. Raises NotWritable."""
+    """Writes it where the user says; to a pipe or a device only the numbers go. Raises NotWritable."""
     with outputs.named(str(target)), outputs.writing(target) as file:
         file.write(json.dumps(as_record(evaluation), indent=2, default=str).encode() + b"\n")
     for path, pixels in _beside(target, evaluation) if not outputs.is_stream(target) else ():
@@ -26,7 +26,7 @@ def write(evaluation: Evaluation, target: Path) -> None:
 
 
 def keep(evaluation: Evaluation, target: Path) -> None:
-    """Into a run's folder. Raises NotWritable."""
+    """Writes it into a run's folder. Raises NotWritable."""
     with outputs.named(str(target)):
         write_json(target, as_record(evaluation))
         for path, pixels in _beside(target, evaluation):

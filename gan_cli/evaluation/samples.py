@@ -1,4 +1,4 @@
-"""What can be measured: a run, a checkpoint, files; against a data set's split, files, or statistics."""
+"""What can be measured (a run, a checkpoint, files), and against what (a data set's split, files, statistics)."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from gan_cli.types import Data, Need, sample_shape
 
 log = logging.getLogger(__name__)
 
-DEFAULT_N = 10_000  # samples of a generator, unless n says otherwise
-POINTS_SEED = 20_260_101  # of the reference points of a density
+DEFAULT_N = 10_000  # samples of a generator if n is not given
+POINTS_SEED = 20_260_101  # for the reference points of a density
 
 
 @dataclass(frozen=True)
 class Source(SampleSet):
-    """A set of images (or points), and what is known of where they come from."""
+    """A set of images (or points), and what is known about their origin."""
 
     drawn: str | None = None  # how a generator drew them
     labelled: Labelled | None = None  # a data set with its labels
@@ -56,7 +56,7 @@ class Source(SampleSet):
 
 
 def _files(word: str, levels: Levels | None) -> files.Stored | None:
-    """Images or statistics in files; None when the word names no such file."""
+    """Images or statistics in files; None if the word names no such file."""
     path = Path(word)
     if path.is_dir() or is_zip(path):
         return files.pictures(path, levels)
@@ -95,7 +95,7 @@ def open_source(
     is_run = (Path(word) / "config.yaml").is_file()
     stored = None if is_run else _files(word, levels)
     if stored is not None and stored.statistics is not None:
-        what = f"{word} holds statistics, and no images to be measured"
+        what = f"{word} holds statistics, not images to measure"
         raise NotMeasurable(two_lines(what, f"it can be the reference: gan eval SAMPLES reference={word}"))
     if stored is not None:
         return _exactly(stored, n, word)
@@ -165,10 +165,12 @@ def _translations(restored: Restored, n: int | None, device: torch.device, root:
 
 
 def open_reference(word: str | None, root: str | None, source: Source, levels: Levels | None = None) -> Source:
-    """What is compared with: NAME:SPLIT of a data set, files, statistics; the run's own data when nothing is said."""
+    """What to compare with: NAME:SPLIT of a data set, files or statistics; the run's own data if word is None."""
     if word is not None and (Path(word) / "config.yaml").is_file():
         what = f"reference={word} is a run, whose pictures are plots and grids"
-        raise ConfigError(two_lines(what, "give digits:all, say, a folder of images, or nothing: a run's own data"))
+        raise ConfigError(
+            two_lines(what, "give digits:all, say, or a folder of images, or leave it out to use the run's own data")
+        )
     if word is not None and (Path(word).exists() or ":" not in word):
         stored = _files(word, levels)
         if stored is None:
@@ -194,7 +196,7 @@ def open_reference(word: str | None, root: str | None, source: Source, levels: L
 
 
 def _framed(stored: files.Stored, source: Source, word: str) -> Source:
-    """Files as a reference: as they are where all have the samples' size, else fitted as the samples' data were."""
+    """Files as a reference: unchanged if all have the samples' size, else fitted as the samples' data were."""
     frame = _frame(source)
     if stored.fitted is None or frame is None:
         return _exactly(stored, None, word)
@@ -205,7 +207,7 @@ def _framed(stored: files.Stored, source: Source, word: str) -> Source:
 
 
 def _frame(source: Source) -> files.Frame | None:
-    """The samples' size, and for a run how its data came to it; None for points and for files of several sizes."""
+    """The samples' size, and for a run how its data were fitted to it; None for points and files of mixed sizes."""
     if source.restored is not None:
         own = source.restored.config["dataset"]
         if source.points:
@@ -221,7 +223,7 @@ def _remedy() -> str:
 
 
 def _hint(word: str) -> str:
-    """For the name of a data set without a split: that name with one."""
+    """The remedy for a data set's name without a split: the name with one."""
     if word not in choices.packaged()["dataset"]:
         return _remedy()
     split = compose.compose("train", [f"dataset={word}", "model=mlp"]).config["dataset"].get("split", "all")
@@ -242,7 +244,7 @@ def _is_own(word: str, own: Mapping[str, Any]) -> bool:
 def _named(word: str, own: Mapping[str, Any] | None, source: Source) -> tuple[Mapping[str, Any], str]:
     """The config of NAME:SPLIT, a packaged data set, and how it was changed to suit the samples.
 
-    It comes in the samples' frame, for the same images must meet the same frame. Points have none to share.
+    It comes in the samples' frame, since both sets must be framed alike. Points have no frame.
     """
     name, _, split = word.partition(":")
     composed = compose.compose("train", [f"dataset={name}", "model=mlp"]).config["dataset"]

@@ -1,4 +1,4 @@
-"""One evaluation: every image once through every detector, every metric from what was collected."""
+"""One evaluation: every image passes once through every detector; every metric uses what was collected."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from gan_cli.metrics.measure import Plan, collect, full_name, reference_features
 
 @dataclass(frozen=True)
 class Value:
-    """A measured number and everything that it means."""
+    """A measured number and everything that defines it."""
 
     value: float
     se: float | None  # standard error, where one is known
     n_fake: int
-    n_real: int | None  # None where statistics do not say of how many
+    n_real: int | None  # None where statistics do not say how many
     convention: str
     reference: str
     detector: str
@@ -35,7 +35,7 @@ class Value:
 
     @property
     def n(self) -> int:
-        """Samples that were measured."""
+        """The number of samples measured."""
         return self.n_fake
 
 
@@ -45,7 +45,7 @@ class Evaluation(dict[str, Value]):
     Attributes:
         source, step, seed: What was measured.
         time: When, in ISO 8601, UTC.
-        refused: Metrics that mean nothing here, and why.
+        refused: Metrics that are meaningless here, and why.
         pictures: Pictures that metrics drew, uint8 by name.
     """
 
@@ -62,7 +62,7 @@ class Evaluation(dict[str, Value]):
         try:
             return self[name]
         except KeyError:
-            raise AttributeError(f"{name} was not measured: there is {', '.join(self) or 'nothing'}") from None
+            raise AttributeError(f"{name} was not measured, only {', '.join(self) or 'nothing'}") from None
 
 
 def measure(
@@ -120,12 +120,12 @@ def _check_widths(fake: Features, real: Features, reference: Source) -> None:
 
 
 def _plain(fact: Any) -> Any:
-    """JSON has no infinity and no nan: they are written as words, which float() reads."""
+    """JSON has no infinity and no NaN: they are written as words, which float() reads."""
     return str(fact) if isinstance(fact, float) and not math.isfinite(fact) else fact
 
 
 def as_record(evaluation: Evaluation) -> dict[str, Any]:
-    """What evals/<stamp>.json holds."""
+    """The content of evals/<stamp>.json."""
     return {
         "source": evaluation.source,
         "step": evaluation.step,

@@ -1,4 +1,4 @@
-"""What a generator has learned: each module one way through its latents, and the mode of `gan sample` for it.
+"""What a generator has learned: each module is one way to explore its latents, with its mode of `gan sample`.
 
 The functions are pure torch over generators, latents and labels; a mode adds the settings and lays the samples out.
 """
@@ -49,7 +49,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Subject:
-    """A trained game, and which of its samples are meant: those of `seed`, with the labels `classes` in turn."""
+    """A trained game, and which of its samples to draw: those of `seed`, with the labels `classes` in turn."""
 
     game: Game
     generator: nn.Module  # in evaluation mode
@@ -70,12 +70,12 @@ class Subject:
 
     @property
     def draws(self) -> Draws:
-        """What its samples are drawn from."""
+        """The random draws behind its samples."""
         return Draws.of(self.generator, self.seed, self.device, self.classes)
 
     @property
     def prior(self) -> Prior:
-        """Its latents' distribution. Raises Incompatible where the generator is fed with something else."""
+        """The distribution of its latents. Raises Incompatible if the generator is fed with something else."""
         if Need.LATENTS not in self.game.prior.provides:
             raise Incompatible("this generator is not fed with latents\n  use mode=sample")
         return self.game.prior
@@ -91,16 +91,16 @@ class Subject:
 
 
 class Mode(ABC):
-    """What `gan sample` draws. `n` is how many: samples of a grid, rows of a sheet."""
+    """What `gan sample` draws; `n` of them: samples of a grid, rows of a sheet."""
 
     name: ClassVar[str]  # first word of the file
     n: int | None
 
     @property
     def title(self) -> str:
-        """What is told to have been drawn."""
+        """The description for the log."""
         return self.name
 
     @abstractmethod
     def draw(self, subject: Subject) -> Drawing:
-        """Computed when it is written. Raises Incompatible for a generator or data that it does not suit."""
+        """The drawing, computed when it is written. Raises Incompatible for a generator or data that do not suit it."""

@@ -1,4 +1,4 @@
-"""One latent, every class, and what lies between the classes."""
+"""One latent, every class, and mixtures between the classes."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from gan_cli.types import NonNegativeInt, PositiveInt
 
 
 def with_mixtures(generator: nn.Module, mixtures: Tensor) -> nn.Module:
-    """A copy whose label j draws the mixture `mixtures[j]` of the classes, a row of shares that sum to 1: `[J, K]`.
+    """A copy whose label j draws the mixture `mixtures[j]` of the classes; rows of `[J, K]` are shares that sum to 1.
 
-    Labels reach a network by embeddings; a mixture of classes is that of their rows (BigGAN, arXiv 1809.11096, fig. 8).
+    Labels reach a network through embeddings; a mixture of classes mixes their rows (BigGAN, arXiv 1809.11096, fig. 8).
     """
     mixed = copy.deepcopy(generator)
     for module in mixed.modules():
@@ -31,7 +31,7 @@ def with_mixtures(generator: nn.Module, mixtures: Tensor) -> nn.Module:
 
 
 def ways(turn: Tensor, between: int, classes: int) -> Tensor:
-    """Shares of the classes on the straight ways from each class of `turn` `[T]` to the next.
+    """Shares of the classes on the straight lines from each class of `turn` `[T]` to the next.
 
     Returns:
         `[T + (T - 1) between, classes]`, the classes of `turn` themselves at every `between + 1`-th row.
@@ -43,10 +43,10 @@ def ways(turn: Tensor, between: int, classes: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Classes(Mode):
-    """Row i is the latent of sample i with each class: what the latent means apart from the class.
+    """Row i is the latent of sample i with each class: shows what the latent controls apart from the class.
 
     Args:
-        between: Mixtures that are drawn between each class and the next.
+        between: Number of mixtures drawn between each class and the next.
     """
 
     name: ClassVar[str] = "classes"

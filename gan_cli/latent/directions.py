@@ -1,4 +1,4 @@
-"""Directions that change samples most, read off the weights (SeFa: Shen 2021, arXiv 2007.06600)."""
+"""The directions that change samples most, computed from the weights (SeFa: Shen 2021, arXiv 2007.06600)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class NamesStyleLayers(Protocol):
 
 
 def latent_layers(generator: nn.Module) -> Sequence[nn.Module]:
-    """The layers that meet the latent first, or w: those that `generator.latent_layers` names, or else the first
+    """The layers that read the latent (or w) first: those that `generator.latent_layers` names, or else the first
     linear one; with styles, those that the synthesis names in `style_layers()`, or else all of its linear ones."""
     if named := declared(generator).latent_layers:
         return named
@@ -38,16 +38,16 @@ def latent_layers(generator: nn.Module) -> Sequence[nn.Module]:
     linear = [layer for layer in inside.modules() if isinstance(layer, nn.Linear)]
     if not linear:
         raise Incompatible(
-            "mode=directions: this generator does not tell which layers meet the latent first\n"
+            "mode=directions: this generator does not say which layers read the latent first\n"
             "  give it an attribute `latent_layers`, a list of modules with `weight` [out, in]"
         )
     return linear if parts else linear[:1]
 
 
 def affine(generator: nn.Module, width: int) -> Tensor:
-    """A `[out, width]`: how a latent (or w) of `width` enters, the weights of `latent_layers` below each other.
+    """A `[out, width]`: how a latent (or w) of `width` enters, the stacked weights of `latent_layers`.
 
-    What is joined behind the latent (a label's embedding) is cut off; coordinates that enter later count as zeros.
+    What is appended to the latent (a label's embedding) is cut off; coordinates that enter later count as zeros.
     """
     weights = [layer.weight.detach().flatten(1)[:, :width] for layer in latent_layers(generator)]  # type: ignore[operator]
     return torch.cat([nn.functional.pad(weight, (0, width - weight.shape[1])) for weight in weights])
@@ -56,7 +56,7 @@ def affine(generator: nn.Module, width: int) -> Tensor:
 def sefa(a: Tensor, count: int) -> Tensor:
     """The unit directions n `[count, width]` of largest ‖A n‖, orthogonal: eigenvectors of AᵀA (equation 3).
 
-    Of n and -n the one whose largest coordinate is positive, so that the answer is one.
+    Of n and -n, the one whose largest coordinate is positive, so that the answer is unique.
     """
     _, vectors = torch.linalg.eigh(a.double().T @ a.double())
     directions = vectors.T.flip(0)[:count]
@@ -66,7 +66,7 @@ def sefa(a: Tensor, count: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Directions(Mode):
-    """A sheet a direction: in row i sample i, moved from -strength to +strength standard deviations along it."""
+    """One sheet per direction: row i is sample i, moved from -strength to +strength standard deviations along it."""
 
     name: ClassVar[str] = "directions"
     n: PositiveInt = 4

@@ -45,7 +45,7 @@ def save_picture(pixels: Tensor, out: Path) -> Path:
 
 
 class Drawing(ABC):
-    """Samples that are computed when they are written or asked for."""
+    """Samples that are computed when they are written or requested."""
 
     @abstractmethod
     def samples(self) -> Tensor:
@@ -53,7 +53,7 @@ class Drawing(ABC):
 
     @abstractmethod
     def writers(self) -> Mapping[str, Writer]:
-        """What writes a file, by its ending; the empty one is a folder."""
+        """The writer for each file ending; the empty one stands for a folder."""
 
     def check(self, out: Path) -> None:
         """Raises ConfigError, in two lines, when this cannot be written to `out`."""
@@ -62,7 +62,7 @@ class Drawing(ABC):
             raise ConfigError(f"out={out}: cannot write {out.suffix or 'a folder'}\n  use {' or '.join(endings)}")
 
     def write(self, out: Path) -> list[Path]:
-        """Writes what its ending says and returns the files. Raises ConfigError as `check` does, and OSError."""
+        """Writes in the format of the ending and returns the files. Raises ConfigError as `check` does, and OSError."""
         self.check(out)
         return self.writers()[ending(out)](out)
 
@@ -76,7 +76,7 @@ class Stream(Drawing):
         self.points = points
 
     def samples(self) -> Tensor:
-        """`[n, C, H, W]` or `[n, 2]`; they are kept, so that they can be written too."""
+        """`[n, C, H, W]` or `[n, 2]`; they are kept, so that they can also be written."""
         self.pieces = [(samples.cpu(), label.cpu()) for samples, label in self.pieces]
         return torch.cat([samples for samples, _ in self.pieces])
 
@@ -93,13 +93,13 @@ class Stream(Drawing):
             self._check_unmixed(out)
 
     def _check_unmixed(self, out: Path) -> None:
-        """Raises ConfigError where files would stay that are not of these samples: a folder is measured as a whole."""
+        """Raises ConfigError if other files would stay in the folder: a folder is measured as a whole."""
         written = set(self._names())
         others = sorted(p.name for p in out.iterdir() if not p.name.startswith(".") and p.name not in written)
         if others:
             more = f" and {len(others) - 1} more" if len(others) > 1 else ""
             raise ConfigError(
-                f"out={out} holds {others[0]}{more}, which would lie among these {self.n} samples\n"
+                f"out={out} holds {others[0]}{more}, which would be mixed with these {self.n} samples\n"
                 "  give another folder, or empty this one"
             )
 
@@ -120,7 +120,7 @@ class Stream(Drawing):
         return save_arrays(out, {"arr_0": np.concatenate(values), "labels": np.concatenate(labels)})
 
     def _folder(self, out: Path) -> list[Path]:
-        """One PNG an image, named by its index; each is whole or absent, whenever this is killed."""
+        """One PNG per image, named by its index; each is whole or absent, whenever this is killed."""
         out.mkdir(parents=True, exist_ok=True)
         remove_leftovers(out)
         names = iter(self._names())
@@ -137,8 +137,8 @@ class Sheet:
     """Samples that belong side by side, `[rows, columns, C, H, W]` or `[rows, columns, 2]`, on the CPU."""
 
     samples: Tensor
-    name: str = ""  # where there are several sheets
-    kept: Mapping[str, Tensor] = field(default_factory=dict)  # what else is known, written into an .npz
+    name: str = ""  # if there are several sheets
+    kept: Mapping[str, Tensor] = field(default_factory=dict)  # extra tensors, saved to the .npz
 
     @property
     def points(self) -> bool:
@@ -151,14 +151,14 @@ class Sheet:
         return pictures.scatter(samples) if self.points else pictures.grid(pictures.to_uint8(samples), columns)
 
     def frames(self) -> list[Tensor]:
-        """One picture a column, of all rows. Raises ConfigError for points."""
+        """One picture per column, of all rows. Raises ConfigError for points."""
         if self.points:
             raise ConfigError("a film needs images, and these are points\n  use out=x.png or out=x.npz")
         return [pictures.grid(pictures.to_uint8(column)) for column in self.samples.unbind(1)]
 
 
 class Sheets(Drawing):
-    """A few sheets of samples; a file a sheet, or all in one .npz."""
+    """A few sheets of samples; one file per sheet, or all in one .npz."""
 
     def __init__(self, sheets: Iterable[Sheet]) -> None:
         self._sheets: Iterable[Sheet] = sheets
@@ -168,7 +168,7 @@ class Sheets(Drawing):
         return self._sheets
 
     def samples(self) -> Tensor:
-        """`[rows, columns, C, H, W]`, the rows of all sheets below each other."""
+        """`[rows, columns, C, H, W]`, the rows of all sheets stacked."""
         return torch.cat([sheet.samples for sheet in self.sheets()])
 
     def writers(self) -> Mapping[str, Writer]:
@@ -182,7 +182,7 @@ class Sheets(Drawing):
             yield sheet, out.with_stem(f"{out.stem}-{sheet.name}") if named else out
 
     def _kept(self) -> dict[str, np.ndarray]:
-        """What the sheets keep; where there are several sheets each array has a row a sheet."""
+        """The extra tensors of the sheets; with several sheets, each array has one row per sheet."""
         first, *others = self.sheets()
         if not others:
             return {name: values.numpy() for name, values in first.kept.items()}

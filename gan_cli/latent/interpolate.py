@@ -17,9 +17,9 @@ from gan_cli.types import PositiveInt
 
 
 def between(start: Tensor, end: Tensor, t: Tensor, spherical: bool) -> Tensor:
-    """Latents `[N, T, Z]` on the ways from `start` to `end` `[N, Z]`, at the times `t` `[T]` in [0, 1].
+    """Latents `[N, T, Z]` on the paths from `start` to `end` `[N, Z]`, at the times `t` `[T]` in [0, 1].
 
-    A straight line passes nearer to 0 than the latents that the generator knows; the great circle keeps their length
+    A straight line passes nearer to 0 than any latent that the generator has seen; the great circle keeps their length
     (White 2016, arXiv 1609.04468).
     """
     n, times = len(start), len(t)

@@ -36,10 +36,10 @@ def mixable(generator: nn.Module) -> Styled:
 
 @dataclass(frozen=True)
 class Mix(Mode):
-    """Above and on the left samples, in the crossings the coarse styles of the left one and the fine of the upper one.
+    """Samples along the top and the left; each cell has the coarse styles of the left one and the fine of the top one.
 
-    Samples 0 ... n - 1 stand on the left, n ... 2n - 1 above; the first `coarse` of the layers in use are the left
-    one's.
+    Samples 0 ... n - 1 are on the left, n ... 2n - 1 on top; the share `coarse` of the layers in use, the first ones,
+    takes its styles from the left.
     """
 
     name: ClassVar[str] = "mix"

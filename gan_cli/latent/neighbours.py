@@ -20,7 +20,7 @@ CHUNK = 4096  # real images at a time, so that a large data set is never whole i
 
 
 def nearest_images(images: Tensor, real: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Of each of `images` uint8 `[n, C, H, W]`, the k nearest of `real` by ‖x - y‖ over pixels: distances, indices.
+    """For each of `images` uint8 `[n, C, H, W]`, the k nearest of `real` by ‖x - y‖ over pixels: distances, indices.
 
     Returns:
         Distances float64 `[n, k]`, in grey levels over all pixels, and indices `[n, k]`, the nearest first.
@@ -38,7 +38,7 @@ def nearest_images(images: Tensor, real: Tensor, k: int) -> tuple[Tensor, Tensor
 
 @dataclass(frozen=True)
 class Neighbours(Mode):
-    """In row i sample i, then the `k` training images nearest to it in pixels."""
+    """Row i is sample i, then the `k` training images nearest to it in pixels."""
 
     name: ClassVar[str] = "neighbours"
     n: PositiveInt = 8

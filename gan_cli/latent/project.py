@@ -24,7 +24,7 @@ from gan_cli.types import Need, NonNegative, Positive, PositiveInt
 
 
 def read(path: str, shape: tuple[int, int, int], fit: str = "crop", levels: Levels | None = None) -> Tensor:
-    """An image file, read as training reads it, `[C, H, W]` in [-1, 1]. Raises ConfigError when it is no image."""
+    """An image file, read as training reads it, `[C, H, W]` in [-1, 1]. Raises ConfigError if it is not an image."""
     if fit not in FITS:
         raise ConfigError(f"mode.fit={fit} is unknown\n  choose one of {', '.join(FITS)}")
     try:
@@ -46,7 +46,7 @@ def descend(
     lr: float,
     perceptual: float,
 ) -> tuple[Tensor, Tensor]:
-    """Latents (or w) whose samples come near the `target` `[C, H, W]`, from each `start` `[N, ...]`; errors `[N]`.
+    """Latents (or w) whose samples come close to the `target` `[C, H, W]`, from each `start` `[N, ...]`; errors `[N]`.
 
     Adam on mean |G(z) - x|² + `perceptual` · mean over D's layers of |φ(G(z)) - φ(x)|² / |φ(x)|²; the error is the
     first part. Each start is optimised by itself.
@@ -73,7 +73,7 @@ def descend(
 
 @dataclass(frozen=True)
 class Project(Mode):
-    """The image and the sample nearest to it, of `n` starts: the latents (or w) and labels of samples 0 ... n - 1.
+    """The image and the sample closest to it, from `n` starts: the latents (or w) and labels of samples 0 ... n - 1.
 
     Args:
         image: A file.
@@ -100,7 +100,7 @@ class Project(Mode):
 
     def sheets(self, subject: Subject, target: Tensor) -> Iterator[Sheet]:
         discriminator = subject.game.players()["discriminator"].eval().requires_grad_(False)
-        # Behind what merges samples D has no features of one sample.
+        # With augmentations that merge samples, D has no features of a single sample.
         single = not any(augment.merges_samples for _, augment in subject.game.augmentations())
         looks = self.perceptual > 0 and single and Need.FEATURES in declared(discriminator).provides
         name, encode, decode = space(subject.generator.requires_grad_(False))

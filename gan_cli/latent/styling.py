@@ -1,4 +1,4 @@
-"""Generators of two modules: `mapping(latent, label) -> w`, `[N, W]` or `[N, L, W]`, and `synthesis(w) -> samples`.
+"""Generators in two modules: `mapping(latent, label) -> w`, `[N, W]` or `[N, L, W]`, and `synthesis(w) -> samples`.
 
 The synthesis says in `layers` how many of them read a style, L.
 """
@@ -13,43 +13,43 @@ from torch import Tensor, nn
 from gan_cli.games.base import Game
 from gan_cli.networks.base import declared
 
-MANY = 1024  # latents that tell how far apart they lie
+MANY = 1024  # latents to estimate their spread from
 
 
 class Styled(NamedTuple):
     """The two parts of a generator that has styles."""
 
     mapping: Callable[[Tensor, Tensor], Tensor]  # (latent, label) -> w
-    synthesis: Any  # w -> samples; says in `layers` how many of them read a style, where that is asked
+    synthesis: Any  # w -> samples; says in `layers` how many layers read a style, if that is needed
 
     def in_use(self) -> int:
-        """Layers of the synthesis that read their style; fewer than L while a network grows."""
+        """How many layers of the synthesis are in use; fewer than L while a network grows."""
         return int(self.synthesis.active() if isinstance(self.synthesis, Growable) else self.synthesis.layers)
 
     def layered(self, w: Tensor) -> Tensor:
-        """One w a layer of the synthesis, `[N, L, W]`."""
+        """One w per layer of the synthesis, `[N, L, W]`."""
         return w if w.ndim == 3 else w.unsqueeze(1).expand(-1, self.synthesis.layers, -1)
 
 
 @runtime_checkable
 class InTwoParts(Protocol):
-    """A generator that has them by these names: a `StyleGenerator`, or a user's own."""
+    """A generator with two parts of these names: a `StyleGenerator`, or a user's own."""
 
     mapping: Callable[[Tensor, Tensor], Tensor]
     synthesis: Any
 
 
 def styled(generator: nn.Module) -> Styled | None:
-    """The two parts of a generator that has styles; None of any other."""
+    """The two parts of a generator that has styles; None for any other."""
     return Styled(generator.mapping, generator.synthesis) if isinstance(generator, InTwoParts) else None
 
 
 @runtime_checkable
 class Growable(Protocol):
-    """A synthesis of which not every layer need be in use."""
+    """A synthesis whose layers need not all be in use."""
 
     def active(self) -> int:
-        """The layers in use."""
+        """How many layers are in use."""
         ...
 
 
@@ -58,12 +58,12 @@ class Truncatable(Protocol):
     """A generator that knows the mean of its styles."""
 
     def truncated(self, w: Tensor, psi: float) -> Tensor:
-        """w drawn towards the mean by `psi`."""
+        """w pulled towards the mean by `psi`."""
         ...
 
 
 class Space(NamedTuple):
-    """Where a generator's directions are straight: `w` where it has styles, else the latents themselves."""
+    """The space where a generator's directions are straight: `w` if it has styles, else the latents themselves."""
 
     name: str
     encode: Callable[[Tensor, Tensor], Tensor]  # (latent, label) -> w
@@ -78,7 +78,7 @@ def space(generator: nn.Module) -> Space:
 
 
 class TruncatedStyles(nn.Module):
-    """A generator whose w are drawn towards their mean by `psi` (StyleGAN, arXiv 1812.04948, appendix B)."""
+    """A generator whose w are pulled towards their mean by `psi` (StyleGAN, arXiv 1812.04948, appendix B)."""
 
     def __init__(self, generator: Any, psi: float) -> None:
         super().__init__()
@@ -97,9 +97,9 @@ class TruncatedStyles(nn.Module):
 
 
 def truncate(game: Game, generator: nn.Module, amount: float) -> nn.Module:
-    """The generator with truncated styles, or else as it is while the game's prior loses its tails.
+    """The generator with truncated styles; without styles, the same generator, and the game's prior loses its tails.
 
-    Where there are styles `amount` is ψ, the share of w's way from its mean that is left; elsewhere it is the bound of
+    With styles, `amount` is ψ, the fraction of w's distance from its mean that is left; without, it is the bound on
     every coordinate of the latent (BigGAN, arXiv 1809.11096, section 3.1).
 
     Raises:

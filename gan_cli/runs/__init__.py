@@ -1,1 +1,1 @@
-"""A run from outside: one session of it, and its game back from its checkpoints."""
+"""A run from outside: playing one session of it, and restoring its game from its checkpoints."""

@@ -1,4 +1,4 @@
-"""A first look at a run or checkpoint: what its config's words alone forbid is refused before torch is imported."""
+"""A first look at a run or checkpoint: what its config's text alone rules out is refused before torch is imported."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from gan_cli.store.run import checkpoints_of
 
 
 def glance(source: str, vouched: Sequence[str]) -> None:
-    """Raises NotARun, and ConfigError where the config of the newest checkpoint is no plain config, or names for its
-    game what it may not. What else is wrong, `restore` finds.
+    """Raises NotARun, and ConfigError where the config of the newest checkpoint is not a plain config, or names what
+    its game may not name. `restore` finds the other problems.
     """
     path = checkpoints_of(source)[0][0]
     content = config_in(path)

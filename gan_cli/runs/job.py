@@ -1,4 +1,4 @@
-"""One session of one run: build, restore, train, and write how it ended."""
+"""One session of a run: build, restore, train, and write how it ended."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from gan_cli.types import Clock, Growing, Named, Term
 log = logging.getLogger(__name__)
 
 
-Said = tuple[int, str]  # a level of the log, and a line
+Said = tuple[int, str]  # a log level, and a line
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Job:
 
 
 def consider(session: Session, checked: Checked) -> list[Said]:
-    """Tries out what can be known before the first step; returns what is to be said of it.
+    """Tries out what can be known before the first step; returns the lines to log about it.
 
     Raises:
         Refused: The run could not go on for long.
@@ -77,19 +77,19 @@ def consider(session: Session, checked: Checked) -> list[Said]:
         ) from error
     except Refused:
         raise
-    except ValueError as error:  # of a callback of the user's own
+    except ValueError as error:  # from a callback of the user's own
         raise ConfigError(str(error)) from error
     told = [(logging.INFO, line) for line in dict.fromkeys(prepared) if line]
     return [*told, *_foresee(trainer), *((logging.WARNING, warning) for warning in warnings)]
 
 
 def play(job: Job, rank: int) -> dict[str, Any]:
-    """Trains as one of the run's processes. Rank 0 writes; what it wrote as result is returned."""
+    """Trains as one of the run's processes. Rank 0 writes; the result that it wrote is returned."""
     run = Run(job.folder)
     try:
         checked = build.check(job.config, job.trust)
         earlier = _earlier(run, job)
-        # Of several processes, the one that started them has built all this before, aloud.
+        # With several processes, the one that started them has already built all this, aloud.
         with heard(aloud=job.config["trainer"]["devices"] == 1) as lines:
             trainer = build.trainer(checked, rank)
         trainer.place()
@@ -99,7 +99,7 @@ def play(job: Job, rank: int) -> dict[str, Any]:
         session = Session(trainer, run, build.callbacks(checked), compose.to_yaml(job.config))
         said = consider(session, checked)
         with run.alone():
-            if not job.resume and run.config.exists():  # another start was faster
+            if not job.resume and run.config.exists():  # another process was faster
                 raise NotARun(f"{job.folder} holds a run already\n  gan train resume={job.folder} continues it")
             return _play_alone(session, job, earlier, lines, said)
     except OSError as error:
@@ -122,7 +122,7 @@ def _play_alone(
     described = _describe(trainer)
     said = [*restored, *said, *_other_data(run, described)]
     if job.resume and not run.read_manifest():
-        said.append((logging.WARNING, f"{run.manifest} cannot be read: a new one is begun"))
+        said.append((logging.WARNING, f"{run.manifest} cannot be read: starting a new one"))
     facts = {**job.facts, "seed": trainer.seed, "data": described, "parameters": _sizes(trainer)}
     run.begin(session.config, job.command, facts)
     own.remember(session.config)
@@ -134,9 +134,9 @@ def _play_alone(
 
 
 def _guarded(session: Session, job: Job) -> dict[str, Any]:
-    """Trains, and writes how it ended whatever happens."""
+    """Trains, and writes how it ended, whatever happens."""
     begun, run = session.clock, session.run
-    result: dict[str, Any] = {"status": "stopped"}  # an interruption in the middle of a step says no more
+    result: dict[str, Any] = {"status": "stopped"}  # stays so if interrupted in the middle of a step
     with stop_on_signals() as stop, quiet_threads():
         try:
             result = {"status": session.fit(stop)}
@@ -155,7 +155,7 @@ def _guarded(session: Session, job: Job) -> dict[str, Any]:
 
 
 def _conclude(session: Session, result: dict[str, Any], begun: Clock) -> None:
-    """Completes the result and writes it; one that cannot be written is told, unless there is worse to tell."""
+    """Completes the result and writes it; if it cannot be written, that is reported, unless there is worse news."""
     clock, run = session.clock, session.run
     spent = max(clock.seconds - begun.seconds, 1e-9)
     if session.diverged and result["status"] == "finished":
@@ -179,7 +179,7 @@ def _conclude(session: Session, result: dict[str, Any], begun: Clock) -> None:
 
 @contextmanager
 def quiet_threads() -> Iterator[None]:
-    """What ends a thread goes to the log; whoever waits for the thread finds out and says it in words."""
+    """An error that ends a thread goes to the log only: whoever waits for the thread reports it properly."""
     before = threading.excepthook
     threading.excepthook = lambda args: log.debug("a thread failed: %s", args.exc_value)
     try:
@@ -189,7 +189,7 @@ def quiet_threads() -> Iterator[None]:
 
 
 def _told(error: Exception, run: Run, job: Job) -> str | None:
-    """What is to be said of an error that is known, and what may help; None for any other."""
+    """The message and remedy for a known kind of error; None for any other."""
     if isinstance(error, Refused):  # too late: the work has begun
         what, _, remedy = str(error).partition("\n  ")
         return two_lines(f"{what}; {_saved(run)}", remedy)
@@ -204,11 +204,11 @@ def _told(error: Exception, run: Run, job: Job) -> str | None:
 
 
 def _again(run: Run) -> str:
-    """What to do once the disk is as it should be."""
+    """What to do once the disk is usable again."""
     typed = shlex.quote(str(run.folder))
     if newest_first(run.checkpoints):
-        return f"once that is mended, gan train resume={typed} goes on"
-    return f"once that is mended, {f'gan train repeat={typed}' if run.config.is_file() else 'start it anew'}"
+        return f"once that is fixed, gan train resume={typed} continues it"
+    return f"once that is fixed, {f'gan train repeat={typed}' if run.config.is_file() else 'start it again'}"
 
 
 def _where(error: OSError) -> str:
@@ -219,14 +219,14 @@ def _where(error: OSError) -> str:
 
 
 def _smaller(config: Mapping[str, Any]) -> str:
-    """What to lower where memory does not suffice."""
+    """What to lower when memory runs out."""
     batch, parts = config["dataset"]["batch_size"], config["trainer"]["micro_batches"]
     width = ", lower model.width" if "width" in config["model"] else ""
     return f"lower dataset.batch_size={batch}, raise trainer.micro_batches={parts}{width}, or take a smaller model"
 
 
 def _foresee(trainer: Trainer) -> list[Said]:
-    """A warning where the run will end before a growing generator has grown up."""
+    """A warning where the run will end before a growing generator is fully grown."""
     generator = trainer.players["generator"]
     if not isinstance(generator, Growing) or not trainer.limits.foreseeable:
         return []
@@ -243,7 +243,7 @@ def _foresee(trainer: Trainer) -> list[Said]:
 
 
 def _last(run: Run) -> dict[str, float]:
-    """All numbers of the last step that has any; several callbacks may have told of it."""
+    """All numbers of the last step that has any; several callbacks may have recorded some."""
     try:
         rows = read_rows(run.metrics)
     except OSError:
@@ -266,7 +266,7 @@ def _describe(trainer: Trainer) -> dict[str, Any]:
 
 
 def _other_data(run: Run, described: dict[str, Any]) -> list[Said]:
-    """A warning where a resumed run no longer finds the data that it began with."""
+    """A warning where the data of a resumed run have changed."""
     then = run.read_manifest().get("data", described)
     began, now = ({key: data.get(key) for key in ("samples", "shape", "sha256")} for data in (then, described))
     if began == now:
@@ -279,16 +279,16 @@ def _sizes(trainer: Trainer) -> dict[str, int]:
 
 
 class Earlier(NamedTuple):
-    """What a session goes on from."""
+    """The checkpoint that a session starts from."""
 
     state: dict[str, Any]
     path: Path
-    source: Path  # as it was named
-    problems: Sequence[str]  # of newer checkpoints, which cannot be used
+    source: Path  # as the user named it
+    problems: Sequence[str]  # with newer checkpoints, which cannot be used
 
 
 def _earlier(run: Run, job: Job) -> Earlier | None:
-    """Read before anything is built: a checkpoint that cannot be used is told at once."""
+    """Read before anything is built, so that an unusable checkpoint is reported at once."""
     source = run.folder if job.resume else job.config.get("init_from")
     if source is None:
         return None
@@ -298,7 +298,7 @@ def _earlier(run: Run, job: Job) -> Earlier | None:
 
 
 def _restore(trainer: Trainer, earlier: Earlier | None, job: Job) -> list[Said]:
-    """Takes over the state to go on from; returns what to say about it once the log is open, with its level."""
+    """Loads the state to start from; returns the lines to log about it once the log is open."""
     if earlier is None:
         return []
     state, path = earlier.state, earlier.path
@@ -314,7 +314,7 @@ def _restore(trainer: Trainer, earlier: Earlier | None, job: Job) -> list[Said]:
         raise Incompatible(two_lines(f"the weights of {earlier.source} do not fit this model", first)) from error
     warnings = [(logging.WARNING, f"{problem}; using {path.name}, the one before it") for problem in earlier.problems]
     if job.resume and "draws" not in state:
-        older = "this checkpoint is of an earlier version of gan: from here on images come in another order"
+        older = "this checkpoint is from an earlier version of gan: from here on images come in another order"
         warnings.append((logging.WARNING, older))
     begun = f"resuming at step {trainer.clock.step}" if job.resume else f"starting from the weights of {path}"
     return [*warnings, (logging.INFO, begun)]

@@ -1,4 +1,4 @@
-"""A trained game back from a run folder or a checkpoint alone; nothing in the file is executed."""
+"""Restores a trained game from a run folder or a checkpoint alone; nothing in the file is executed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from gan_cli.types import Need
 
 log = logging.getLogger(__name__)
 
-SPARE = 10  # parameters, and numbers, that networks may make on their way and do not keep
+SPARE = 10  # parameters, and numbers, that networks may create while they are built and not keep
 FACTORIES = {torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn, torch.eye}
 
 
@@ -61,16 +61,16 @@ class Restored:
     generator: nn.Module  # draws as it was asked to
     manner: Manner
     checked: Checked
-    content: bytes  # the config as it stands in the file
+    content: bytes  # the config, byte for byte as in the file
     trust: Trust
     path: Path  # the checkpoint
-    run: Run | None  # the run folder that it lies in
+    run: Run | None  # the run folder that contains it
     step: int
     class_names: tuple[str, ...] = ()  # empty where the checkpoint does not know them
 
     @property
     def config(self) -> dict[str, Any]:
-        """As it stands in the file, with the model's part of it checked."""
+        """The file's config, with the model part checked."""
         return self.checked.config
 
     @property
@@ -79,7 +79,7 @@ class Restored:
         return not self.config["dataset"]["resolution"]
 
     def dataset(self, **other: Any) -> Part:
-        """What the run was trained on, with other settings where they are given; checked, not built."""
+        """The run's data set, with other settings where they are given; checked, not built."""
         node = saved.at_home(self.config, self.content)["dataset"]
         node = turned(node) if self.manner.back else node
         return build.check_part("dataset", {**node, **other}, self.trust)
@@ -134,8 +134,8 @@ def turned(dataset: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Modest(TorchFunctionMode):
-    """Within it no tensor of more numbers than `most` is made, and no more than `parameters` of them are registered,
-    with twice `most` numbers in all; what asks for more gets `refusal`, before the memory is touched."""
+    """While active, no tensor of more than `most` numbers is made, and at most `parameters` parameters are registered,
+    with twice `most` numbers in all; asking for more raises `refusal`, before any memory is touched."""
 
     def __init__(self, most: int, parameters: int, refusal: Exception) -> None:
         super().__init__()
@@ -166,10 +166,10 @@ class Modest(TorchFunctionMode):
 
 
 def _fitting(checked: Checked, weights: Mapping[str, torch.Tensor], path: Path) -> Game:
-    """The game of a config out of a file, which is as large as its weights are and no larger.
+    """The game of a config read from a file, no larger than the weights beside it.
 
-    Raises CheckpointError where the config describes other networks than its weights are of, or data of another size
-    than they draw.
+    Raises CheckpointError where the config describes networks that its weights do not belong to, or data of another
+    size than those networks draw.
     """
     foreign = CheckpointError(f"{path}: its weights do not fit its own config", "it was put together by hand")
     data, generator = checked.config["dataset"], checked.config["model"]["generator"]
@@ -188,13 +188,12 @@ def _fitting(checked: Checked, weights: Mapping[str, torch.Tensor], path: Path) 
 def restore(source: str, manner: Manner, device: torch.device, vouched: Sequence[str] = ()) -> Restored:
     """The game of `source` (a run folder or a .pt file) on `device`, with a generator that draws as asked.
 
-    Of the config that lies in the file the game is built and nothing else; `vouched` names modules of the user's own
-    that it may name.
+    Only the game of the file's config is built; `vouched` lists modules of the user's own that the config may name.
 
     Raises:
-        NotARun, CheckpointError: There is no checkpoint, or none that can be used.
+        NotARun, CheckpointError: There is no usable checkpoint.
         ConfigError: Its config names what it may not.
-        Incompatible: It cannot draw so.
+        Incompatible: It cannot draw in this manner.
     """
     paths, run = checkpoints_of(source)
     state, path, problems = load_newest(paths)
@@ -203,7 +202,7 @@ def restore(source: str, manner: Manner, device: torch.device, vouched: Sequence
     content = state["config"].encode(errors="surrogatepass")
     trusted = trust.for_files(vouched)
     checked = build.check_model(saved.read(content, path), trusted)
-    own = trust.asked_for(checked.targets())  # what the user vouches for may be built as it likes
+    own = trust.asked_for(checked.targets())  # what the user vouches for may build whatever it likes
     game = build.game(checked) if own else _fitting(checked, state["game"], path)
     try:
         check_types(state["game"], game, "game")
@@ -232,7 +231,7 @@ def restore(source: str, manner: Manner, device: torch.device, vouched: Sequence
 
 
 def _class_names(state: Mapping[str, Any]) -> tuple[str, ...]:
-    """What the labels are called; a stranger's file may say anything."""
+    """The names of the labels; a stranger's file may say anything."""
     names = state.get("class_names")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         return ()

@@ -1,4 +1,4 @@
-"""Shell completion from the files of conf/ alone: what can stand next on a command line that is not finished."""
+"""Shell completion from the files of conf/ alone: what can come next on an unfinished command line."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _values(last: str, before: Sequence[str]) -> list[str]:
 
 
 def _paths(start: str) -> list[str]:
-    """What begins so on the disk; folders with a slash, so that one can go on."""
+    """Paths on the disk that begin like this; folders with a slash, so that one can go on."""
     folder, _, name = start.rpartition("/")
     shown = f"{folder}/" if "/" in start else ""
     try:

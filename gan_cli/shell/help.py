@@ -20,7 +20,7 @@ def show(command: Command, words: Sequence[str]) -> None:
 
 
 def _settings(command: Command, words: Sequence[str]) -> list[str]:
-    """Groups and settings of a command, as they stand in its file."""
+    """Groups and settings of a command, as in its file."""
     first, rows = choices.described(f"{command.name}.yaml")
     groups, there = choices.offers()[command.name].groups, choices.available(words)
     shown = [group for group in groups if group in there]
@@ -43,7 +43,7 @@ def _settings(command: Command, words: Sequence[str]) -> list[str]:
 
 
 def _choice(group: str, name: str) -> list[str]:
-    """What a choice is, and the settings of its own."""
+    """A choice's description, and its own settings."""
     first, rows = choices.described(f"{group}/{name}.yaml")
     own = [f"{group}.{key}={value}" for key, value, _ in rows if key not in ("_target_", "n")]
     return [f"  {name:<12} {first}", *([f"  {'':<12} {' '.join(own)}"] if own else [])]

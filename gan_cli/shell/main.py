@@ -22,7 +22,7 @@ gan COMMAND key=value ...
 
 {examples}
 
-gan COMMAND --help shows what there is to choose; 'eval "$(gan completion bash)"' completes it (fish too).
+gan COMMAND --help lists the choices; 'eval "$(gan completion bash)"' turns on completion (fish too).
 """
 
 
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with _terminated_in_order(alone=argv is None):
             return _dispatch(words)
-    except KeyboardInterrupt:  # while what ended the command was being told
+    except KeyboardInterrupt:  # while the end of the command was being reported
         return INTERRUPTED
     except BrokenPipeError:  # the reader of a pipe has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -43,9 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def _terminated_in_order(alone: bool) -> Iterator[None]:
-    """SIGTERM interrupts as Ctrl-C does, and once: what comes after it finds a program that is ending already.
+    """SIGTERM interrupts as Ctrl-C does, but only once: later ones find a program that is already ending.
 
-    A process that is `alone` for this command has nothing to do afterwards, and is left to end in peace.
+    A process that is `alone`, that is, runs this command only, ignores SIGTERM afterwards too.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -96,15 +96,15 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _tell(problem: str) -> None:
-    """A problem on standard error. The lines of a message of ours are parted by a newline and two spaces: a newline
-    that came with a name or a value does not make another."""
+    """Prints a problem on standard error. Only a newline and two spaces separate the lines of our messages: a newline
+    inside a name or a value does not start another line."""
     from gan_cli.console import printable
 
     print(printable(re.sub(r"\n(?!  )", r"\\n", problem)), file=sys.stderr)
 
 
 def run(command: Command, words: list[str]) -> int:
-    """One command, its errors told in a line or two; the traceback with HYDRA_FULL_ERROR=1."""
+    """Runs one command; its errors take a line or two, with the traceback if HYDRA_FULL_ERROR=1."""
     from gan_cli.errors import Interrupted, Refused, RunFailed
 
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
@@ -134,7 +134,7 @@ def run(command: Command, words: list[str]) -> int:
 
 
 def _prepare(command: Command, words: Sequence[str]) -> list[str]:
-    """Turns a plain word into the setting that it means, `checkpoint=...` say, and puts flags last."""
+    """Turns a plain word into the setting that it means, such as `checkpoint=...`, and puts flags last."""
     from gan_cli.config.words import at_home, divide, quote, strings, text
     from gan_cli.errors import ConfigError, two_lines
 
@@ -143,7 +143,7 @@ def _prepare(command: Command, words: Sequence[str]) -> list[str]:
     others, flags = divide(words, command.name)
     kept: list[str] = []
     for word in others:
-        away = word.startswith("~") and not at_home(word)  # Hydra's word for taking a choice away
+        away = word.startswith("~") and not at_home(word)  # Hydra's word for removing a choice
         plain = ("=" not in word and not away) or os.path.exists(word)
         if plain and not command.setting:
             raise ConfigError(two_lines(f"cannot read '{word}'", "write settings as key=value"))
@@ -154,7 +154,7 @@ def _prepare(command: Command, words: Sequence[str]) -> list[str]:
 
 
 def _check_one_run(command: Command, settings: Sequence[str], flags: Sequence[str]) -> None:
-    """Raises ConfigError when there is no run, or more than one, of which Hydra would take the last."""
+    """Raises ConfigError when there is no run, or more than one (Hydra would take the last)."""
     from gan_cli.config.words import SHOWS, text
     from gan_cli.errors import ConfigError, two_lines
 

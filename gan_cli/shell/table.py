@@ -1,4 +1,4 @@
-"""The commands, a row each. Another one is a row here, a file in `gan_cli/commands` and one in `conf/`."""
+"""The commands, one row each. A new one is a row here, a file in `gan_cli/commands` and one in `conf/`."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ class Command:
     Attributes:
         name: `gan NAME`; its code is `gan_cli.commands.NAME`, its settings are those of `conf/NAME.yaml`.
         says: What it does, in a line.
-        examples: Whole lines for the page of `gan` itself.
+        examples: Whole lines for the help of `gan` itself.
         setting: What a plain word sets, `checkpoint`; empty where a plain word means nothing.
-        configured: Whether it has settings; one that has none takes all its words as they stand.
-        detailed: Groups whose choices its help tells one by one.
-        typed: Words that people type, beyond the settings at the top of its file, and what they mean.
+        configured: Whether it has settings; one without settings takes all its words literally.
+        detailed: Groups whose choices its help describes one by one.
+        typed: Words that people often type, beyond the settings at the top of its file, and their meaning.
         notes: The end of its help.
-        python: What it offers to Python, names of `gan_cli`.
+        python: What it offers to Python: names in `gan_cli`.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Command:
 
 TRAIN = Command(
     "train",
-    "train a model, sweep over choices with -m, or go on with resume=RUN",
+    "train a model, sweep over choices with -m, or continue with resume=RUN",
     (
         "gan train                                        a DCGAN on handwritten digits",
         "gan train model=dcgan loss=wgan_gp dataset=cifar10",
@@ -45,8 +45,8 @@ TRAIN = Command(
         ("trainer.device=cuda", "or .devices, .precision=bfloat16: where and how"),
         ("dataset.root=FOLDER", "or .resolution, .batch_size, .channels: the data"),
         ("optimizer.lr=1e-4", "or .generator.lr, .discriminator.lr, .betas"),
-        ("penalty.gradient_penalty.weight=5", "any value of a part that is chosen"),
-        ("resume=RUN", "go on with a run, in its folder"),
+        ("penalty.gradient_penalty.weight=5", "any setting of a chosen part"),
+        ("resume=RUN", "continue a run, in its folder"),
         ("repeat=RUN", "a new run from another's config.yaml"),
     ),
     notes=("-m sweeps: gan train -m loss=hinge,lsgan seed=0,1",),
@@ -74,7 +74,7 @@ COMPARE = Command(
     configured=False,
     notes=(
         "  gan compare outputs/train/<run> outputs/train/<other>",
-        "  gan compare outputs/sweeps/<sweep>               jobs that differ by their seed are one column",
+        "  gan compare outputs/sweeps/<sweep>               jobs that differ only by seed form one column",
         "  gan compare a.json b.json                        files that gan eval wrote",
         "",
         "The latest evaluation of each run counts. Different conventions, references or sample counts are refused.",

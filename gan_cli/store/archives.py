@@ -1,4 +1,4 @@
-"""Archives of tensors as torch writes them: bounded before they are read, and looked into without torch."""
+"""Archives of tensors as torch writes them: bounded before they are read, and inspected without torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
-MEMBERS = 100_000  # a tensor each
+MEMBERS = 100_000  # one per tensor
 LARGEST_DIRECTORY = 2**24  # bytes
 LARGEST_PICKLE = 2**24  # bytes: the names and shapes of the tensors, and a config
 NEAR = 100  # steps of a pickle from its start; the config of a checkpoint is the second thing in it
@@ -20,7 +20,7 @@ def check_archive(file: BinaryIO) -> zipfile.ZipFile:
     """The zip in a file, if it is one as torch writes them: nothing compressed, nothing larger than the file.
 
     Raises:
-        ValueError, zipfile.BadZipFile, OSError, NotImplementedError: It is none; the message says why.
+        ValueError, zipfile.BadZipFile, OSError, NotImplementedError: It is not one; the message says why.
     """
     size = file.seek(0, 2)
     if _directory_size(file, size) > LARGEST_DIRECTORY:
@@ -28,7 +28,7 @@ def check_archive(file: BinaryIO) -> zipfile.ZipFile:
     archive = zipfile.ZipFile(file)
     members = archive.infolist()
     if len(members) > MEMBERS or len({member.filename for member in members}) < len(members):
-        raise ValueError("its members are too many, or have one name")
+        raise ValueError("it has too many members, or two of one name")
     for member in members:
         if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1:
             raise ValueError("its members are compressed or encrypted, which torch does not do")
@@ -40,7 +40,7 @@ def check_archive(file: BinaryIO) -> zipfile.ZipFile:
 
 
 def _directory_size(file: BinaryIO, size: int) -> int:
-    """Bytes of a zip's list of members, by the record at its end. Raises BadZipFile."""
+    """Bytes of a zip's list of members, according to the record at its end. Raises BadZipFile."""
     file.seek(max(0, size - TAIL))
     tail = file.read()
     end = tail.rfind(b"PK\5\6")
@@ -58,7 +58,7 @@ def _directory_size(file: BinaryIO, size: int) -> int:
 
 
 def config_in(path: Path) -> str | None:
-    """The config in a checkpoint, found without loading it; None where there is none to be seen."""
+    """The config in a checkpoint, found without loading it; None if none is found."""
     try:
         with path.open("rb") as file:
             archive = check_archive(file)
@@ -66,5 +66,5 @@ def config_in(path: Path) -> str | None:
             steps = islice(pickletools.genops(archive.read(listing)), NEAR)
             words = (word for _, word, _ in steps if isinstance(word, str))
             return next(next(words) for word in words if word == "config")
-    except Exception:  # whatever is wrong with it, who loads it says so
+    except Exception:  # whatever is wrong with it is reported when it is loaded
         return None

@@ -25,7 +25,7 @@ KEYS = frozenset({"format", "config", "game", "ema", "optimizers", "updates", "c
 def save(state: dict[str, Any], path: Path) -> None:
     """Writes the whole state or nothing: the target is always whole. Raises NotWritten."""
     with naming(path):
-        path.parent.mkdir(exist_ok=True)  # of a run that is there: one that somebody removed does not come back
+        path.parent.mkdir(exist_ok=True)  # only inside an existing run: a removed run does not come back
     with replacing(path) as file:
         torch.save({"format": FORMAT, **state}, file)
 
@@ -51,8 +51,8 @@ def load(path: Path) -> dict[str, Any]:
     """The checkpoint's state, tensors on the CPU. Executes nothing from the file (`weights_only`).
 
     Raises:
-        CheckpointError: The file is cut short, damaged (its checksums differ), foreign, or of another format; or a
-            part of it is nothing that training writes.
+        CheckpointError: The file is truncated, damaged (its checksums differ), foreign, or of another format; or it
+            holds something that training never writes.
     """
     try:
         with path.open("rb") as file:
@@ -60,7 +60,7 @@ def load(path: Path) -> dict[str, Any]:
             if damaged is not None:
                 raise CheckpointError(f"{path} is damaged (checksum of {damaged})")
             file.seek(0)
-            with warnings.catch_warnings(action="ignore"):  # of tensors that are refused anyway
+            with warnings.catch_warnings(action="ignore"):  # about tensors that are refused anyway
                 state = torch.load(file, map_location="cpu", weights_only=True)
     except CheckpointError:
         raise
@@ -68,16 +68,16 @@ def load(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} does not exist", "give a run folder, or one of its checkpoints/*.pt") from None
     except pickle.UnpicklingError as error:
         raise CheckpointError(f"{path} holds more than weights and was not loaded: {_first_line(error)}") from None
-    except Exception as error:  # a reader of strange bytes fails in more ways than can be listed
-        raise CheckpointError(f"{path} is cut short or no checkpoint ({_first_line(error)})") from None
+    except Exception as error:  # strange bytes fail to load in more ways than can be listed
+        raise CheckpointError(f"{path} is cut short or not a checkpoint ({_first_line(error)})") from None
     if not isinstance(state, dict) or not state.keys() >= KEYS:
-        raise CheckpointError(f"{path} is no checkpoint of gan: it lacks {', '.join(sorted(KEYS))}")
+        raise CheckpointError(f"{path} is not a checkpoint of gan: it lacks {', '.join(sorted(KEYS))}")
     if state["format"] != FORMAT:
         what = f"{path} has format {_short(state['format'])}, this version of gan reads {FORMAT}"
         raise CheckpointError(what, "use the version of gan that wrote it")
     try:
         contents.check(state)
-    except Exception as error:  # of tensors of unheard-of kinds, besides what is looked for
+    except Exception as error:  # also from tensors of kinds that the checks do not expect
         raise CheckpointError(f"{path} cannot be used: {_first_line(error)}") from None
     return state
 
@@ -92,10 +92,10 @@ def _first_line(error: Exception) -> str:
 
 
 def load_newest(paths: Iterable[Path]) -> tuple[dict[str, Any], Path, list[str]]:
-    """The first whole checkpoint, where it was, and what was wrong with those before it.
+    """The first intact checkpoint, its path, and what was wrong with those before it.
 
     Raises:
-        CheckpointError: None is whole.
+        CheckpointError: None is intact.
     """
     problems: list[str] = []
     for path in paths:

@@ -1,4 +1,4 @@
-"""What a checkpoint may hold: every part of the type and within the range that training writes."""
+"""What a checkpoint may hold: every part has the type and the range that training writes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gan_cli.store.tensors import flaw
 
 LARGEST_CONFIG = 2**20  # characters
 LAST = 2**53  # steps or images; exact in float64
-EXTRA = "_extra_state"  # how torch ends the name of what a module keeps besides tensors
+EXTRA = "_extra_state"  # the end of torch's name for what a module stores besides tensors
 
 
 def _require(good: bool, what: str) -> None:
@@ -24,26 +24,26 @@ def _require(good: bool, what: str) -> None:
 
 def _count(value: object, name: str) -> None:
     good = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LAST
-    _require(good, f"{name} is no number of 0 ... 2**53")
+    _require(good, f"{name} is not a number from 0 to 2**53")
 
 
 def _dict(value: object, name: str) -> dict[Any, Any]:
     if not isinstance(value, dict):
-        raise Unsound(f"{name} is no dict")
+        raise Unsound(f"{name} is not a dict")
     return value
 
 
 def _config(value: object, name: str) -> None:
-    _require(isinstance(value, str), f"{name} is no text")
+    _require(isinstance(value, str), f"{name} is not text")
     assert isinstance(value, str)
     _require(len(value) <= LARGEST_CONFIG, f"{name} is longer than {LARGEST_CONFIG} characters")
 
 
 def _weights(value: object, name: str) -> None:
     for key, tensor in _dict(value, name).items():
-        _require(isinstance(key, str), f"{name} has a name that is no word")
+        _require(isinstance(key, str), f"{name} has a name that is not a word")
         if not key.endswith(EXTRA):
-            _require(isinstance(tensor, Tensor), f"the weight {name}.{_word(key)} is no tensor")
+            _require(isinstance(tensor, Tensor), f"the weight {name}.{_word(key)} is not a tensor")
             _sound(tensor, f"the weight {name}.{_word(key)}")
 
 
@@ -67,7 +67,7 @@ def _optimizers(value: object, name: str) -> None:
 
 
 def _tensors(node: object, name: str) -> Iterator[tuple[str, Tensor]]:
-    """All tensors in dicts and lists however deep, each container once."""
+    """All tensors in dicts and lists at any depth, each container once."""
     waiting, seen = [(name, node)], set()
     while waiting:
         where, node = waiting.pop()
@@ -80,7 +80,7 @@ def _tensors(node: object, name: str) -> Iterator[tuple[str, Tensor]]:
 
 
 def _word(key: object) -> str:
-    """A key as it can be told, whatever the file made it: short, and without what a terminal would obey."""
+    """A key as it can be shown, whatever the file says: short, and without control characters."""
     return ascii(str(key))[1:-1][:80] if isinstance(key, str) or (isinstance(key, int) and abs(key) <= LAST) else "..."
 
 
@@ -91,12 +91,12 @@ def _updates(value: object, name: str) -> None:
 
 def _clock(value: object, name: str) -> None:
     clock = _dict(value, name)
-    _require(clock.keys() == {"step", "images", "seconds"}, f"{name} is not of step, images and seconds")
+    _require(clock.keys() == {"step", "images", "seconds"}, f"{name} does not consist of step, images and seconds")
     _count(clock["step"], f"{name}.step")
     _count(clock["images"], f"{name}.images")
     seconds = clock["seconds"]
     good = isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 <= seconds < math.inf
-    _require(good, f"{name}.seconds is no time")
+    _require(good, f"{name}.seconds is not a time")
 
 
 def _meter(value: object, name: str) -> None:
@@ -106,17 +106,19 @@ def _meter(value: object, name: str) -> None:
     for group in groups:
         _require(isinstance(group, tuple | list) and len(group) == 2, f"{name} has a group of another form")
         names, tensors = group
-        _require(isinstance(names, list) and all(isinstance(n, str) for n in names), f"{name} has names that are none")
+        _require(
+            isinstance(names, list) and all(isinstance(n, str) for n in names), f"{name} has names that are not words"
+        )
         _require(isinstance(tensors, list) and len(tensors) == 3, f"{name} lacks sums, counts and first bad steps")
         for tensor in tensors:
             _require(isinstance(tensor, Tensor) and tensor.is_floating_point(), f"{name} holds no numbers")
-            _require(tensor.shape == (len(names),), f"{name} has {list(tensor.shape)} numbers of {len(names)} names")
+            _require(tensor.shape == (len(names),), f"{name} has {list(tensor.shape)} numbers for {len(names)} names")
             _sound(tensor, name, finite=False)
 
 
 def _names(value: object, name: str) -> None:
     good = isinstance(value, list | tuple) and all(isinstance(word, str) and len(word) < 1000 for word in value)
-    _require(good, f"{name} is no list of words")
+    _require(good, f"{name} is not a list of words")
 
 
 PARTS: Mapping[str, Callable[[object, str], None]] = {
@@ -132,7 +134,7 @@ LATER: Mapping[str, Callable[[object, str], None]] = {"draws": _count, "class_na
 
 
 def check(state: Mapping[str, Any]) -> None:
-    """Looks at everything that is known; parts that a newer version adds are left alone. Raises Unsound."""
+    """Checks every part that it knows; parts that a newer version adds are left alone. Raises Unsound."""
     for name, look in PARTS.items():
         look(state[name], name)
     for name, look in LATER.items():
@@ -141,7 +143,7 @@ def check(state: Mapping[str, Any]) -> None:
 
 
 def check_types(saved: Mapping[str, Any], module: nn.Module, name: str) -> None:
-    """Raises Unsound where weights are whole numbers that should be fractions, or the other way about."""
+    """Raises Unsound where weights are integers that should be floats, or the other way round."""
     for key, b in module.state_dict().items():
         a = saved.get(key)
         if isinstance(a, Tensor) and isinstance(b, Tensor) and _kind(a) != _kind(b):
@@ -154,11 +156,11 @@ def _kind(tensor: Tensor) -> tuple[bool, bool]:
 
 
 def check_players(state: Mapping[str, Any], optimizers: Mapping[str, Optimizer]) -> None:
-    """Raises Unsound where the optimizers' states or the counts of updates are of other players or parameters."""
+    """Raises Unsound where optimizer states or update counts belong to other players or parameters."""
     for name, optimizer in optimizers.items():
         _require(
             name in state["optimizers"] and name in state["updates"], f"there is no state of the {name}'s optimizer"
         )
         saved, own = state["optimizers"][name]["param_groups"], optimizer.param_groups
         same = [len(group["params"]) for group in saved] == [len(group["params"]) for group in own]
-        _require(same, f"the state of the {name}'s optimizer is of other parameters")
+        _require(same, f"the state of the {name}'s optimizer belongs to other parameters")

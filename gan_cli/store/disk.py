@@ -1,4 +1,4 @@
-"""Files that are whole or absent, whose errors say where and why, and that one process at a time writes."""
+"""Files that are whole or absent, that one process at a time writes, and whose errors say where and why."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from typing import Any, BinaryIO
 if sys.platform != "win32":
     import fcntl
 
-LEFTOVER = re.compile(r"\.(\d+)\.tmp(\.json)?$")  # how the name of an unfinished file ends; with the process's id
-LARGEST_JSON = 2**24  # bytes of a JSON file that is read
+LEFTOVER = re.compile(r"\.(\d+)\.tmp(\.json)?$")  # the end of an unfinished file's name, with the process's id
+LARGEST_JSON = 2**24  # bytes read of a JSON file
 
 
 class NotWritten(OSError):
@@ -28,7 +28,7 @@ class NotWritten(OSError):
 
 
 class Held(RuntimeError):
-    """Another process holds the file; the message is what that one says of itself."""
+    """Another process holds the file; the message is what that process says about itself."""
 
 
 def cause(error: OSError) -> str:
@@ -39,7 +39,7 @@ def cause(error: OSError) -> str:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """An OSError of the block as NotWritten, for those of a full disk do not say what was written."""
+    """Turns an OSError of the block into NotWritten, since those of a full disk name no file."""
     try:
         yield
     except NotWritten:
@@ -49,7 +49,7 @@ def naming(path: Path) -> Iterator[None]:
 
 
 class _Raw(io.FileIO):
-    """Remembers why it could not be written, which a writer in another language covers with an error of its own."""
+    """Remembers the error of a failed write, which a writer in another language hides behind one of its own."""
 
     error: OSError | None = None
 
@@ -63,20 +63,20 @@ class _Raw(io.FileIO):
 
 @contextmanager
 def replacing(path: Path, durable: bool = True) -> Iterator[BinaryIO]:
-    """The file anew: written beside it, then renamed, so that a reader sees the old content or the new one.
+    """Replaces the file: written beside it, then renamed, so that a reader sees the old content or the new.
 
     Args:
-        durable: Whether it outlives a power failure too, which costs waiting for the disk.
+        durable: Whether it also survives a power failure, at the price of waiting for the disk.
 
     Raises:
-        NotWritten: The old content stays, and nothing besides.
+        NotWritten: The old content stays, and nothing else is left behind.
     """
     scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with naming(path):
         raw = _Raw(scratch, "w")
         try:
             with io.BufferedWriter(raw) as file:
-                lock(file.fileno())  # says to `remove_leftovers` that somebody is at it
+                lock(file.fileno())  # tells `remove_leftovers` that the file is in use
                 yield file
                 file.flush()
                 if durable:
@@ -125,9 +125,9 @@ def append(path: Path, text: str) -> None:
 
 
 def lock(descriptor: int) -> bool:
-    """Takes the open file's lock, which goes when the file is closed or the process ends, however it ends.
+    """Takes the open file's lock, which is released when the file is closed or the process ends in any way.
 
-    False when another process has it. A file system without locks lets everybody in.
+    Returns False when another process has it. A file system without locks lets everybody in.
     """
     if sys.platform != "win32":
         try:
@@ -141,10 +141,10 @@ def lock(descriptor: int) -> bool:
 
 @contextmanager
 def holding(path: Path, who: str) -> Iterator[None]:
-    """Keeps others out of the block by a file that is there meanwhile and holds `who` we are.
+    """Keeps others out of the block, by a lock file that exists meanwhile and says `who` we are.
 
     Raises:
-        Held: Somebody else is in it.
+        Held: Another process is in it.
     """
     file = path.open("a+")
     try:
@@ -169,10 +169,10 @@ def holding(path: Path, who: str) -> Iterator[None]:
 
 
 def remove_leftovers(folder: Path, of: str = "") -> list[Path]:
-    """Removes unfinished files that processes left in the folder when they were killed; those of living ones stay.
+    """Removes unfinished files left in the folder by killed processes; those of running ones stay.
 
     Args:
-        of: The file whose unfinished ones are meant, in a folder that is the user's; else of all.
+        of: Only the unfinished versions of this file, for a folder of the user's own; "" for all.
     """
     if folder.is_symlink() or not folder.is_dir():
         return []
@@ -187,7 +187,7 @@ def remove_leftovers(folder: Path, of: str = "") -> list[Path]:
         with suppress(OSError):
             if path.is_symlink() or not path.is_file() or _alive(match[1]):
                 continue
-            with path.open("rb") as file:  # of a process elsewhere that shares this folder
+            with path.open("rb") as file:  # a process elsewhere that shares this folder may have it
                 if not lock(file.fileno()):
                     continue
             path.unlink()
@@ -196,7 +196,7 @@ def remove_leftovers(folder: Path, of: str = "") -> list[Path]:
 
 
 def _alive(process: str) -> bool:
-    """Whether another process of this machine has the number; ours writes nothing while it looks."""
+    """Whether another process of this machine has the id; ours writes nothing while it looks."""
     number = int(process)
     if os.name != "posix" or number == os.getpid():
         return number != os.getpid()
@@ -213,15 +213,15 @@ def read_json(path: Path) -> dict[str, Any]:
     """A JSON object; empty where the file is absent, cannot be read or holds anything else."""
     try:
         with path.open("rb") as file:
-            found = json.loads(file.read(LARGEST_JSON))  # what is longer is none of ours, and ends in the middle
+            found = json.loads(file.read(LARGEST_JSON))  # a longer one is not ours, and is cut off
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 
 
 def remove_empty(folder: Path) -> None:
-    """Removes an empty folder, and the empty ones around it as far as they lie below where the program was started:
-    what was refused leaves nothing behind, and nobody's own folder goes with it."""
+    """Removes an empty folder, and its empty parents as long as they are below the working directory: a refused request
+    leaves nothing behind, and no folder of the user's goes with it."""
     here = Path.cwd()
     for path in (folder, folder.parent, folder.parent.parent):
         if path != folder and here not in path.resolve().parents:

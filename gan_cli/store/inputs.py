@@ -16,13 +16,13 @@ Identity = tuple[int, int]  # device and inode: one for all names of a file
 def refuse_overwriting(
     key: str, targets: Iterable[Path], words: Iterable[str | None], spared: Callable[[Path], bool] = lambda _: False
 ) -> None:
-    """Looks before anything is computed whether one of the files to write is there and is read, under whatever name.
+    """Checks, before anything is computed, that no file to be written is one that is read, under whatever name.
 
     Args:
-        key: The setting that names the targets, `json` say.
-        targets: What would be written.
+        key: The setting that names the targets, such as `json`.
+        targets: The files that would be written.
         words: Values of settings. Those that name a file, a run or a folder of pictures are read.
-        spared: What may be replaced though it lies in a folder that is read.
+        spared: Whether a file may be replaced although it is in a folder that is read.
 
     Raises:
         WouldOverwrite: One of the targets is read.
@@ -34,19 +34,19 @@ def refuse_overwriting(
         for path in _files(word):
             target = there.get(_identity(path) or (-1, -1))
             if target is not None and (path == Path(os.path.expanduser(word)) or not spared(target)):
-                raise WouldOverwrite(f"{key}={target} would overwrite {path}, which is read\n  give another name")
+                raise WouldOverwrite(f"{key}={target} would overwrite {path}, which is an input\n  give another name")
 
 
 def refuse_links(targets: Iterable[Path]) -> None:
-    """Raises WouldOverwrite where a link stands in the place of a file of a run, for who made the run may have made it
-    to have another file written."""
+    """Raises WouldOverwrite where a file of a run is a link: whoever made the run may have put it there so that another
+    file gets written."""
     for target in targets:
         if target.is_symlink():
             raise WouldOverwrite(f"{target} is a link to another file\n  remove the link, or give another name")
 
 
 def parts(target: Path, ending: str) -> list[Path]:
-    """The files there that would be parts of it: with its name, a dash, more letters and this ending."""
+    """The existing files that would be parts of it: its name, a dash, more letters and this ending."""
     if not target.parent.is_dir():
         return []
     names = (entry.name for entry in os.scandir(target.parent) if entry.name.startswith(f"{target.stem}-"))
@@ -54,7 +54,7 @@ def parts(target: Path, ending: str) -> list[Path]:
 
 
 def _identity(path: Path) -> Identity | None:
-    """None for what is no file."""
+    """None for anything but a regular file."""
     try:
         facts = os.stat(path)
     except (OSError, ValueError):
@@ -73,7 +73,7 @@ def _files(word: str) -> Iterator[Path]:
             yield from _files_of_run(path)
         elif path.is_dir():
             yield from _below(path)
-    except (OSError, ValueError):  # no path at all
+    except (OSError, ValueError):  # not a path at all
         return
 
 

@@ -1,6 +1,6 @@
-"""What the user wants written, by the name that they gave: a file is replaced whole, anything else is written through.
+"""Writes to the name that the user gave: a file is replaced whole, anything else is written through.
 
-`-` is standard output. A pipe or a device is never replaced by a file, and of a link it is the target that is replaced.
+`-` is standard output. A pipe or a device is never replaced by a file, and a link stays: its target is replaced.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from gan_cli.errors import NotWritable, two_lines
 from gan_cli.store.disk import cause, naming, remove_leftovers, replacing
 
 STANDARD = Path("-")
-LINKS = 40  # followed, as the system does
+LINKS = 40  # most links followed, as in Linux
 DESCRIPTOR = re.compile(r"/(?:proc/(\d+)|dev)/fd/(\d{1,9})")
 
 
 def descriptor(path: Path) -> int | None:
-    """The open file of this process that the name stands for, `/dev/stdout` or `/dev/fd/63`; None for others.
+    """The open file of this process that the name stands for, such as `/dev/stdout` or `/dev/fd/63`; else None.
 
-    To open it by its name would truncate a file into which the shell lets several commands write.
+    Opening it by its name would truncate a file that the shell lets several commands write to.
     """
     if path == STANDARD:
         return 1
@@ -44,12 +44,12 @@ def descriptor(path: Path) -> int | None:
 
 
 def is_standard(path: Path) -> bool:
-    """Whether standard output carries the file, so that nothing else may be said there."""
+    """Whether the file goes to standard output, so that nothing else may be printed there."""
     return descriptor(path) == 1
 
 
 def is_stream(path: Path) -> bool:
-    """Whether the name stands for what cannot be replaced: a pipe, a device, an open file."""
+    """Whether the name stands for something that cannot be replaced: a pipe, a device, an open file."""
     if descriptor(path) is not None:
         return True
     try:
@@ -61,11 +61,11 @@ def is_stream(path: Path) -> bool:
 
 @contextmanager
 def writing(path: Path) -> Iterator[BinaryIO]:
-    """What the block writes, at that name once it is whole. Folders on the way are made; what a process left there that
-    was killed as it wrote the same file is removed.
+    """Puts what the block writes at that name once it is complete. Missing folders are made; the leftovers of a process
+    that was killed while it wrote the same file are removed.
 
     Raises:
-        NotWritten: It cannot be; what was there stays.
+        NotWritten: It cannot be written; what was there stays.
     """
     if is_stream(path):
         whole = io.BytesIO()
@@ -85,7 +85,7 @@ def writing(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def named(what: str) -> Iterator[None]:
-    """A file that the user named, and that the block cannot write, is theirs to mend. Raises NotWritable."""
+    """If the block cannot write a file that the user named, that is theirs to fix. Raises NotWritable."""
     try:
         yield
     except OSError as error:
@@ -95,16 +95,16 @@ def named(what: str) -> Iterator[None]:
 
 def _pour(path: Path, whole: bytes) -> None:
     number = descriptor(path)
-    if number == 1 and isinstance(sys.stdout, io.TextIOWrapper):  # after what was printed there before
+    if number == 1 and isinstance(sys.stdout, io.TextIOWrapper):  # keep the order with what was printed before
         sys.stdout.flush()
         try:
             sys.stdout.buffer.write(whole)
             sys.stdout.buffer.flush()
-        except BrokenPipeError:  # whoever reads has seen enough
+        except BrokenPipeError:  # the reader has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return
     opened = os.dup(number) if number is not None else os.open(path, os.O_WRONLY)
-    if stat.S_ISBLK(os.fstat(opened).st_mode):  # what is on a disk would be gone
+    if stat.S_ISBLK(os.fstat(opened).st_mode):  # writing would destroy what is on the disk
         os.close(opened)
         raise OSError(errno.ENOTSUP, "it is a disk")
     with open(opened, "wb") as file:

@@ -1,4 +1,4 @@
-"""metrics.jsonl: a line of numbers for each step that was measured."""
+"""metrics.jsonl: one line of numbers for each step that was recorded."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def _reading(value: Any) -> bool:
 
 
 def row(line: str) -> dict[str, Any] | None:
-    """One line of metrics.jsonl: numbers by name, among them `step`; None for a line that is anything else.
+    """One line of metrics.jsonl: numbers by name, including `step`; None for a line that is anything else.
 
-    A number that could not be told (null) is left out.
+    A number that is missing (null) is left out.
     """
     try:
         found = json.loads(line)
@@ -35,7 +35,7 @@ def row(line: str) -> dict[str, Any] | None:
 
 
 def read_lines(path: Path, wanted: Callable[[dict[str, Any]], bool] = bool) -> list[str]:
-    """The lines of metrics.jsonl whose rows are `wanted`, as they stand there."""
+    """The lines of metrics.jsonl whose rows are `wanted`, unchanged."""
     if not path.is_file():
         return []
     rows = ((line, row(line)) for line in path.read_text(errors="replace").splitlines())
@@ -43,5 +43,5 @@ def read_lines(path: Path, wanted: Callable[[dict[str, Any]], bool] = bool) -> l
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of metrics.jsonl; a last line cut short by a crash, or any other that is none, is left out."""
+    """The rows of metrics.jsonl; a last line cut short by a crash, or any other that is not a row, is left out."""
     return [found for line in read_lines(path) if (found := row(line)) is not None]

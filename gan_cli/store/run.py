@@ -1,4 +1,4 @@
-"""The run folder: what lies where, who wrote it, and how it ended."""
+"""The run folder: what is where, who wrote it, and how it ended."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from gan_cli.types import Clock
 
 STAMP = re.compile(r"^\d{8}-\d{6}-[0-9a-f]{4}-")  # what a run folder's name begins with
-ENDED = ("finished", "diverged")  # the statuses of a run that came to its end
+ENDED = ("finished", "diverged")  # the statuses of a run that reached its end
 PACKAGES = ("gan-cli", "torch", "torchvision", "hydra-core", "omegaconf", "numpy", "pytorch-fid")
 
 
 class Log(logging.FileHandler):
-    """A log that cannot be written is no reason to fail, nor to say more than once what others find out too."""
+    """A log that cannot be written is no reason to fail, nor to repeat an error that others report too."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         pass
 
 
 class Run:
-    """One run's folder; see the README for what each file says."""
+    """One run's folder; the README says what each file holds."""
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
@@ -55,14 +55,14 @@ class Run:
         """An existing run. Raises NotARun when there is no run in the folder."""
         run = cls(folder)
         if not run.folder.is_dir():
-            raise NotARun(f"{folder} is no folder: give a run folder, such as outputs/train/<run>")
+            raise NotARun(f"{folder} is not a folder: give a run folder, such as outputs/train/<run>")
         if not run.config.is_file():
-            raise NotARun(f"{folder} is no run folder: it has no config.yaml")
+            raise NotARun(f"{folder} is not a run folder: it has no config.yaml")
         run.check_contained()
         return run
 
     def check_contained(self) -> None:
-        """Raises NotARun where a link leads out of the folder: what is written into a run stays in it."""
+        """Raises NotARun where a link leads out of the folder: whatever is written into a run stays in it."""
         home = self.folder.resolve()
         own = [path for path in vars(self).values() if path != self.folder]
         for path in [*own, *self.checkpoints.glob("*"), *self.evals.glob("*")]:
@@ -79,12 +79,12 @@ class Run:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Keeps other processes from training this run; removes what one left that was killed as it wrote.
+        """Keeps other processes from training this run; removes the leftovers of one that was killed while writing.
 
-        A folder that it had to make, and in which nothing was written, is gone afterwards.
+        If it had to make the folder and nothing was written into it, the folder is removed afterwards.
 
         Raises:
-            NotARun: Another process is training it, or a folder is where a file belongs.
+            NotARun: Another process is training it, or there is a folder where a file belongs.
             NotWritten: Nothing can be written here.
         """
         lock = self.folder / ".lock"
@@ -98,7 +98,7 @@ class Run:
                 yield
         except Held as error:
             who = str(error) or "another process"
-            raise NotARun(f"{self.folder} is being trained by {who}\n  wait for its end, or stop it") from None
+            raise NotARun(f"{self.folder} is being trained by {who}\n  wait until it ends, or stop it") from None
         finally:
             if made:
                 remove_empty(self.folder)
@@ -113,15 +113,15 @@ class Run:
             remove_leftovers(folder)
 
     def read_result(self) -> dict[str, Any]:
-        """result.json, empty when the run has not ended in an orderly way."""
+        """result.json; empty when the run has not ended properly."""
         return read_json(self.result)
 
     def read_manifest(self) -> dict[str, Any]:
         return read_json(self.manifest)
 
     def finished(self) -> Clock | None:
-        """How far the run was when it came to its end; None where it has not, or does not say."""
-        from gan_cli.types import Clock  # and torch, which most readers of a run need not wait for
+        """How far the run had come when it reached its end; None where it has not, or does not say."""
+        from gan_cli.types import Clock  # imports torch, which most readers of a run need not wait for
 
         result = self.read_result()
         step, images, seconds = (result.get(key) for key in ("step", "images", "seconds"))
@@ -143,7 +143,7 @@ class Run:
             self.result.unlink(missing_ok=True)
 
     def end(self, result: Mapping[str, Any]) -> None:
-        """Writes the result and closes the session in the manifest. Raises NotWritten, also where the run is gone."""
+        """Writes the result and closes the session in the manifest. Raises NotWritten, also if the run was removed."""
         with naming(self.result):
             self.folder.stat()
         write_json(self.result, result)
@@ -154,7 +154,7 @@ class Run:
 
     @contextmanager
     def logging(self, earlier: Sequence[LogRecord] = ()) -> Iterator[None]:
-        """Everything that the program says, with times, into train.log; before it what was said `earlier`."""
+        """Everything that the program logs goes, with times, into train.log; first what was logged `earlier`."""
         with naming(self.log):
             handler = Log(self.log)
         handler.setFormatter(Plain("%(asctime)s %(levelname)s %(message)s"))
@@ -166,13 +166,13 @@ class Run:
             yield
         finally:
             logger.removeHandler(handler)
-            with suppress(OSError):  # of a full disk
+            with suppress(OSError):  # from a full disk
                 handler.close()
 
 
 @contextmanager
 def heard(aloud: bool) -> Iterator[list[LogRecord]]:
-    """What the program says meanwhile, for a log that is not open yet; unless `aloud`, nobody else hears it."""
+    """Collects what the program logs meanwhile, for a file not open yet; unless `aloud`, it goes nowhere else."""
     records: list[LogRecord] = []
 
     class Ear(logging.Handler):
@@ -201,7 +201,7 @@ def newest_first(folder: Path) -> list[Path]:
 
 
 def checkpoints_of(source: Path | str) -> tuple[list[Path], Run | None]:
-    """The checkpoints to try, best choice first, and the run that they belong to.
+    """The checkpoints to try, in order of preference, and the run that they belong to.
 
     A file stands for itself; a run folder for its newest checkpoint.
 
@@ -221,13 +221,13 @@ def checkpoints_of(source: Path | str) -> tuple[list[Path], Run | None]:
     found = newest_first(run.checkpoints)
     if not found:
         raise NotARun(
-            f"{source} has no checkpoint yet\n  gan train repeat={source} starts it anew, in a folder of its own"
+            f"{source} has no checkpoint yet\n  gan train repeat={source} starts it again, in a folder of its own"
         )
     return found, run
 
 
 def _sessions(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Those that resumed the run."""
+    """The sessions that resumed the run."""
     resumed = manifest.get("resumed")
     return [session for session in resumed if isinstance(session, dict)] if isinstance(resumed, list) else []
 

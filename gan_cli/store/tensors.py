@@ -1,4 +1,4 @@
-"""Tensors out of files that somebody else wrote: plain, whole and of finite numbers."""
+"""Checks of tensors from files that somebody else may have written: plain, complete and finite."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from torch import Tensor
 
 
 def flaw(tensor: Tensor, finite: bool = True) -> str | None:
-    """What is wrong with a tensor out of a file; None for a plain one of the size that it says, and of finite numbers
-    where they have to be (else infinite ones may be among them, but nothing that is no number)."""
+    """What is wrong with a tensor from a file; None for a plain one that holds as many numbers as it declares, all
+    finite if `finite` (else they may be infinite, but not NaN)."""
     if type(tensor) not in (Tensor, torch.nn.Parameter) or tensor.layout != torch.strided or tensor.is_quantized:
-        return "is no plain tensor"
+        return "is not a plain tensor"
     if tensor.device.type != "cpu" or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
         return "declares more numbers than it holds"
     if not (tensor.is_floating_point() or tensor.is_complex()):
         return None
-    # A sum is much quicker than a look at each number; what is not finite makes it so too, and it may overflow.
+    # A sum is much quicker than a look at each number: anything non-finite makes it so, but it may also overflow.
     if bool(tensor.detach().sum(dtype=torch.float64 if tensor.is_floating_point() else None).isfinite()):
         return None
     if bool(tensor.isfinite().all() if finite else ~tensor.isnan().any()):
