@@ -21,7 +21,7 @@ from gan_cli.store import outputs
 if TYPE_CHECKING:
     from gan_cli.evaluation.samples import Source
     from gan_cli.evaluation.values import Evaluation
-    from gan_cli.metrics import Metric
+    from gan_cli.metrics import Metric, PairMetric
     from gan_cli.metrics.detectors import Detector
 
 log = logging.getLogger(__name__)
@@ -168,8 +168,10 @@ SUITING = {"points": ("point_modes",), "classifier": (*COMMON, "modes"), "incept
 
 def _chosen(
     request: EvalRequest, source: Source, reference: Source, device: Any, vouched: Sequence[str]
-) -> tuple[dict[str, Detector], dict[str, Metric]]:
+) -> tuple[dict[str, Detector], dict[str, Metric | PairMetric]]:
     """The detectors, where they compute, and the metrics: those asked for, or what suits the data."""
+    from gan_cli.metrics import PairMetric
+
     detectors, metrics = request.detector, request.metrics
     if not (detectors and metrics):
         name = next(iter(detectors), None) or _suiting(source, reference)
@@ -185,8 +187,11 @@ def _chosen(
             ],
         ).config
         detectors, metrics = detectors or chosen["detector"], metrics or chosen["metrics"]
+    asked = _built("metrics", metrics, vouched)
+    if all(isinstance(metric, PairMetric) for metric in asked.values()):
+        return {}, asked  # nobody reads features
     built = _built("detector", detectors, vouched)
-    return {name: detector.to(device) for name, detector in built.items()}, _built("metrics", metrics, vouched)
+    return {name: detector.to(device) for name, detector in built.items()}, asked
 
 
 def _built(group: str, nodes: Mapping[str, Any], vouched: Sequence[str]) -> dict[str, Any]:

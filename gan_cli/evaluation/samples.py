@@ -44,6 +44,9 @@ class Source(SampleSet):
     run: Run | None = None
     paths: Callable[[int, float], Iterator[tuple[Tensor, Tensor]]] | None = None
     shape: tuple[int, int, int] | None = None  # [C, H, W] of images, where all have one
+    # As those of a metric's `Context`.
+    pairs: Callable[[], Iterator[tuple[Tensor, Tensor, Tensor]]] | None = None
+    round_trips: Callable[[], Iterator[tuple[Tensor, Tensor]]] | None = None
     prepared: str = ""  # how a reference was brought to the samples' size; part of every convention
 
 
