@@ -21,7 +21,7 @@ from gan_cli.store import outputs
 if TYPE_CHECKING:
     from gan_cli.evaluation.samples import Source
     from gan_cli.evaluation.values import Evaluation
-    from gan_cli.metrics import Metric
+    from gan_cli.metrics import Metric, PairMetric
     from gan_cli.metrics.detectors import Detector
 
 log = logging.getLogger(__name__)
@@ -187,8 +187,11 @@ def _chosen(
             ],
         ).config
         detectors, metrics = detectors or chosen["detector"], metrics or chosen["metrics"]
+    asked = _built("metrics", metrics, vouched)
+    if all(isinstance(metric, PairMetric) for metric in asked.values()):
+        return {}, asked  # nobody reads features
     built = _built("detector", detectors, vouched)
-    return {name: detector.to(device) for name, detector in built.items()}, _built("metrics", metrics, vouched)
+    return {name: detector.to(device) for name, detector in built.items()}, asked
 
 
 def _built(group: str, nodes: Mapping[str, Any], vouched: Sequence[str]) -> dict[str, Any]:

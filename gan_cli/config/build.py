@@ -259,10 +259,13 @@ def trainer(config: Config, rank: int = 0) -> Trainer:
 
 
 def watchable() -> dict[str, Metric]:
-    """The values of the packaged metrics that can be watched in training, each with the metric that computes it."""
+    """The values of the packaged metrics that can be watched in training, each with the metric that computes it.
+
+    They are those of features, for training holds no pairs apart from those that it trains on.
+    """
     nodes = [node for choice in choices.packaged()["metrics"] for node in choices.read("metrics", choice).items()]
-    metrics: list[Metric] = [make(check_part(f"metrics.{name}", node, Trust())) for name, node in nodes]
-    return {value: metric for metric in metrics for value in metric.better}
+    metrics = [make(check_part(f"metrics.{name}", node, Trust())) for name, node in nodes]
+    return {value: metric for metric in metrics if isinstance(metric, Metric) for value in metric.better}
 
 
 def callbacks(config: Config) -> Sequence[Callback]:

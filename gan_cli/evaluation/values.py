@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import torch
 
 from gan_cli.errors import NotComparable
 from gan_cli.evaluation.samples import Source
-from gan_cli.metrics import Context, Metric, NotMeasurable
+from gan_cli.metrics import Context, Estimate, Metric, NotMeasurable, PairMetric
 from gan_cli.metrics.detectors import Detector
 from gan_cli.metrics.features import Features
 from gan_cli.metrics.measure import Plan, collect, full_name, reference_features
@@ -69,11 +70,54 @@ def measure(
     source: Source,
     reference: Source,
     detectors: Mapping[str, Detector],
-    metrics: Mapping[str, Metric],
+    metrics: Mapping[str, Metric | PairMetric],
     plan: Plan,
     evaluation: Evaluation,
 ) -> Evaluation:
-    """Fills `evaluation` with every metric of every detector; what cannot be measured is noted with its reason."""
+    """Fills `evaluation` with every metric of every detector, and with those of pairs once; what cannot be measured is
+    noted with its reason."""
+    of_features = {name: metric for name, metric in metrics.items() if not isinstance(metric, PairMetric)}
+    of_pairs = {name: metric for name, metric in metrics.items() if isinstance(metric, PairMetric)}
+    if of_features:
+        _measure_features(source, reference, detectors, of_features, plan, evaluation)
+    context = Context(evaluation.seed, pairs=source.pairs, round_trips=source.round_trips)
+    for name, metric in of_pairs.items():
+        for short, estimate in _estimates(name, partial(metric.compute, context), evaluation).items():
+            evaluation[short] = Value(
+                estimate.value,
+                estimate.se,
+                estimate.n_fake or 0,
+                estimate.n_real,
+                "; ".join(filter(None, (reference.prepared, estimate.convention))),
+                reference.name,
+                metric.detector,
+                estimate.weights,
+                source.drawn,
+                reference.fingerprint,
+            )
+    return evaluation
+
+
+def _estimates(
+    name: str, compute: Callable[[], Mapping[str, Estimate]], evaluation: Evaluation
+) -> Mapping[str, Estimate]:
+    """What a metric says; nothing, with the reason noted, where it cannot be measured."""
+    try:
+        return compute()
+    except NotMeasurable as reason:
+        evaluation.refused[name] = str(reason)
+        return {}
+
+
+def _measure_features(
+    source: Source,
+    reference: Source,
+    detectors: Mapping[str, Detector],
+    metrics: Mapping[str, Metric],
+    plan: Plan,
+    evaluation: Evaluation,
+) -> None:
+    """Every metric of features, of every detector."""
     needs: frozenset[str] = frozenset().union(*(metric.needs for metric in metrics.values()))
     if reference.statistics is not None:
         blind = [name for name, metric in metrics.items() if metric.needs - {"groups", "logits"}]
@@ -89,11 +133,7 @@ def measure(
         for name, metric in metrics.items():
             if name in evaluation.refused:
                 continue
-            try:
-                found = metric.compute(fake, real, context)
-            except NotMeasurable as reason:
-                evaluation.refused[name] = str(reason)
-                continue
+            found = _estimates(name, partial(metric.compute, fake, real, context), evaluation)
             for short, estimate in found.items():
                 evaluation[full_name(short, ready.name)] = Value(
                     estimate.value,
@@ -108,7 +148,6 @@ def measure(
                     reference.fingerprint,
                 )
         evaluation.pictures |= context.scratch
-    return evaluation
 
 
 def _check_widths(fake: Features, real: Features, reference: Source) -> None:

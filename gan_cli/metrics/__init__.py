@@ -26,6 +26,7 @@ class Estimate:
     convention: str = ""
     n_fake: int | None = None  # where fewer samples were used than seen
     n_real: int | None = None
+    weights: str | None = None  # sha256 of those that it was computed with, where they are not the detector's
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,11 @@ class Context:
     see: Callable[[Tensor], Seen] | None = None  # the detector
     # (pairs, ε) -> batches of images float 0 ... 255 at latents ε apart, where there is a generator
     paths: Callable[[int, float], Iterator[tuple[Tensor, Tensor]]] | None = None
+    # What was drawn [1, C, H, W], its target [1, C, H, W] and what was given [1, C', h, w], uint8, one picture at a
+    # time; their sizes may differ. Where a generator draws after pictures that have targets.
+    pairs: Callable[[], Iterator[tuple[Tensor, Tensor, Tensor]]] | None = None
+    # What was given and what came back of it, uint8 alike, where there is a generator of the way back.
+    round_trips: Callable[[], Iterator[tuple[Tensor, Tensor]]] | None = None
     scratch: dict[str, Any] = field(default_factory=dict)  # pictures to be saved beside the numbers, by name
     only: str | None = None  # the only value that is read; others need not be computed
 
@@ -76,4 +82,16 @@ class Metric(ABC):
 
     @abstractmethod
     def compute(self, fake: Features, real: Features, context: Context) -> Mapping[str, Estimate]:
+        """Values by name. Raises NotMeasurable."""
+
+
+class PairMetric(ABC):
+    """Compares each sample with its own target, or with what it was drawn from, by itself: it reads pictures and no
+    features, is measured once whatever the detectors, and carries none in its name."""
+
+    better: Mapping[str, Better] = MappingProxyType({})  # the values that improve in one direction
+    detector = "none"  # what sees the pictures, as an evaluation names it
+
+    @abstractmethod
+    def compute(self, context: Context) -> Mapping[str, Estimate]:
         """Values by name. Raises NotMeasurable."""

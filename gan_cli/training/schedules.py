@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from gan_cli import ramps
 from gan_cli.types import Fraction, Ramp
@@ -38,3 +39,15 @@ class Cosine(ramps.Cosine):
     def left(self, way: float) -> float:
         """The half cosine, rounded as it always was, so that earlier runs are repeated bit for bit."""
         return (1 - math.cos(math.pi * (1 - way))) / 2
+
+
+class Steps(ramps.Steps):
+    """Multiplied by `factor` at each of these fractions of the run, and constant between them.
+
+    Args:
+        at: The fractions, in any order.
+        factor: What is left of the learning rate each time.
+    """
+
+    def __init__(self, at: Sequence[Fraction], factor: Fraction = 0.5) -> None:
+        super().__init__([factor**k for k in range(len(at) + 1)], fractions=sorted(at))

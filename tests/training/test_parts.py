@@ -8,19 +8,23 @@ import platform
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from conftest import checked, words
 from gan_cli import rng
+from gan_cli.config import build
 from gan_cli.config.nodes import optimizer_node
-from gan_cli.errors import NonFinite
+from gan_cli.errors import ConfigError, NonFinite
 from gan_cli.training import runtime
 from gan_cli.training.ema import Ema
 from gan_cli.training.meter import Meter
 from gan_cli.training.runtime import out_of_memory, pick_device, stop_on_signals
-from gan_cli.training.schedules import Constant, Cosine, Linear
+from gan_cli.training.schedules import Constant, Cosine, Linear, Steps
+from gan_cli.types import Ramp
 
 CPU = torch.device("cpu")
 
@@ -80,10 +84,33 @@ def test_ema_rampup_and_plain_copy() -> None:
         (Cosine(), (1, (2 + 2**0.5) / 4, 0.5, 0)),
         (Linear(end=0.5), (1, 0.5, 0, 0)),
         (Cosine(final=0.5), (1, 0.5 + 0.5 * (2 + 2**0.5) / 4, 0.75, 0.5)),
+        (Steps([0.75, 0.25, 0.5], 0.1), (1, 0.1, 0.01, 0.001)),
+        (Steps([0.5, 0.5]), (1, 1, 0.25, 0.25)),
+        (Steps([]), (1, 1, 1, 1)),
     ],
 )
-def test_schedules(schedule: Linear, values: tuple[float, ...]) -> None:
+def test_schedules(schedule: Ramp, values: tuple[float, ...]) -> None:
     assert [schedule.at(0, p) for p in (0, 0.25, 0.5, 1)] == pytest.approx(values)
+
+
+def test_steps_are_factor_to_the_number_of_bounds_behind() -> None:
+    schedule = Steps([0.125, 0.25, 0.5, 0.75], 0.5)
+    for done in torch.linspace(0, 1, 41).tolist():
+        assert schedule.at(0, done) == 0.5 ** sum(done >= bound for bound in (0.125, 0.25, 0.5, 0.75))
+
+
+def test_the_learning_rates_step_down_at_fractions_of_the_run(here: Path) -> None:
+    trainer = build.trainer(checked(words("schedule=steps", "schedule.at=[0.5,0.75]", "schedule.factor=0.1", steps=8)))
+    trainer.place()
+    rates = []
+    for _ in range(8):
+        trainer.step()
+        rates.append(trainer.optimizers["generator"].param_groups[0]["lr"] / 2e-4)
+    assert rates == pytest.approx([1, 1, 1, 1, 0.1, 0.1, 0.01, 0.01])
+    with pytest.raises(ConfigError, match=r"schedule\.at=\[0\.5, 1\.5\] is not valid"):
+        checked(words("schedule=steps", "schedule.at=[0.5,1.5]"))
+    with pytest.raises(ConfigError, match=r"schedule\.factor"):
+        checked(words("schedule=steps", "schedule.factor=-1"))
 
 
 def test_each_player_has_its_own_optimizer_settings() -> None:
