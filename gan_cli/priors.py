@@ -17,7 +17,7 @@ class Prior(nn.Module, ABC):
     """The generator's input: latents `[N, latent_dim]`, drawn on the batch's device."""
 
     provides: frozenset[str] = frozenset({Need.LATENTS})
-    needs: frozenset[str] = frozenset()  # `Need.REAL` where they are made of the real samples of a batch in training
+    needs: frozenset[str] = frozenset()  # `Need.REAL` if latents in training are made from a batch's real samples
     hides: frozenset[str] = frozenset()  # what the discriminator can no longer provide
 
     def __init__(self, latent_dim: NonNegativeInt) -> None:

@@ -66,7 +66,7 @@ class Draws:
         classes: Sequence[int] = (),
         given: Tensor | None = None,
     ) -> Draws:
-        """With the labels `classes` in turn; with all that the generator tells apart where none are named."""
+        """With the labels `classes` in turn; with all of the generator's classes if none are named."""
         return cls(seed, in_turn(generator, classes), device, given)
 
     @property

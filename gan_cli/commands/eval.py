@@ -172,6 +172,8 @@ def _chosen(
     request: EvalRequest, source: Source, reference: Source, device: Any, vouched: Sequence[str]
 ) -> tuple[dict[str, Detector], dict[str, Metric]]:
     """The detectors, on their device, and the metrics: those asked for, or those that suit the data."""
+    from gan_cli.metrics import PairMetric
+
     detectors, metrics = request.detector, request.metrics
     if not (detectors and metrics):
         name = next(iter(detectors), None) or _suiting(source, reference)

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MOST_NAMES = 20  # of classes, in a line
+MOST_NAMES = 20  # class names in one line
 SHEET = 16  # pictures of a comparison, unless told
-LONGEST = 60  # characters of the classes in a file's name
+LONGEST = 60  # characters for the classes in a file name
 
 
 class SampleRequest(BaseModel):

@@ -57,7 +57,7 @@ class Images:
         strict: Whether an image that cannot be read is an error instead of a warning.
         limit: Keep only this many images, chosen by their content, evenly over the classes if there are labels.
         cache: Where decoded folders are kept.
-        levels: `[low, high]`: the values in the files that become black and white, for files that do not say it.
+        levels: `[low, high]`: the values in the files that become black and white, for files that do not say.
         load: Side, or [height, width], that images are kept at; a batch shows random windows of `resolution`. The
             resolution itself when null.
         windows: Images keep the size of their files; a batch shows random windows of `resolution`.

@@ -25,5 +25,5 @@ def fair_part(digests: Sequence[bytes], labels: Sequence[int] | None, n: int) ->
 
 
 def digests_of(images: Iterable[Tensor]) -> list[bytes]:
-    """sha256 of the values of each image."""
+    """sha256 of each image's values."""
     return [hashlib.sha256(image.contiguous().numpy().tobytes()).digest() for image in images]

@@ -47,12 +47,12 @@ class Source(SampleSet):
     step: int | None = None
     run: Run | None = None
     paths: Callable[[int, float], Iterator[tuple[Tensor, Tensor]]] | None = None
-    shape: tuple[int, int, int] | None = None  # [C, H, W] of images, where all have one
+    shape: tuple[int, int, int] | None = None  # [C, H, W], if all images share it
     data: Data | None = None  # what a translator's pictures were drawn from, and what they should look like
     data_name: str = ""
     pairs: Callable[[], Iterator[tuple[Tensor, Tensor, Tensor]]] | None = None  # drawn, target, source: uint8 [1, ...]
     round_trips: Callable[[], Iterator[tuple[Tensor, Tensor]]] | None = None  # source, and what came back of it
-    prepared: str = ""  # how a reference was brought to the samples' size; part of every convention
+    prepared: str = ""  # how a reference was fitted to the samples' size; part of every convention
 
 
 def _files(word: str, levels: Levels | None) -> files.Stored | None:

@@ -59,7 +59,7 @@ class Adversarial(Game):
 
     Args:
         parts: The players and everything that they play with.
-        critic_steps: Discriminator updates a step; a number, or a ramp.
+        critic_steps: Discriminator updates per step; a number, or a ramp.
         past: Shows D fakes of earlier updates too.
         back: The generator of the way back, `(samples, label) -> sources`, where there is one.
 

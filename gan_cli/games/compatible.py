@@ -20,7 +20,7 @@ OF_DATA = frozenset({Need.GIVEN, Need.PAIRS})
 HELD = frozenset({Need.REAL, Need.REAL_GRAD, Need.FAKE_GRAD, Need.REAL_OUTPUT, Need.LATENT_GRAD, Need.ALONE}) | OF_DATA
 # Of these, what takes real samples, or what is given with them.
 OF_REAL = frozenset({Need.REAL, Need.REAL_GRAD, Need.REAL_OUTPUT}) | OF_DATA
-# Where to get what a part declares to need.
+# How to provide what a part needs.
 REMEDIES: Mapping[str, str] = {
     Need.CLASS_LOGITS: "conditioning=acgan gives the discriminator a class head",
     Need.FEATURES: "use a discriminator that returns its features, such as that of model=mlp or dcgan",
@@ -43,7 +43,7 @@ def asked_of_data(parts: Parts) -> frozenset[str]:
 def check(parts: Parts, also: frozenset[str] = frozenset()) -> None:
     """Raises Incompatible for the first two parts that cannot work together; the message names the remedy.
 
-    A loss that means little without another part is warned about.
+    Warns about a loss that means little without another part.
 
     Args:
         also: What the game provides.

@@ -131,7 +131,7 @@ def rehearse(game: Game, real: Batch, n: int, compares: bool = False) -> None:
 
 
 def rehearse_in_parts(game: Game, real: Batch, part: int, compares: bool = False) -> None:
-    """Rehearses with as few samples as are told apart, and with all of a `part` of a batch where those do not suffice.
+    """Rehearses with the fewest samples, or with a whole `part` of a batch if those do not suffice.
 
     Raises:
         Incompatible: As for `rehearse`.

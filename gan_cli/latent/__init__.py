@@ -60,7 +60,7 @@ class Subject:
     data: Callable[[], Data]  # reads what the run was trained on
     sources: Sources | None = None  # pictures to draw from, of a generator that is given some
     tile: int | None = None  # side of the tiles that large pictures are drawn in
-    levels: tuple[float, float] | None = None  # the values in its files that became black and white
+    levels: tuple[float, float] | None = None  # the values in image files that became black and white
 
     def turned(self) -> tuple[Game, nn.Module] | None:
         """The game and the generator of the way back, where there is one."""

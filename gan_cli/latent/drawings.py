@@ -34,7 +34,7 @@ def save_arrays(out: Path, arrays: Mapping[str, np.ndarray]) -> list[Path]:
 
 
 def ending(out: Path) -> str:
-    """What `out` says that it wants; a pipe or a device without an ending takes a picture."""
+    """The ending of `out`; a pipe or a device without one takes a picture."""
     return out.suffix or (".png" if outputs.is_stream(out) else "")
 
 
@@ -88,7 +88,7 @@ class Stream(Drawing):
         if ending(out) == ".png" and self.n > LARGEST_GRID and not self.points:
             raise ConfigError(f"a grid of {self.n} images is too large\n  use out=FOLDER or out=x.npz")
         if ending(out) == "" and self.points:
-            raise ConfigError(f"out={out}: points are no image files\n  use out=x.png (a scatter plot) or out=x.npz")
+            raise ConfigError(f"out={out}: points cannot be image files\n  use out=x.png (a scatter plot) or out=x.npz")
         if ending(out) == "" and out.is_dir():
             self._check_unmixed(out)
 
@@ -189,14 +189,14 @@ class Sheets(Drawing):
         return {name: torch.stack([sheet.kept[name] for sheet in self.sheets()]).numpy() for name in first.kept}
 
     def _pictures(self, out: Path) -> list[Path]:
-        """A picture a sheet; what they keep lies beside it."""
+        """One picture per sheet; their extra tensors go beside it."""
         written = [save_picture(sheet.picture(), path) for sheet, path in self._named(out)]
         if not self._kept() or outputs.is_stream(out):
             return written
         return [*written, *save_arrays(out.with_suffix(".npz"), self._kept())]
 
     def _arrays(self, out: Path) -> list[Path]:
-        """`arr_0`: uint8 [rows, columns, H, W, C] or float32 [rows, columns, 2], and what the sheets keep."""
+        """`arr_0`: uint8 [rows, columns, H, W, C] or float32 [rows, columns, 2], and the sheets' extra tensors."""
         return save_arrays(out, {"arr_0": _stored(self.samples(), self.sheets()[0].points), **self._kept()})
 
 

@@ -16,7 +16,7 @@ def halvings(
     Args:
         model: Name of the model, for the message.
         resolution: Side, or [height, width].
-        least: Fewest halvings that the network can be made of.
+        least: Fewest halvings the network can have.
         otherwise: The model that takes other sides.
 
     Raises:

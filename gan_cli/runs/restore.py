@@ -37,13 +37,13 @@ FACTORIES = {torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch
 
 
 class Manner(NamedTuple):
-    """How a generator is to draw; as words, what a reader of its samples' scores has to know."""
+    """How to sample; `str()` gives the note that stands beside scores."""
 
     seed: int = 0
     ema: bool = True  # the averaged generator; else the one that was being trained
     truncation: float | None = None  # see `latent.styles.truncate`
     back: bool = False  # the way back, of a game that translates each way
-    standing_statistics: int = 0  # batches to compute batch-norm statistics from anew; 0 for those of training
+    standing_statistics: int = 0  # batches to recompute batch-norm statistics from; 0 keeps those of training
 
     def __str__(self) -> str:
         words = ["averaged generator" if self.ema else "raw generator"]
@@ -58,7 +58,7 @@ class Restored:
     """A trained game, ready to be sampled."""
 
     game: Game
-    generator: nn.Module  # draws as it was asked to
+    generator: nn.Module  # draws as requested
     manner: Manner
     checked: Checked
     content: bytes  # the config, byte for byte as in the file

@@ -58,7 +58,7 @@ class Callback:
 
 
 LOOKED_AT, TRANSLATED = 64, 16  # images that are looked at in training
-News = Callable[[Callback], None]  # what one callback is told
+News = Callable[[Callback], None]  # calls one method of a callback
 
 
 class Session:
@@ -94,7 +94,7 @@ class Session:
 
     @property
     def draws(self) -> Draws:
-        """What the samples are drawn from that are looked at in training."""
+        """The draws for the samples shown during training."""
         trainer, given = self.trainer, self.looked_at.given
         return Draws.of(trainer.ema.network, trainer.seed, trainer.runtime.device, given=given)
 
