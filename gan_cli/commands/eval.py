@@ -21,7 +21,7 @@ from gan_cli.store import outputs
 if TYPE_CHECKING:
     from gan_cli.evaluation.samples import Source
     from gan_cli.evaluation.values import Evaluation
-    from gan_cli.metrics import Metric, PairMetric
+    from gan_cli.metrics import Metric
     from gan_cli.metrics.detectors import Detector
 
 log = logging.getLogger(__name__)
