@@ -1,0 +1,73 @@
+"""How far a translator of golden into red apples has come: hue, shape and round trips of the split test.
+
+    gan train experiment=cyclegan_small dataset=unpaired_folder dataset.resolution=64 dataset.root=APPLES
+    python benchmarks/translation/apples.py RUN APPLES
+
+APPLES holds trainA, trainB (red), testA (golden) and testB of photographs on white. The hue of an apple is the circular
+mean over its pixels; its shape is what is not white.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from gan_cli.cli import main as gan
+
+WHITE = 235  # of 255: darker in any channel belongs to the apple
+
+
+def pictures(folder: Path, side: int) -> list[np.ndarray]:
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".png", ".jpg"))
+    opened = [Image.open(path).convert("RGB").resize((side, side), Image.Resampling.LANCZOS) for path in paths]
+    return [np.asarray(image, dtype=np.float64) for image in opened]
+
+
+def shape(picture: np.ndarray) -> np.ndarray:
+    return picture.min(-1) < WHITE
+
+
+def hue(picture: np.ndarray) -> float:
+    """In degrees, the mean over the apple's pixels, weighted by how coloured they are."""
+    red, green, blue = (picture[shape(picture)] / 255).T
+    x, y = red - (green + blue) / 2, np.sqrt(3) / 2 * (green - blue)
+    return float(np.degrees(np.arctan2(y.sum(), x.sum())))
+
+
+def told(name: str, values: Sequence[float]) -> None:
+    print(f"{name:28s} {np.mean(values):7.2f} ± {np.std(values) / max(1, len(values) - 1) ** 0.5:.2f}")
+
+
+def main(run: str, apples: str, side: int = 64) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        gan(["sample", run, f"source={apples}/testA", f"out={folder}/there"])
+        gan(["sample", run, "direction=b2a", f"source={apples}/testB", f"out={folder}/back"])
+        gan(["sample", run, "direction=b2a", f"source={folder}/there", f"out={folder}/again"])
+        golden, red = pictures(Path(apples) / "testA", side), pictures(Path(apples) / "testB", side)
+        there, back, again = (pictures(Path(folder) / name, side) for name in ("there", "back", "again"))
+    hues = {name: [hue(p) for p in ps] for name, ps in {"golden": golden, "red": red, "golden -> red": there}.items()}
+    for name, values in hues.items():
+        told(f"hue {name}", values)
+    means = {name: float(np.mean(values)) for name, values in hues.items()}
+    way = (means["golden"] - means["golden -> red"]) / (means["golden"] - means["red"])
+    inside = np.mean([min(hues["red"]) <= h <= max(hues["red"]) for h in hues["golden -> red"]])
+    told("hue red -> golden", [hue(p) for p in back])
+    overlap = [(shape(a) & shape(b)).sum() / (shape(a) | shape(b)).sum() for a, b in zip(golden, there, strict=True)]
+    told("shape: overlap (IoU)", overlap)
+    cycle = [np.abs(a - b).mean() for a, b in zip(golden, again, strict=True)]
+    told("cycle error, of 255", cycle)
+    corner = [p[:3, :3].mean() for p in there]
+    told("background, of 255", corner)
+    print(f"{100 * way:.0f} % of the way, {abs(means['golden -> red'] - means['red']):.1f} degrees from red, ", end="")
+    print(f"{100 * inside:.0f} % within red's range")
+    print(json.dumps({"way": way, "inside": float(inside), "iou": np.mean(overlap), "cycle": np.mean(cycle)}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:3])
