@@ -1,4 +1,4 @@
-"""What a generator of images pays besides its adversarial loss, most of all one that is given an image."""
+"""What a generator of images pays in addition to its adversarial loss, most of all one that is given an image."""
 
 from __future__ import annotations
 

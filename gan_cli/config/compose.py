@@ -54,7 +54,7 @@ def _times(a: Any, b: Any) -> Any:
 
 
 def _plus(a: Any, b: Any) -> Any:
-    """A sum of two settings, also of numbers in quotes. Raises ValueError where one is no number."""
+    """A sum of two settings, also of numbers in quotes. Raises ValueError where one is not a number."""
     try:
         return converted(a, NUMBER) + converted(b, NUMBER)
     except ValidationError:

@@ -185,7 +185,7 @@ class Degraded(Made):
         self, channels: PositiveInt = 3, blur: NonNegative = 1.0, noise: NonNegative = 0.05, jpeg: int = 50
     ) -> None:
         if not 0 <= jpeg <= 100:
-            raise DataError(f"dataset.given.jpeg={jpeg} is no quality: give 1 to 100, or 0 for none")
+            raise DataError(f"dataset.given.jpeg={jpeg} is not a quality: give 1 to 100, or 0 for none")
         self.channels, self.blur, self.noise, self.jpeg = channels, blur, noise, jpeg
 
     def make(self, images: Tensor, source: torch.Generator) -> Tensor:

@@ -144,7 +144,7 @@ class Images:
         if self.given is not None and any(side % self.given.scale for side in sides):
             scale = self.given.scale
             raise DataError(
-                f"dataset.resolution={sides} is no multiple of dataset.given.scale={scale}: change one of them"
+                f"dataset.resolution={sides} is not a multiple of dataset.given.scale={scale}: change one of them"
             )
 
     @property

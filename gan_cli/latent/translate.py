@@ -128,7 +128,7 @@ class Translations(Drawing):
         return [save_picture(pixels, out)]
 
     def _sheet(self, out: Path) -> list[Path]:
-        """Each row a picture, what it was drawn from, and what is known besides."""
+        """Each row a picture, what it was drawn from, and the target or the way back where known."""
         rows = [translation.columns() for translation in self._all()]
         size = max(((row[1].shape[-2], row[1].shape[-1]) for row in rows), key=lambda sides: sides[0] * sides[1])
         columns = [torch.cat([_framed(row[k], size) for row in rows]) for k in range(len(rows[0]))]
