@@ -76,7 +76,7 @@ def _cut(pictures: Tensor, side: str) -> Tensor:
 
 def photos(request: Request, only: str | None = None) -> Decoded:
     """Photographs that are installed with the libraries: two of scikit-learn's to train on (CC BY 2.0), and as split
-    `test` matplotlib's of Grace Hopper (public domain).
+    `test` matplotlib's of Grace Hopper (public domain); as `more`, four of scikit-image's, if it is installed.
 
     Args:
         only: The one to take, `china` or `flower`, of any split.
@@ -88,11 +88,23 @@ def photos(request: Request, only: str | None = None) -> Decoded:
         "train": [Path(sklearn.datasets.__file__).parent / "images" / name for name in ("china.jpg", "flower.jpg")],
         "test": [Path(matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))],
     }
+    if request.split == "more":
+        places["more"] = _of_scikit_image()
     if request.split not in places:
-        raise DataError(f"dataset.split={request.split} is unknown: choose one of {', '.join(places)}")
+        raise DataError(f"dataset.split={request.split} is unknown: choose one of {', '.join(places)}, more")
     known = {path.stem: path for path in places["train"]}
     if only is not None and only not in known:
         raise DataError(f"there is no photograph {only}: choose one of {', '.join(known)}")
     chosen = places[request.split] if only is None else [known[only]]
     images = [torch.from_numpy(decode(str(p), p.read_bytes(), request.channels).copy()) for p in chosen]
     return Decoded(images, names=tuple(path.stem for path in chosen))
+
+
+def _of_scikit_image() -> list[Path]:
+    try:
+        import skimage.data
+    except ImportError:
+        remedy = "pip install '.[photos]' in the checkout, or dataset.split=train or test"
+        raise DataError(two_lines("dataset.split=more: scikit-image is not installed", remedy)) from None
+    folder = Path(skimage.data.__file__).parent
+    return [folder / name for name in ("astronaut.png", "coffee.png", "rocket.jpg", "chelsea.png")]
