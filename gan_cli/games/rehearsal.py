@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gan_cli.errors import Incompatible, TooFew
+from gan_cli.errors import Incompatible, Refused, TooFew
 from gan_cli.games.base import Game
 from gan_cli.types import Batch, DiscriminatorOutput, Need
 
@@ -68,7 +68,7 @@ class Contract:
         """The network's output. Raises Incompatible for its errors, except when memory runs out."""
         try:
             return question()
-        except MemoryError:
+        except (MemoryError, Refused):  # a network of ours says itself what is wrong
             raise
         except (TypeError, ValueError, RuntimeError, LookupError, AttributeError, AssertionError) as error:
             if ONE_VALUE in str(error):

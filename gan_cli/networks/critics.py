@@ -51,7 +51,7 @@ class Patches(nn.Module):
             self.check(sample_shape(channels, resolution)[1:])
         make_norm = choose({**UNSCALED_NORMS, "layer": MAP_NORMS["layer"]}, "model.discriminator.norm", norm)
         initialised = constraint(spectral_norm, dcgan_init)
-        bias = norm == "instance"  # as in the authors' code
+        bias = norm not in ("batch", "layer")  # which have their own
         size, padding = (4, 1) if layers else (1, 0)
         widths = [width << min(i, 3) for i in range(max(layers, 1) + 1)]
 

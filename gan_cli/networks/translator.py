@@ -153,7 +153,7 @@ class Residual(Translator):
         super().__init__(source_channels, channels)
         make_norm = choose(UNSCALED_NORMS, "model.generator.norm", norm)
         doubling = choose(DOUBLINGS, "model.generator.upsample", upsample)
-        bias = norm == "instance"  # as in the authors' code
+        bias = norm != "batch"  # which has its own
         widths = (width, 2 * width, 4 * width)
 
         def normed(layer: nn.Module, wide: int) -> list[nn.Module]:
@@ -203,7 +203,7 @@ class UNet(Translator):
         super().__init__(source_channels, channels)
         make_norm = choose(UNSCALED_NORMS, "model.generator.norm", norm)
         doubling = choose(DOUBLINGS, "model.generator.upsample", upsample)
-        bias = norm == "instance"  # as in the authors' code
+        bias = norm != "batch"  # which has its own
         self.multiple = self.least = 1 << depth
         widths = [width << min(i, 3) for i in range(depth)]
         self.downs, self.ups = nn.ModuleList(), nn.ModuleList()

@@ -101,7 +101,7 @@ def test_first_weights_of_patches() -> None:
 def test_the_smallest_image_of_patches(layers: int, least: int) -> None:
     """It leaves a logit; one pixel less is told in two lines, at once where the resolution is known."""
     network = Patches(1, width=1, layers=layers, resolution=least)
-    assert network(torch.randn(2, 1, least, least), LABEL).logits.shape == (2, 1, *((1, 1) if layers else (2, 2)))
+    assert network(torch.randn(2, 1, least, least), LABEL).logits.numel() == (2 if layers else 8)
     two_lines = (
         rf"^model\.discriminator\.layers={layers} wants images of {least} x {least} .* {least - 1} x 50\n  choose"
     )

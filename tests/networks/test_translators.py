@@ -212,15 +212,25 @@ def test_the_unets_skips_carry_what_its_middle_cannot() -> None:
     assert not differ()
 
 
-def test_the_unet_passes_on_its_maps_themselves() -> None:
-    """LeakyReLU in place reaches the skip too, and changes nothing: the same with copies."""
-    network = UNet(1, 1, width=2, depth=3, norm="instance")
-    source = torch.randn(2, 1, 24, 24)
-    usual = network(source, LABEL)
-    for layer in network.modules():
-        if isinstance(layer, nn.ReLU | nn.LeakyReLU):
-            layer.inplace = False
-    assert torch.equal(usual, network(source, LABEL))
+def test_the_unet_is_the_papers_level_by_level() -> None:
+    """The same weights, written as a recursion, with skips that no activation has touched."""
+    network = UNet(3, 2, width=2, depth=4, norm="instance").eval()
+    downs, ups = (
+        [next(m for m in side.modules() if isinstance(m, kind)) for side in sides]
+        for sides, kind in ((network.downs, nn.Conv2d), (network.ups, nn.ConvTranspose2d))
+    )
+
+    def level(x: Tensor, i: int) -> Tensor:
+        x = F.leaky_relu(x, 0.2) if i > 0 else x
+        inner = F.conv2d(x, downs[i].weight, downs[i].bias, stride=2, padding=1)
+        if i < 3:
+            inner = F.instance_norm(inner) if i > 0 else inner
+            inner = torch.cat([inner, level(inner, i + 1)], 1)
+        outer = F.conv_transpose2d(inner.relu(), ups[i].weight, ups[i].bias, stride=2, padding=1)
+        return F.instance_norm(outer) if i > 0 else outer.tanh()
+
+    source = torch.randn(2, 3, 32, 16)
+    torch.testing.assert_close(network(source, LABEL), level(source, 0))
 
 
 def test_labels_are_not_read() -> None:
