@@ -165,8 +165,9 @@ def test_a_run_starts_from_another_ones_weights(here: Path) -> None:
     players = [k for k in a if k.startswith("/game/")]
     assert players
     assert all((a[k] == b[k]).all() for k in players)
-    with pytest.raises(Incompatible, match="do not fit this model"):
-        train(*words("model.latent_dim=9", f"init_from={first}"))
+    with pytest.raises(Incompatible, match="do not fit this model") as caught:
+        train(*words(f"init_from={first}", model=SMALL_DCGAN))
+    assert len(str(caught.value).splitlines()) == 2
 
 
 def test_a_run_that_fails_keeps_what_was_good(here: Path) -> None:

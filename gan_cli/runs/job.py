@@ -302,11 +302,12 @@ def _restore(trainer: Trainer, earlier: Earlier | None, job: Job) -> list[Said]:
     if earlier is None:
         return []
     state, path = earlier.state, earlier.path
+    told: list[str] = []
     try:
         if job.resume:
             trainer.load_state_dict(state)
         else:
-            trainer.load_weights(state)
+            told = trainer.take_weights(state, str(earlier.source))
     except Unsound as error:
         raise CheckpointError(f"{path} cannot be used: {error}", "name another checkpoint") from error
     except RuntimeError as error:
@@ -317,4 +318,4 @@ def _restore(trainer: Trainer, earlier: Earlier | None, job: Job) -> list[Said]:
         older = "this checkpoint is from an earlier version of gan: from here on images come in another order"
         warnings.append((logging.WARNING, older))
     begun = f"resuming at step {trainer.clock.step}" if job.resume else f"starting from the weights of {path}"
-    return [*warnings, (logging.INFO, begun)]
+    return [*warnings, *((logging.INFO, line) for line in (begun, *told))]

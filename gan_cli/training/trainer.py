@@ -18,6 +18,7 @@ from gan_cli.errors import ConfigError, NonFinite
 from gan_cli.games.base import Game
 from gan_cli.ramps import follows_run, settled
 from gan_cli.store import contents
+from gan_cli.training import warm_start
 from gan_cli.training.ema import Ema
 from gan_cli.training.meter import Meter
 from gan_cli.training.runtime import PRECISIONS, Runtime, pick_device, prepare_process
@@ -260,6 +261,13 @@ class Trainer:
         self.draws = state.get("draws", sum(self.updates.values()))  # older checkpoints: each update drew a batch
         self.clock = Clock(**state["clock"])
         self.meter.load_state_dict(state["meter"])
+
+    def take_weights(self, state: Mapping[str, Any], source: str) -> list[str]:
+        """What fits of another run's weights, by player and name; returns what is to be said of it. Raises Incompatible
+        where nothing does, Unsound where a type differs."""
+        contents.check_types(state["game"], self.game, "game")
+        contents.check_types(state["ema"], self.ema.network, "ema")
+        return warm_start.start(self.game, self.ema.network, state, source)
 
     def load_weights(self, state: Mapping[str, Any]) -> None:
         """The players' weights and the averaged generator only. Raises RuntimeError when the shapes differ, Unsound
