@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+ENOUGH = 50  # translations, to compare their features with those of real pictures
 COMMON = ("fid", "fid_debiased", "kid", "prdc")
 
 
@@ -168,6 +169,15 @@ def _suiting(source: Source, reference: Source) -> str:
 SUITING = {"points": ("point_modes",), "classifier": (*COMMON, "modes"), "inception": (*COMMON, "inception_score")}
 
 
+def _of_translations(source: Source) -> tuple[str, ...]:
+    """What translations are asked by default; nothing for other samples."""
+    if source.data is None:
+        return ()
+    wanted = ["fidelity"] if source.pairs is not None else []
+    wanted += ["cycle_error"] if source.round_trips is not None else []
+    return (*wanted, *(("fid", "kid") if source.n >= ENOUGH or not wanted else ()))
+
+
 def _chosen(
     request: EvalRequest, source: Source, reference: Source, device: Any, vouched: Sequence[str]
 ) -> tuple[dict[str, Detector], dict[str, Metric]]:
@@ -177,7 +187,7 @@ def _chosen(
     detectors, metrics = request.detector, request.metrics
     if not (detectors and metrics):
         name = next(iter(detectors), None) or _suiting(source, reference)
-        wanted = SUITING.get(name, COMMON)
+        wanted = _of_translations(source) or SUITING.get(name, COMMON)
         chosen = compose.compose(
             "eval",
             [

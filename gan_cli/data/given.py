@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -16,12 +16,15 @@ from PIL import Image
 from torch import Tensor
 
 from gan_cli import rng
+from gan_cli.data.described import line_of
 from gan_cli.data.fit import GREY
 from gan_cli.data.order import Shuffle
 from gan_cli.data.request import Decoded, Request, fitted, to_float
 from gan_cli.data.stored import Hash, Stored, Views, mirrored, stored
 from gan_cli.errors import DataError, two_lines
 from gan_cli.types import Fraction, NonNegative, Positive, PositiveInt
+
+log = logging.getLogger(__name__)
 
 
 class Given(ABC):
@@ -40,6 +43,10 @@ class Given(ABC):
     def read(self, request: Request, images: Decoded) -> Decoded:
         """Reads what it needs; returns the images that have something given to them. Raises DataError."""
         return images
+
+    def says(self) -> str:
+        """How it was made, for the conventions of numbers; nothing for files."""
+        return ""
 
     @abstractmethod
     def keep(self, rows: Sequence[int]) -> None:
@@ -117,6 +124,9 @@ class Smaller(Made):
 
     def __init__(self, channels: PositiveInt = 3, scale: PositiveInt = 4) -> None:
         self.channels, self.scale = channels, scale
+
+    def says(self) -> str:
+        return f"made {self.scale} times smaller by torch's antialiased bicubic"
 
     def make(self, images: Tensor, source: torch.Generator) -> Tensor:
         size = [side // self.scale for side in images.shape[-2:]]
@@ -267,9 +277,17 @@ class Others(Given):
         height, width = request.height // self.scale, request.width // self.scale
         wanted = replace(request, root=root, channels=self.channels, height=height, width=width)
         found = self.source(wanted)
+        if found.described:
+            log.info("given: %s", line_of(found.described))
         if self.paired:
             images, rows = _partners(images, found, request, root)
             found = found.taken(rows)
+        if root == request.root and _alike(images, found):
+            raise DataError(
+                two_lines(
+                    f"{root} is on both sides: what is given is what is to be drawn", "set dataset.given.root=FOLDER"
+                )
+            )
         if len(found.images) < 1:
             raise DataError(two_lines(f"dataset.given.root={root} holds no image", "name another folder"))
         self.stored: Stored = stored(fitted(found.images, wanted))
@@ -311,6 +329,13 @@ class Others(Given):
         self.stored.enter(digest)
 
 
+def _alike(images: Decoded, others: Decoded) -> bool:
+    """Whether both are the same pictures."""
+    first = images.images[0], others.images[0]
+    same = len(images.images) == len(others.images) and images.names == others.names
+    return same and first[0].shape == first[1].shape and torch.equal(*first)
+
+
 def _partners(images: Decoded, found: Decoded, request: Request, root: Path) -> tuple[Decoded, list[int]]:
     """The images that have a partner, and the rows of their partners, by name. Raises DataError."""
     place = {name: i for i, name in enumerate(found.names)}
@@ -333,10 +358,3 @@ def _partners(images: Decoded, found: Decoded, request: Request, root: Path) -> 
             )
         )
     return images, [place[name] for name in images.names]
-
-
-def fingerprint_of(given: Given) -> str:
-    """sha256 of what decides the pictures."""
-    digest = hashlib.sha256()
-    given.enter(digest)
-    return digest.hexdigest()

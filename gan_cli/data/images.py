@@ -274,6 +274,10 @@ class Images:
         """How many pictures there are to draw from; 0 where nothing is given."""
         return 0 if self.given is None else self.given.count(len(self))
 
+    def given_how(self) -> str:
+        """How what is given was made; nothing for files."""
+        return "" if self.given is None else self.given.says()
+
     def example(self, i: int) -> Batch:
         """The `i`-th picture to draw from, whole, with the image of that row, in a batch of one on the CPU."""
         assert self.given is not None

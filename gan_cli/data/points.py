@@ -126,6 +126,9 @@ class Points:
         """None to draw from."""
         return 0
 
+    def given_how(self) -> str:
+        return ""
+
     def example(self, i: int) -> Batch:
         raise IndexError("points give no pictures to draw from")
 

@@ -153,7 +153,7 @@ def _translations(restored: Restored, n: int | None, device: torch.device, root:
         str(restored.path),
         len(seen),
         drawn(restored.game, restored.generator, draws, len(seen)),
-        drawn=f"{restored.manner}, of {data.pictures()} pictures",
+        drawn=", ".join(filter(None, (f"{restored.manner}, of {data.pictures()} pictures", data.given_how()))),
         restored=restored,
         step=restored.step,
         run=restored.run,
