@@ -57,7 +57,7 @@ class Lpips(PairMetric):
             backbone.load()
             layers, digest = self._layers(len(backbone.layers))
         except (WeightsMissing, WeightsRefused) as error:
-            raise NotMeasurable(str(error)) from error
+            raise NotMeasurable(f"{self.value} has nothing to see with: {error}") from error
         found: list[Tensor] = []
         for drawn, target, _ in context.pairs():
             self._check(backbone, drawn, target)
