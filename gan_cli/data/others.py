@@ -1,0 +1,131 @@
+"""Other pictures to draw from: a partner for each image, or another domain."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from gan_cli import rng
+from gan_cli.data.described import line_of
+from gan_cli.data.given import Given
+from gan_cli.data.order import Shuffle
+from gan_cli.data.request import Decoded, Request, fitted, to_float
+from gan_cli.data.stored import Hash, Stored, Views, mirrored, stored
+from gan_cli.errors import DataError, two_lines
+from gan_cli.types import PositiveInt
+
+log = logging.getLogger(__name__)
+
+
+class Others(Given):
+    """Other pictures: a partner for each image, or another domain.
+
+    Args:
+        source: `(Request) -> Decoded`, as that of the data set.
+        channels: 1 or 3.
+        paired: Whether each belongs to the image of the same name; images without a partner are refused.
+        scale: How many times smaller they are than the images.
+        root: Where they are; the data set's root when null.
+    """
+
+    def __init__(
+        self,
+        source: Callable[[Request], Decoded],
+        channels: PositiveInt = 3,
+        paired: bool = False,
+        scale: PositiveInt = 1,
+        root: str | None = None,
+    ) -> None:
+        self.source, self.channels, self.paired, self.scale, self.root = source, channels, paired, scale, root
+
+    def read(self, request: Request, images: Decoded) -> Decoded:
+        root = request.root if self.root is None else Path(self.root).expanduser()
+        height, width = request.height // self.scale, request.width // self.scale
+        wanted = replace(request, root=root, channels=self.channels, height=height, width=width)
+        found = self.source(wanted)
+        if found.described:
+            log.info("given: %s", line_of(found.described))
+        if self.paired:
+            images, rows = _partners(images, found, request, root)
+            found = found.taken(rows)
+        if root == request.root and _alike(images, found):
+            raise DataError(
+                two_lines(
+                    f"{root} is on both sides: what is given is what is to be drawn", "set dataset.given.root=FOLDER"
+                )
+            )
+        if len(found.images) < 1:
+            raise DataError(two_lines(f"dataset.given.root={root} holds no image", "name another folder"))
+        self.stored: Stored = stored(fitted(found.images, wanted))
+        return images
+
+    def keep(self, rows: Sequence[int]) -> None:
+        if self.paired:
+            self.stored = self.stored.rows(rows)
+
+    def place(self, seed: int, batch: int, flip: bool) -> None:
+        self.seed, self.flip = seed, flip
+        self.order = Shuffle(len(self.stored), batch, rng.mix(seed, "given"), torch.device("cpu"))
+
+    def count(self, images: int) -> int:
+        return len(self.stored)
+
+    def batch(self, images: Tensor, index: Tensor, views: Views, draw: int, rank: int, world: int) -> Tensor:
+        if not self.paired:
+            index = self.order(draw, rank, world)
+            source = rng.generator(self.seed, "given views", draw, rank)
+            views = Views.at_random(len(index), self.flip, source)
+        return self._seen(images, index, views)
+
+    def preview(self, images: Tensor, index: Tensor, views: Views) -> Tensor:
+        if not self.paired:
+            index = torch.arange(len(images)) * len(self.stored) // len(images)
+        return self._seen(images, index, views)
+
+    def _seen(self, images: Tensor, index: Tensor, views: Views) -> Tensor:
+        size = (images.shape[-2] // self.scale, images.shape[-1] // self.scale)
+        pictures = to_float(self.stored.windows(index, views, size).to(images.device, non_blocking=True))
+        return mirrored(pictures, views.mirrored)
+
+    def example(self, image: Tensor, i: int) -> Tensor:
+        return to_float(self.stored.picture(i).unsqueeze(0).to(image.device))
+
+    def enter(self, digest: Hash) -> None:
+        digest.update(repr((self.paired, self.scale)).encode())
+        self.stored.enter(digest)
+
+
+def _alike(images: Decoded, others: Decoded) -> bool:
+    """Whether both are the same pictures."""
+    first = images.images[0], others.images[0]
+    same = len(images.images) == len(others.images) and images.names == others.names
+    return same and first[0].shape == first[1].shape and torch.equal(*first)
+
+
+def _partners(images: Decoded, found: Decoded, request: Request, root: Path) -> tuple[Decoded, list[int]]:
+    """The images that have a partner, and the rows of their partners, by name. Raises DataError."""
+    place = {name: i for i, name in enumerate(found.names)}
+    mine = set(images.names)
+    alone = [*(n for n in images.names if n not in place), *(n for n in found.names if n not in mine)]
+    if not images.names or len(place) != len(found.names):
+        raise DataError(
+            two_lines(
+                f"dataset.given.paired=true: images of {request.root} have no names of their own to find partners by",
+                "give both of a pair the same name, each name once in its folder; or use dataset.given.paired=false",
+            )
+        )
+    if alone:
+        more = f" and {len(alone) - 1} more" if len(alone) > 1 else ""
+        raise DataError(
+            two_lines(
+                f"{alone[0]}{more} has no partner: {len(images.names)} images in {request.root}, "
+                f"{len(found.names)} in {root}",
+                "give both of a pair the same name, and move away what has no partner",
+            )
+        )
+    return images, [place[name] for name in images.names]
