@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -19,8 +18,6 @@ from gan_cli.data.request import Decoded, Request, to_float
 from gan_cli.data.stored import Hash, Views
 from gan_cli.errors import DataError
 from gan_cli.types import Fraction, NonNegative, Positive, PositiveInt
-
-log = logging.getLogger(__name__)
 
 
 class Given(ABC):
