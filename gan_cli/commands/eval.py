@@ -14,14 +14,14 @@ from gan_cli import console
 from gan_cli.config import compose, trust
 from gan_cli.config.schema import validated
 from gan_cli.config.words import divide, path
-from gan_cli.errors import Incompatible, NotComparable, NotMeasurable, two_lines
+from gan_cli.errors import DetectorMissing, Incompatible, NotComparable, NotMeasurable, WeightsMissing, two_lines
 from gan_cli.runs.glance import glance, looks_like_one
 from gan_cli.store import outputs
 
 if TYPE_CHECKING:
     from gan_cli.evaluation.samples import Source
     from gan_cli.evaluation.values import Evaluation
-    from gan_cli.metrics import Metric
+    from gan_cli.metrics import Metric, PairMetric
     from gan_cli.metrics.detectors import Detector
 
 log = logging.getLogger(__name__)
@@ -180,7 +180,7 @@ def _of_translations(source: Source) -> tuple[str, ...]:
 
 def _chosen(
     request: EvalRequest, source: Source, reference: Source, device: Any, vouched: Sequence[str]
-) -> tuple[dict[str, Detector], dict[str, Metric]]:
+) -> tuple[dict[str, Detector], dict[str, Metric | PairMetric]]:
     """The detectors, on their device, and the metrics: those asked for, or those that suit the data."""
     from gan_cli.metrics import PairMetric
 
@@ -202,7 +202,16 @@ def _chosen(
     asked = _built("metrics", metrics, vouched)
     if all(isinstance(metric, PairMetric) for metric in asked.values()):
         return {}, asked  # nobody reads features
-    built = _built("detector", detectors, vouched)
+    try:
+        built = _built("detector", detectors, vouched)
+    except (DetectorMissing, WeightsMissing) as error:
+        of_pairs: dict[str, Metric | PairMetric] = {
+            name: metric for name, metric in asked.items() if isinstance(metric, PairMetric)
+        }
+        if request.detector or request.metrics or not of_pairs:
+            raise
+        log.warning("%s", error)  # the rest needs no features
+        return {}, of_pairs
     return {name: detector.to(device) for name, detector in built.items()}, asked
 
 

@@ -45,7 +45,7 @@ class Files:
             except DataError as error:
                 if self.single:
                     raise
-                log.warning("left out %s", str(error).partition("\n")[0])
+                log.warning("%s; it is left out", str(error).partition("\n")[0])
 
     def _read(self, file: File, name: str) -> Example:
         """Raises DataError for a file that is not a picture."""
