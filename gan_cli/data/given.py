@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -270,6 +269,8 @@ class Others(Given):
         if self.paired:
             images, rows = _partners(images, found, request, root)
             found = found.taken(rows)
+            if request.windows:
+                _check_alike(images, found, self.scale)
         if len(found.images) < 1:
             raise DataError(two_lines(f"dataset.given.root={root} holds no image", "name another folder"))
         self.stored: Stored = stored(fitted(found.images, wanted))
@@ -335,8 +336,11 @@ def _partners(images: Decoded, found: Decoded, request: Request, root: Path) -> 
     return images, [place[name] for name in images.names]
 
 
-def fingerprint_of(given: Given) -> str:
-    """sha256 of what decides the pictures."""
-    digest = hashlib.sha256()
-    given.enter(digest)
-    return digest.hexdigest()
+def _check_alike(images: Decoded, found: Decoded, scale: int) -> None:
+    """Raises DataError for a pair of different sizes, whose windows would not show the same."""
+    for name, image, other in zip(images.names, images.images, found.images, strict=True):
+        (height, width), sides = image.shape[-2:], other.shape[-2:]
+        if (height // scale, width // scale) != tuple(sides):
+            what = f"dataset.windows=true: the pair {name} has {height} x {width} and {sides[0]} x {sides[1]} pixels"
+            wanted = "one size" if scale == 1 else f"sizes that differ by dataset.given.scale={scale}"
+            raise DataError(two_lines(what, f"give both {wanted}, or use dataset.load=... in place of windows"))
