@@ -14,8 +14,10 @@ from typing import NamedTuple
 # Two test processes side by side are much faster with one thread each; set before torch starts its pool.
 os.environ["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS") or "1"
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from gan_cli import Result, train
 from gan_cli.cli import main
@@ -49,6 +51,18 @@ SMALL = {
     **SMALL_RESIDUAL,
     **SMALL_PROGRESSIVE,
 }  # by the name of the model
+# Generators that draw from pictures, with data that are here.
+_PATCHES = ("model.width=2", "model.discriminator.layers=1")
+_BLOCK = ("model.width=2", "model.generator.blocks=1")
+SMALL_TRANSLATORS = {
+    "cyclegan": (
+        *("dataset=china2flower", "dataset.resolution=16", "dataset.batch_size=2", "model=cyclegan", *_PATCHES),
+        *("model.generator.blocks=1", "game.past.size=2"),
+    ),
+    "pix2pix": ("given=outline", "dataset.resolution=32", "model=pix2pix", *_PATCHES),
+    "srgan": ("given=smaller", "dataset.resolution=32", "model=srgan", *_BLOCK),
+    "esrgan": ("given=smaller", "dataset.resolution=32", "model=esrgan", *_BLOCK, "model.generator.growth=2"),
+}
 TINY = ("trainer.max_steps=2", "dataset.batch_size=8", "trainer.device=cpu", "trainer.log_every=1")  # of any run
 QUIET = ("callback=[history,checkpoints]", "trainer.log_every=2", "trainer.device=cpu")
 
@@ -154,9 +168,22 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return found
 
 
+def save(path: Path, picture: np.ndarray) -> Path:
+    """A picture uint8 `[H, W]` or `[H, W, 3 or 4]` as a file, in a folder that is made for it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture).save(path)
+    return path
+
+
+def coded(number: int, height: int, width: int) -> np.ndarray:
+    """A picture uint8 `[height, width, 3]`, whose places differ: x in red, y in green, a number in blue."""
+    down, right = np.indices((height, width))
+    return np.stack([5 * right, 7 * down, np.full_like(down, 2 * number)], -1).astype(np.uint8)
+
+
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     """Equal names and equal bits."""
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
-__all__ = ["Result", "checked", "same", "weights", "words"]
+__all__ = ["Result", "checked", "coded", "same", "save", "weights", "words"]

@@ -37,7 +37,7 @@ SAMPLE = os.environ.get("GAN_COMBINATIONS", "2000")
 SHARDS = 8
 CLASSES = 3
 GROUPS = choices.config_groups(CONF)
-# Without those that compare with what a generator is given, which no prior here does: tests/test_image_auxiliaries.py
+# Without those that compare with what a generator is given, which no prior here does: tests/test_translate.py
 OF_GIVEN = ("cycle", "identity", "l1", "perceptual", "perceptual_efficientnet", "perceptual_random")
 AUXILIARIES = [choice for choice in GROUPS["auxiliary"] if choice not in OF_GIVEN]
 REMEDY = ("use ", "leave ", "add ", "gives", "set ")
@@ -64,7 +64,7 @@ AXES: Mapping[str, Sequence[Any]] = {
     "auxiliary": subsets(AUXILIARIES, 2),
     "augment": subsets(GROUPS["augment"], 2),
     "conditioning": GROUPS["conditioning"],
-    "prior": GROUPS["prior"],
+    "prior": [prior for prior in GROUPS["prior"] if prior not in ("source", "pair")],
 }
 # What is walked whole: the choices that a person makes, each on the smallest images.
 WHOLE = {

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from conftest import checked, words
+from conftest import SMALL_TRANSLATORS, checked, words
 from gan_cli import train
 from gan_cli.auxiliaries import L1
 from gan_cli.config import build
@@ -148,19 +148,10 @@ def test_the_network_follows_what_it_sees() -> None:
     assert term(play(images, images, times(1.0))).device.type == "meta"
 
 
-class Given(Normal):
-    """Noise that says it is given with its pair: enough to train what compares them."""
-
-    provides = frozenset({Need.LATENTS, Need.GIVEN, Need.PAIRS})
-
-
-def test_a_run_with_a_perceptual_term_trains_draws_and_resumes(
-    here: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(Normal, "provides", Given.provides)
+def test_a_run_with_a_perceptual_term_trains_draws_and_resumes(here: Path, caplog: pytest.LogCaptureFixture) -> None:
     random = ("auxiliary=[perceptual_random]", "auxiliary.perceptual.network.width=2")
     with caplog.at_level("INFO"):
-        run = train(*words(*random))
+        run = train(*words(*random, model=SMALL_TRANSLATORS["srgan"]))
     assert "untrained random convolutions, seed 0, width 2" in (run.folder / "train.log").read_text()
     assert not [key for key in run_keys(run.folder) if "network" in key]
     assert train(f"resume={run.folder}", "trainer.max_steps=4").step == 4
@@ -174,10 +165,9 @@ def run_keys(folder: Path) -> list[str]:
 def test_missing_weights_are_told_before_anything_is_written_and_only_to_those_who_train(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Normal, "provides", Given.provides)
     monkeypatch.setenv("TORCH_HOME", str(here / "hub"))
     monkeypatch.delenv("GAN_VGG19", raising=False)
-    chosen = words("auxiliary=[perceptual]")
+    chosen = words("auxiliary=[perceptual]", model=SMALL_TRANSLATORS["srgan"])
     assert build.game(checked(chosen)).state_dict()
     with pytest.raises(WeightsMissing, match=r"vgg19-dcbb9e9d\.pth .*\$GAN_VGG19") as caught:
         train(*chosen)

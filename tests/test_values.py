@@ -19,7 +19,8 @@ from gan_cli.types import Fraction, PositiveInt, Ramp
 
 TRUST = trust.for_runs()
 # Choices that only go together with others; the rest go with the default run.
-COMPANIONS = {"classification": ["conditioning=acgan"], "folder": ["dataset.root=x"]}
+FOLDERS = ("folder", "paired_folder", "two_folders", "unpaired_folder")
+COMPANIONS = {"classification": ["conditioning=acgan"], **{choice: ["dataset.root=x"] for choice in FOLDERS}}
 
 
 def every_part() -> Iterator[Part]:

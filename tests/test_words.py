@@ -89,7 +89,7 @@ def test_nothing_chosen() -> None:
         (["train", "model=[mlp,dcgan]"], "there can be only one"),
         (["train", "model={a: 1}"], "model.NAME=VALUE"),
         (["train", "dataset=_images"], "no dataset named '_images'"),
-        (["train", "dataset=-images"], "celeba, cifar10"),
+        (["train", "dataset=-images"], "celeba, china2flower"),
         (["train", "model=../loss/hinge"], "no model named"),
         (["train", "detector=classifier"], "gan eval RUN detector=classifier"),
         (["train", "+detector=classifier"], "gan eval RUN detector=classifier"),

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gan_cli.data.decoding import Levels
     from gan_cli.latent import Mode, Sources, Subject
     from gan_cli.latent.drawings import Drawing
+    from gan_cli.latent.sources import Files
     from gan_cli.runs.restore import Restored
 
 log = logging.getLogger(__name__)
@@ -126,6 +127,15 @@ def _spare_inputs(request: SampleRequest, out: Path) -> None:
         return
     words = (request.checkpoint, request.source, *(value for value in request.mode.values() if isinstance(value, str)))
     refuse_overwriting("out", [out, out.with_suffix(".npz"), *(parts(out, out.suffix) if out.suffix else [])], words)
+
+
+def _spare_sources(request: SampleRequest, found: Files) -> None:
+    """Raises WouldOverwrite where a picture to write is one of those that are read."""
+    from gan_cli.store.inputs import refuse_overwriting
+
+    if request.out is not None and not outputs.is_stream(Path(request.out)):
+        out = Path(request.out)
+        refuse_overwriting("out", [out, *(out / f"{name}.png" for name in found.names)], found.paths)
 
 
 def _stay_inside(out: Path) -> None:
@@ -248,7 +258,9 @@ def _sources(request: SampleRequest, restored: Restored, levels: Levels | None) 
     if not restored.translates:
         return None
     if request.source is not None:
-        return files(request.source, restored.source_channels, levels)
+        found = files(request.source, restored.source_channels, levels)
+        _spare_sources(request, found)
+        return found
     from gan_cli.config import build
 
     return OfData(build.make(restored.unseen(**({} if request.root is None else {"root": request.root}))))

@@ -182,6 +182,9 @@ def optimizers(checked: Checked, players: Mapping[str, nn.Module]) -> Optimizers
     """One optimizer per player, with its settings at their starting values."""
     built = Optimizers({}, {})
     for name, player in players.items():
+        if not any(True for _ in player.parameters()):
+            remedy = "leave panel=none out, or use game=regression, which has no discriminator"
+            raise Incompatible(two_lines(f"the {name} has no weights to train", remedy))
         part = checked.parts[f"optimizer.{name}"]
         settings = {key: _made(value) for key, value in part.settings.items()}
         first = {key: settled(value, 0) for key, value in settings.items()}

@@ -24,7 +24,7 @@ def check(command: str, config: DictConfig, chosen: Mapping[str, str | None]) ->
     assert isinstance(content, dict)
     read = set(re.findall(r"\$\{([\w.]+)", OmegaConf.to_yaml(config)))
     known = {*offer.settings, *(group for group in offer.groups if not choices.all_global(group))}
-    problems = []
+    problems = _given_twice(content, chosen)
     for key, value in ((str(name), node) for name, node in content.items()):
         if key in offer.groups and key not in known:
             problems.append(not_global(key, chosen.get(key)))
@@ -37,6 +37,18 @@ def check(command: str, config: DictConfig, chosen: Mapping[str, str | None]) ->
             problems += _below(command, key, value, read)
     if problems:
         raise ConfigError(*problems)
+
+
+def _given_twice(content: Mapping[Any, Any], chosen: Mapping[str, str | None]) -> list[str]:
+    """A choice of `given` over data that give images of their own, with whose settings it would be mixed."""
+    given, dataset = chosen.get("given"), content.get("dataset")
+    node = dataset.get("given") if isinstance(dataset, dict) else None
+    if given not in choices.packaged().get("given", ()) or not isinstance(node, dict):
+        return []
+    if "source" not in node.keys() - choices.read("given", str(given)).keys():
+        return []
+    what = f"given={given}: these data (dataset={chosen.get('dataset')}) give images of their own"
+    return [two_lines(what, "leave given= out; given=null where an experiment says it")]
 
 
 def _below(command: str, path: str, node: Any, read: set[str]) -> list[str]:

@@ -53,6 +53,8 @@ class Others(Given):
         if self.paired:
             images, rows = _partners(images, found, request, root)
             found = found.taken(rows)
+            if request.windows:
+                _check_sizes(images, found, self.scale)
         if root == request.root and _alike(images, found):
             raise DataError(
                 two_lines(
@@ -129,3 +131,13 @@ def _partners(images: Decoded, found: Decoded, request: Request, root: Path) -> 
             )
         )
     return images, [place[name] for name in images.names]
+
+
+def _check_sizes(images: Decoded, found: Decoded, scale: int) -> None:
+    """Raises DataError for a pair of different sizes, whose windows would not show the same."""
+    for name, image, other in zip(images.names, images.images, found.images, strict=True):
+        (height, width), sides = image.shape[-2:], other.shape[-2:]
+        if (height // scale, width // scale) != tuple(sides):
+            what = f"dataset.windows=true: the pair {name} has {height} x {width} and {sides[0]} x {sides[1]} pixels"
+            wanted = "one size" if scale == 1 else f"sizes that differ by dataset.given.scale={scale}"
+            raise DataError(two_lines(what, f"give both {wanted}, or use dataset.load=... in place of windows"))

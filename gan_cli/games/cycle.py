@@ -48,10 +48,12 @@ class Cycle(Game):
         if Need.GIVEN not in parts.prior.provides or Need.ALONE in parts.prior.hides:
             raise Incompatible("game=cycle translates images that have no partners\n  use prior=source")
 
+        pools = past, None if past is None else past.turned()
+
         def way(i: int) -> Adversarial:
             own = copy.deepcopy(replace(parts, generator=nn.Identity(), discriminator=nn.Identity()))
             own = replace(own, generator=generators[i], discriminator=discriminators[i])
-            return Adversarial(own, copy.deepcopy(critic_steps), copy.deepcopy(past), back=generators[1 - i].__call__)
+            return Adversarial(own, copy.deepcopy(critic_steps), pools[i], back=generators[1 - i].__call__)
 
         self.there, self.back = way(0), way(1)
         self.prior, self.augments = self.there.prior, self.there.augments

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from gan_cli.types import Local, PositiveInt, sample_shape
+from gan_cli.types import Local, NonNegativeInt, PositiveInt, sample_shape
 
 
 class Pool(Local):
@@ -18,17 +18,27 @@ class Pool(Local):
     Args:
         size: 50 in CycleGAN (arXiv 1703.10593, section 4).
         channels, resolution: Those of the fakes.
+        back_channels: Those of the fakes of the way back, in a game that has one; the same when null.
     """
 
     fakes: Tensor  # [size, C, H, W]
     count: Tensor  # [] fakes seen so far
 
     def __init__(
-        self, size: PositiveInt, channels: PositiveInt, resolution: PositiveInt | Sequence[PositiveInt]
+        self,
+        size: PositiveInt,
+        channels: PositiveInt,
+        resolution: PositiveInt | Sequence[PositiveInt],
+        back_channels: NonNegativeInt | None = None,
     ) -> None:
         super().__init__()
+        self.back_channels, self.resolution = back_channels, resolution
         self.register_buffer("fakes", torch.zeros(size, *sample_shape(channels, resolution)))
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
+
+    def turned(self) -> Pool:
+        """One as it is at first, for the fakes of the way back."""
+        return Pool(len(self.fakes), self.back_channels or self.fakes.shape[1], self.resolution)
 
     @torch.no_grad()
     def forward(self, fake: Tensor) -> Tensor:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import glob
 import io
+import itertools
 import logging
+import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -34,6 +37,11 @@ class Files:
     channels: int
     levels: Levels | None
     single: bool  # one file was named, not a folder or a pattern
+
+    @property
+    def paths(self) -> list[str]:
+        """Where they lie; of those in a zip nothing that is a file."""
+        return [f"{file.place}/{file.name}" for file in self.files]
 
     def __len__(self) -> int:
         return len(self.files)
@@ -82,10 +90,11 @@ def files(word: str, channels: int, levels: Levels | None) -> Files:
             raise DataError(f"source={nothing_in(listing)}")
         found = listing.files
     elif path.is_file():
-        found = [_file(path)]
+        found = [_file(path, path.parent)]
     else:
-        matched = [Path(name) for name in glob.glob(str(path), recursive=True)]
-        found = [_file(each) for each in sorted(matched, key=lambda p: natural(str(p))) if each.is_file()]
+        matched = [each for name in glob.glob(str(path), recursive=True) if (each := Path(name)).is_file()]
+        top = Path(os.path.commonpath([each.parent for each in matched])) if matched else path
+        found = [_file(each, top) for each in sorted(matched, key=lambda p: natural(str(p)))]
         if not found:
             what = f"source={word}: there is no such file or folder"
             raise DataError(two_lines(what, "name a picture, a folder, a zip or a pattern such as 'photos/*.jpg'"))
@@ -94,8 +103,9 @@ def files(word: str, channels: int, levels: Levels | None) -> Files:
     return Files(tuple(found), tuple(_apart(stems, whole)), channels, levels, path.is_file() and not is_zip(path))
 
 
-def _file(path: Path) -> File:
-    return File(path.name, str(path.parent), path.read_bytes)
+def _file(path: Path, top: Path) -> File:
+    """A file by its name below `top`."""
+    return File(str(path.relative_to(top)), str(top), path.read_bytes)
 
 
 def _inside(name: str) -> str:
@@ -104,8 +114,16 @@ def _inside(name: str) -> str:
 
 
 def _apart(stems: list[str], whole: list[str]) -> list[str]:
-    """Names without endings; with them where two would be alike."""
-    return [full if stems.count(stem) > 1 else stem for stem, full in zip(stems, whole, strict=True)]
+    """Names without endings; with them where two would be alike, and numbered where they still are."""
+    often, names = Counter(stems), []
+    taken = {stem for stem, times in often.items() if times == 1}
+    for stem, full in zip(stems, whole, strict=True):
+        name = stem if often[stem] == 1 else full
+        if often[stem] > 1:
+            name = next(each for each in (full, *(f"{full}-{k}" for k in itertools.count(2))) if each not in taken)
+            taken.add(name)
+        names.append(name)
+    return names
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from gan_cli.priors import Normal
 from gan_cli.types import Batch
 
 SHAPE = (1, 4, 4)
+ONE = Batch(torch.zeros(1, dtype=torch.int64), torch.zeros(1, *SHAPE))
 
 
 class Draws(nn.Module):
@@ -83,13 +84,13 @@ def game(generator: nn.Module | None = None, discriminator: nn.Module | None = N
 def test_a_generator_is_told_its_contract(make: Callable[[], nn.Module], gave: str) -> None:
     words = rf"model\.generator \(\w+\): forward\(latent \[N, 2\], label \[N\]\) -> images \[N, 1, 4, 4\] .*{gave}"
     with pytest.raises(Incompatible, match=words):
-        game(make()).rehearse(SHAPE, 64)
+        game(make()).rehearse(ONE, 64)
 
 
 @pytest.mark.parametrize(("make", "gave"), [(Pair, "it gave a tuple"), (One, r"logits are float32 \[\]")])
 def test_a_discriminator_is_told_its_contract(make: type[nn.Module], gave: str) -> None:
     with pytest.raises(Incompatible, match=rf"model\.discriminator \(\w+\): forward\(images \[N, 1, 4, 4\].*{gave}"):
-        game(discriminator=make()).rehearse(SHAPE, 64)
+        game(discriminator=make()).rehearse(ONE, 64)
 
 
 @pytest.mark.parametrize("make", [Judges, JudgesFlat], ids=["column", "flat"])
@@ -97,7 +98,7 @@ def test_a_plain_tensor_is_taken_as_logits(make: type[nn.Module]) -> None:
     batch = Batch(torch.zeros(6, dtype=torch.int64), torch.rand(6, *SHAPE))
     for discriminator in (make(), panel.Jury(make, 2), panel.Slices(make, 2)):
         plain = game(discriminator=discriminator)
-        plain.rehearse(SHAPE, 64)
+        plain.rehearse(ONE, 64)
         assert plain.discriminator_objective(batch, 0).terms["loss"].isfinite()
         assert plain.generator_objective(Batch(batch.label), 0).terms["loss"].isfinite()
 
@@ -105,10 +106,10 @@ def test_a_plain_tensor_is_taken_as_logits(make: type[nn.Module]) -> None:
 def test_batch_norm_wants_two_samples_and_gets_as_many_as_a_step_has() -> None:
     normed = game(mlp.Generator(2, 1, 4, (8, 8), norm="batch"))
     with pytest.raises(TooFew, match=r"batch norm in model\.generator \(Generator\) cannot work with 1 samples"):
-        normed.rehearse(SHAPE, 1)
-    normed.rehearse(SHAPE, 2)
+        normed.rehearse(ONE, 1)
+    normed.rehearse(ONE, 2)
     shared = panel.Slices(lambda: mlp.Discriminator(1, 4, (8, 8), norm="batch"), 3)  # two samples are one for a member
-    game(discriminator=shared).rehearse(SHAPE, 64)
+    game(discriminator=shared).rehearse(ONE, 64)
 
 
 @pytest.mark.parametrize("model", SMALL)
@@ -116,7 +117,7 @@ def test_the_models_keep_the_contract_and_a_rehearsal_leaves_no_trace(model: str
     played = build.game(compose.compose("train", words("dataset.resolution=32", model=SMALL[model])).config)
     before = {name: tensor.clone() for name, tensor in played.state_dict().items()}
     states = torch.get_rng_state(), random.getstate()
-    played.rehearse((1, 32, 32), 8)
+    played.rehearse(Batch(ONE.label, torch.zeros(1, 1, 32, 32)), 8)
     assert all(torch.equal(tensor, before[name]) for name, tensor in played.state_dict().items())
     assert torch.equal(states[0], torch.get_rng_state())
     assert states[1] == random.getstate()
