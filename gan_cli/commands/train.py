@@ -224,7 +224,9 @@ def _conclude(job: Job, checked: Checked, result: dict[str, Any]) -> Result:
         log.warning("the run diverged: at step %d losses or weights are beyond any use", step)
     log.info("%s at step %d; everything is in %s", result["status"], step, folder)
     if newest_first(Run(folder).checkpoints):
-        log.info("  gan sample %s n=64%s", typed, vouched)
+        translates = job.config["dataset"].get("given") is not None
+        wanted = "source=FOLDER out=FOLDER" if translates else "n=64"
+        log.info("  gan sample %s %s%s", typed, wanted, vouched)
         log.info("  gan eval %s%s", typed, vouched)
         log.info("  %s %s", resume, _more(job.config["trainer"], result))
     else:
