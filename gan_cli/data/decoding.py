@@ -175,6 +175,20 @@ def header(name: str, data: bytes) -> Header:
         raise _in_words(error) from error
 
 
+def opacity(name: str, data: bytes) -> np.ndarray | None:
+    """How opaque the picture is, uint8 `[H, W]`; None where all of it is, or it does not say. Raises PictureError."""
+    try:
+        with _open(name, data) as opened:
+            if not opened.has_transparency_data:
+                return None
+            turn = TURNS.get(_turn(opened))
+            image = opened if turn is None else opened.transpose(turn)
+            values = np.array(image.convert("RGBA"))[..., 3]
+    except Exception as error:  # Pillow's plugins raise whatever their parsing runs into
+        raise _in_words(error) from error
+    return None if (values == 255).all() else values
+
+
 def decode(
     name: str,
     data: bytes,

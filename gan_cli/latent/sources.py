@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import io
 import itertools
 import logging
 import os
@@ -12,12 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import numpy as np
 import torch
-from PIL import Image, ImageOps
-from torch import Tensor
 
-from gan_cli.data.decoding import Levels, decode, header
+from gan_cli.data.decoding import Levels, decode, header, opacity
 from gan_cli.data.flaws import PictureError
 from gan_cli.data.listing import File, is_zip, listed, natural, nothing_in, shown
 from gan_cli.data.request import to_float
@@ -60,21 +56,12 @@ class Files:
         try:
             data = file.read_bytes()
             pixels = decode(str(file), data, self.channels, self.levels)
-            kind = header(str(file), data)
+            kind, opaque = header(str(file), data), opacity(str(file), data)
         except (PictureError, OSError) as error:
             reason = str(error) or "it cannot be opened"
             raise DataError(two_lines(f"{file} cannot be read: {reason}", "name another picture")) from error
-        alpha = None if kind.plain else _opacity(data)
+        alpha = None if opaque is None else torch.from_numpy(opaque).float().div(255)[None, None]
         return Example(name, to_float(torch.from_numpy(pixels.copy()).unsqueeze(0)), None, alpha, kind.grey)
-
-
-def _opacity(data: bytes) -> Tensor | None:
-    """How opaque a picture is, `[1, 1, h, w]` in [0, 1]; None where it is all so, or cannot tell."""
-    with Image.open(io.BytesIO(data)) as opened:
-        if not opened.has_transparency_data:
-            return None
-        values = np.asarray(ImageOps.exif_transpose(opened).convert("RGBA"))[..., 3]
-    return None if (values == 255).all() else torch.from_numpy(values.copy()).float().div(255)[None, None]
 
 
 def files(word: str, channels: int, levels: Levels | None) -> Files:
