@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gan_cli.errors import Incompatible, two_lines
-from gan_cli.types import Need, PositiveInt, Round, Term, Weight
+from gan_cli.types import Batch, Need, PositiveInt, Round, Term, Weight
 
 
 def _distance(a: Tensor, b: Tensor) -> Tensor:
@@ -53,12 +53,18 @@ class Identity(Term):
     def __init__(self, weight: Weight = 5.0, interval: PositiveInt = 1) -> None:
         super().__init__(weight, interval)
 
-    def forward(self, current: Round) -> Tensor:
-        given, real = current.batch.given, current.batch.real
-        assert given is not None
+    def suits(self, real: Batch) -> None:
+        self._check(real.source, real.real)
+
+    def _check(self, given: Tensor, real: Tensor) -> None:
         if given.shape[1:] != real.shape[1:]:
             what = f"auxiliary=[identity] gives the generator real images of {_sides(real)}, and it takes"
-            raise Incompatible(two_lines(f"{what} {_sides(given)}", "leave identity out, or give both sides one size"))
+            remedy = "leave identity out, or give both sides one size and as many channels"
+            raise Incompatible(two_lines(f"{what} {_sides(given)}", remedy))
+
+    def forward(self, current: Round) -> Tensor:
+        real = current.batch.real
+        self._check(current.batch.source, real)
         return _distance(current.generate(real, current.batch.label), real)
 
 

@@ -159,7 +159,7 @@ class Consistency(Term):
         shift: Largest shift, as a fraction of the side.
     """
 
-    needs = frozenset({Need.REAL_OUTPUT, Need.IMAGES})
+    needs = frozenset({Need.REAL_OUTPUT, Need.IMAGES, Need.ALONE})  # it moves samples, and no source with them
 
     def __init__(
         self, weight: Weight = 10.0, interval: PositiveInt = 1, fakes: NonNegative = 1.0, shift: Fraction = 0.125

@@ -187,6 +187,9 @@ class Term(nn.Module, ABC):
         """
         return ""
 
+    def suits(self, real: Batch) -> None:
+        """Before the first step: raises Incompatible where a batch like this one has what the term cannot use."""
+
     @abstractmethod
     def forward(self, current: Round) -> Tensor:
         """The unweighted term for each sample or judgement, `[N]`, or one value `[]`."""

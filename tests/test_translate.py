@@ -137,8 +137,11 @@ PAIRED = (
         (("dataset=china2flower", "given=smaller", *SRGAN[1:]), r"give images of their own\n  leave given= out"),
         (("experiment=pix2pix_small", "dataset=china2flower"), r"give images of their own\n.*given=null"),
         (("dataset=ring", "model=mlp", "given=grey"), r"dataset\.given"),
-        ((*SRGAN, "dataset.resolution=30"), r"is no multiple of dataset\.given\.scale=4"),
-        ((*SRGAN, "dataset.given.scale=5", "dataset.resolution=40"), r"cannot enlarge 5 times\n  choose"),
+        ((*SRGAN, "game=regression", "dataset.resolution=30"), r"is no multiple of dataset\.given\.scale=4"),
+        (
+            (*SRGAN, "game=regression", "dataset.given.scale=5", "dataset.resolution=40"),
+            r"cannot enlarge 5 times\n  choose",
+        ),
         ((*UNPAIRED, "prior=pair"), r"use prior=source"),
         (
             (*PIX2PIX[2:], "dataset=china2flower", "dataset.resolution=32"),
@@ -166,6 +169,7 @@ PAIRED = (
         ((*SRGAN, "game=regression", "auxiliary=[]"), r"has no objective\n  add"),
         ((*SRGAN, "game=regression", "penalty=[r1]"), r"penalty\.r1 is for a discriminator"),
         ((*UNPAIRED, "dataset.given.channels=2"), r"1 channel|channels=2"),
+        ((*UNPAIRED, "dataset.given.channels=1"), r"auxiliary=\[identity\] gives .*\n  leave identity out"),
         ((*UNPAIRED, "dataset.root=nowhere"), r"nowhere"),
         (PAIRED, r"has no partner: .*\n  give both"),
         ((*SRGAN, "model.generator.source_channels=3"), r"of 3 channels, and was given|source_channels"),
@@ -186,10 +190,8 @@ def test_what_cannot_work_is_told_before_the_first_step(
 
 
 def test_given_null_gives_an_experiment_to_other_data(here: Path) -> None:
-    build.check(
-        checked(words("experiment=pix2pix_small", "dataset=china2flower", "given=null", model=())).config,
-        build.for_runs(),
-    )
+    config = checked(("experiment=pix2pix_small", "dataset=china2flower", "given=null")).config
+    assert config["dataset"]["given"]["_target_"] == "gan_cli.data.given.Others"
 
 
 # ---- drawing from pictures ----
@@ -350,18 +352,18 @@ def test_a_direction_exchanges_networks_and_data(both_ways: Path, here: Path, ga
     assert (expected[0].shape[1], expected[1].shape[1]) == (3, 1)
     a, b = build.make(there.unseen()), build.make(back.unseen())
     assert (a.pictures(), len(a), b.pictures(), len(b)) == (3, 2, 2, 3)  # of the split test
-    assert (a.example(0).source.shape, b.example(0).source.shape) == ((1, 1, 20, 24), (1, 3, 26, 18))
+    assert (a.example(0).source.shape, b.example(0).source.shape) == ((1, 1, 16, 16), (1, 3, 16, 16))  # as in training
     told = gan_here("sample", str(both_ways), "direction=b2a", "out=back")
     assert told.returncode == 0, told.stderr
-    assert sizes(here / "back") == {f"{i:05d}": (26, 18) for i in range(2)}
+    assert sizes(here / "back") == {f"{i:05d}": (16, 16) for i in range(2)}
     told = gan_here("sample", str(both_ways))
     assert told.returncode == 0, told.stderr
 
 
 def test_the_run_shows_what_it_draws(both_ways: Path) -> None:
     assert {path.name for path in (both_ways / "samples").glob("*.png")} >= {"real.png", "step-000000002.png"}
-    (row,) = read_rows(both_ways / "metrics.jsonl")
-    assert {"generator/cycle", "generator/back/cycle", "back/D(real)"} <= {*row} or "generator/cycle" in row
+    told = {name for row in read_rows(both_ways / "metrics.jsonl") for name in row}
+    assert {"generator/cycle", "generator/back/cycle", "D(real)", "back/D(real)"} <= told
     assert "left out" in (both_ways / "train.log").read_text()
 
 
@@ -387,7 +389,7 @@ def test_what_cannot_be_drawn_is_refused(
     told = gan_here("sample", str(request.getfixturevalue(run)), *more)
     assert told.returncode == 2, told.stderr
     assert re.search(match, told.stderr), told.stderr
-    assert len(told.stderr.strip().splitlines()) == 2
+    assert len(told.stderr.strip().splitlines()) <= 2
     assert {path.name for path in here.iterdir()} == {"x.png", "empty"}
 
 
@@ -403,8 +405,8 @@ def test_a_run_whose_data_are_gone_still_draws_from_other_pictures(
     save(here / "x.png", coded(1, 12, 16))
     assert gan_here("sample", "run", "source=x.png", "out=y.png").returncode == 0
     told = gan_here("sample", "run", "out=z.png")
-    assert (told.returncode, len(told.stderr.strip().splitlines())) == (2, 2)
-    assert "gone" in told.stderr
+    assert told.returncode == 2
+    assert "source=FOLDER names other pictures" in told.stderr.splitlines()[-1]
 
 
 # ---- tiles ----
@@ -413,10 +415,10 @@ def test_a_run_whose_data_are_gone_still_draws_from_other_pictures(
 def loud(network: Translator) -> Translator:
     """Weights of a size at which every layer is heard at the far end."""
     with torch.no_grad():
-        for parameter in network.parameters():
+        for name, parameter in network.named_parameters():
             if parameter.ndim > 1:
                 nn.init.orthogonal_(parameter, 1.5)
-            else:
+            elif name.endswith("bias"):
                 parameter.uniform_(-0.1, 0.1)
     return network.eval()
 

@@ -128,7 +128,7 @@ def test_users_own_parts_get_converted_values_too(here: Path, monkeypatch: pytes
     (here / "plain_losses.py").write_text(OWN)
     monkeypatch.syspath_prepend(here)
     own = ("loss=hinge", "loss._target_=plain_losses.Plain", "trust=plain_losses")
-    folder = train(*words(*own, "+loss.strict=no", "+loss.times=1e2", "+loss.weight='2'")).folder
+    folder = train(*words(*own, "+loss.strict=no", "+loss.times=1e2", "loss.weight='2'")).folder
     saved = yaml.safe_load((folder / "config.yaml").read_text())["loss"]
     given = {"strict": False, "times": 100, "weight": 2.0}
     assert saved == {"_target_": "plain_losses.Plain", **given, "name": "x", "unknown": None}  # with its own defaults

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from gan_cli.callbacks.alarms import (
+    CHANGE,
     DISCRIMINATOR_GRADIENT,
     DISCRIMINATOR_LOSS,
     DISCRIMINATOR_WEIGHTS,
@@ -19,6 +20,7 @@ from gan_cli.callbacks.alarms import (
     GENERATOR_GRADIENT,
     GENERATOR_LOSS,
     GENERATOR_WEIGHTS,
+    LIKENESS,
     REAL,
     Alarm,
     Series,
@@ -27,7 +29,7 @@ from gan_cli.callbacks.alarms import (
 READINGS = 3  # a change counts after at least this many readings
 
 WATCHED = frozenset({REAL, FAKE, DIVERSITY, DISTANCE, GENERATOR_GRADIENT, DISCRIMINATOR_GRADIENT})
-WATCHED |= {GENERATOR_LOSS, DISCRIMINATOR_LOSS, GENERATOR_WEIGHTS, DISCRIMINATOR_WEIGHTS}
+WATCHED |= {GENERATOR_LOSS, DISCRIMINATOR_LOSS, GENERATOR_WEIGHTS, DISCRIMINATOR_WEIGHTS, LIKENESS, CHANGE}
 
 
 @dataclass(frozen=True)

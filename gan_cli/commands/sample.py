@@ -17,7 +17,7 @@ from gan_cli.config import compose, trust
 from gan_cli.config.labels import chosen_classes
 from gan_cli.config.schema import validated
 from gan_cli.config.words import divide, listed, path
-from gan_cli.errors import ConfigError, Incompatible, two_lines
+from gan_cli.errors import ConfigError, DataError, Incompatible, two_lines
 from gan_cli.runs.glance import glance
 from gan_cli.store import outputs
 from gan_cli.store.disk import remove_leftovers
@@ -263,4 +263,8 @@ def _sources(request: SampleRequest, restored: Restored, levels: Levels | None) 
         return found
     from gan_cli.config import build
 
-    return OfData(build.make(restored.unseen(**({} if request.root is None else {"root": request.root}))))
+    try:
+        return OfData(build.make(restored.unseen(**({} if request.root is None else {"root": request.root}))))
+    except DataError as error:
+        remedy = "root=FOLDER says where the run's data lie; source=FOLDER names other pictures to draw from"
+        raise DataError(two_lines(str(error).partition("\n")[0], remedy)) from error

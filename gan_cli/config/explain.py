@@ -131,7 +131,8 @@ def _wrong_choice(group: str, value: Any) -> list[str]:
         remedy = f"choose one by its name, and set {group}.NAME=VALUE: {', '.join(options)}"
         return [two_lines(f"{group}={{...}}: a choice belongs here", remedy)]
     several = isinstance(choices.default(group), list) or choices.all_global(group)
-    if isinstance(value, list) and len(value) != 1 and not several:
+    least = 0 if choices.default(group) is None else 1
+    if isinstance(value, list) and not least <= len(value) <= 1 and not several:
         return [two_lines(f"{group}: there can be only one", f"choices: {', '.join(options)}")]
     names = [str(v.text if isinstance(v, QuotedString) else v) for v in (value if isinstance(value, list) else [value])]
     hidden = [name for name in names if any(part.startswith(("_", "..")) for part in name.split("/"))]

@@ -41,6 +41,8 @@ class Others(Given):
         scale: PositiveInt = 1,
         root: str | None = None,
     ) -> None:
+        if channels not in (1, 3):
+            raise DataError(f"dataset.given.channels={channels}: images have 1 channel (grey) or 3 (colour)")
         self.source, self.channels, self.paired, self.scale, self.root = source, channels, paired, scale, root
 
     def read(self, request: Request, images: Decoded) -> Decoded:

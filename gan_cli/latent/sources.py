@@ -105,11 +105,9 @@ def _apart(stems: list[str], whole: list[str]) -> list[str]:
     often, names = Counter(stems), []
     taken = {stem for stem, times in often.items() if times == 1}
     for stem, full in zip(stems, whole, strict=True):
-        name = stem if often[stem] == 1 else full
-        if often[stem] > 1:
-            name = next(each for each in (full, *(f"{full}-{k}" for k in itertools.count(2))) if each not in taken)
-            taken.add(name)
-        names.append(name)
+        ways = itertools.chain([full], (f"{full}-{k}" for k in itertools.count(2)))
+        names.append(stem if often[stem] == 1 else next(way for way in ways if way not in taken))
+        taken.add(names[-1])
     return names
 
 

@@ -65,7 +65,10 @@ def consider(session: Session, checked: Checked) -> list[Said]:
         trainer.game.rehearse(
             trainer.data.previewed(1), trainer.data.batch_size // (settings["devices"] * settings["micro_batches"])
         )
-        prepared = [term.prepare() for term in trainer.game.modules() if isinstance(term, Term)]
+        terms = [term for term in trainer.game.modules() if isinstance(term, Term)]
+        for term in terms:
+            term.suits(trainer.data.previewed(1))
+        prepared = [term.prepare() for term in terms]
         warnings = [warning for callback in session.callbacks for warning in callback.foresee(session)]
     except TooFew as error:
         raise TooFew(
