@@ -23,7 +23,6 @@ from gan_cli.store import outputs
 from gan_cli.store.disk import remove_leftovers
 
 if TYPE_CHECKING:
-    from torch import Tensor
 
     from gan_cli.data.decoding import Levels
     from gan_cli.latent import Mode, Sources, Subject
@@ -59,11 +58,12 @@ class SampleRequest(BaseModel):
     mode: dict[str, Any]
 
 
-def sample(source: str | Path, *overrides: str) -> Tensor:
+def sample(source: str | Path, *overrides: str) -> Any:
     """Samples of a run or checkpoint: `sample("outputs/train/<run>", "n=64", "seed=7")`.
 
     Returns:
-        Images float `[n, C, H, W]` in [-1, 1], or points `[n, 2]`; `[rows, columns, ...]` in modes that lay them out.
+        Images float `[n, C, H, W]` in [-1, 1], or points `[n, 2]`; `[rows, columns, ...]` in modes that lay them out; a
+        list of images where pictures of several sizes are translated.
         Nothing is written, unless `out=...` is given.
     """
     vouched, settings = trust.taken(overrides)

@@ -32,6 +32,7 @@ class Given(ABC):
     channels: int
     scale: int = 1
     paired: bool = True
+    names: tuple[str, ...] = ()  # of the pictures, where they have names of their own
 
     def read(self, request: Request, images: Decoded) -> Decoded:
         """Reads what it needs; returns the images that have something given to them. Raises DataError."""

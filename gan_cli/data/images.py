@@ -274,6 +274,11 @@ class Images:
         """How many pictures there are to draw from; 0 where nothing is given."""
         return 0 if self.given is None else self.given.count(len(self))
 
+    def called(self, i: int) -> str:
+        """The name of the `i`-th picture to draw from: its file's, or its number."""
+        names = (self.given.names if self.given is not None else ()) or self.names
+        return names[i] if names else f"{i:05d}"
+
     def given_how(self) -> str:
         """How what is given was made; nothing for files."""
         return "" if self.given is None else self.given.says()

@@ -66,11 +66,13 @@ class Others(Given):
         if len(found.images) < 1:
             raise DataError(two_lines(f"dataset.given.root={root} holds no image", "name another folder"))
         self.stored: Stored = stored(fitted(found.images, wanted))
+        self.names = found.names
         return images
 
     def keep(self, rows: Sequence[int]) -> None:
         if self.paired:
             self.stored = self.stored.rows(rows)
+            self.names = tuple(self.names[i] for i in rows)
 
     def place(self, seed: int, batch: int, flip: bool) -> None:
         self.seed, self.flip = seed, flip

@@ -126,6 +126,9 @@ class Points:
         """None to draw from."""
         return 0
 
+    def called(self, i: int) -> str:
+        return str(i)
+
     def given_how(self) -> str:
         return ""
 

@@ -48,8 +48,8 @@ class Drawing(ABC):
     """Samples that are computed when they are written or requested."""
 
     @abstractmethod
-    def samples(self) -> Tensor:
-        """All samples as one tensor on the CPU."""
+    def samples(self) -> Tensor | list[Tensor]:
+        """All samples on the CPU: one tensor, or a list where they have several sizes."""
 
     @abstractmethod
     def writers(self) -> Mapping[str, Writer]:

@@ -124,4 +124,4 @@ class OfData:
     def __iter__(self) -> Iterator[Example]:
         for i in range(len(self)):
             batch = self.data.example(i)
-            yield Example(f"{i:05d}", batch.source, batch.real if Need.PAIRS in self.data.provides else None)
+            yield Example(self.data.called(i), batch.source, batch.real if Need.PAIRS in self.data.provides else None)

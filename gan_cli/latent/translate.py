@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -99,17 +99,14 @@ class Translations(Drawing):
     def __init__(
         self, examples: Iterable[Example], n: int, draw: Callable[[Example], Translation], single: bool = False
     ) -> None:
-        self.examples, self.n, self.draw, self.single = examples, n, draw, single
+        self.translations: Iterable[Translation] = map(draw, examples)
+        self.n, self.single = n, single
 
-    def _all(self) -> Iterator[Translation]:
-        yield from map(self.draw, self.examples)
-
-    def samples(self) -> Tensor:
-        """`[n, C, H, W]` where all have one size. Raises ConfigError where they have not."""
-        drawn = [translation.drawn for translation in self._all()]
-        if len({one.shape for one in drawn}) > 1:
-            raise ConfigError(two_lines("these pictures have several sizes, and one array has one", "use out=FOLDER"))
-        return torch.cat(drawn)
+    def samples(self) -> Tensor | list[Tensor]:
+        """`[n, C, H, W]`, or a list of `[C, H, W]` where they have several sizes; kept, so that they can be written."""
+        self.translations = list(self.translations)
+        drawn = [translation.drawn for translation in self.translations]
+        return torch.cat(drawn) if len({one.shape for one in drawn}) == 1 else [one[0] for one in drawn]
 
     def writers(self) -> Mapping[str, Writer]:
         images: dict[str, Writer] = dict.fromkeys(ENDINGS, self._one) if self.single else {".png": self._sheet}
@@ -121,7 +118,7 @@ class Translations(Drawing):
             raise ConfigError(two_lines(f"a sheet of {self.n} pictures is too large", "use out=FOLDER, or a smaller n"))
 
     def _one(self, out: Path) -> list[Path]:
-        (translation,) = self._all()
+        (translation,) = self.translations
         pixels = translation.pixels()
         if len(pixels) == 4 and ending(out) in (".jpg", ".jpeg", ".bmp"):
             raise ConfigError(two_lines(f"out={out}: such a file keeps no transparency", "use out=x.png"))
@@ -129,20 +126,23 @@ class Translations(Drawing):
 
     def _sheet(self, out: Path) -> list[Path]:
         """Each row a picture, what it was drawn from, and the target or the way back where known."""
-        rows = [translation.columns() for translation in self._all()]
+        rows = [translation.columns() for translation in self.translations]
         size = max(((row[1].shape[-2], row[1].shape[-1]) for row in rows), key=lambda sides: sides[0] * sides[1])
         columns = [torch.cat([_framed(row[k], size) for row in rows]) for k in range(len(rows[0]))]
         return [save_picture(pictures.side_by_side(columns), out)]
 
     def _arrays(self, out: Path) -> list[Path]:
         """`arr_0`: uint8 [n, H, W, C]."""
-        return save_arrays(out, {"arr_0": pictures.to_uint8(self.samples()).movedim(-3, -1).numpy()})
+        drawn = self.samples()
+        if not isinstance(drawn, Tensor):
+            raise ConfigError(two_lines(f"out={out}: one array holds pictures of one size", "use out=FOLDER"))
+        return save_arrays(out, {"arr_0": pictures.to_uint8(drawn).movedim(-3, -1).numpy()})
 
     def _folder(self, out: Path) -> list[Path]:
         """One PNG a picture, of its own name and size; each is whole or absent, whenever this is killed."""
         out.mkdir(parents=True, exist_ok=True)
         remove_leftovers(out)
-        for translation in self._all():
+        for translation in self.translations:
             path = out / f"{translation.example.name}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             pictures.save(translation.pixels(), path)

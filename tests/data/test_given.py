@@ -144,7 +144,7 @@ def few(request: Request) -> Decoded:
 
 
 def test_a_scale_that_does_not_divide_the_resolution_is_refused() -> None:
-    with pytest.raises(DataError, match=r"dataset\.resolution=\(12, 18\) is no multiple of dataset\.given\.scale=4"):
+    with pytest.raises(DataError, match=r"dataset\.resolution=\(12, 18\) is not a multiple of dataset\.given\.scale=4"):
         Images(few, root="", resolution=(12, 18), given=Smaller(3, 4))
 
 
