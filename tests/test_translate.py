@@ -137,7 +137,7 @@ PAIRED = (
         (("dataset=china2flower", "given=smaller", *SRGAN[1:]), r"give images of their own\n  leave given= out"),
         (("experiment=pix2pix_small", "dataset=china2flower"), r"give images of their own\n.*given=null"),
         (("dataset=ring", "model=mlp", "given=grey"), r"dataset\.given"),
-        ((*SRGAN, "game=regression", "dataset.resolution=30"), r"is no multiple of dataset\.given\.scale=4"),
+        ((*SRGAN, "game=regression", "dataset.resolution=30"), r"is not a multiple of dataset\.given\.scale=4"),
         (
             (*SRGAN, "game=regression", "dataset.given.scale=5", "dataset.resolution=40"),
             r"cannot enlarge 5 times\n  choose",
@@ -191,7 +191,7 @@ def test_what_cannot_work_is_told_before_the_first_step(
 
 def test_given_null_gives_an_experiment_to_other_data(here: Path) -> None:
     config = checked(("experiment=pix2pix_small", "dataset=china2flower", "given=null")).config
-    assert config["dataset"]["given"]["_target_"] == "gan_cli.data.given.Others"
+    assert config["dataset"]["given"]["_target_"] == "gan_cli.data.others.Others"
 
 
 # ---- drawing from pictures ----
