@@ -518,3 +518,12 @@ def test_what_should_be_a_negative_is_none() -> None:
     larger = beside_sources(sources.repeat_interleave(2, 2).repeat_interleave(2, 3), sources, None)
     assert larger.keys() == {LIKENESS}  # of another size, nothing is copied
     assert larger[LIKENESS] == pytest.approx(1, abs=1e-4)
+
+
+def test_tiles_that_differ_from_the_whole_are_told(both_ways: Path, gan_here: Inside) -> None:
+    save(Path("x.png"), coded(1, 40, 40))
+    told = gan_here("sample", str(both_ways), "source=x.png", "out=y.png", "tile=16")
+    assert told.returncode == 0, told.stderr
+    assert "tiles differ from it" in told.stderr + told.stdout
+    told = gan_here("sample", str(both_ways), "source=x.png", "out=y.png")
+    assert "tiles" not in told.stderr + told.stdout

@@ -23,7 +23,6 @@ from gan_cli.store import outputs
 from gan_cli.store.disk import remove_leftovers
 
 if TYPE_CHECKING:
-
     from gan_cli.data.decoding import Levels
     from gan_cli.latent import Mode, Sources, Subject
     from gan_cli.latent.drawings import Drawing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -26,6 +27,9 @@ from gan_cli.store.disk import remove_leftovers
 from gan_cli.types import Batch, PositiveInt
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -182,4 +186,11 @@ class Translate(Mode):
         n = len(sources) if self.n is None else min(self.n, len(sources))
         back = subject.turned()
         translating = Translating(subject.game, subject.generator, back, subject.seed, subject.device, subject.tile)
+        network = translating.network
+        if subject.tile is not None and isinstance(network, Translator) and network.radius is None:
+            log.warning(
+                "tile=%d: this network reads the whole picture (instance norm), so tiles differ from it; leave tile= "
+                "out where there is memory enough",
+                subject.tile,
+            )
         return Translations(islice(sources, n), n, translating.draw, sources.single)
