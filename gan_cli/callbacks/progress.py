@@ -27,7 +27,7 @@ def describe(record: Mapping[str, float]) -> str:
     return "  ".join(known + measured)
 
 
-OTHERS = {"step", "images", "seconds", "learning_rate", "D(real)", "D(fake)"}
+OTHERS = {"step", "images", "seconds", "epoch", "learning_rate", "D(real)", "D(fake)"}
 
 
 class Bar(Progress):
@@ -41,7 +41,7 @@ class Bar(Progress):
 
 
 class ProgressLine(Callback):
-    """Steps per second, images per second, time left, losses, D(real) and D(fake).
+    """The epoch, steps per second, images per second, time left, losses, D(real) and D(fake).
 
     Args:
         every_steps: In a pipe or a file, steps between two lines.
@@ -87,11 +87,11 @@ class ProgressLine(Callback):
             by_time = clock.seconds / session.trainer.limits.max_seconds
             done = max(session.trainer.limits.progress(clock), min(1.0, by_time))
             speed = self._speed(clock, self.begun)
-            self.bar.line = self.text
+            self.bar.line = f"epoch {session.trainer.epoch:.2f}  {self.text}"
             self.bar.update(self.task, completed=done, step=clock.step, speed=speed)
         elif clock.step % self.every_steps == 0:
             speed, left = self._speed(clock, self.last), self._time_left(session)
-            log.info("step %d  %s  %s  %s", clock.step, speed, left, self.text)
+            log.info("step %d  epoch %.2f  %s  %s  %s", clock.step, session.trainer.epoch, speed, left, self.text)
             self.last = clock
 
     def on_record(self, session: Session, record: Mapping[str, float]) -> None:
