@@ -16,6 +16,7 @@ from gan_cli.config import compose, trust
 from gan_cli.config.compose import Composed
 from gan_cli.config.words import divide, text
 from gan_cli.errors import ConfigError, Interrupted, NotARun, NotWritable, RunFailed, two_lines
+from gan_cli.progress import display
 
 if TYPE_CHECKING:
     from gan_cli.config.build import Checked
@@ -198,7 +199,8 @@ def _play(job: Job, checked: Checked) -> Result:
         return _conclude(job, checked, play(job, 0))
     run = Run(job.folder)
     # Problems are reported once, before the processes start.
-    consider(Session(build.trainer(checked), run, build.callbacks(checked)), checked)
+    with display():
+        consider(Session(build.trainer(checked), run, build.callbacks(checked)), checked)
     with run.alone():
         pass
     try:

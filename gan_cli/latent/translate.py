@@ -21,6 +21,7 @@ from gan_cli.latent.drawings import Drawing, Writer, ending, save_arrays, save_p
 from gan_cli.latent.tiles import tiled
 from gan_cli.networks.panel import Both
 from gan_cli.networks.translator import Translator
+from gan_cli.progress import tracked
 from gan_cli.sampling import seeded
 from gan_cli.store.disk import remove_leftovers
 from gan_cli.types import Batch, PositiveInt
@@ -102,7 +103,7 @@ class Translations(Drawing):
         self.examples, self.n, self.draw, self.single = examples, n, draw, single
 
     def _all(self) -> Iterator[Translation]:
-        yield from map(self.draw, self.examples)
+        yield from map(self.draw, tracked(self.examples, self.n, "translating"))
 
     def samples(self) -> Tensor:
         """`[n, C, H, W]` where all have one size. Raises ConfigError where they have not."""
