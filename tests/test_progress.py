@@ -138,7 +138,7 @@ def test_an_interrupted_evaluation_says_what_is_left_of_it(
     assert told.stdout == ""
     assert told.stderr.strip().splitlines() == [
         "gan eval: interrupted: no number is known yet, and nothing was written",
-        "  the same command starts again; what it has learned of the reference, it reads from its cache",
+        "  the same command starts again; features that are in the cache are not computed again",
     ]
     assert sorted(finished.rglob("*")) == before
 

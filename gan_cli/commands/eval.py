@@ -133,7 +133,7 @@ def _run(config: Mapping[str, Any], vouched: Sequence[str]) -> None:
         evaluation, source = _evaluate(request, vouched)
     except KeyboardInterrupt as stop:
         what = "interrupted: no number is known yet, and nothing was written"
-        remedy = "the same command starts again; what it has learned of the reference, it reads from its cache"
+        remedy = "the same command starts again; features that are in the cache are not computed again"
         raise Interrupted(two_lines(what, remedy)) from stop
     if not evaluation:
         raise NotMeasurable(*(f"{name} was not measured: {reason}" for name, reason in evaluation.refused.items()))

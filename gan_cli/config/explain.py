@@ -183,10 +183,10 @@ def _explain(command: str, error: Exception, overrides: Sequence[str]) -> str:
         return two_lines(f"{key} cannot be set like that", "" if "append" in detail else detail)
     owners = _owners(command, key)
     remedy = f"choose one that has it: {', '.join(owners)}" if owners else did_you_mean(key, known)
-    return two_lines(f"unknown setting '{key}'", _length(key, overrides) or remedy)
+    return two_lines(f"unknown setting '{key}'", length(key, overrides) or remedy)
 
 
-def _length(key: str, words: Sequence[str]) -> str:
+def length(key: str, words: Sequence[str]) -> str:
     """The remedy where `key` is another program's name for the length of a run."""
     if key.rsplit(".", 1)[-1] not in EPOCHS:
         return ""

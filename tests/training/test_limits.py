@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from itertools import accumulate, pairwise
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from gan_cli.training.limits import Limits, due
 from gan_cli.types import Clock
 
 THIRDS = ("dataset.batch_size=599", "trainer.log_every=1")  # of the 1,797 digits: three steps an epoch
+OLD = Path(__file__).resolve().parents[1] / "data" / "run"  # of an earlier version
 RING = ("dataset=ring", "model=mlp", "+dataset.size=20")  # with eight a step, epochs end at steps 3, 5, 8, 10, 13, 15
 
 
@@ -121,3 +123,16 @@ def test_a_search_goes_by_what_is_measured_every_epoch(here: Path) -> None:
     with pytest.raises(ConfigError, match="waits for measurements"):
         train(*words("evaluation.patience=2"))
     assert train(*words("evaluation.patience=2", "evaluation.every_epochs=1")).step == 2
+
+
+def test_a_run_from_before_there_were_epochs_says_how_to_count_them(gan_here: Inside, here: Path) -> None:
+    shutil.copytree(OLD, here / "old")
+    for word, remedy in (
+        ("trainer.max_epochs=1", "this run is from before there was such a setting: +trainer.max_epochs=1 adds it"),
+        ("epochs=1", "trainer.max_epochs=1 ends the run after so many; or .max_steps=, .max_images=, .max_minutes="),
+    ):
+        told = gan_here("train", "resume=old", word)
+        assert (told.returncode, told.stderr.splitlines()[1]) == (2, f"  {remedy}")
+    often = ("+callback.checkpoints.every_epochs=0.01", "+trainer.max_epochs=0.02", "trainer.max_steps=null")
+    assert gan_here("train", "resume=old", *often).returncode == 0
+    assert saved(here / "old") == [5]  # it had seen 32 images, and the end of 36 is in the next eight
