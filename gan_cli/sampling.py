@@ -15,6 +15,7 @@ from gan_cli.errors import Incompatible
 from gan_cli.games.base import Game
 from gan_cli.networks.base import declared
 from gan_cli.priors import Prior
+from gan_cli.progress import tracked
 from gan_cli.types import Batch
 
 # Samples are always computed in blocks of this many, however many are asked for: not even the rounding of a matrix
@@ -129,7 +130,7 @@ def standing_statistics(game: Game, generator: nn.Module, draws: Draws, passes: 
             norm.reset_running_stats()
             norm.momentum = None  # all passes have equal weight
             norm.train()
-        for block in range(passes):
+        for block in tracked(range(passes), passes, "recomputing the statistics of batch norm"):
             with draws.seeded("statistics", block):
                 game.sample(generator, draws.batch(block))
     finally:
@@ -159,7 +160,7 @@ def in_blocks(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
     n = len(inputs[0])
     rows = torch.arange(n + -n % BLOCK, device=inputs[0].device) % n
     outputs = []
-    for index in rows.split(BLOCK):
+    for index in tracked(rows.split(BLOCK), len(rows), "drawing", len):
         with seeded(index.device, "in blocks"):
             outputs.append(function(*(values[index] for values in inputs)).cpu())
     return torch.cat(outputs)[:n]

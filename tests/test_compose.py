@@ -242,6 +242,8 @@ def test_sagan_learns_four_times_as_fast_in_d() -> None:
         ((), 5000),
         (("trainer.max_images=1000000",), None),
         (("trainer.max_minutes=5",), None),
+        (("trainer.max_epochs=2.5",), None),
+        (("trainer.max_epochs=2", "trainer.max_steps=300"), 300),
         (("trainer.max_minutes=5", "trainer.max_steps=300"), 300),
     ],
 )

@@ -17,8 +17,8 @@ from gan_cli.config import compose
 
 def test_it_ends_by_steps_so_that_a_busy_machine_draws_the_same_digits() -> None:
     config = compose.compose("train", ["experiment=demo"]).config
-    limits = {key: config["trainer"][key] for key in ("max_steps", "max_images", "max_minutes")}
-    assert limits == {"max_steps": limits["max_steps"], "max_images": None, "max_minutes": None}
+    limits = {key: config["trainer"][key] for key in ("max_steps", "max_images", "max_minutes", "max_epochs")}
+    assert limits == {"max_steps": limits["max_steps"], "max_images": None, "max_minutes": None, "max_epochs": None}
     assert limits["max_steps"] > 0
     assert config["evaluation"]["every_steps"] is None
 

@@ -24,7 +24,7 @@ LAYERS = (
     ("games", "data"),
     ("losses", "penalties", "auxiliaries", "image_auxiliaries", "priors", "augment", "networks"),
     ("store",),
-    ("types", "ramps", "rng", "console"),
+    ("types", "ramps", "rng", "progress", "console"),
     ("errors",),
 )
 ONLY_TYPES = ("losses", "penalties", "auxiliaries", "image_auxiliaries", "priors", "augment", "networks")

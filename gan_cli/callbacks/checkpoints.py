@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import time
+from fractions import Fraction
 
 from gan_cli.callbacks import Callback, Session
 from gan_cli.store import checkpoint
 from gan_cli.store.disk import naming
 from gan_cli.store.run import step_of
+from gan_cli.training.limits import images_in
 from gan_cli.types import Positive, PositiveInt
 
 
-def expendable(steps: list[int], keep: int, keep_every: int, every_steps: int) -> list[int]:
-    """The saved steps to delete: all but the `keep` newest and every `keep_every`-th regular save."""
+def expendable(steps: list[int], keep: int, spacing: Fraction) -> list[int]:
+    """The saved steps to delete: all but the `keep` newest and the first of every `spacing` steps.
+
+    Those before the first `spacing` steps are over belong to no stretch of their own.
+    """
     older = sorted(steps)[:-keep]
-    return [s for s in older if s % (every_steps * keep_every)]
+    stretches = [0, *(step // spacing for step in older)]
+    return [step for step, before, its in zip(older, stretches, stretches[1:], strict=False) if its == before]
 
 
 class Checkpoints(Callback):
@@ -25,6 +31,7 @@ class Checkpoints(Callback):
         every_minutes: Also save after this many minutes; null for steps only.
         keep: Number of newest saves to keep.
         keep_every: Of the older saves, keep every `keep_every`-th.
+        every_epochs: Epochs between saves; where set, it replaces `every_steps`.
     """
 
     def __init__(
@@ -33,8 +40,10 @@ class Checkpoints(Callback):
         every_minutes: Positive | None = 10.0,
         keep: PositiveInt = 3,
         keep_every: PositiveInt = 10,
+        every_epochs: Positive | None = None,
     ) -> None:
         self.every_steps = every_steps
+        self.every_epochs = every_epochs
         self.every_minutes = every_minutes
         self.keep = keep
         self.keep_every = keep_every
@@ -46,7 +55,7 @@ class Checkpoints(Callback):
 
     def on_step(self, session: Session) -> None:
         overdue = self.every_minutes is not None and time.monotonic() - self.saved_at > self.every_minutes * 60
-        if session.clock.step % self.every_steps == 0 or overdue:
+        if session.due(self.every_steps, self.every_epochs) or overdue:
             self._save(session)
 
     def _save(self, session: Session) -> None:
@@ -55,9 +64,16 @@ class Checkpoints(Callback):
         checkpoint.alias(path, "last.pt")
         self.saved_at, self.saved_step = time.monotonic(), session.clock.step
         files = {step_of(p): p for p in self.folder.glob("step-*.pt")}
-        for step in expendable(list(files), self.keep, self.keep_every, self.every_steps):
+        for step in expendable(list(files), self.keep, self._spacing(session)):
             with naming(files[step]):
                 files[step].unlink(missing_ok=True)
+
+    def _spacing(self, session: Session) -> Fraction:
+        """Steps between two saves that are kept for good; every step counts as showing equally many images."""
+        if self.every_epochs is None:
+            return Fraction(self.every_steps * self.keep_every)
+        images = images_in(self.every_epochs, len(session.trainer.data)) * self.keep_every
+        return Fraction(images * session.clock.step, max(1, session.clock.images))
 
     def on_end(self, session: Session, status: str) -> None:
         if self.saved_step != session.clock.step:

@@ -17,7 +17,8 @@ from gan_cli.metrics.detectors import Detector
 from gan_cli.metrics.features import Features
 from gan_cli.metrics.measure import Plan, SampleSet, collect, drawn, full_name, reference_features
 from gan_cli.store.rows import read_rows
-from gan_cli.types import PositiveInt
+from gan_cli.training.limits import images_in
+from gan_cli.types import Positive, PositiveInt
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ class Evaluation(Callback):
         patience: End the run after this many measurements without an improvement.
         cache: Where features of the data are kept.
         metrics: The metrics, by their values that can be watched.
+        every_epochs: Epochs between measurements; where set, it replaces `every_steps`.
     """
 
     def __init__(
@@ -46,17 +48,20 @@ class Evaluation(Callback):
         patience: PositiveInt | None,
         cache: str,
         metrics: Mapping[str, Metric],
+        every_epochs: Positive | None = None,
     ) -> None:
         if metric not in metrics:
             raise ValueError(
                 f"evaluation.metric={metric} cannot be watched while training\n  choose one of {', '.join(metrics)}"
             )
-        if every_steps is None and patience is not None:
+        self.never = every_steps is None and every_epochs is None
+        if self.never and patience is not None:
             raise ValueError(
                 f"evaluation.patience={patience} waits for measurements, and evaluation.every_steps=null takes none\n"
-                "  set evaluation.every_steps, or leave evaluation.patience out"
+                "  set evaluation.every_steps or evaluation.every_epochs, or leave evaluation.patience out"
             )
         self.every_steps = every_steps
+        self.every_epochs = every_epochs
         self.n = n
         self.short = metric
         self.metric = metrics[metric]
@@ -68,13 +73,17 @@ class Evaluation(Callback):
         self.real: Features | None = None
 
     def foresee(self, session: Session) -> Sequence[str]:
-        if self.every_steps is None:
+        if self.never:
             return ()
         self._check_enough(session)
-        if self.every_steps <= session.trainer.limits.max_steps:
-            return ()
-        asked, last = f"evaluation.every_steps={self.every_steps}", session.trainer.limits.max_steps
-        return [f"{asked} measures nothing: the run ends at step {last}; lower it to get measurements"]
+        limits = session.trainer.limits
+        if self.every_epochs is not None:
+            first, last = images_in(self.every_epochs, len(session.trainer.data)), limits.max_images
+            asked, end = f"evaluation.every_epochs={self.every_epochs:g}", f"after {last} images"
+        else:
+            first, last = self.every_steps or 0, limits.max_steps
+            asked, end = f"evaluation.every_steps={self.every_steps}", f"at step {last}"
+        return [f"{asked} measures nothing: the run ends {end}; lower it to get measurements"] if first > last else ()
 
     def _check_enough(self, session: Session) -> None:
         """Raises ValueError if the metric cannot be computed with this detector, or from so few samples."""
@@ -98,7 +107,7 @@ class Evaluation(Callback):
             )
 
     def on_start(self, session: Session) -> None:
-        if self.every_steps is None:
+        if self.never:
             return
         self.detector.to(session.trainer.runtime.device)
         # The best of earlier sessions is in the history; lines after the checkpoint do not count.
@@ -140,7 +149,7 @@ class Evaluation(Callback):
 
     @torch.no_grad()
     def on_step(self, session: Session) -> None:
-        if self.every_steps is None or session.clock.step % self.every_steps:
+        if not session.due(self.every_steps, self.every_epochs):
             return
         try:
             value = self._measured(session)

@@ -14,7 +14,7 @@ from gan_cli.store.run import Run
 from gan_cli.types import PositiveInt
 
 DRAWN = 1e30  # beyond it, the arithmetic of a plot's axes overflows
-CLOCK = frozenset({"step", "images", "seconds", "learning_rate"})
+CLOCK = frozenset({"step", "images", "seconds", "epoch", "learning_rate"})
 
 
 def sort_out(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:

@@ -6,7 +6,7 @@ import torch
 
 from gan_cli import pictures, sampling
 from gan_cli.callbacks import Callback, Session
-from gan_cli.types import PositiveInt
+from gan_cli.types import Positive, PositiveInt
 
 POINTS = 2048  # enough to see a density
 
@@ -18,11 +18,16 @@ class Samples(Callback):
     Args:
         every_steps: Steps between grids; the first and the last step also draw one.
         n: Images in a grid.
+        every_epochs: Epochs between grids; where set, it replaces `every_steps`.
     """
 
-    def __init__(self, every_steps: PositiveInt = 500, n: PositiveInt = 64) -> None:
+    def __init__(
+        self, every_steps: PositiveInt = 500, n: PositiveInt = 64, every_epochs: Positive | None = None
+    ) -> None:
         self.every_steps = every_steps
+        self.every_epochs = every_epochs
         self.n = n
+        self.drawn: int | None = None  # the step of the last grid of this session
 
     def on_start(self, session: Session) -> None:
         self.folder = session.run.samples
@@ -51,9 +56,9 @@ class Samples(Callback):
         return pictures.side_by_side([self.given, samples, self.beside])
 
     def on_step(self, session: Session) -> None:
-        if session.clock.step % self.every_steps == 0:
+        if session.due(self.every_steps, self.every_epochs):
             self._draw(session)
 
     def on_end(self, session: Session, status: str) -> None:
-        if session.clock.step % self.every_steps:
+        if self.drawn != session.clock.step:
             self._draw(session)

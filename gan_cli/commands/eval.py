@@ -14,7 +14,16 @@ from gan_cli import console
 from gan_cli.config import compose, trust
 from gan_cli.config.schema import validated
 from gan_cli.config.words import divide, path
-from gan_cli.errors import DetectorMissing, Incompatible, NotComparable, NotMeasurable, WeightsMissing, two_lines
+from gan_cli.errors import (
+    DetectorMissing,
+    Incompatible,
+    Interrupted,
+    NotComparable,
+    NotMeasurable,
+    WeightsMissing,
+    two_lines,
+)
+from gan_cli.progress import display
 from gan_cli.runs.glance import glance, looks_like_one
 from gan_cli.store import outputs
 
@@ -120,13 +129,19 @@ def _run(config: Mapping[str, Any], vouched: Sequence[str]) -> None:
     console.set_up()
     request = validated(EvalRequest, config)
     console.set_up(aside=bool(request.json_file) and outputs.is_standard(Path(str(request.json_file))))
-    evaluation, source = _evaluate(request, vouched)
+    try:
+        evaluation, source = _evaluate(request, vouched)
+    except KeyboardInterrupt as stop:
+        what = "interrupted: no number is known yet, and nothing was written"
+        remedy = "the same command starts again; features that are in the cache are not computed again"
+        raise Interrupted(two_lines(what, remedy)) from stop
     if not evaluation:
         raise NotMeasurable(*(f"{name} was not measured: {reason}" for name, reason in evaluation.refused.items()))
     _report(evaluation)
     _write(request, evaluation, source)
 
 
+@display()
 def _evaluate(request: EvalRequest, vouched: Sequence[str]) -> tuple[Evaluation, Source]:
     if looks_like_one(request.checkpoint):
         glance(request.checkpoint, vouched)

@@ -17,7 +17,8 @@ from gan_cli.config import compose, trust
 from gan_cli.config.labels import chosen_classes
 from gan_cli.config.schema import validated
 from gan_cli.config.words import divide, listed, path
-from gan_cli.errors import ConfigError, DataError, Incompatible, two_lines
+from gan_cli.errors import ConfigError, DataError, Incompatible, Interrupted, two_lines
+from gan_cli.progress import display
 from gan_cli.runs.glance import glance
 from gan_cli.store import outputs
 from gan_cli.store.disk import remove_leftovers
@@ -57,6 +58,7 @@ class SampleRequest(BaseModel):
     mode: dict[str, Any]
 
 
+@display()
 def sample(source: str | Path, *overrides: str) -> Any:
     """Samples of a run or checkpoint: `sample("outputs/train/<run>", "n=64", "seed=7")`.
 
@@ -93,6 +95,7 @@ def main(words: Sequence[str]) -> None:
         _run(compose.compose("sample", settings).config, vouched)
 
 
+@display()
 def _run(config: Mapping[str, Any], vouched: Sequence[str]) -> None:
     console.set_up()
     request = validated(SampleRequest, config)
@@ -112,10 +115,21 @@ def _run(config: Mapping[str, Any], vouched: Sequence[str]) -> None:
     with outputs.named(f"out={out}"):
         if restored.run is not None:
             remove_leftovers(restored.run.samples)
-        written = drawing.write(out)
+        try:
+            written = drawing.write(out)
+        except KeyboardInterrupt as stop:
+            raise Interrupted(two_lines(*_kept(out))) from stop
     log.info("%s of step %d: %s", mode.title, restored.step, ", ".join(map(str, written)))
     _tell_classes(request, restored)
     log.info("  gan eval %s%s", shlex.quote(request.checkpoint), trust.asked_for(restored.checked.targets()))
+
+
+def _kept(out: Path) -> tuple[str, str]:
+    """What there is of an interrupted drawing, and how to go on."""
+    again = "the same command draws all of them again, exactly alike"
+    if out.is_dir():
+        return f"interrupted: {out} holds {sum(1 for _ in out.rglob('*.png'))} pictures, each whole", again
+    return f"interrupted: {out} was not written", "the same command starts again"
 
 
 def _spare_inputs(request: SampleRequest, out: Path) -> None:

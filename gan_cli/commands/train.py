@@ -7,7 +7,7 @@ import math
 import os
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +16,14 @@ from gan_cli.config import compose, trust
 from gan_cli.config.compose import Composed
 from gan_cli.config.words import divide, text
 from gan_cli.errors import ConfigError, Interrupted, NotARun, NotWritable, RunFailed, two_lines
+from gan_cli.progress import display
 
 if TYPE_CHECKING:
     from gan_cli.config.build import Checked
     from gan_cli.config.trust import Trust
     from gan_cli.runs.job import Job
     from gan_cli.store.run import Run
+    from gan_cli.types import Clock
 
 log = logging.getLogger(__name__)
 
@@ -140,11 +142,14 @@ def _anchored(config: dict[str, Any]) -> dict[str, Any]:
     return {**config, "dataset": {**dataset, "root": str(Path(root).absolute())}}
 
 
-def _more(limits: Mapping[str, Any], result: Mapping[str, Any]) -> str:
-    """The settings that let a run go on for as long again as it was allowed to so far."""
-    done = {"max_steps": result["step"], "max_images": result["images"], "max_minutes": result["seconds"] / 60}
-    reached = [f"trainer.{key}={2 * limits[key]}" for key in done if limits.get(key) and done[key] >= limits[key]]
-    return " ".join(reached) or f"trainer.max_steps={2 * result['step']}"
+def _more(limits: Mapping[str, Any], done: Clock, size: int) -> str:
+    """The settings that let a run on `size` images go on for as long again as it was allowed to so far."""
+    from gan_cli.training.limits import ENDS, Limits
+
+    set_ends = {key: limits[key] for key in ENDS if limits.get(key)}
+    alone = {key: Limits(**{**dict.fromkeys(ENDS), key: end}, size=size) for key, end in set_ends.items()}
+    reached = [f"trainer.{key}={2 * set_ends[key]:.12g}" for key, limit in alone.items() if limit.reached(done)]
+    return " ".join(reached) or f"trainer.max_steps={2 * done.step}"
 
 
 def _resume(asked: Asked, source: str) -> Result:
@@ -165,17 +170,17 @@ def _resume(asked: Asked, source: str) -> Result:
 def _go_on(run: Run, config: dict[str, Any], asked: Asked, trusted: Trust) -> Result:
     from gan_cli.config import build
     from gan_cli.runs.job import Job
-    from gan_cli.training.trainer import Limits
+    from gan_cli.training.limits import ENDS, Limits
 
     checked = build.check(config, trusted)
     trainer = checked.config["trainer"]
     done = run.finished()
-    limits = Limits(*(trainer.get(k) for k in ("max_steps", "max_images", "max_minutes")))
+    limits = Limits(**{end: trainer.get(end) for end in ENDS}, size=run.size())
     if done is not None and limits.reached(done):
         raise ConfigError(
             two_lines(
                 f"{run.folder} is finished: step {done.step}, {done.images} images",
-                f"give it more to do: {_more(trainer, asdict(done))}",
+                f"give it more to do: {_more(trainer, done, run.size())}",
             )
         )
     job = Job(checked.config, run.folder, asked.command, {"overrides": asked.settings}, trusted, resume=True)
@@ -194,7 +199,8 @@ def _play(job: Job, checked: Checked) -> Result:
         return _conclude(job, checked, play(job, 0))
     run = Run(job.folder)
     # Problems are reported once, before the processes start.
-    consider(Session(build.trainer(checked), run, build.callbacks(checked)), checked)
+    with display():
+        consider(Session(build.trainer(checked), run, build.callbacks(checked)), checked)
     with run.alone():
         pass
     try:
@@ -211,6 +217,7 @@ def _play(job: Job, checked: Checked) -> Result:
 def _conclude(job: Job, checked: Checked, result: dict[str, Any]) -> Result:
     """Says where everything is, and raises the error that the run's end calls for."""
     from gan_cli.store.run import Run, newest_first
+    from gan_cli.types import Clock
 
     folder, step = job.folder, result["step"]
     if result["status"] == "failed":
@@ -228,7 +235,8 @@ def _conclude(job: Job, checked: Checked, result: dict[str, Any]) -> Result:
         wanted = "source=FOLDER out=FOLDER" if translates else "n=64"
         log.info("  gan sample %s %s%s", typed, wanted, vouched)
         log.info("  gan eval %s%s", typed, vouched)
-        log.info("  %s %s", resume, _more(job.config["trainer"], result))
+        done = Clock(*(result[key] for key in ("step", "images", "seconds")))
+        log.info("  %s %s", resume, _more(job.config["trainer"], done, Run(folder).size()))
     else:
         log.warning("no weights were kept: callback=[checkpoints] keeps them")
     score = math.inf if diverged else _cost(result["best"])

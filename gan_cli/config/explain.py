@@ -21,9 +21,8 @@ from gan_cli.config.words import SETTING, SHOWS, divide, in_shell, parse, quote,
 from gan_cli.console import printable
 from gan_cli.errors import ConfigError, Refused, two_lines
 
-LENGTH = "set the length with trainer.max_steps=20000 (updates of the generator), or .max_images=..., .max_minutes=..."
-# Settings of other programs, by their last part, and what to type here.
-ELSEWHERE = dict.fromkeys(("epochs", "epoch", "max_epochs", "num_epochs", "n_epochs", "nepochs"), LENGTH)
+# What other programs call the number of epochs.
+EPOCHS = ("epochs", "epoch", "max_epochs", "num_epochs", "n_epochs", "nepochs")
 RAISED = re.compile(r"^\w+ raised while resolving interpolation: ")
 ENVIRONMENT = "set it, or give a default: '${oc.env:NAME,VALUE}'"
 RAMP = "a value that follows progress is written '${linear:START,END,IMAGES}' or '${cosine:START,END,IMAGES}'"
@@ -184,7 +183,16 @@ def _explain(command: str, error: Exception, overrides: Sequence[str]) -> str:
         return two_lines(f"{key} cannot be set like that", "" if "append" in detail else detail)
     owners = _owners(command, key)
     remedy = f"choose one that has it: {', '.join(owners)}" if owners else did_you_mean(key, known)
-    return two_lines(f"unknown setting '{key}'", ELSEWHERE.get(key.rsplit(".", 1)[-1]) or remedy)
+    return two_lines(f"unknown setting '{key}'", length(key, overrides) or remedy)
+
+
+def length(key: str, words: Sequence[str]) -> str:
+    """The remedy where `key` is another program's name for the length of a run."""
+    if key.rsplit(".", 1)[-1] not in EPOCHS:
+        return ""
+    typed = [found[2] for word in words if (found := SETTING.match(word)) and found[1].lstrip("+") == key]
+    number = next((value for value in typed if re.fullmatch(r"\d+(\.\d+)?", value)), "...")
+    return f"trainer.max_epochs={number} ends the run after so many; or .max_steps=, .max_images=, .max_minutes="
 
 
 def _literal(name: str, words: Sequence[str]) -> str:

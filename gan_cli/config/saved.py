@@ -13,9 +13,10 @@ from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
 from gan_cli.config import own, plain_yaml
-from gan_cli.config.choices import dotted, packaged
+from gan_cli.config.choices import dotted, keys, packaged
 from gan_cli.config.compose import compose, friendly, plain
 from gan_cli.config.errors import did_you_mean
+from gan_cli.config.explain import length
 from gan_cli.config.words import readable
 from gan_cli.errors import ConfigError, two_lines
 from gan_cli.store.disk import cause
@@ -135,6 +136,14 @@ def parse(words: Sequence[str]) -> list[Override]:
         return list(OverridesParser.create().parse_overrides([readable(word) for word in words]))
 
 
+def _newer(key: str, words: Sequence[str]) -> str:
+    """The remedy where a run's config is older than the setting."""
+    if key not in keys("train", []):
+        return ""
+    typed = next((word for word in words if word.startswith(f"{key}=")), f"{key}=...")
+    return f"this run is from before there was such a setting: +{typed} adds it"
+
+
 def change(config: dict[str, Any], words: Sequence[str], kept: Sequence[str] = ()) -> dict[str, Any]:
     """A saved config with the user's changes to its values; `kept` names those that may not change.
 
@@ -155,7 +164,8 @@ def change(config: dict[str, Any], words: Sequence[str], kept: Sequence[str] = (
             remedy = "start a new run with it (init_from=<run> takes over the weights)"
             problems.append(two_lines(f"{key}: a resumed run keeps it", remedy))
         elif key not in known and not (override.is_add() and key.partition(".")[0] in config and "." in key):
-            problems.append(two_lines(f"unknown setting '{key}'", did_you_mean(key, known)))
+            remedy = _newer(key, words) or length(key, words) or did_you_mean(key, known)
+            problems.append(two_lines(f"unknown setting '{key}'", remedy))
         else:
             OmegaConf.update(result, key, override.value(), force_add=override.is_add())
     if problems:

@@ -61,7 +61,8 @@ def _planned(words: Sequence[str]) -> Path:
     first = [_first(word, override) for word, override in zip(overrides, parsed, strict=True)]
     chosen = [flag for flag in flags if flag not in MULTIRUN]
     composed, sweeper, folder = compose.compose_sweep([*first, *chosen])
-    if sweeper.get("_target_") != BASIC and composed["evaluation"]["every_steps"] is None:
+    measured = {composed["evaluation"][key] for key in ("every_steps", "every_epochs")} != {None}
+    if sweeper.get("_target_") != BASIC and not measured:
         what = "a search needs a number to go by, and these jobs measure nothing"
         raise ConfigError(two_lines(what, "add evaluation.every_steps=500"))
     return folder

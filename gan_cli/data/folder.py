@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
@@ -23,6 +22,7 @@ from gan_cli.data.flaws import PictureError
 from gan_cli.data.listing import NAMED, File, is_zip, listed, nothing_in, shown
 from gan_cli.data.request import Decoded, Request
 from gan_cli.errors import DataError
+from gan_cli.progress import tracked
 
 log = logging.getLogger(__name__)
 
@@ -50,16 +50,6 @@ def _decode(file: Readable, request: Request, extent: Extent | None = None) -> n
         return Unreadable(shown(str(file)), str(error) or "it cannot be opened")
 
 
-def _tracked(items: Iterable, total: int, title: str) -> Iterable:
-    """The items, with a progress bar on a terminal."""
-    if not sys.stderr.isatty():
-        return items
-    from rich.console import Console
-    from rich.progress import track
-
-    return track(items, title, total, console=Console(stderr=True), transient=True)
-
-
 def _report(unreadable: Sequence[Unreadable], strict: bool) -> None:
     if not unreadable:
         return
@@ -83,11 +73,11 @@ def read_files(files: Sequence[Readable], request: Request, place: str) -> cache
     """
     extent = Extent()
     with ThreadPoolExecutor(min(32, os.cpu_count() or 1)) as pool:
-        digests = list(_tracked(pool.map(_digest, files), len(files), "Reading"))
+        digests = list(tracked(pool.map(_digest, files), len(files), "reading"))
 
         def items() -> Iterable[np.ndarray | Unreadable]:
             decoded = pool.map(lambda file: _decode(file, request, extent), files)
-            yield from _tracked(decoded, len(files), "Decoding")
+            yield from tracked(decoded, len(files), "decoding")
             refusal = extent.refusal(place, "dataset.levels")
             if refusal is not None:
                 raise DataError(refusal)

@@ -25,6 +25,7 @@ from gan_cli.latent.translate import Translating, Translation
 from gan_cli.metrics.detectors import Labelled
 from gan_cli.metrics.measure import SampleSet, drawn
 from gan_cli.networks.panel import Both
+from gan_cli.progress import tracked
 from gan_cli.runs.restore import Manner, Restored, restore
 from gan_cli.store.run import Run
 from gan_cli.types import Data, Need, sample_shape
@@ -106,7 +107,8 @@ def open_source(
     draws = sampling.Draws.of(restored.generator, manner.seed, device)
 
     def paths(count: int, epsilon: float) -> Iterator[tuple[Tensor, Tensor]]:
-        for a, b in sampling.steps_along_paths(restored.game, restored.generator, draws, count, epsilon):
+        pieces = sampling.steps_along_paths(restored.game, restored.generator, draws, count, epsilon)
+        for a, b in tracked(pieces, count, "measuring paths", lambda pair: len(pair[0])):
             yield (a + 1) * 127.5, (b + 1) * 127.5
 
     return Source(
@@ -135,7 +137,7 @@ def _translations(restored: Restored, n: int | None, device: torch.device, root:
     subject = Translating(restored.game, restored.generator, back, restored.manner.seed, device)
 
     def translated() -> Iterator[Translation]:
-        for example in islice(OfData(data), n):
+        for example in tracked(islice(OfData(data), n), len(seen), "measuring translations"):
             yield subject.draw(example)
 
     def pairs() -> Iterator[tuple[Tensor, Tensor, Tensor]]:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gan_cli import pictures
 from gan_cli.errors import ConfigError
+from gan_cli.progress import tracked
 from gan_cli.store import outputs
 from gan_cli.store.disk import remove_leftovers
 
@@ -75,9 +76,12 @@ class Stream(Drawing):
         self.n = n
         self.points = points
 
+    def _tracked(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return tracked(self.pieces, self.n, "drawing", lambda piece: len(piece[0]))
+
     def samples(self) -> Tensor:
         """`[n, C, H, W]` or `[n, 2]`; they are kept, so that they can also be written."""
-        self.pieces = [(samples.cpu(), label.cpu()) for samples, label in self.pieces]
+        self.pieces = [(samples.cpu(), label.cpu()) for samples, label in self._tracked()]
         return torch.cat([samples for samples, _ in self.pieces])
 
     def writers(self) -> Mapping[str, Writer]:
@@ -114,7 +118,7 @@ class Stream(Drawing):
     def _arrays(self, out: Path) -> list[Path]:
         """`arr_0`: uint8 [n, H, W, C], or float32 points [n, 2]; `labels`: int64 [n]."""
         values, labels = [], []
-        for samples, label in self.pieces:
+        for samples, label in self._tracked():
             values.append(_stored(samples, self.points))
             labels.append(label.cpu().numpy())
         return save_arrays(out, {"arr_0": np.concatenate(values), "labels": np.concatenate(labels)})
@@ -125,7 +129,7 @@ class Stream(Drawing):
         remove_leftovers(out)
         names = iter(self._names())
         with ThreadPoolExecutor() as pool:
-            for samples, _ in self.pieces:
+            for samples, _ in self._tracked():
                 pixels = pictures.to_uint8(samples).cpu()
                 paths = [out / next(names) for _ in pixels]
                 list(pool.map(pictures.save, pixels, paths))

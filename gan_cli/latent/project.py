@@ -19,6 +19,7 @@ from gan_cli.latent import Mode, Subject
 from gan_cli.latent.drawings import Drawing, Sheet, Sheets
 from gan_cli.latent.styling import MANY, space
 from gan_cli.networks.base import declared
+from gan_cli.progress import tracked
 from gan_cli.sampling import in_blocks, seeded
 from gan_cli.types import Need, NonNegative, Positive, PositiveInt
 
@@ -57,7 +58,7 @@ def descend(
         seen = features(wanted, label).features if features is not None else ()
     optimizer = torch.optim.Adam([z], lr)
     pixels = torch.zeros(len(z))
-    for _ in range(steps + 1):  # the last round only measures
+    for _ in tracked(range(steps + 1), steps + 1, "looking for the closest sample"):  # the last round only measures
         samples = decode(z, label)
         pixels = (samples - wanted).square().flatten(1).mean(1)
         loss = pixels.sum()

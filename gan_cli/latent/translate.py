@@ -22,6 +22,7 @@ from gan_cli.latent.drawings import Drawing, Writer, ending, save_arrays, save_p
 from gan_cli.latent.tiles import tiled
 from gan_cli.networks.panel import Both
 from gan_cli.networks.translator import Translator
+from gan_cli.progress import tracked
 from gan_cli.sampling import seeded
 from gan_cli.store.disk import remove_leftovers
 from gan_cli.types import Batch, PositiveInt
@@ -103,7 +104,7 @@ class Translations(Drawing):
     def __init__(
         self, examples: Iterable[Example], n: int, draw: Callable[[Example], Translation], single: bool = False
     ) -> None:
-        self.translations: Iterable[Translation] = map(draw, examples)
+        self.translations: Iterable[Translation] = map(draw, tracked(examples, n, "translating"))
         self.n, self.single = n, single
 
     def samples(self) -> Tensor | list[Tensor]:

@@ -16,6 +16,7 @@ from gan_cli.metrics import NotMeasurable
 from gan_cli.metrics.detectors import Detector, Labelled
 from gan_cli.metrics.features import Seen
 from gan_cli.metrics.store import Bookmark, Store
+from gan_cli.progress import tracked
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ def fit(images: Tensor, labels: Tensor, classes: int, device: torch.device, step
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, steps)
         generator = rng.generator("classifier", "batches")
         reach = max(1, images.shape[-1] // 16)
-        for _ in range(steps):
+        for _ in tracked(range(steps), steps, "training a classifier on the data"):
             index = torch.randint(len(images), (BATCH,), generator=generator)
             shift = torch.randint(-reach, reach + 1, (2,), generator=generator).tolist()
             batch = images[index].to(device).float().roll(shift, (-2, -1))

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
+from http.client import HTTPException
 from pathlib import Path
 from typing import Self
-from urllib.error import URLError
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from gan_cli.errors import ConfigError, WeightsMissing
+from gan_cli.errors import ConfigError, WeightsMissing, WeightsRefused
 from gan_cli.metrics import weights as files
 from gan_cli.metrics.detectors import Detector
 from gan_cli.metrics.features import Seen
@@ -41,9 +41,8 @@ def find_weights(weights: str | None) -> Path:
     from pytorch_fid.inception import FID_WEIGHTS_URL
 
     try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(FID_WEIGHTS_URL, str(kept), hash_prefix=DIGEST, progress=False)
-    except (URLError, OSError, RuntimeError) as error:
+        files.fetch(FID_WEIGHTS_URL, kept, DIGEST)
+    except (OSError, HTTPException, WeightsRefused) as error:
         raise WeightsMissing(
             f"FID needs the weights {FILE} (sha256 {DIGEST[:8]}...), and they could not be fetched ({error})\n"
             f"  put the file at {kept}, or name it with weights=FILE or ${ENVIRONMENT}; detector=pixels needs none"

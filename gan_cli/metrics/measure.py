@@ -16,6 +16,7 @@ from gan_cli.metrics.features import Collector, Features
 from gan_cli.metrics.moments import Gaussian
 from gan_cli.metrics.packed import Cache, as_kept
 from gan_cli.metrics.store import Bookmark
+from gan_cli.progress import tracked
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,8 @@ def collect(
         collector.load(found)
         log.info("continuing with %s after %d of %d images", source.name, collector.n, source.n)
     seen = 0
-    for images, labels in source.batches(plan.batch_size):
+    title = f"measuring {Path(source.name).name}"
+    for images, labels in tracked(source.batches(plan.batch_size), source.n, title, lambda batch: len(batch[0])):
         new = max(collector.n - seen, 0)  # the rest of a batch whose start was already seen
         seen += len(images)
         if new < len(images):

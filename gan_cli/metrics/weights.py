@@ -6,15 +6,21 @@ import hashlib
 import os
 import re
 import zipfile
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
+from urllib.request import Request, urlopen
 
 import torch
 from torch import Tensor
 
 from gan_cli.errors import WeightsMissing, WeightsRefused, two_lines
+from gan_cli.progress import tracked
 from gan_cli.store.archives import check_archive
+from gan_cli.store.disk import replacing
 from gan_cli.store.tensors import flaw
+
+CHUNK = 2**17  # bytes
 
 
 class Weights(NamedTuple):
@@ -36,6 +42,24 @@ def find(file: str, asked: str | None, environment: str) -> Path:
         what = f"there are no weights at {path}"
         raise WeightsMissing(two_lines(what, f"put {file} at {kept}, or name it with weights=FILE or ${environment}"))
     return path
+
+
+def fetch(url: str, path: Path, digest: str) -> None:
+    """Downloads a file, which is there whole or not at all.
+
+    Raises:
+        OSError, HTTPException: It cannot be fetched, or not be written.
+        WeightsRefused: It has another sha256.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with urlopen(Request(url, headers={"User-Agent": "gan"})) as answer, replacing(path) as file:
+        size = int(answer.headers.get("Content-Length") or 0)
+        found = hashlib.sha256()
+        for piece in tracked(iter(partial(answer.read, CHUNK), b""), size, f"downloading {path.name}", len):
+            found.update(piece)
+            file.write(piece)
+        if found.hexdigest() != digest:
+            raise WeightsRefused(f"what {url} holds has the sha256 {found.hexdigest()[:16]}..., not {digest[:16]}...")
 
 
 def digest_in(name: str) -> str | None:

@@ -27,6 +27,7 @@ from gan_cli.errors import (
     Unsound,
     two_lines,
 )
+from gan_cli.progress import display
 from gan_cli.store.checkpoint import load_newest
 from gan_cli.store.disk import NotWritten, cause
 from gan_cli.store.rows import read_rows
@@ -93,14 +94,15 @@ def play(job: Job, rank: int) -> dict[str, Any]:
         checked = build.check(job.config, job.trust)
         earlier = _earlier(run, job)
         # With several processes, the one that started them has already built all this, aloud.
-        with heard(aloud=job.config["trainer"]["devices"] == 1) as lines:
+        with heard(aloud=job.config["trainer"]["devices"] == 1) as lines, display():
             trainer = build.trainer(checked, rank)
         trainer.place()
         if rank != 0:
             _restore(trainer, earlier, job)
             return {"status": Session(trainer, run).fit(StopRequest())}
-        session = Session(trainer, run, build.callbacks(checked), compose.to_yaml(job.config))
-        said = consider(session, checked)
+        with display():
+            session = Session(trainer, run, build.callbacks(checked), compose.to_yaml(job.config))
+            said = consider(session, checked)
         with run.alone():
             if not job.resume and run.config.exists():  # another process was faster
                 raise NotARun(f"{job.folder} holds a run already\n  gan train resume={job.folder} continues it")

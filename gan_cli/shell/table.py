@@ -41,7 +41,7 @@ TRAIN = Command(
         "gan train -m loss=nonsaturating,hinge seed=0,1   four runs",
     ),
     typed=(
-        ("trainer.max_steps=20000", "or .max_images, .max_minutes: how long"),
+        ("trainer.max_steps=20000", "or .max_epochs, .max_images, .max_minutes: how long"),
         ("trainer.device=cuda", "or .devices, .precision=bfloat16: where and how"),
         ("dataset.root=FOLDER", "or .resolution, .batch_size, .channels: the data"),
         ("optimizer.lr=1e-4", "or .generator.lr, .discriminator.lr, .betas"),

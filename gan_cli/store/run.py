@@ -129,6 +129,12 @@ class Run:
             return None
         return Clock(step, images, seconds) if isinstance(seconds, int | float) else None
 
+    def size(self) -> int:
+        """How many real images it trains on; 0 where the manifest does not say."""
+        data = self.read_manifest().get("data")
+        samples = data.get("samples") if isinstance(data, dict) else None
+        return samples if isinstance(samples, int) and samples > 0 else 0
+
     def begin(self, config: str, command: str, facts: Mapping[str, Any]) -> None:
         """Writes config and manifest, or adds a session to the manifest of a resumed run; it has no result yet."""
         session = {"command": command, "start": now(), "end": None, **environment()}

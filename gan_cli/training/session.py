@@ -14,6 +14,7 @@ from torch import Tensor
 from gan_cli.sampling import Draws, blocks
 from gan_cli.store import checkpoint
 from gan_cli.store.run import Run
+from gan_cli.training.limits import due
 from gan_cli.training.runtime import StopRequest
 from gan_cli.training.trainer import Trainer
 from gan_cli.types import Batch, Clock
@@ -77,6 +78,7 @@ class Session:
         self.callbacks = callbacks
         self.config = config
         self.best: dict[str, float | str] | None = None  # the best measurement so far, if any
+        self.before = trainer.clock  # of the step that was taken last
         self.diverged = False  # losses or weights are beyond recovery
         self._enough = False
         self._started: list[Callback] = []  # to be closed
@@ -86,6 +88,10 @@ class Session:
     def clock(self) -> Clock:
         """The progress of the run."""
         return self.trainer.clock
+
+    def due(self, every_steps: int | None, every_epochs: float | None = None) -> bool:
+        """Whether what is done every so often is due after this step; `every_epochs`, where given, replaces steps."""
+        return due(self.before, self.clock, len(self.trainer.data), every_steps, every_epochs)
 
     @cached_property
     def looked_at(self) -> Batch:
@@ -120,6 +126,7 @@ class Session:
         while not (finished := trainer.runtime.agree(self._enough or trainer.limits.reached(trainer.clock))):
             if trainer.runtime.agree(stop.asked):
                 break
+            self.before = trainer.clock
             trainer.step()
             trainer.spent(before + time.perf_counter() - started)
             if trainer.clock.step % trainer.log_every == 0:
@@ -181,7 +188,7 @@ class Session:
 
     def publish(self, values: Mapping[str, float]) -> None:
         """Passes numbers of the current step to every callback."""
-        record = {**self.clock.saved(), **values}
+        record = {**self.clock.saved(), "epoch": self.trainer.epoch, **values}
         self._tell(lambda callback: callback.on_record(self, record))
 
     def publish_picture(self, name: str, pixels: Tensor) -> None:

@@ -20,6 +20,7 @@ from gan_cli.ramps import follows_run, settled
 from gan_cli.store import contents
 from gan_cli.training import warm_start
 from gan_cli.training.ema import Ema
+from gan_cli.training.limits import Limits
 from gan_cli.training.meter import Meter
 from gan_cli.training.runtime import PRECISIONS, Runtime, pick_device, prepare_process
 from gan_cli.types import Batch, Clock, Data, Named, NonNegative, Outcome, Phase, Positive, PositiveInt, Ramp, Scheduled
@@ -38,30 +39,6 @@ def eager(runtime: Runtime, parts: int, phase: Phase, batch: Batch, update: int)
     return outcome
 
 
-class Limits:
-    """When a run is done: at whichever of these comes first."""
-
-    def __init__(self, max_steps: int | None, max_images: int | None, max_minutes: float | None) -> None:
-        if max_steps is None and max_images is None and max_minutes is None:
-            raise ConfigError("a run needs an end: set trainer.max_steps, trainer.max_images or trainer.max_minutes")
-        self.max_steps = max_steps or float("inf")
-        self.max_images = max_images or float("inf")
-        self.max_seconds = (max_minutes or float("inf")) * 60
-
-    @property
-    def foreseeable(self) -> bool:
-        """Whether steps or images end the run, so that progress is defined."""
-        return min(self.max_steps, self.max_images) < float("inf")
-
-    def progress(self, clock: Clock) -> float:
-        """The fraction of the run that is done, by steps or images; time does not count: it is not reproducible."""
-        return min(1.0, max(clock.step / self.max_steps, clock.images / self.max_images))
-
-    def reached(self, clock: Clock) -> bool:
-        steps_left, images_left = clock.step < self.max_steps, clock.images < self.max_images
-        return not (steps_left and images_left and clock.seconds < self.max_seconds)
-
-
 class Trainer:
     """Plays a game on data, step by step; `Session` makes a run of it.
 
@@ -74,7 +51,8 @@ class Trainer:
         optimizers: One per player.
         seed: For everything random in the run.
         schedule: Factor of the learning rates over the run.
-        max_steps, max_images, max_minutes: Limits; whichever comes first.
+        max_steps, max_images, max_minutes, max_epochs: Limits; whichever comes first. An epoch is as many real images
+            shown to the discriminator as there are, however often one of them was.
         device: auto | cpu | cuda | mps.
         devices: Processes that share each batch, one per device.
         precision: float32 | bfloat16 (autocast).
@@ -97,6 +75,7 @@ class Trainer:
         max_steps: PositiveInt | None = None,
         max_images: PositiveInt | None = None,
         max_minutes: Positive | None = None,
+        max_epochs: Positive | None = None,
         device: str = "auto",
         devices: PositiveInt = 1,
         precision: str = "float32",
@@ -117,7 +96,7 @@ class Trainer:
             )
         prepare_process()
         self.runtime = Runtime(pick_device(device), PRECISIONS[precision], rank, devices)
-        self.limits = Limits(max_steps, max_images, max_minutes)
+        self.limits = Limits(max_steps, max_images, max_minutes, max_epochs, len(data))
         self._check_foreseeable(
             schedule, (*game.modules(), ema_half_life, *(v for r in ramps.values() for v in r.values()))
         )
@@ -144,7 +123,7 @@ class Trainer:
         if self.limits.foreseeable:
             return
         end = f"follows steps or images, and only trainer.max_minutes={self.limits.max_seconds / 60:g} ends this run"
-        remedy = "set trainer.max_steps or trainer.max_images as well, or"
+        remedy = "set trainer.max_steps, trainer.max_epochs or trainer.max_images as well, or"
         if follows_run(schedule):
             raise ValueError(f"schedule={type(schedule).__name__.lower()} {end}\n  {remedy} use schedule=constant")
         if any(follows_run(setting) for setting in settings):
@@ -180,6 +159,11 @@ class Trainer:
         clock = replace(self.clock, step=self.clock.step + 1, images=images + shown)
         self.clock = replace(clock, done=self.limits.progress(clock))
         self.ema.update(self.players["generator"], self.clock.images, shown, self.clock.done)
+
+    @property
+    def epoch(self) -> float:
+        """How often every real image was shown to the discriminator so far, on average."""
+        return self.clock.images / len(self.data)
 
     def _draw(self, phase: Phase) -> Batch:
         """The next real batch for a phase that reads it; for other phases, the labels to draw samples for."""

@@ -10,6 +10,7 @@ import shutil
 import time
 import zipfile
 from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -302,6 +303,18 @@ def test_what_is_no_checkpoint_costs_two_lines(tmp_path: Path, kind: str) -> Non
 
 def test_old_saves_thin_out() -> None:
     steps = list(range(100, 3001, 100))
-    gone = expendable(steps, keep=3, keep_every=10, every_steps=100)
+    gone = expendable(steps, keep=3, spacing=Fraction(1000))
     assert sorted(set(steps) - set(gone)) == [1000, 2000, 2800, 2900, 3000]
-    assert expendable([150], keep=3, keep_every=10, every_steps=100) == []
+    assert expendable([150], keep=3, spacing=Fraction(1000)) == []
+
+
+def test_thinning_out_again_takes_no_more() -> None:
+    """Also where a spacing is no whole number of steps, and saves were made between the regular ones."""
+    steps, kept = [], []
+    for step in range(1, 400):
+        if step % 7 == 0 or step % 30 == 0:
+            steps.append(step)
+            kept.append(step)
+            kept = [s for s in kept if s not in expendable(kept, keep=2, spacing=Fraction(70, 3))]
+    firsts = {min(s for s in steps if s // Fraction(70, 3) == k) for k in range(1, 18)}
+    assert set(kept) == firsts | set(steps[-2:])
