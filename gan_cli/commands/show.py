@@ -32,7 +32,8 @@ def main(words: Sequence[str]) -> None:
 
 def page(run: Run) -> Iterator[tuple[str, list[str]]]:
     """Titles, and the lines beside each."""
-    about, manifest, result = summary.of(str(run.folder)), run.read_manifest(), run.read_result()
+    about = summary.of(str(run.folder))
+    manifest, result = summary.read(str(run.manifest)), summary.read(str(run.result))
     yield "run", [str(run.folder)]
     yield "status", _status(about, result)
     yield "command", [_word(manifest.get("command"), "not recorded")]
@@ -53,7 +54,7 @@ def _status(about: Summary, result: Mapping[str, Any]) -> list[str]:
     lines = [f"{about.status} at step {about.step or 0} of {about.steps or '?'}"]
     if about.status == "stopped" and not result:
         lines[0] += "; it was killed, and left no result"
-    if isinstance(speed := result.get("images_per_second"), int | float):
+    if _number(speed := result.get("images_per_second")):
         lines[0] += f", {speed:.4g} images/s"
     if about.status == "failed":
         lines += [line.strip()[:300] for line in _word(result.get("error")).splitlines()[:2]]
@@ -62,7 +63,7 @@ def _status(about: Summary, result: Mapping[str, Any]) -> list[str]:
 
 def _data(manifest: Mapping[str, Any], about: Summary) -> str:
     data = _dict(manifest.get("data"))
-    shape = " x ".join(str(n) for n in _list(data.get("shape"))[:4])
+    shape = " x ".join(str(n) for n in _list(data.get("shape"))[:4] if _whole(n))
     parts = [about.chosen.get("dataset", ""), f"{data['samples']} samples" if _whole(data.get("samples")) else ""]
     parts += [shape, f"sha256 {_word(data.get('sha256'))[:12]}" if data.get("sha256") else ""]
     names = [_word(name) for name in _list(data.get("class_names"))]
@@ -79,7 +80,7 @@ def _best(best: Score | None) -> str:
 def _last(run: Run, result: Mapping[str, Any]) -> list[str]:
     """The latest numbers."""
     last = _dict(result.get("last"))
-    found = [f"{_word(k)} {v:.4g}" for k, v in last.items() if k not in CLOCK and isinstance(v, int | float)]
+    found = [f"{_word(k)} {v:.4g}" for k, v in last.items() if k not in CLOCK and _number(v)]
     return _few(found) or [f"none yet; gan logs {_typed(run)}"]
 
 
@@ -136,6 +137,10 @@ def _word(value: Any, otherwise: str = "") -> str:
 
 def _whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+
+
+def _number(value: Any) -> bool:
+    return _whole(value) or isinstance(value, float)
 
 
 def _list(value: Any) -> list[Any]:

@@ -16,6 +16,7 @@ from gan_cli import console
 from gan_cli.config import plain
 from gan_cli.config.own import trusted_in
 from gan_cli.errors import NotARun, RunFailed, two_lines
+from gan_cli.store import summary
 from gan_cli.store.disk import holder
 from gan_cli.store.run import Run
 
@@ -93,9 +94,9 @@ def _wait(run: Run, lock: Path) -> None:
 
 def _tell(run: Run) -> None:
     """How it ended. Raises RunFailed where it did not end well."""
-    result, typed = run.read_result(), shlex.quote(str(run.folder))
+    result, typed = summary.read(str(run.result)), shlex.quote(str(run.folder))
     status, step = result.get("status"), result.get("step")
-    resume = f"gan train resume={typed}{trusted_in(run.config, run.read_manifest().get('command'))}"
+    resume = f"gan train resume={typed}{trusted_in(run.config, summary.read(str(run.manifest)).get('command'))}"
     if status is None:
         raise RunFailed(two_lines(f"{run.folder} ended without a result", f"{resume} continues it"))
     if status == "failed":

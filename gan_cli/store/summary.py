@@ -22,6 +22,7 @@ STATUSES = ("running", "stopped", "finished", "failed", "diverged")
 MARKS = frozenset({"manifest.json", "result.json", "metrics.jsonl", "checkpoints", "train.log", ".lock"})
 DEEP = 4  # levels of folders below one that is searched: outputs/sweeps/<sweep>/<job>, and some more
 FORMAT = 0o170000  # the bits of a file's mode that say what it is: `stat.S_ISREG` is slower
+LATEST = 2**37  # seconds since the epoch: before the year 6000
 ENTRIES = 100_000  # files that are counted in a run
 LARGEST, TAIL, LONGEST = 2**20, 2**15, 200  # bytes of a JSON file, bytes of metrics.jsonl, characters of a word
 # The values that can be watched while training, and which way they improve: as their metrics, which import torch, say.
@@ -222,7 +223,9 @@ def _score(found: Any) -> Score | None:
 
 def _begun(manifest: Mapping[str, Any], config: os.DirEntry[str] | None) -> float:
     try:
-        return datetime.fromisoformat(manifest["start"]).timestamp()
+        told = datetime.fromisoformat(manifest["start"]).timestamp()
+        if 0 <= told < LATEST:
+            return told
     except (KeyError, TypeError, ValueError, OverflowError, OSError):
         pass
     try:
