@@ -9,12 +9,13 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from gan_cli import console
 from gan_cli.config import plain
 from gan_cli.config.errors import did_you_mean
-from gan_cli.errors import ConfigError, NotARun, two_lines
+from gan_cli.errors import ConfigError, NotARun, RunFailed, two_lines
 from gan_cli.store import removal, summary
 from gan_cli.store.summary import STATUSES, Summary
 
@@ -136,16 +137,29 @@ def _remove(asked: plain.Asked) -> None:
     """`gan runs rm RUN...`: whole run folders."""
     if not asked.plain:
         raise ConfigError(two_lines("which runs?", "gan runs rm outputs/train/<run>; gan runs lists them"))
-    folders = list(dict.fromkeys(removal.own_folder(word) for word in asked.plain))
+    folders = _own_folders(asked.plain)
     runs = [summary.of(str(folder)) for folder in folders]
     _check_at_rest(runs)
     named = ", ".join(console.one_line(run.folder) for run in runs)
     what = f"remove {named} ({console.size(sum(run.bytes for run in runs))})"
     if not _agreed(what, "nothing was removed", asked):
         return
-    for folder in folders:
-        removal.remove(folder)
+    _each(removal.remove, folders)
     log.info("removed %d run%s", len(folders), "" if len(folders) == 1 else "s")
+
+
+def _own_folders(words: Iterable[str]) -> list[Path]:
+    """The folders of these runs, each once."""
+    return list({folder.resolve(): folder for folder in map(removal.own_folder, words)}.values())
+
+
+def _each(deed: Callable[[Path], object], folders: Sequence[Path]) -> None:
+    """Raises RunFailed where a folder withstands."""
+    for done, folder in enumerate(folders):
+        try:
+            deed(folder)
+        except OSError as error:
+            raise RunFailed(two_lines(str(error), f"{done} of {len(folders)} runs were done before it")) from error
 
 
 def _check_at_rest(runs: Iterable[Summary]) -> None:
@@ -157,7 +171,7 @@ def _check_at_rest(runs: Iterable[Summary]) -> None:
 def _prune(asked: plain.Asked) -> None:
     """`gan runs prune [RUN...]`: all checkpoints but the best and the last, of these runs or of all at rest."""
     if asked.plain:
-        runs = [summary.of(str(removal.own_folder(word))) for word in dict.fromkeys(asked.plain)]
+        runs = [summary.of(str(folder)) for folder in _own_folders(asked.plain)]
         _check_at_rest(runs)
         for run in runs:
             if run.status not in AT_REST:
@@ -182,5 +196,5 @@ def _prune(asked: plain.Asked) -> None:
     what = f"remove {files} checkpoints of {len(found)} runs, all but best.pt and last.pt ({console.size(freed)})"
     if not _agreed(what, "nothing was removed", asked):
         return
-    removed = sum(removal.prune(folder) for folder, _ in found)
-    log.info("removed %d checkpoints, %s", removed, console.size(freed))
+    _each(removal.prune, [folder for folder, _ in found])
+    log.info("removed %d checkpoints, %s", files, console.size(freed))

@@ -54,8 +54,8 @@ def _status(about: Summary, result: Mapping[str, Any]) -> list[str]:
     lines = [f"{about.status} at step {about.step or 0} of {about.steps or '?'}"]
     if about.status == "stopped" and not result:
         lines[0] += "; it was killed, and left no result"
-    if _number(speed := result.get("images_per_second")):
-        lines[0] += f", {speed:.4g} images/s"
+    if isinstance(speed := result.get("images_per_second"), float):
+        lines[0] += f", {speed:,.1f} images/s"
     if about.status == "failed":
         lines += [line.strip()[:300] for line in _word(result.get("error")).splitlines()[:2]]
     return lines

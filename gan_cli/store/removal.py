@@ -15,8 +15,6 @@ from gan_cli.store import summary
 from gan_cli.store.disk import Held, holding, naming
 from gan_cli.store.run import step_of
 
-KEPT = ("best.pt", "last.pt")
-
 
 @dataclass(frozen=True)
 class Surplus:
@@ -34,7 +32,7 @@ def own_folder(word: str) -> Path:
     if not folder.is_dir():
         raise NotARun(two_lines(f"{word} is no folder", "gan runs lists the runs"))
     manifest = summary.read(str(folder / "manifest.json"))
-    if not summary.is_run(os.listdir(folder)) or not {"command", "versions"} <= manifest.keys():
+    if not (folder / "config.yaml").is_file() or not {"command", "versions"} <= manifest.keys():
         raise NotARun(two_lines(f"{word} is not a run folder", "gan runs lists the runs"))
     if Path.cwd().is_relative_to(folder.resolve()):
         raise NotARun(two_lines(f"{word} is where you are", "remove it from another folder"))
