@@ -19,6 +19,28 @@ def printable(text: str) -> str:
     return UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
+def one_line(text: str) -> str:
+    """Text that may come from a file, on one line."""
+    return printable(text).replace("\n", "\\n").replace("\t", " ")
+
+
+def size(count: float) -> str:
+    """Bytes as people read them: 340 MB."""
+    units = ["B", "kB", "MB", "GB", "TB"]
+    while count >= 999.5 and len(units) > 1:
+        count /= 1000
+        del units[0]
+    return f"{count:.3g} {units[0]}"
+
+
+def duration(seconds: float) -> str:
+    """A time in its largest unit: 3 d."""
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds // length:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"
+
+
 class Plain(logging.Formatter):
     """Lines of a log file, made safe to display; tracebacks also quote the contents of files."""
 

@@ -21,6 +21,7 @@ from gan_cli.shell.table import COMMANDS
 
 LINES = int(os.environ.get("GAN_FUZZ", "60"))
 AT_ONCE = 20
+OFTEN = {"train": 12, "sample": 3, "eval": 4}  # the weights of commands; 1 for the others
 EXCEPTION = re.compile(r"Traceback|HYDRA_FULL_ERROR|\b[A-Z][A-Za-z]*(?:Error|Exception|Warning)\b|object at 0x")
 # Values as people and programs write them, right for some settings and wrong for others.
 VALUES = (
@@ -188,14 +189,21 @@ def setting(draw: random.Random, command: str, chosen: list[str]) -> str:
 def line(number: int, run: str = "run") -> list[str]:
     """The words of one command line. If it would train, its last words make the run tiny."""
     draw = random.Random(number)
-    command = draw.choices([*COMMANDS, "other"], weights=[12, 3, 4, 1, 1])[0]
+    commands = [*COMMANDS, "other"]
+    command = draw.choices(commands, weights=[OFTEN.get(name, 1) for name in commands])[0]
     if command == "other":
         word = typo(draw, draw.choice([*COMMANDS, "help", "--version"]))
         return [word, *draw.choices(VALUES, k=draw.randrange(3)), *(["--help"] if word in COMMANDS else [])]
-    if command == "compare":
+    if not COMMANDS[command].configured:
+        own = [
+            word.typed + draw.choice((*word.values, *VALUES)) * ("=" in word.typed) for word in COMMANDS[command].takes
+        ]
+        own += ["model=mlp", "modle=mlp", *([run] * 6)] if own else []
         return [
-            "compare",
-            *draw.choices([run, "afile", "afolder", f"{run}/checkpoints/last.pt", *VALUES], k=draw.randrange(1, 4)),
+            command,
+            *draw.choices(
+                [run, "afile", "afolder", f"{run}/checkpoints/last.pt", *own, *VALUES], k=draw.randrange(1, 4)
+            ),
         ]
     model = draw.choice([*SMALL, "mlp", "mlp", "mlp", "dcgan", "dcgan"])
     last = {

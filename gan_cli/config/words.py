@@ -6,14 +6,14 @@ import os
 import re
 import shlex
 from collections.abc import Sequence
-
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, QuotedString
-from hydra.errors import HydraException
+from typing import TYPE_CHECKING
 
 from gan_cli.config.choices import CONFIG_DIR, TEXT, default, offers, packaged
 from gan_cli.config.errors import did_you_mean
 from gan_cli.errors import ConfigError, two_lines
+
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
 
 # Hydra's flags. Misspelt or placed between settings, they would only make its own parser print its usage.
 BARE = ("-m", "--multirun", "-r", "--run", "--resolve", "--hydra-help")
@@ -114,6 +114,8 @@ def quote(value: str) -> str:
 def text(value: str) -> str:
     """A word's value read as text: without Hydra's quotes, and with the home folder for a leading ~."""
     if value[:1] in ("'", '"'):
+        from hydra.core.override_parser.types import QuotedString
+
         read = _value(value)
         if isinstance(read, QuotedString):  # as OmegaConf reads it: see `quote`
             return re.sub(r"(\\+)\$\{", lambda m: m[1][: len(m[1]) // 2] + "${", read.text)
@@ -200,6 +202,10 @@ def _split(value: str) -> list[str]:
 
 def parse(word: str) -> Override | None:
     """The word by Hydra's grammar; None where it cannot read it."""
+    # Imported here: a command without settings of Hydra's does not wait for it.
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
     try:
         return OverridesParser.create().parse_overrides([word])[0]
     except (HydraException, ValueError, RecursionError):

@@ -12,6 +12,7 @@ from gan_cli.shell.codes import DONE, WRONG
 from gan_cli.shell.table import COMMANDS, Command
 
 FLAGS = ("-m", "--multirun", "--cfg", "--resolve", "--package", "--info", "--config-dir", "--config-name", "--help")
+OFFERED = 50  # runs
 # Where the shell breaks words at = or :, it replaces only what follows the last of them.
 BASH = """\
 _gan() {
@@ -53,8 +54,10 @@ def candidates(line: str) -> list[str]:
     last = "" if not before or line[-1].isspace() else before.pop().lstrip("'\"")
     if len(before) < 2:
         found = list(COMMANDS) if before else []
-    elif before[1] not in COMMANDS or not COMMANDS[before[1]].configured:
+    elif before[1] not in COMMANDS:
         return []  # the shell offers files
+    elif not COMMANDS[before[1]].configured:
+        found = _taken(COMMANDS[before[1]], last)
     elif before[-1] in ("--cfg", "-c"):
         found = ["job", "hydra", "all"]
     elif last.startswith("-"):
@@ -64,6 +67,23 @@ def candidates(line: str) -> list[str]:
     else:
         found = _names(COMMANDS[before[1]], last, before)
     return [word for word in found if word.startswith(last)]
+
+
+def _taken(command: Command, last: str) -> list[str]:
+    """The words of a command without a file of settings; runs, where it wants some: the newest until a path is begun,
+    then what is on the disk. Nothing else, so that the shell offers files."""
+    found = [f"{word.typed}{value}" for word in command.takes for value in word.values or ("",)]
+    found = found if "=" in last else list(dict.fromkeys(f"{name}{equals}" for name, equals, _ in map(_parted, found)))
+    if not command.runs:
+        return found
+    from gan_cli.store.summary import find
+
+    runs = sorted(find(["outputs"]), key=lambda run: -run.begun)[:OFFERED]
+    return [*found, *(_paths(last) if last else (run.folder for run in runs))]
+
+
+def _parted(word: str) -> tuple[str, str, str]:
+    return word.partition("=")
 
 
 def _names(command: Command, last: str, before: Sequence[str]) -> list[str]:

@@ -14,6 +14,10 @@ END = "--cfg job shows the whole config; --config-dir DIR adds your own; trust=M
 def show(command: Command, words: Sequence[str]) -> None:
     """Prints the help of a command."""
     lines = _settings(command, words) if command.configured else [f"gan {command.name}: {command.says}", ""]
+    for word in command.takes:
+        values = f": {', '.join(word.values)}" if word.values else ""
+        lines.append(f"  {word.typed:<10} {word.says}{values}")
+    lines += [""] if command.takes else []
     lines += command.notes
     lines += ["", END] if command.configured else []
     print("\n".join(lines), flush=True)

@@ -6,6 +6,21 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class Word:
+    """A word of a command without a file of settings.
+
+    Attributes:
+        typed: A flag, a plain word, or a setting with its `=`.
+        says: What it does; its values, if they are not listed.
+        values: The values of a setting, if there are few.
+    """
+
+    typed: str
+    says: str
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Command:
     """What is known of a command without starting it.
 
@@ -14,7 +29,9 @@ class Command:
         says: What it does, in a line.
         examples: Whole lines for the help of `gan` itself.
         setting: What a plain word sets, `checkpoint`; empty where a plain word means nothing.
-        configured: Whether it has settings; one without settings takes all its words literally.
+        configured: Whether it has a file of settings; one without takes all its words literally.
+        takes: The words of a command without a file of settings, besides paths.
+        runs: Whether its plain words are runs.
         detailed: Groups whose choices its help describes one by one.
         typed: Words that people often type, beyond the settings at the top of its file, and their meaning.
         notes: The end of its help.
@@ -26,6 +43,8 @@ class Command:
     examples: tuple[str, ...]
     setting: str = ""
     configured: bool = True
+    takes: tuple[Word, ...] = ()
+    runs: bool = False
     detailed: tuple[str, ...] = ()
     typed: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
@@ -80,7 +99,61 @@ COMPARE = Command(
         "The latest evaluation of each run counts. Different conventions, references or sample counts are refused.",
     ),
 )
-COMMANDS = {command.name: command for command in (TRAIN, SAMPLE, EVAL, COMPARE)}
+RUNS = Command(
+    "runs",
+    "list the runs, remove some, or prune their checkpoints",
+    ("gan runs sort=best                               what there is, how far, how good",),
+    configured=False,
+    takes=(
+        Word("status=", "only these", ("running", "stopped", "finished", "failed", "diverged")),
+        Word("sort=", "newest first by default", ("age", "best", "name", "size", "step")),
+        Word("--json", "a JSON list on standard output"),
+        Word("rm", "removes whole runs, after asking: gan runs rm RUN..."),
+        Word("prune", "removes checkpoints but best.pt and last.pt, after asking: gan runs prune [RUN...]"),
+        Word("yes=", "rm and prune do not ask", ("true",)),
+    ),
+    runs=True,
+    notes=(
+        "  gan runs                                         all runs below outputs/",
+        "  gan runs status=failed                           and loss=hinge, or any setting: what was chosen or set",
+        "  gan runs cifar outputs/sweeps                    folders to look in, and a part of the name",
+        "  gan runs rm outputs/train/<run>",
+        "  gan runs prune                                   of all finished and stopped runs",
+    ),
+)
+SHOW = Command(
+    "show",
+    "a run on a page: command, data, scores, alarms, files, what to type next",
+    (),
+    configured=False,
+    runs=True,
+    notes=("  gan show outputs/train/<run>",),
+)
+LOGS = Command(
+    "logs",
+    "a run's log; -f follows it",
+    (),
+    configured=False,
+    takes=(
+        Word("-f", "follows the log until the run ends; Ctrl-C ends the following alone"),
+        Word("n=", "so many lines from its end"),
+    ),
+    runs=True,
+    notes=("  gan logs -f n=20 outputs/train/<run>",),
+)
+STOP = Command(
+    "stop",
+    "ask a run to stop as Ctrl-C does, and wait until it has",
+    (),
+    configured=False,
+    runs=True,
+    notes=(
+        "  gan stop outputs/train/<run>",
+        "",
+        "The run completes its step and saves; gan train resume=RUN continues it.",
+    ),
+)
+COMMANDS = {command.name: command for command in (TRAIN, SAMPLE, EVAL, COMPARE, RUNS, SHOW, LOGS, STOP)}
 
 
 def home(name: str) -> str | None:

@@ -6,17 +6,22 @@ import io
 import json
 import os
 import re
+import stat
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 if sys.platform != "win32":
     import fcntl
 
 LEFTOVER = re.compile(r"\.(\d+)\.tmp(\.json)?$")  # the end of an unfinished file's name, with the process's id
 LARGEST_JSON = 2**24  # bytes read of a JSON file
+# How a file that may be anybody's is opened: no link is followed, no pipe is waited for.
+AS_IT_STANDS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+GLANCE = 0.05  # seconds; longer than `holder` has a lock
 
 
 class NotWritten(OSError):
@@ -139,6 +144,14 @@ def lock(descriptor: int) -> bool:
     return True
 
 
+def _lock_after_a_glance(descriptor: int) -> bool:
+    """As `lock`; where it is only being looked at, by `holder`, that is waited for."""
+    if lock(descriptor):
+        return True
+    time.sleep(GLANCE)
+    return lock(descriptor)
+
+
 @contextmanager
 def holding(path: Path, who: str) -> Iterator[None]:
     """Keeps others out of the block, by a lock file that exists meanwhile and says `who` we are.
@@ -146,16 +159,20 @@ def holding(path: Path, who: str) -> Iterator[None]:
     Raises:
         Held: Another process is in it.
     """
-    file = path.open("a+")
+
+    def opened() -> IO[str]:
+        return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | AS_IT_STANDS, 0o666), "a+")
+
+    file = opened()
     try:
         while True:
-            if not lock(file.fileno()):
+            if not _lock_after_a_glance(file.fileno()):
                 file.seek(0)
                 raise Held(file.read().strip())
             if os.fstat(file.fileno()).st_nlink:
                 break
             file.close()  # its last holder removed it between our opening and our locking it
-            file = path.open("a+")
+            file = opened()
         file.truncate(0)
         file.write(who)
         file.flush()
@@ -166,6 +183,44 @@ def holding(path: Path, who: str) -> Iterator[None]:
                 path.unlink()
     finally:
         file.close()
+
+
+def holder(path: Path | str) -> str | None:
+    """What the process in the block of `holding` says about itself; None where there is none."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | AS_IT_STANDS)
+    except OSError:
+        return None
+    try:
+        if sys.platform == "win32" or not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return os.read(descriptor, 300).decode(errors="replace").strip()
+    except OSError:  # a file system without locks
+        return None
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def peek(path: Path | str, most: int, end: bool = False) -> bytes:
+    """At most so many bytes of a regular file, from its start or its end; empty where it is absent, a link or anything
+    else."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | AS_IT_STANDS)
+    except OSError:
+        return b""
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            return b""
+        count = min(most, found.st_size)
+        return os.pread(descriptor, count, found.st_size - count if end else 0)
+    except OSError:
+        return b""
+    finally:
+        os.close(descriptor)
 
 
 def remove_leftovers(folder: Path, of: str = "") -> list[Path]:

@@ -10,7 +10,6 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
-from importlib import metadata
 from logging import LogRecord
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -244,6 +243,8 @@ def now() -> str:
 
 def environment() -> dict[str, Any]:
     """Versions, source revision and hardware of this process."""
+    from importlib import metadata  # takes a while, as torch does: most readers of a run need neither
+
     import torch
 
     versions = {"python": platform.python_version()}

@@ -1,0 +1,105 @@
+"""gan stop: asks a run to stop as Ctrl-C does, from another terminal."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import re
+import shlex
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from gan_cli import console
+from gan_cli.config import plain
+from gan_cli.config.own import trusted_in
+from gan_cli.errors import NotARun, RunFailed, two_lines
+from gan_cli.store import summary
+from gan_cli.store.disk import holder
+from gan_cli.store.run import Run
+
+log = logging.getLogger(__name__)
+
+WHO = re.compile(r"process (\d{1,9}) on (.*)", flags=re.DOTALL)  # what `Run.alone` writes into the lock file
+LOOK = 0.1  # seconds between looks at the lock
+LONG = 10.0  # seconds after which it is said what is being waited for
+
+
+def main(words: Sequence[str]) -> None:
+    """The command line: `words` after `gan stop`."""
+    console.set_up()
+    run = Run.open(plain.one_run(plain.divide(words).plain, "stop"))
+    lock = run.folder / ".lock"
+    number = _process(run, holder(lock), lock)
+    try:
+        os.kill(number, signal.SIGTERM)  # `gan train` takes it for Ctrl-C from its first line on
+    except ProcessLookupError:
+        pass  # it has just ended
+    except PermissionError:
+        raise NotARun(
+            two_lines(f"{run.folder} is another user's run", f"ask its owner to stop it: kill {number}")
+        ) from None
+    log.info("asked process %d to stop", number)
+    _wait(run, lock)
+    _tell(run)
+
+
+def _process(run: Run, who: str | None, lock: Path) -> int:
+    """The number of the process that trains the run. Raises NotARun where none does, or none that can be asked."""
+    if who is None:
+        raise NotARun(two_lines(f"{run.folder} is not running", "gan runs status=running lists the runs that are"))
+    found = WHO.fullmatch(who)
+    if found is None:
+        raise NotARun(two_lines(f"{run.folder} is running, but does not say where", "stop it where it was started"))
+    number, node = int(found[1]), found[2]
+    if node != platform.node():
+        raise NotARun(two_lines(f"{run.folder} runs on {console.one_line(node)}, not here", "type gan stop there"))
+    if not _has_open(number, lock):
+        raise NotARun(
+            two_lines(f"{run.folder} is running, but not as process {number}", "stop it where it was started")
+        )
+    return number
+
+
+def _has_open(number: int, lock: Path) -> bool:
+    """Whether the process has the file open, as far as the system tells: a lock file may say anything."""
+    try:
+        about = lock.stat(follow_symlinks=False)
+        opened = list(Path(f"/proc/{number}/fd").iterdir())
+    except PermissionError:
+        return True  # another user's: it will not take a signal either
+    except OSError:
+        return number > 1 and not Path("/proc/self/fd").exists()
+    for path in opened:
+        try:
+            other = path.stat()
+        except OSError:
+            continue
+        if (other.st_dev, other.st_ino) == (about.st_dev, about.st_ino):
+            return True
+    return False
+
+
+def _wait(run: Run, lock: Path) -> None:
+    """Until nobody holds the lock."""
+    begun, told = time.monotonic(), False
+    while holder(lock) is not None:
+        if not told and time.monotonic() - begun > LONG:
+            log.info("it completes its step and saves; Ctrl-C ends this waiting alone")
+            told = True
+        time.sleep(LOOK)
+
+
+def _tell(run: Run) -> None:
+    """How it ended. Raises RunFailed where it did not end well."""
+    result, typed = summary.read(str(run.result)), shlex.quote(str(run.folder))
+    status, step = result.get("status"), result.get("step")
+    resume = f"gan train resume={typed}{trusted_in(run.config, summary.read(str(run.manifest)).get('command'))}"
+    if status is None:
+        raise RunFailed(two_lines(f"{run.folder} ended without a result", f"{resume} continues it"))
+    if status == "failed":
+        raise RunFailed(two_lines(f"{run.folder} failed: {str(result.get('error')).splitlines()[0][:300]}", resume))
+    log.info("%s at step %s; everything is saved in %s", status, step, run.folder)
+    log.info("  %s", resume if status == "stopped" else f"gan show {typed}")

@@ -1,0 +1,87 @@
+"""Removing runs and checkpoints: nothing of a run that goes on, nothing outside of a run, nothing through a link."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from gan_cli.errors import NotARun, two_lines
+from gan_cli.store import summary
+from gan_cli.store.disk import Held, holding, naming
+from gan_cli.store.run import step_of
+
+
+@dataclass(frozen=True)
+class Surplus:
+    """The checkpoints that a run can do without."""
+
+    files: tuple[Path, ...]
+    bytes: int  # that are free once they are gone; a file with a name that stays frees nothing
+
+
+def own_folder(word: str) -> Path:
+    """The folder of a run that may be removed. Raises NotARun for anything else, also for a link to one."""
+    folder = Path(word)
+    if folder.is_symlink():
+        raise NotARun(two_lines(f"{word} is a link", "name the run's folder itself"))
+    if not folder.is_dir():
+        raise NotARun(two_lines(f"{word} is no folder", "gan runs lists the runs"))
+    manifest = summary.read(str(folder / "manifest.json"))
+    if not (folder / "config.yaml").is_file() or not {"command", "versions"} <= manifest.keys():
+        raise NotARun(two_lines(f"{word} is not a run folder", "gan runs lists the runs"))
+    if Path.cwd().is_relative_to(folder.resolve()):
+        raise NotARun(two_lines(f"{word} is where you are", "remove it from another folder"))
+    return folder
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keeps the run from being trained meanwhile. Raises NotARun where it is, and NotWritten."""
+    lock = folder / ".lock"
+    with ExitStack() as stack:
+        try:
+            with naming(lock):
+                stack.enter_context(holding(lock, f"process {os.getpid()} on {platform.node()}"))
+        except Held as error:
+            what = f"{folder} is being trained by {str(error) or 'another process'}"
+            raise NotARun(two_lines(what, f"gan stop {folder} stops it")) from None
+        yield
+
+
+def remove(folder: Path) -> None:
+    """Removes a run's folder. Raises NotARun where it is being trained, and NotWritten."""
+    with held(folder), naming(folder):
+        shutil.rmtree(folder)  # follows no link, and refuses a folder that has become one
+
+
+def surplus(folder: Path) -> Surplus:
+    """All checkpoints but best.pt and last.pt; where there is no last.pt, but the newest."""
+    home = folder / "checkpoints"
+    if home.is_symlink() or not home.is_dir():
+        return Surplus((), 0)
+    found = [p for p in home.glob("step-*.pt") if p.stem[5:].isdecimal() and p.is_file() and not p.is_symlink()]
+    found.sort(key=step_of)
+    last = home / "last.pt"
+    if last.is_symlink() or not last.is_file():
+        found = found[:-1]
+    freed: dict[tuple[int, int], list[int]] = {}  # of each file: its bytes, and the names that stay
+    for path in found:
+        about = path.stat(follow_symlinks=False)
+        entry = freed.setdefault((about.st_dev, about.st_ino), [about.st_size, about.st_nlink])
+        entry[1] -= 1
+    return Surplus(tuple(found), sum(size for size, names in freed.values() if not names))
+
+
+def prune(folder: Path) -> int:
+    """Removes the surplus checkpoints; returns how many. Raises NotARun where it is being trained, and NotWritten."""
+    with held(folder):
+        files = surplus(folder).files
+        for path in files:
+            with naming(path), suppress(FileNotFoundError):
+                path.unlink()
+    return len(files)
