@@ -97,7 +97,7 @@ def test_only_the_outermost_loop_is_shown_and_displays_do_not_pile_up(capsys: py
     watch = Watch()
     with display(watch), display():
         for _ in tracked(range(3), 3, "outer"):
-            list(tracked(watch.spend(50.0, 2), 2, "inner"))
+            list(tracked(watch.spend(50.0, 3), 3, "inner"))
         list(tracked(watch.spend(70.0, 2), 2, "next"))
     assert [line.split(":")[0] for line in capsys.readouterr().err.splitlines()] == ["outer", "outer", "next"]
 
