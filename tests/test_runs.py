@@ -465,10 +465,14 @@ def test_a_pruned_run_goes_on(here: Path) -> None:
 
 def test_stop_ends_a_training(gan_here: Inside, here: Path) -> None:
     command = [sys.executable, "-m", "gan_cli", "train", *words("hydra.run.dir=run", steps=10**9)]
-    with subprocess.Popen([*command, "callback=[progress,checkpoints]"], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [*command, "callback=[progress,checkpoints]", "callback.progress.every_steps=1"],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
         try:
             assert process.stdout is not None
-            while "training in" not in process.stdout.readline():
+            while not process.stdout.readline().startswith("step "):
                 assert process.poll() is None
             done = gan_here("stop", "run")
             assert process.wait(20) == 130
