@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import os
+import pkgutil
 import signal
 import subprocess
 import sys
@@ -15,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import CONF, Inside, words
-from gan_cli import train
+from conftest import Inside, words
+from gan_cli import metrics, train
 from gan_cli.commands import logs, stop
 from gan_cli.commands.runs import record
 from gan_cli.shell.completion import candidates
@@ -42,10 +44,11 @@ def end(number, frame):
 run = Run(sys.argv[1])
 signal.signal(signal.SIGTERM, end)
 with run.alone():
-    print("here", flush=True)
     try:
+        print("here", flush=True)
         time.sleep(60)
     finally:
+        time.sleep(0.2)  # the step is completed
         run.result.write_text('{"status": "stopped", "step": 7}')
 """
 CONFIG = "seed: 0\ndataset:\n  given: null\ntrainer:\n  max_steps: 100\nmodel:\n  width: 8\n"
@@ -181,17 +184,19 @@ def test_a_real_run_and_one_without_result(finished: Path, here: Path) -> None:
 
 
 def test_the_values_that_can_be_watched_are_those_of_the_metrics() -> None:
-    from gan_cli.metrics import Metric, PairMetric
-
     def below(kind: type) -> Iterator[type]:
         for other in kind.__subclasses__():
             yield other
             yield from below(other)
 
-    for path in sorted((CONF / "metric").glob("*.yaml")):
-        target = path.read_text().split("_target_: ")[1].split()[0]
-        __import__(target.rpartition(".")[0])
-    ours = {kind for base in (Metric, PairMetric) for kind in below(base) if kind.__module__.startswith("gan_cli.")}
+    for module in pkgutil.iter_modules(metrics.__path__, "gan_cli.metrics."):
+        importlib.import_module(module.name)
+    ours = {
+        kind
+        for base in (metrics.Metric, metrics.PairMetric)
+        for kind in below(base)
+        if kind.__module__.startswith("gan_cli.")
+    }
     assert {name: str(way) for kind in ours for name, way in kind.better.items()} == summary.BETTER
 
 
@@ -460,10 +465,14 @@ def test_a_pruned_run_goes_on(here: Path) -> None:
 
 def test_stop_ends_a_training(gan_here: Inside, here: Path) -> None:
     command = [sys.executable, "-m", "gan_cli", "train", *words("hydra.run.dir=run", steps=10**9)]
-    with subprocess.Popen([*command, "callback=[progress,checkpoints]"], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [*command, "callback=[progress,checkpoints]", "callback.progress.every_steps=1"],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
         try:
             assert process.stdout is not None
-            while "training in" not in process.stdout.readline():
+            while not process.stdout.readline().startswith("step "):
                 assert process.poll() is None
             done = gan_here("stop", "run")
             assert process.wait(20) == 130

@@ -18,7 +18,7 @@ from gan_cli.config.own import trusted_in
 from gan_cli.errors import NotARun, RunFailed, two_lines
 from gan_cli.store import summary
 from gan_cli.store.disk import holder
-from gan_cli.store.run import Run
+from gan_cli.store.run import Run, newest_first
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +98,10 @@ def _tell(run: Run) -> None:
     status, step = result.get("status"), result.get("step")
     resume = f"gan train resume={typed}{trusted_in(run.config, summary.read(str(run.manifest)).get('command'))}"
     if status is None:
-        raise RunFailed(two_lines(f"{run.folder} ended without a result", f"{resume} continues it"))
+        again = (
+            f"{resume} continues it" if newest_first(run.checkpoints) else f"gan train repeat={typed} starts it again"
+        )
+        raise RunFailed(two_lines(f"{run.folder} ended without a result", again))
     if status == "failed":
         raise RunFailed(two_lines(f"{run.folder} failed: {str(result.get('error')).splitlines()[0][:300]}", resume))
     log.info("%s at step %s; everything is saved in %s", status, step, run.folder)
