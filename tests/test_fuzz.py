@@ -83,7 +83,6 @@ VALUES = (
         "~x",
         ".",
         "..",
-        "/",
         "nowhere",
         "afile",
         "afile/x",

@@ -7,13 +7,13 @@ import io
 import json
 import os
 import pkgutil
-import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -402,7 +402,6 @@ def test_rm_removes_runs_only(gan_here: Inside, here: Path, monkeypatch: pytest.
         "nowhere",
         "run/checkpoints",
         "run/config.yaml",
-        "/",
         "precious",
     ):
         for deed in ("rm", "prune"):
@@ -413,6 +412,11 @@ def test_rm_removes_runs_only(gan_here: Inside, here: Path, monkeypatch: pytest.
     monkeypatch.chdir(run / "checkpoints")
     assert "is where you are" in gan_here("runs", "rm", "..", "yes=true").stderr
     monkeypatch.chdir(here)
+    (run / "notes").mkdir()
+    for deed in ("rm", "prune"):
+        done = gan_here("runs", deed, "run", "yes=true")
+        assert (done.returncode, "run/notes, which is not of a run" in done.stderr) == (2, True)
+    (run / "notes").rmdir()
     (run / "samples").symlink_to(here / "precious")
     assert gan_here("runs", "rm", "run", "yes=true").returncode == 0
     assert (here / "precious" / "a").exists()
@@ -578,15 +582,18 @@ def test_logs_follow_a_run_to_its_end(gan_here: Inside, here: Path, monkeypatch:
                 process.kill()
                 process.wait()
 
-        monkeypatch.setattr(logs.time, "sleep", wait)
+        monkeypatch.setattr(logs, "time", SimpleNamespace(sleep=wait))
         done = gan_here("logs", "-f", "run", "n=1")
     assert (done.returncode, done.stdout) == (0, "line 4\none\ntwo\nthree\n")
 
 
 def test_ctrl_c_ends_the_following_alone(gan_here: Inside, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: float) -> None:
+        raise KeyboardInterrupt  # not by a signal, which whoever starts the tests may have set to be ignored
+
     run = made(here / "run")
     with running(run) as process:
-        monkeypatch.setattr(logs.time, "sleep", lambda _: signal.raise_signal(signal.SIGINT))
+        monkeypatch.setattr(logs, "time", SimpleNamespace(sleep=interrupted))
         done = gan_here("logs", "-f", "run")
         assert process.poll() is None
     assert (done.returncode, done.stderr) == (0, "\nthe run goes on; gan stop run stops it\n")

@@ -13,7 +13,7 @@ from pathlib import Path
 from gan_cli.errors import NotARun, two_lines
 from gan_cli.store import summary
 from gan_cli.store.disk import Held, holding, naming
-from gan_cli.store.run import step_of
+from gan_cli.store.run import Run, step_of
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,15 @@ def own_folder(word: str) -> Path:
     if folder.is_symlink():
         raise NotARun(two_lines(f"{word} is a link", "name the run's folder itself"))
     if not folder.is_dir():
-        raise NotARun(two_lines(f"{word} is no folder", "gan runs lists the runs"))
+        raise NotARun(two_lines(f"{word} is not a folder", "gan runs lists the runs"))
     manifest = summary.read(str(folder / "manifest.json"))
     if not (folder / "config.yaml").is_file() or not {"command", "versions"} <= manifest.keys():
         raise NotARun(two_lines(f"{word} is not a run folder", "gan runs lists the runs"))
+    run = Run(folder)
+    known = {path.name for path in (*run.files, *run.folders)}
+    for entry in sorted(folder.iterdir()):
+        if entry.name not in known and not entry.name.startswith("."):
+            raise NotARun(two_lines(f"{word} holds {entry}, which is not of a run", "move it elsewhere first"))
     if Path.cwd().is_relative_to(folder.resolve()):
         raise NotARun(two_lines(f"{word} is where you are", "remove it from another folder"))
     return folder
