@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import os
 import resource
 import subprocess
@@ -35,7 +36,6 @@ from torch import Tensor
 from gan_cli import pictures, sample
 from gan_cli.config import compose
 from gan_cli.demo import shrink
-from gan_cli.store.rows import read_rows
 
 COMMON = ("dataset=digits", "penalty=[r1]", "penalty.r1.weight=0.2")
 CONFIGURATIONS: dict[str, tuple[str, ...]] = {
@@ -130,7 +130,7 @@ def draw(results: Path) -> None:
     """Confidence and share read as asked over CPU seconds: means over the seeds, and the range of the seeds."""
     from matplotlib.figure import Figure
 
-    rows = read_rows(results)
+    rows = [json.loads(line) for line in results.read_text().splitlines()]
     figure = Figure(figsize=(9, 3.6), dpi=100, layout="constrained")
     panels = figure.subplots(1, 2)
     for axes, key, title in zip(panels, ("confidence", "read"), ("mean confidence", "read as asked"), strict=True):
