@@ -690,3 +690,12 @@ def test_what_the_help_names_is_understood(gan_here: Inside, four: Path) -> None
                 done = gan_here(row.name, *first, word.typed + value, *run)
                 assert "cannot read" not in done.stderr
                 assert "is not valid" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [("show",), ("logs",), ("stop",), ("runs", "rm", "yes=true"), ("runs", "prune", "yes=true")]
+)
+def test_a_name_that_no_file_can_have_is_refused_in_words(gan_here: Inside, words: tuple[str, ...]) -> None:
+    told = gan_here(*words, "x" * 5000)
+    assert told.returncode == 2
+    assert "Error" not in told.stderr

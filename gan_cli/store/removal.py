@@ -27,9 +27,9 @@ class Surplus:
 def own_folder(word: str) -> Path:
     """The folder of a run that may be removed. Raises NotARun for anything else, also for a link to one."""
     folder = Path(word)
-    if folder.is_symlink():
+    if os.path.islink(folder):  # unlike Path's, False for a name that no file can have; so below
         raise NotARun(two_lines(f"{word} is a link", "name the run's folder itself"))
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise NotARun(two_lines(f"{word} is not a folder", "gan runs lists the runs"))
     manifest = summary.read(str(folder / "manifest.json"))
     if not (folder / "config.yaml").is_file() or not {"command", "versions"} <= manifest.keys():

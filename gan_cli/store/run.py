@@ -53,7 +53,7 @@ class Run:
     def open(cls, folder: Path | str) -> Run:
         """An existing run. Raises NotARun when there is no run in the folder."""
         run = cls(folder)
-        if not run.folder.is_dir():
+        if not os.path.isdir(folder):  # False too for a name that no file can have
             raise NotARun(f"{folder} is not a folder: give a run folder, such as outputs/train/<run>")
         if not run.config.is_file():
             raise NotARun(f"{folder} is not a run folder: it has no config.yaml")
