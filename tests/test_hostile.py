@@ -23,7 +23,7 @@ from gan_cli.config import build, listed, nodes, own, plain_yaml, saved, trust
 from gan_cli.config.choices import packaged
 from gan_cli.config.compose import compose
 from gan_cli.errors import CheckpointError, ConfigError
-from gan_cli.runs import restore
+from gan_cli.runs.bounds import Modest
 from gan_cli.runs.glance import glance, looks_like_one
 from gan_cli.store.archives import config_in
 
@@ -322,14 +322,14 @@ def test_a_config_cannot_ask_for_more_than_its_weights_are(
 )
 def test_what_is_built_is_no_larger_than_its_weights(make: Callable[[], object]) -> None:
     refusal = CheckpointError("too large", "")
-    with restore.Modest(100, 6, refusal), pytest.raises(CheckpointError) as told:
+    with Modest(100, 6, refusal), pytest.raises(CheckpointError) as told:
         make()
     assert told.value is refusal
 
 
 def test_building_within_the_bounds_changes_nothing() -> None:
     torch.manual_seed(0)
-    with restore.Modest(100, 6, CheckpointError("too large", "")):
+    with Modest(100, 6, CheckpointError("too large", "")):
         bounded = nn.Sequential(nn.Linear(9, 10), nn.BatchNorm1d(10), nn.Linear(5, 7))
     torch.manual_seed(0)
     free = nn.Sequential(nn.Linear(9, 10), nn.BatchNorm1d(10), nn.Linear(5, 7))

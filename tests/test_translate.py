@@ -21,6 +21,7 @@ from gan_cli.callbacks.health import beside_sources
 from gan_cli.callbacks.monitor import Monitor
 from gan_cli.config import build, choices
 from gan_cli.errors import Refused
+from gan_cli.evaluation.samples import open_source
 from gan_cli.latent.sources import files
 from gan_cli.latent.tiles import tiled
 from gan_cli.networks.enhancer import RRDB, SRResNet
@@ -350,7 +351,7 @@ def test_a_direction_exchanges_networks_and_data(both_ways: Path, here: Path, ga
     torch.testing.assert_close(sample(both_ways, "source=x.png"), expected[0])
     torch.testing.assert_close(sample(both_ways, "source=x.png", "direction=b2a"), expected[1])
     assert (expected[0].shape[1], expected[1].shape[1]) == (3, 1)
-    a, b = build.make(there.unseen()), build.make(back.unseen())
+    a, b = there.unseen().data, back.unseen().data
     assert (a.pictures(), len(a), b.pictures(), len(b)) == (3, 2, 2, 3)  # of the split test
     assert (a.example(0).source.shape, b.example(0).source.shape) == ((1, 1, 16, 16), (1, 3, 16, 16))  # as in training
     told = gan_here("sample", str(both_ways), "direction=b2a", "out=back")
@@ -527,3 +528,15 @@ def test_tiles_that_differ_from_the_whole_are_told(both_ways: Path, gan_here: In
     assert "tiles differ from it" in told.stderr + told.stdout
     told = gan_here("sample", str(both_ways), "source=x.png", "out=y.png")
     assert "tiles" not in told.stderr + told.stdout
+
+
+def test_all_sources_are_measured_however_few_targets_there_are(both_ways: Path) -> None:
+    """The split test has three pictures of side A and two of side B."""
+    device = torch.device("cpu")
+    there = open_source(str(both_ways), None, Manner(), device)
+    back = open_source(str(both_ways), None, Manner(back=True), device)
+    assert (there.n, back.n) == (3, 2)
+    assert [len(images) for images, _ in there.batches(8)] == [1, 1, 1]
+    assert there.round_trips is not None
+    assert len(list(there.round_trips())) == 3
+    assert open_source(str(both_ways), 2, Manner(), device).n == 2

@@ -206,7 +206,11 @@ def _drawing(request: SampleRequest, vouched: Sequence[str]) -> tuple[Restored, 
 
 
 def _suited(mode: Mode, request: SampleRequest, restored: Restored) -> Mode:
-    """The usual mode of a generator that draws from pictures is another. Raises Incompatible for source= without it."""
+    """Translate in place of a grid, for a generator that draws from pictures.
+
+    Raises:
+        Incompatible: source= is given, but the generator draws from latents.
+    """
     from gan_cli.latent.grid import Grid
     from gan_cli.latent.translate import Translate
 
@@ -214,9 +218,9 @@ def _suited(mode: Mode, request: SampleRequest, restored: Restored) -> Mode:
         remedy = "train model=cyclegan, pix2pix, srgan or esrgan for that, or leave source= out"
         raise Incompatible(two_lines("source=: this generator draws from latents, not from pictures", remedy))
     whole = request.source is not None or (request.out is not None and not Path(request.out).suffix)
-    return (
-        Translate(request.n or (None if whole else SHEET)) if restored.translates and isinstance(mode, Grid) else mode
-    )
+    if restored.translates and isinstance(mode, Grid):
+        return Translate(request.n or (None if whole else SHEET))
+    return mode
 
 
 def _mode(request: SampleRequest, vouched: Sequence[str]) -> Mode:
@@ -265,7 +269,7 @@ def _subject(request: SampleRequest, restored: Restored, classes: tuple[int, ...
 
 
 def _sources(request: SampleRequest, restored: Restored, levels: Levels | None) -> Sources | None:
-    """What a generator draws from that is given pictures: the files named, or the run's data."""
+    """The pictures that a translator draws from: the files named, or the run's data; None for other generators."""
     from gan_cli.latent.sources import OfData, files
 
     if not restored.translates:
@@ -274,10 +278,8 @@ def _sources(request: SampleRequest, restored: Restored, levels: Levels | None) 
         found = files(request.source, restored.source_channels, levels)
         _spare_sources(request, found)
         return found
-    from gan_cli.config import build
-
     try:
-        return OfData(build.make(restored.unseen(**({} if request.root is None else {"root": request.root}))))
+        return OfData(restored.unseen(request.root).data)
     except DataError as error:
-        remedy = "root=FOLDER says where the run's data lie; source=FOLDER names other pictures to draw from"
+        remedy = "root=FOLDER says where the run's data are; source=FOLDER names other pictures to draw from"
         raise DataError(two_lines(str(error).partition("\n")[0], remedy)) from error

@@ -1,4 +1,4 @@
-"""What a generator is given to draw from, and the kinds that are made of the image that it should draw."""
+"""The sources of a translator, and those that are made from the images themselves."""
 
 from __future__ import annotations
 
@@ -21,62 +21,63 @@ from gan_cli.types import Fraction, NonNegative, Positive, PositiveInt
 
 
 class Given(ABC):
-    """What a data set gives beside its images.
+    """The sources of a data set: the pictures that a translator draws from.
 
     Attributes:
-        channels: Of what is given.
-        scale: How many times the image is larger than what is given.
-        paired: Whether what is given belongs to the image of the same row.
+        channels: Channels of the sources.
+        scale: How many times larger an image is than its source.
+        paired: Whether each source belongs to the image of the same row.
+        names: File names of the sources, without ending; empty if they are made from the images.
     """
 
     channels: int
     scale: int = 1
     paired: bool = True
-    names: tuple[str, ...] = ()  # of the pictures, where they have names of their own
+    names: tuple[str, ...] = ()
 
     def read(self, request: Request, images: Decoded) -> Decoded:
-        """Reads what it needs; returns the images that have something given to them. Raises DataError."""
+        """Reads the sources and returns the images that have one. Raises DataError."""
         return images
 
     def says(self) -> str:
-        """How it was made, for the conventions of numbers; nothing for files."""
+        """How the sources were made, for the conventions of metrics; empty for files."""
         return ""
 
     @abstractmethod
     def keep(self, rows: Sequence[int]) -> None:
-        """Takes note that only these of the images are used."""
+        """Keeps the sources of these images only."""
 
     @abstractmethod
     def place(self, seed: int, batch: int, flip: bool) -> None:
-        """Fixes what batches depend on, as those of the images do."""
+        """Fixes what batches depend on."""
 
     @abstractmethod
     def count(self, images: int) -> int:
-        """How many pictures there are to draw from, of a data set of so many images."""
+        """The number of sources for that many images."""
 
     @abstractmethod
     def batch(self, images: Tensor, index: Tensor, views: Views, draw: int, rank: int, world: int) -> Tensor:
-        """What is given with a batch of images `[N, C, H, W]` in [-1, 1]: `[N, C', H / scale, W / scale]`, too.
+        """The sources of a batch of images `[N, C, H, W]`: `[N, C', H / scale, W / scale]`, both in [-1, 1].
 
         Args:
-            index, views: Which of the images these are, and which part of them.
+            index, views: Which images these are, and which window of each is shown.
         """
 
     @abstractmethod
     def preview(self, images: Tensor, index: Tensor, views: Views) -> Tensor:
-        """The same of images that are looked at, which never changes."""
+        """The sources of images in a preview; always the same."""
 
     @abstractmethod
     def example(self, image: Tensor, i: int) -> Tensor:
-        """The `i`-th, whole, `[1, C', h, w]` in [-1, 1]; `image` is the image of that row, whole."""
+        """The `i`-th source, whole, `[1, C', h, w]` in [-1, 1]; `image` is the whole image of that row."""
 
     @abstractmethod
     def enter(self, digest: Hash) -> None:
-        """Adds what decides the pictures to a digest."""
+        """Adds everything that determines the sources to a digest."""
 
 
 class Made(Given):
-    """Made out of the image itself."""
+    """Sources made from the images themselves."""
 
     def keep(self, rows: Sequence[int]) -> None:
         pass
@@ -100,12 +101,12 @@ class Made(Given):
         digest.update(repr((type(self).__name__, sorted(self.settings().items()))).encode())
 
     def settings(self) -> dict[str, object]:
-        """What decides how it is made."""
+        """The settings that determine how a source is made."""
         return {name: value for name, value in vars(self).items() if name != "seed"}
 
     @abstractmethod
     def make(self, images: Tensor, source: torch.Generator) -> Tensor:
-        """What is given for images `[N, C, H, W]` in [-1, 1]; chance comes from `source`."""
+        """The sources of images `[N, C, H, W]` in [-1, 1]; random numbers come from `source`."""
 
 
 class Smaller(Made):

@@ -61,7 +61,7 @@ class Images:
         load: Side, or [height, width], that images are kept at; a batch shows random windows of `resolution`. The
             resolution itself when null.
         windows: Images keep the size of their files; a batch shows random windows of `resolution`.
-        given: What a generator that translates is given with each image.
+        given: The sources that a translator draws the images from.
 
     Raises:
         DataError: There is nothing, there are too few images, or the labels contradict `classes`.
@@ -113,15 +113,7 @@ class Images:
             levels=checked_levels(levels, "dataset.levels"),
             windows=windows,
         )
-        decoded = source(request)
-        self.described = decoded.described
-        self._tell()
-        decoded = decoded if given is None else given.read(request, decoded)
-        chosen = _chosen(decoded, limit, classes)
-        if chosen is not None:
-            decoded = decoded.taken(chosen)
-            if given is not None:
-                given.keep(chosen)
+        decoded = self._read(source, request, limit)
         self.cropped = windows or load is not None
         if len(decoded.images) < (1 if self.cropped else 2):
             raise DataError(f"dataset.root={root} has {len(decoded.images)} images: a GAN needs at least 2")
@@ -130,8 +122,22 @@ class Images:
         self.class_names = decoded.class_names
         self.place(torch.device("cpu"), seed=0)
 
+    def _read(self, source: Callable[[Request], Decoded], request: Request, limit: int | None) -> Decoded:
+        """The images, and with them their sources, of which `limit` are kept."""
+        decoded = source(request)
+        self.described = decoded.described
+        self._tell()
+        if self.given is not None:
+            decoded = self.given.read(request, decoded)
+        chosen = _chosen(decoded, limit, self.classes)
+        if chosen is None:
+            return decoded
+        if self.given is not None:
+            self.given.keep(chosen)
+        return decoded.taken(chosen)
+
     def _check_sizes(self, load: int | Sequence[int] | None, windows: bool) -> None:
-        """Raises DataError where windows of the resolution cannot be cut, or nothing of a whole size can be given."""
+        """Raises DataError if no window of the resolution can be cut out, or if a source would not have whole sides."""
         sides = self.shape[1:]
         if load is not None and windows:
             raise DataError(
@@ -149,7 +155,7 @@ class Images:
 
     @property
     def provides(self) -> frozenset[str]:
-        """What a batch holds beside images and labels."""
+        """What a batch holds in addition to images and labels."""
         if self.given is None:
             return frozenset()
         return frozenset({Need.GIVEN, Need.PAIRS} if self.given.paired else {Need.GIVEN})
@@ -209,7 +215,7 @@ class Images:
             self.given.place(seed, self.batch_size, self.flip)
 
     def batch(self, draw: int) -> Batch:
-        """Batch `draw` of this rank: images `[batch_size / world, C, H, W]` in [-1, 1], labels, and what is given."""
+        """Batch `draw` of this rank: images `[batch_size / world, C, H, W]` in [-1, 1], labels, and sources."""
         index = self.order(draw, self.rank, self.world)
         views = self._views(len(index), draw)
         images = self._seen(index, views)
@@ -240,9 +246,9 @@ class Images:
         return Batch(self.labels[index.to(self.labels.device)].to(self.device))
 
     def previewed(self, n: int) -> Batch:
-        """Some of the images and of what is given, on the CPU, the same at each call, spread over the data set.
+        """Some images and their sources, on the CPU, always the same, spread over the data set.
 
-        At most `n`, and at most all of them; `n` windows where images are larger than the windows of them.
+        At most `n`, and at most all of them; exactly `n` windows if the images are larger than a window.
         """
         index, views = self._spread(n)
         images = to_float(self._pixels(index, views))
@@ -266,25 +272,21 @@ class Images:
         """The images of `previewed` as they are stored, uint8 `[n, C, H, W]` on the CPU."""
         return self._pixels(*self._spread(n))
 
-    def preview(self, n: int) -> Tensor:
-        """The images of `previewed`, `[n, C, H, W]` in [-1, 1]."""
-        return to_float(self.quantised(n))
-
     def pictures(self) -> int:
-        """How many pictures there are to draw from; 0 where nothing is given."""
+        """The number of sources; 0 if there are none."""
         return 0 if self.given is None else self.given.count(len(self))
 
     def called(self, i: int) -> str:
-        """The name of the `i`-th picture to draw from: its file's, or its number."""
+        """The name of the `i`-th source: its file's, or its number."""
         names = (self.given.names if self.given is not None else ()) or self.names
         return names[i] if names else f"{i:05d}"
 
     def given_how(self) -> str:
-        """How what is given was made; nothing for files."""
+        """How the sources were made; empty for files."""
         return "" if self.given is None else self.given.says()
 
     def example(self, i: int) -> Batch:
-        """The `i`-th picture to draw from, whole, with the image of that row, in a batch of one on the CPU."""
+        """The `i`-th source, whole, with the image of that row, in a batch of one on the CPU."""
         assert self.given is not None
         row = i % len(self)
         image = to_float(self.stored.picture(row).unsqueeze(0).cpu())
@@ -293,7 +295,7 @@ class Images:
         return Batch(self.labels[row : row + 1].cpu(), image, self.given.example(image, i))
 
     def fingerprint(self) -> str:
-        """sha256 of the decoded pixels, their sizes and the labels, and of what is given."""
+        """sha256 of the decoded pixels, their sizes, the labels and the sources."""
         digest = hashlib.sha256()
         self.stored.enter(digest)
         digest.update(self.labels.cpu().contiguous().numpy().data)

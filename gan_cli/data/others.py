@@ -1,4 +1,4 @@
-"""Other pictures to draw from: a partner for each image, or another domain."""
+"""Sources in files of their own: a partner for each image, or another domain."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class Others(Given):
-    """Other pictures: a partner for each image, or another domain.
+    """Sources in files of their own: a partner for each image, or another domain.
 
     Args:
         source: `(Request) -> Decoded`, as that of the data set.
@@ -60,7 +60,7 @@ class Others(Given):
         if root == request.root and _alike(images, found):
             raise DataError(
                 two_lines(
-                    f"{root} is on both sides: what is given is what is to be drawn", "set dataset.given.root=FOLDER"
+                    f"{root} is used for both sides, so source and target are the same", "set dataset.given.root=FOLDER"
                 )
             )
         if len(found.images) < 1:

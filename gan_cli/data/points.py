@@ -135,13 +135,9 @@ class Points:
     def example(self, i: int) -> Batch:
         raise IndexError("points give no pictures to draw from")
 
-    def preview(self, n: int) -> Tensor:
-        """`n` points, always the same."""
-        return self.density(n, rng.generator("points", "preview"))[0]
-
     def quantised(self, n: int) -> Tensor:
         """The same points: they are measured as they are."""
-        return self.preview(n)
+        return self.previewed(n).real
 
     def reference(self, seed: int) -> tuple[Tensor, Tensor]:
         """`size` points and their components, as a reference for metrics; a function of the seed."""
@@ -149,4 +145,4 @@ class Points:
 
     def fingerprint(self) -> str:
         """sha256 of a fixed draw, which changes when the density does."""
-        return hashlib.sha256(self.preview(1024).numpy().tobytes()).hexdigest()
+        return hashlib.sha256(self.quantised(1024).numpy().tobytes()).hexdigest()

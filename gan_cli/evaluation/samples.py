@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -125,19 +124,20 @@ def open_source(
 
 
 def _translations(restored: Restored, n: int | None, device: torch.device, root: str | None) -> Source:
-    """Pictures drawn from those of the run's split `test`, all of them or `n`.
+    """Translations of the run's split `test`, all of it or `n` pictures.
 
-    What features are taken of comes in the run's size; pairs and round trips are of whole pictures.
+    Features are computed at the run's size; pairs and round trips are of whole pictures.
     """
-    part = restored.unseen(**({} if root is None else {"root": root}))
-    data: Data = build.make(part)
-    seen = data.previewed(n or data.pictures())
-    draws = sampling.Draws.of(restored.generator, restored.manner.seed, device, given=seen.given)
+    data, part = restored.unseen(root)
+    sources = OfData(data, n)
+    given = _at_one_size(sources)
+    count = len(given)
+    draws = sampling.Draws.of(restored.generator, restored.manner.seed, device, given=given)
     back = (restored.game.turned(), restored.generator.turned()) if isinstance(restored.generator, Both) else None
     subject = Translating(restored.game, restored.generator, back, restored.manner.seed, device)
 
     def translated() -> Iterator[Translation]:
-        for example in tracked(islice(OfData(data), n), len(seen), "measuring translations"):
+        for example in tracked(sources, len(sources), "measuring translations"):
             yield subject.draw(example)
 
     def pairs() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
@@ -153,8 +153,8 @@ def _translations(restored: Restored, n: int | None, device: torch.device, root:
 
     return Source(
         str(restored.path),
-        len(seen),
-        drawn(restored.game, restored.generator, draws, len(seen)),
+        count,
+        drawn(restored.game, restored.generator, draws, count),
         drawn=", ".join(filter(None, (f"{restored.manner}, of {data.pictures()} pictures", data.given_how()))),
         restored=restored,
         step=restored.step,
@@ -164,6 +164,16 @@ def _translations(restored: Restored, n: int | None, device: torch.device, root:
         data=data,
         data_name=_name(part.plain()),
     )
+
+
+def _at_one_size(sources: OfData) -> Tensor:
+    """The sources as one tensor: whole if they share a size, else a window of each image."""
+    pictures = [example.source for example in sources]
+    if len({picture.shape for picture in pictures}) == 1:
+        return torch.cat(pictures)
+    windows = sources.data.previewed(len(pictures)).given
+    assert windows is not None
+    return windows
 
 
 def open_reference(word: str | None, root: str | None, source: Source, levels: Levels | None = None) -> Source:

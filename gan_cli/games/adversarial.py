@@ -33,8 +33,6 @@ from gan_cli.types import (
 )
 
 READERS = Term | Weighting | Prior  # what may declare that the generator's phase needs real samples
-
-
 Generate = Callable[[Tensor, Tensor], Tensor]  # (latent or source, label) -> samples
 
 
@@ -89,7 +87,7 @@ class Adversarial(Game):
         self.loss = parts.loss
         self.prior = parts.prior
         self.penalties = nn.ModuleDict({k: v for k, v in parts.penalties.items() if isinstance(v, Term)})
-        self.projections = nn.ModuleDict({k: v for k, v in parts.penalties.items() if isinstance(v, Constraint)})
+        self.constraints = nn.ModuleDict({k: v for k, v in parts.penalties.items() if isinstance(v, Constraint)})
         self.auxiliaries = nn.ModuleDict({k: v for k, v in parts.auxiliaries.items() if isinstance(v, Term)})
         self.weightings = nn.ModuleDict({k: v for k, v in parts.auxiliaries.items() if isinstance(v, Weighting)})
         self.augments = nn.ModuleDict(dict(parts.augments))
@@ -178,6 +176,6 @@ class Adversarial(Game):
         return Outcome({"loss": float(self.loss.weight) * values.mean(), **weigh(auxiliaries, current)})
 
     def _project(self) -> None:
-        for projection in self.projections.values():
-            assert isinstance(projection, Constraint)
-            projection.project(self.discriminator)
+        for constraint in self.constraints.values():
+            assert isinstance(constraint, Constraint)
+            constraint.project(self.discriminator)

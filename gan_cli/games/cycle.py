@@ -6,7 +6,6 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import torch
 from torch import Tensor, nn
 
 from gan_cli.errors import Incompatible
@@ -14,7 +13,6 @@ from gan_cli.games.adversarial import Adversarial
 from gan_cli.games.base import Game
 from gan_cli.games.parts import Parts
 from gan_cli.games.pool import Pool
-from gan_cli.games.rehearsal import untouched
 from gan_cli.networks.panel import Both
 from gan_cli.types import Batch, Need, Outcome, Phase, PositiveInt, Ramp
 
@@ -47,7 +45,6 @@ class Cycle(Game):
             raise Incompatible("game=cycle needs two networks of a kind\n  set cast as conf/game/cycle.yaml does")
         if Need.GIVEN not in parts.prior.provides or Need.ALONE in parts.prior.hides:
             raise Incompatible("game=cycle translates images that have no partners\n  use prior=source")
-
         pools = past, None if past is None else past.turned()
 
         def way(i: int) -> Adversarial:
@@ -79,9 +76,6 @@ class Cycle(Game):
     def rehearse(self, real: Batch, part: int) -> None:
         self.there.rehearse(real, part)
         self.back.rehearse(real.swapped(), part)
-        # What ties the ways is in the terms, some of which want images of one shape on both sides.
-        with untouched(self, next(self.parameters()).device), torch.enable_grad():
-            self.generator_objective(real, 0)
 
     def turned(self) -> Cycle:
         """The same weights with the ways exchanged; for sampling."""

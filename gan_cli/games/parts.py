@@ -26,7 +26,7 @@ class Parts:
         discriminator: `(samples, label [N]) -> DiscriminatorOutput`.
         loss: What both players minimise.
         prior: The generator's input.
-        penalties: The discriminator's terms and projections, by name.
+        penalties: The discriminator's terms and constraints, by name.
         auxiliaries: The generator's terms and weightings, by name.
         augments: Applied in order to real and fake samples before the discriminator.
     """

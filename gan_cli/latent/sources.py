@@ -113,15 +113,22 @@ def _apart(stems: list[str], whole: list[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class OfData:
-    """What a data set gives, whole, with its targets where it has pairs."""
+    """The sources of a data set, whole, with their targets if they are paired.
+
+    Attributes:
+        n: Only this many of them, evenly spaced; all when None.
+    """
 
     data: Data
+    n: int | None = None
     single = False
 
     def __len__(self) -> int:
-        return self.data.pictures()
+        there = self.data.pictures()
+        return there if self.n is None else min(self.n, there)
 
     def __iter__(self) -> Iterator[Example]:
-        for i in range(len(self)):
+        last = self.data.pictures() - 1
+        for i in torch.linspace(0, last, len(self), dtype=torch.float64).round().long().tolist():
             batch = self.data.example(i)
             yield Example(self.data.called(i), batch.source, batch.real if Need.PAIRS in self.data.provides else None)

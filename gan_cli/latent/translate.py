@@ -27,10 +27,9 @@ from gan_cli.sampling import seeded
 from gan_cli.store.disk import remove_leftovers
 from gan_cli.types import Batch, PositiveInt
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
-
-
 log = logging.getLogger(__name__)
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)
@@ -56,9 +55,14 @@ class Translation:
         return torch.cat([pixels.expand(3, -1, -1), opaque[0].mul(255).round().to(torch.uint8)])
 
 
+def network_of(generator: nn.Module) -> nn.Module:
+    """The network that draws; of two, the one that leads there."""
+    return generator[0] if isinstance(generator, Both) else generator
+
+
 @dataclass(frozen=True)
 class Translating:
-    """A trained game that draws from pictures, and how it is to do so."""
+    """A trained game that draws from pictures, and how it should draw."""
 
     game: Game
     generator: nn.Module
@@ -66,10 +70,6 @@ class Translating:
     seed: int
     device: torch.device
     tile: int | None = None  # side of the tiles that large pictures are drawn in; whole when None
-
-    @property
-    def network(self) -> nn.Module:
-        return self.generator[0] if isinstance(self.generator, Both) else self.generator
 
     @torch.no_grad()
     def draw(self, example: Example) -> Translation:
@@ -85,7 +85,7 @@ class Translating:
             with seeded(self.device, self.seed, "translate"):
                 return game.sample(generator, Batch(label, given=piece.to(self.device))).cpu()
 
-        network = generator[0] if isinstance(generator, Both) else generator
+        network = network_of(generator)
         if self.tile is None or not isinstance(network, Translator):
             return whole(source)
         return tiled(whole, source, self.tile, network.multiple, network.radius)
@@ -187,7 +187,7 @@ class Translate(Mode):
         n = len(sources) if self.n is None else min(self.n, len(sources))
         back = subject.turned()
         translating = Translating(subject.game, subject.generator, back, subject.seed, subject.device, subject.tile)
-        network = translating.network
+        network = network_of(subject.generator)
         if subject.tile is not None and isinstance(network, Translator) and network.radius is None:
             log.warning(
                 "tile=%d: this network reads the whole picture (instance norm), so tiles differ from it; leave tile= "

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import shlex
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,6 @@ from gan_cli.errors import (
     CheckpointError,
     ConfigError,
     Incompatible,
-    NonFinite,
     NotARun,
     NotWritable,
     Refused,
@@ -28,10 +26,11 @@ from gan_cli.errors import (
     two_lines,
 )
 from gan_cli.progress import display
+from gan_cli.runs import endings
 from gan_cli.store.checkpoint import load_newest
-from gan_cli.store.disk import NotWritten, cause
+from gan_cli.store.disk import NotWritten
 from gan_cli.store.rows import read_rows
-from gan_cli.store.run import Run, checkpoints_of, heard, newest_first
+from gan_cli.store.run import Run, checkpoints_of, heard
 from gan_cli.training.runtime import StopRequest, out_of_memory, stop_on_signals
 from gan_cli.training.session import Session
 from gan_cli.training.trainer import Trainer
@@ -63,12 +62,11 @@ def consider(session: Session, checked: Checked) -> list[Said]:
     """
     trainer, settings = session.trainer, checked.config["trainer"]
     try:
-        trainer.game.rehearse(
-            trainer.data.previewed(1), trainer.data.batch_size // (settings["devices"] * settings["micro_batches"])
-        )
+        real = trainer.data.previewed(1)
+        trainer.game.rehearse(real, trainer.data.batch_size // (settings["devices"] * settings["micro_batches"]))
         terms = [term for term in trainer.game.modules() if isinstance(term, Term)]
         for term in terms:
-            term.suits(trainer.data.previewed(1))
+            term.suits(real)
         prepared = [term.prepare() for term in terms]
         warnings = [warning for callback in session.callbacks for warning in callback.foresee(session)]
     except TooFew as error:
@@ -109,12 +107,14 @@ def play(job: Job, rank: int) -> dict[str, Any]:
             return _play_alone(session, job, earlier, lines, said)
     except OSError as error:
         if not job.resume:
-            raise NotWritable(two_lines(_where(error), "hydra.run.dir=FOLDER names another folder")) from error
+            raise NotWritable(two_lines(endings.where(error), "hydra.run.dir=FOLDER names another folder")) from error
         remedy = "make room, or make the folder writable" if isinstance(error, NotWritten) else ""
-        raise RunFailed(two_lines(f"{_where(error)}; nothing was trained", remedy)) from error
+        raise RunFailed(two_lines(f"{endings.where(error)}; nothing was trained", remedy)) from error
     except Exception as error:
         if out_of_memory(error):
-            raise ConfigError(two_lines("this run needs more memory than there is", _smaller(job.config))) from error
+            raise ConfigError(
+                two_lines("this run needs more memory than there is", endings.smaller(job.config))
+            ) from error
         raise
 
 
@@ -147,8 +147,8 @@ def _guarded(session: Session, job: Job) -> dict[str, Any]:
             result = {"status": session.fit(stop)}
         except Exception as error:
             log.debug("the run failed", exc_info=True)
-            foreseen = _told(error, run, job)
-            result = {"status": "failed", "error": foreseen or f"{type(error).__name__}: {error}; {_saved(run)}"}
+            foreseen = endings.told(error, run, job.config)
+            result = {"status": "failed", "error": foreseen or f"{type(error).__name__}: {error}; {endings.saved(run)}"}
             if not foreseen:
                 raise
         finally:
@@ -179,7 +179,10 @@ def _conclude(session: Session, result: dict[str, Any], begun: Clock) -> None:
     except OSError as error:
         log.debug("the result was not written", exc_info=True)
         if "error" not in result:
-            result |= {"status": "failed", "error": two_lines(f"{_where(error)}; {_saved(run)}", _again(run))}
+            result |= {
+                "status": "failed",
+                "error": two_lines(f"{endings.where(error)}; {endings.saved(run)}", endings.again(run)),
+            }
 
 
 @contextmanager
@@ -191,43 +194,6 @@ def quiet_threads() -> Iterator[None]:
         yield
     finally:
         threading.excepthook = before
-
-
-def _told(error: Exception, run: Run, job: Job) -> str | None:
-    """The message and remedy for a known kind of error; None for any other."""
-    if isinstance(error, Refused):  # too late: the work has begun
-        what, _, remedy = str(error).partition("\n  ")
-        return two_lines(f"{what}; {_saved(run)}", remedy)
-    if isinstance(error, NonFinite):
-        advice = "lower optimizer.lr, add a penalty (penalty=[r1]), or use trainer.precision=float32"
-        return two_lines(f"{error}; {_saved(run)}", advice)
-    if out_of_memory(error):
-        return two_lines(f"there was not enough memory; {_saved(run)}", _smaller(job.config))
-    if isinstance(error, OSError):
-        return two_lines(f"{_where(error)}; {_saved(run)}", _again(run))
-    return None
-
-
-def _again(run: Run) -> str:
-    """What to do once the disk is usable again."""
-    typed = shlex.quote(str(run.folder))
-    if newest_first(run.checkpoints):
-        return f"once that is fixed, gan train resume={typed} continues it"
-    return f"once that is fixed, {f'gan train repeat={typed}' if run.config.is_file() else 'start it again'}"
-
-
-def _where(error: OSError) -> str:
-    """The path and the cause, as far as the system named them."""
-    if isinstance(error, NotWritten) or error.filename is None:
-        return str(error)
-    return f"{error.filename}: {cause(error)}"
-
-
-def _smaller(config: Mapping[str, Any]) -> str:
-    """What to lower when memory runs out."""
-    batch, parts = config["dataset"]["batch_size"], config["trainer"]["micro_batches"]
-    width = ", lower model.width" if "width" in config["model"] else ""
-    return f"lower dataset.batch_size={batch}, raise trainer.micro_batches={parts}{width}, or take a smaller model"
 
 
 def _foresee(trainer: Trainer) -> list[Said]:
@@ -254,11 +220,6 @@ def _last(run: Run) -> dict[str, float]:
     except OSError:
         return {}
     return {name: value for row in rows if row["step"] == rows[-1]["step"] for name, value in row.items()}
-
-
-def _saved(run: Run) -> str:
-    kept = newest_first(run.checkpoints)
-    return f"the last good checkpoint is {kept[-1] if len(kept) == 1 else kept[1]}" if kept else "nothing was saved yet"
 
 
 def _describe(trainer: Trainer) -> dict[str, Any]:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import copy
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
-from torch.nn.modules.module import register_module_parameter_registration_hook
-from torch.overrides import TorchFunctionMode
 
 from gan_cli import sampling
 from gan_cli.config import build, saved, trust
@@ -25,15 +22,15 @@ from gan_cli.errors import CheckpointError, DataError, Incompatible, Unsound
 from gan_cli.games.base import Game
 from gan_cli.latent.styling import truncate
 from gan_cli.networks.panel import Both
+from gan_cli.runs.bounds import Modest
 from gan_cli.store.checkpoint import load_newest
 from gan_cli.store.contents import check_types
 from gan_cli.store.run import Run, checkpoints_of
-from gan_cli.types import Need
+from gan_cli.types import Data, Need
 
 log = logging.getLogger(__name__)
 
 SPARE = 10  # parameters, and numbers, that networks may create while they are built and not keep
-FACTORIES = {torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn, torch.eye}
 
 
 class Manner(NamedTuple):
@@ -51,6 +48,13 @@ class Manner(NamedTuple):
         words += [f"truncation {self.truncation:g}"] if self.truncation is not None else []
         words += [f"statistics of {self.standing_statistics} batches"] if self.standing_statistics else []
         return ", ".join(words)
+
+
+class Unseen(NamedTuple):
+    """Data to translate, and their config."""
+
+    data: Data
+    part: Part
 
 
 @dataclass(frozen=True)
@@ -95,33 +99,37 @@ class Restored:
         dataset = self.config["dataset"]
         return int(dataset["channels"] if self.manner.back else dataset["given"]["channels"])
 
-    def unseen(self, **other: Any) -> Part:
-        """The data to translate: their split `test` where there is one, at the run's size; checked, and read once.
+    def unseen(self, root: str | None = None) -> Unseen:
+        """The data to translate: the split `test` if there is one, else the run's own, at the run's size.
+
+        Args:
+            root: Where the data are, if not where the run found them.
 
         Raises:
-            DataError: They are not there.
+            DataError: The data are missing.
         """
-        usual = {"load": None, "flip": False, "limit": None, **other}
-        if "split" not in other and "split" in self.config["dataset"]:
+        usual = {"load": None, "flip": False, "limit": None, **({} if root is None else {"root": root})}
+        if "split" in self.config["dataset"]:
             held_out = self.dataset(**usual, split="test")
             try:
-                build.make(held_out)
-                return held_out
+                return Unseen(build.make(held_out), held_out)
             except DataError as error:
                 log.debug("no split test: %s", error)
-        return self.dataset(**usual)
+        whole = self.dataset(**usual)
+        return Unseen(build.make(whole), whole)
 
 
 def turned(dataset: Mapping[str, Any]) -> dict[str, Any]:
-    """The config of a data set whose two sides are exchanged.
+    """The config of a data set with its two sides exchanged.
 
     Raises:
-        Incompatible: What it gives is made of its images, of which nothing can be made back.
+        Incompatible: One side is made from the other.
     """
     given = dataset["given"]
     if "source" not in given:
         raise Incompatible(
-            "direction=b2a: what these data give is made of their images\n  name pictures to translate: source=FOLDER"
+            "direction=b2a: these sources are made from the targets, so there is nothing to translate back\n"
+            "  name the pictures to translate: source=FOLDER"
         )
     roots = {"root": given["root"]} if given.get("root") else {}
     back = {"root": dataset["root"]} if roots else {}
@@ -131,38 +139,6 @@ def turned(dataset: Mapping[str, Any]) -> dict[str, Any]:
         **roots,
         "given": {**given, **{key: dataset[key] for key in ("source", "channels")}, **back},
     }
-
-
-class Modest(TorchFunctionMode):
-    """While active, no tensor of more than `most` numbers is made, and at most `parameters` parameters are registered,
-    with twice `most` numbers in all; asking for more raises `refusal`, before any memory is touched."""
-
-    def __init__(self, most: int, parameters: int, refusal: Exception) -> None:
-        super().__init__()
-        self.most, self.parameters, self.refusal = most, parameters, refusal
-        self.left = 2 * most  # a parametrized weight is registered twice
-
-    def __torch_function__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None) -> Any:
-        if func in FACTORIES and args:
-            size = args[0] if isinstance(args[0], Sequence) else args
-            if math.prod(side for side in size if isinstance(side, int)) > self.most:
-                raise self.refusal
-        return func(*args, **(kwargs or {}))
-
-    def register(self, module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
-        self.parameters -= 1
-        self.left -= 0 if parameter is None else parameter.numel()
-        if self.parameters < 0 or self.left < 0:
-            raise self.refusal
-
-    def __enter__(self) -> Self:
-        self.watching = register_module_parameter_registration_hook(self.register)
-        super().__enter__()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
-        self.watching.remove()
 
 
 def _fitting(checked: Checked, weights: Mapping[str, torch.Tensor], path: Path) -> Game:

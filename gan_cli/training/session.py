@@ -58,7 +58,7 @@ class Callback:
         return {}
 
 
-LOOKED_AT, TRANSLATED = 64, 16  # images that are looked at in training
+LOOKED_AT, TRANSLATED = 64, 16  # images in previews; a translator draws them one at a time
 News = Callable[[Callback], None]  # calls one method of a callback
 
 
