@@ -540,3 +540,32 @@ def test_all_sources_are_measured_however_few_targets_there_are(both_ways: Path)
     assert there.round_trips is not None
     assert len(list(there.round_trips())) == 3
     assert open_source(str(both_ways), 2, Manner(), device).n == 2
+
+
+def test_pairs_are_measured_where_the_weights_of_the_detector_are_missing(
+    here: Path, gan_here: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By default; what was asked for by name is refused."""
+
+    for variable in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    monkeypatch.setenv("TORCH_HOME", str(here / "hub"))
+    monkeypatch.delenv("GAN_INCEPTION", raising=False)
+    flat(here, "pictures", 50, (16, 16))
+    data = ("dataset=folder", f"dataset.root={here / 'pictures'}", "dataset.resolution=32", "given=grey")
+    run = train(*words(FEW, *data, model=PIX2PIX, steps=1)).folder
+    told = gan_here("eval", str(run))
+    assert told.returncode == 0, told.stderr
+    assert "pt_inception" in told.stderr
+    measured = [line.split()[0] for line in told.stdout.splitlines() if " n=" in line]
+    assert measured == ["psnr", "ssim"]
+    for asked in ("detector=inception", "metrics=[fid]", "weights=nowhere.pth"):
+        assert gan_here("eval", str(run), asked).returncode == 2
+
+
+def test_one_folder_on_both_sides_is_refused(here: Path, gan_here: Inside) -> None:
+    flat(here, "pictures", 4, (16, 16))
+    model = [word for word in CYCLEGAN if not word.startswith("dataset=")]
+    told = gan_here("train", *words("dataset=two_folders", "dataset.root=pictures", model=tuple(model)))
+    assert (told.returncode, len(told.stderr.splitlines())) == (2, 2)
+    assert "is used for both sides" in told.stderr

@@ -223,7 +223,7 @@ def _chosen(
         of_pairs: dict[str, Metric | PairMetric] = {
             name: metric for name, metric in asked.items() if isinstance(metric, PairMetric)
         }
-        if request.detector or request.metrics or not of_pairs:
+        if request.detector or request.metrics or request.weights or not of_pairs:
             raise
         log.warning("%s", error)  # the rest needs no features
         return {}, of_pairs
