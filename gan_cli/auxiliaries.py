@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_cli.types import Clock, Fraction, Need, NonNegative, PositiveInt, Round, Term, Weight
+from gan_cli.errors import Incompatible
+from gan_cli.types import Clock, DiscriminatorOutput, Fraction, Need, NonNegative, PositiveInt, Round, Term, Weight
 
 
 class Weighting(nn.Module, ABC):
@@ -26,13 +28,39 @@ class FeatureMatching(Term):
     """‖E f(x) - E f(G(z))‖² over D's features (Salimans 2016, arXiv 1606.03498, section 3.1).
 
     Each layer's squared distance is averaged over its values; those of the layers are added.
+
+    Args:
+        layers: The layers of D to match, from 0, or from the end as -1; None for all.
+
+    Raises:
+        Incompatible: D has no such layer.
     """
 
     needs = frozenset({Need.REAL_OUTPUT, Need.FEATURES})
 
+    def __init__(self, weight: Weight = 1.0, interval: PositiveInt = 1, layers: Sequence[int] | None = None) -> None:
+        super().__init__(weight, interval)
+        self.layers = None if layers is None else tuple(layers)
+
+    def chosen(self, features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """The features of the layers to match."""
+        if self.layers is None:
+            return features
+        try:
+            return tuple(features[layer] for layer in self.layers)
+        except IndexError:
+            raise Incompatible(
+                f"auxiliary.feature_matching.layers={list(self.layers)}, and this discriminator has "
+                f"{len(features)}\n  choose from 0 to {len(features) - 1}, or from -{len(features)} to -1"
+            ) from None
+
+    def reads(self, output: DiscriminatorOutput) -> None:
+        self.chosen(output.features)
+
     def forward(self, current: Round) -> Tensor:
         assert current.real_output is not None
-        pairs = zip(current.real_output.features, current.fake_output.features, strict=True)
+        real, fake = (self.chosen(seen.features) for seen in (current.real_output, current.fake_output))
+        pairs = zip(real, fake, strict=True)
         return torch.stack([(real.mean(0).detach() - fake.mean(0)).square().mean() for real, fake in pairs]).sum()
 
 

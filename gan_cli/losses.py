@@ -20,6 +20,8 @@ class Loss(nn.Module, ABC):
 
     Args:
         weight: Factor of the generator's loss beside its auxiliaries; a number, or a ramp.
+        discriminator_weight: Factor of the discriminator's loss beside its penalties; ½ where a paper or a course
+            writes the mean over real and fake instead of the sum.
     """
 
     needs_real_logits = False  # the generator's loss compares fakes with real samples (relativistic losses)
@@ -28,9 +30,10 @@ class Loss(nn.Module, ABC):
     provides: frozenset[str] = frozenset()  # `Need.ANCHORED_LOGITS`: their sign says real or fake
     targets: tuple[float, float] | None = None  # of scores for real and fake samples, if they are probabilities
 
-    def __init__(self, weight: Weight = 1.0) -> None:
+    def __init__(self, weight: Weight = 1.0, discriminator_weight: Weight = 1.0) -> None:
         super().__init__()
         self.weight = weight
+        self.discriminator_weight = discriminator_weight
 
     @abstractmethod
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
@@ -50,21 +53,27 @@ def cross_entropy(logits: Tensor, target: float) -> Tensor:
     return target * F.softplus(-logits) + (1 - target) * F.softplus(logits)
 
 
-class NonSaturating(Loss):
-    """The original game with the generator loss that keeps its gradient (Goodfellow 2014, arXiv 1406.2661, section 3).
+class CrossEntropy(Loss):
+    """The discriminator's half of the original game (Goodfellow 2014, arXiv 1406.2661, equation 1).
 
-    D minimises -log D(x) - log(1 - D(G(z))); G minimises -log D(G(z)), with D = σ(logit).
+    D minimises -log D(x) - log(1 - D(G(z))), with D = σ(logit).
 
     Args:
         real_label: The discriminator's target for real samples; 0.9 is one-sided smoothing (Salimans 2016,
-            arXiv 1606.03498, section 3.4). The generator's target stays 1.
+            arXiv 1606.03498, section 3.4).
         fake_label: The discriminator's target for fakes; above 0 the smoothing is two-sided.
     """
 
     provides = frozenset({Need.ANCHORED_LOGITS})
 
-    def __init__(self, real_label: Fraction = 1.0, fake_label: Fraction = 0.0, weight: Weight = 1.0) -> None:
-        super().__init__(weight)
+    def __init__(
+        self,
+        real_label: Fraction = 1.0,
+        fake_label: Fraction = 0.0,
+        weight: Weight = 1.0,
+        discriminator_weight: Weight = 1.0,
+    ) -> None:
+        super().__init__(weight, discriminator_weight)
         self.real_label = real_label
         self.fake_label = fake_label
         self.targets = (real_label, fake_label)
@@ -72,14 +81,33 @@ class NonSaturating(Loss):
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         return cross_entropy(real, self.real_label) + cross_entropy(fake, self.fake_label)
 
-    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
-        return F.softplus(-fake)
-
     def score(self, logits: Tensor) -> Tensor:
         return logits.sigmoid()
 
 
-class Minimax(NonSaturating):
+class NonSaturating(CrossEntropy):
+    """The generator loss that keeps its gradient (arXiv 1406.2661, section 3): G minimises -log D(G(z)).
+
+    Args:
+        generator_label: The generator's target for its fakes, which smoothing of D's targets leaves at 1.
+    """
+
+    def __init__(
+        self,
+        real_label: Fraction = 1.0,
+        fake_label: Fraction = 0.0,
+        weight: Weight = 1.0,
+        discriminator_weight: Weight = 1.0,
+        generator_label: Fraction = 1.0,
+    ) -> None:
+        super().__init__(real_label, fake_label, weight, discriminator_weight)
+        self.generator_label = generator_label
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        return cross_entropy(fake, self.generator_label)
+
+
+class Minimax(CrossEntropy):
     """The zero-sum game of equation 1 of arXiv 1406.2661: G minimises log(1 - D(G(z))), which saturates early on."""
 
     def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
@@ -101,8 +129,9 @@ class LeastSquares(Loss):
         fake_label: float = 0.0,
         generator_label: float = 1.0,
         weight: Weight = 1.0,
+        discriminator_weight: Weight = 1.0,
     ) -> None:
-        super().__init__(weight)
+        super().__init__(weight, discriminator_weight)
         self.real_label = real_label
         self.fake_label = fake_label
         self.generator_label = generator_label
@@ -138,7 +167,7 @@ class Hinge(Loss):
         return -fake
 
 
-class FeatureMatching(NonSaturating):
+class FeatureMatching(CrossEntropy):
     """D plays the original game; G has no adversarial loss and matches D's features instead (arXiv 1606.03498, 3.1).
 
     Use it with `auxiliary=[feature_matching]`, which is then the generator's whole objective.

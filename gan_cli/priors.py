@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import sys
 from abc import ABC, abstractmethod
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -78,6 +80,38 @@ class Truncated(Normal):
         tail = math.erf(self.bound / math.sqrt(2))
         uniform = 2 * torch.rand(len(batch), self.latent_dim, device=batch.label.device, dtype=torch.float64) - 1
         return (math.sqrt(2) * torch.erfinv(uniform * tail)).float().clamp(-self.bound, self.bound)
+
+
+class Ball(Prior):
+    """z ~ N(0, I) among those of norm |z| <= bound, in training and in samples.
+
+    |z|² of N(0, I) has the distribution P(k/2, r²/2), P the regularised lower incomplete gamma function and k the
+    number of coordinates; the direction is uniform.
+
+    Args:
+        bound: The largest norm; most of N(0, I) lies near √k.
+    """
+
+    def __init__(self, latent_dim: PositiveInt, bound: Positive) -> None:
+        from scipy.special import gammainc
+
+        super().__init__(latent_dim)
+        self.bound = bound
+        self.within = float(gammainc(latent_dim / 2, bound**2 / 2))  # the share of N(0, I) in the ball
+        if self.within < sys.float_info.min:
+            raise Incompatible(
+                f"prior.bound={bound}: of {latent_dim} coordinates, no norm is so small\n"
+                f"  the norms lie near {math.sqrt(latent_dim):.3g}"
+            )
+
+    def forward(self, batch: Batch) -> Tensor:
+        from scipy.special import gammaincinv
+
+        device = batch.label.device
+        direction = F.normalize(torch.randn(len(batch), self.latent_dim, device=device), dim=1)
+        below = torch.rand(len(batch), 1, dtype=torch.float64).numpy()
+        radius = torch.from_numpy(np.sqrt(2 * gammaincinv(self.latent_dim / 2, below * self.within)))
+        return direction * radius.float().clamp(max=self.bound).to(device)
 
 
 class Spherical(Prior):

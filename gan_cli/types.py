@@ -190,6 +190,9 @@ class Term(nn.Module, ABC):
     def suits(self, real: Batch) -> None:
         """Before the first step: raises Incompatible where a batch like this one has what the term cannot use."""
 
+    def reads(self, output: DiscriminatorOutput) -> None:
+        """Before the first step: raises Incompatible where a judgement like this one lacks what the term reads."""
+
     @abstractmethod
     def forward(self, current: Round) -> Tensor:
         """The unweighted term for each sample or judgement, `[N]`, or one value `[]`."""
@@ -220,6 +223,7 @@ class Phase:
     project: Callable[[], None] = field(default=nothing)  # after each optimizer step
     shown: bool = False  # its real images count as shown to the discriminator
     uses_real: bool = True  # else its batches are sampling batches, so that no unused image is drawn
+    builds: frozenset[str] = frozenset()  # other players whose graph it builds, for a later phase to go back through
 
 
 @runtime_checkable

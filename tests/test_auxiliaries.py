@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_cli.auxiliaries import L1, Classification, FeatureMatching, ModeSeeking, PathLength, TopK, Vote
+from gan_cli.errors import Incompatible
 from gan_cli.types import Batch, Clock, DiscriminatorOutput, Round
 
 LABEL = torch.zeros(8, dtype=torch.int64)
@@ -104,3 +105,21 @@ def test_votes_go_from_the_mean_to_the_severest() -> None:
     assert sharp.mean().item() == pytest.approx(3)
     soft = Vote(sharpness=1.0)(values, play(Scale(1.0)))
     torch.testing.assert_close(soft[0], 2 * torch.tensor([1.0, 3.0]).softmax(0))
+
+
+def test_feature_matching_of_chosen_layers() -> None:
+    real, fake = (tuple(torch.randn(8, width) for width in (3, 5, 2)) for _ in range(2))
+    current = replace(
+        play(Scale(1.0)),
+        real_output=DiscriminatorOutput(torch.zeros(8), features=real),
+        fake_output=DiscriminatorOutput(torch.zeros(8), features=fake),
+    )
+    each = [(r.mean(0) - f.mean(0)).square().mean() for r, f in zip(real, fake, strict=True)]
+    torch.testing.assert_close(FeatureMatching(layers=[-1])(current), each[2])
+    torch.testing.assert_close(FeatureMatching(layers=[0, 2])(current), each[0] + each[2])
+    torch.testing.assert_close(FeatureMatching()(current), each[0] + each[1] + each[2])
+
+
+def test_a_layer_that_the_discriminator_lacks_is_refused_before_the_first_step() -> None:
+    with pytest.raises(Incompatible, match=r"layers=\[3\], and this discriminator has 3\n  choose from 0 to 2"):
+        FeatureMatching(layers=[3]).reads(DiscriminatorOutput(torch.zeros(2), features=(torch.zeros(2, 1),) * 3))

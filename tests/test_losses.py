@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import tensor
 
 from gan_cli import losses
@@ -115,3 +116,11 @@ def test_feature_matching_leaves_the_generator_to_its_auxiliary() -> None:
     assert losses.FeatureMatching().generator(fake).tolist() == [0, 0, 0, 0]
     plain = losses.NonSaturating().discriminator(real, fake)
     assert torch.equal(losses.FeatureMatching().discriminator(real, fake), plain)
+
+
+def test_the_generators_target_is_its_own() -> None:
+    fake = torch.randn(6)
+    loss = losses.NonSaturating(real_label=0.9, generator_label=0.8)
+    expected = F.binary_cross_entropy_with_logits(fake, torch.full((6,), 0.8), reduction="none")
+    torch.testing.assert_close(loss.generator(fake), expected)
+    assert torch.equal(losses.NonSaturating(real_label=0.9).generator(fake), F.softplus(-fake))

@@ -82,6 +82,8 @@ def checked_name(name: str) -> str:
 
 
 def _message(error: Mapping[str, Any]) -> str:
+    if error["type"] == "sequence_str":
+        return "it should be a list: [a,b]"
     return str(error["msg"]).removeprefix("Value error, ").replace("Input", "it").replace("input", "it")
 
 

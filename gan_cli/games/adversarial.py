@@ -10,9 +10,10 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from gan_cli.auxiliaries import Weighting
-from gan_cli.errors import Incompatible
+from gan_cli.errors import ConfigError, Incompatible
 from gan_cli.games import compatible
 from gan_cli.games.base import Game
+from gan_cli.games.fakes import FAKES, Drawn, Through, afresh
 from gan_cli.games.parts import Parts
 from gan_cli.games.pool import Pool
 from gan_cli.games.rehearsal import rehearse_in_parts
@@ -48,16 +49,25 @@ def due(terms: nn.ModuleDict, update: int) -> Due:
     return Due(chosen, frozenset().union(*(term.needs for term in chosen.values())))
 
 
+def whole(count: int | Ramp) -> int:
+    """Updates in a row; at least one."""
+    return max(1, int(float(count)))
+
+
 def weigh(terms: Mapping[str, Term], current: Round) -> dict[str, Tensor]:
     return {name: float(term.weight) * term.interval * term(current).mean() for name, term in terms.items()}
 
 
 class Adversarial(Game):
-    """The discriminator's phase, `critic_steps` times, then the generator's.
+    """The discriminator's phase, `critic_steps` times, then the generator's, `generator_steps` times.
 
     Args:
         parts: The players and everything that they play with.
         critic_steps: Discriminator updates per step; a number, or a ramp.
+        generator_steps: Generator updates per step; a number, or a ramp.
+        order: Who moves first.
+        fakes: fresh: each update draws its own; reused: where the players meet within a step, both see the same fakes.
+            Equal in law, and one pass of the generator less; see `gan_cli.games.fakes`.
         past: Shows D fakes of earlier updates too.
         back: The generator of the way back, `(samples, label) -> sources`, where there is one.
 
@@ -69,10 +79,20 @@ class Adversarial(Game):
         self,
         parts: Parts,
         critic_steps: PositiveInt | Ramp = 1,
+        generator_steps: PositiveInt | Ramp = 1,
+        order: Sequence[str] = ("discriminator", "generator"),
+        fakes: str = "fresh",
         past: Pool | None = None,
         back: Generate | None = None,
     ) -> None:
         super().__init__()
+        if sorted(order) != ["discriminator", "generator"]:
+            raise ConfigError(
+                f"game.order=[{','.join(map(str, order))}] does not name each player once\n"
+                "  use 'game.order=[discriminator,generator]' or 'game.order=[generator,discriminator]'"
+            )
+        if fakes not in FAKES:
+            raise ConfigError(f"game.fakes={fakes} is unknown\n  choose one of {', '.join(FAKES)}")
         compatible.check(parts, frozenset({Need.BACK} if back is not None else ()))
         if past is not None and Need.ALONE in parts.prior.hides:
             raise Incompatible(
@@ -92,16 +112,32 @@ class Adversarial(Game):
         self.weightings = nn.ModuleDict({k: v for k, v in parts.auxiliaries.items() if isinstance(v, Weighting)})
         self.augments = nn.ModuleDict(dict(parts.augments))
         self.critic_steps = critic_steps
+        self.generator_steps = generator_steps
+        self.order = tuple(order)
+        self.fakes = fakes
 
     def players(self) -> Mapping[str, nn.Module]:
         return {"discriminator": self.discriminator, "generator": self.generator}
 
+    def turns(self) -> Mapping[str, Phase]:
+        """Each player's updates of the next step."""
+        return {
+            "discriminator": Phase(
+                "discriminator", self.discriminator_objective, whole(self.critic_steps), self._project, shown=True
+            ),
+            "generator": Phase(
+                "generator", self.generator_objective, whole(self.generator_steps), uses_real=self.compares()
+            ),
+        }
+
     def phases(self) -> Sequence[Phase]:
-        runs = max(1, int(float(self.critic_steps)))
-        return (
-            Phase("discriminator", self.discriminator_objective, runs, self._project, shown=True),
-            Phase("generator", self.generator_objective, uses_real=self.compares()),
-        )
+        turns = self.turns()
+        first, second = (turns[player] for player in self.order)
+        return FAKES[self.fakes](first, second, self.latent_needs())
+
+    def latent_needs(self) -> frozenset[str]:
+        """What the generator's terms may need of the latents, at this update or another."""
+        return frozenset().union(*(term.needs for term in self.auxiliaries.values() if isinstance(term, Term)))
 
     def asks(self) -> frozenset[str]:
         return self._asks
@@ -116,7 +152,10 @@ class Adversarial(Game):
         return self.loss.targets
 
     def rehearse(self, real: Batch, part: int) -> None:
-        rehearse_in_parts(self, real, part, self.compares())
+        output = rehearse_in_parts(self, real, part, self.compares())
+        for term in (*self.penalties.values(), *self.auxiliaries.values()):
+            assert isinstance(term, Term)
+            term.reads(output)
 
     def sample(self, generator: nn.Module, batch: Batch) -> Tensor:
         """Samples of `generator` (often the averaged copy), one per label."""
@@ -134,18 +173,24 @@ class Adversarial(Game):
         shown = self.seen(self.prior.beside(samples, batch))
         return DiscriminatorOutput.of(self.discriminator(shown, label))
 
-    def discriminator_objective(self, batch: Batch, update: int) -> Outcome:
+    def draw(self, batch: Batch, needs: frozenset[str]) -> Drawn:
+        """Fakes for an update on this batch."""
         batch = self.matched(batch)
-        penalties, needs = due(self.penalties, update)
         latent = self.prior(batch)
+        latent = latent.requires_grad_() if Need.LATENT_GRAD in needs else latent
+        return Drawn(batch, latent, self.generator(latent, batch.label))
+
+    def discriminator_objective(self, batch: Batch, update: int, through: Through = afresh) -> Outcome:
+        penalties, needs = due(self.penalties, update)
+        batch, latent, fake = through(self.draw, batch, needs)
         real = batch.real.detach().requires_grad_(Need.REAL_GRAD in needs)
-        fake = self.generator(latent, batch.label).detach()
+        fake = fake.detach()
         fake = (fake if self.past is None else self.past(fake)).requires_grad_(Need.FAKE_GRAD in needs)
         judge = partial(self.judge, batch)
         on_real, on_fake = judge(real, batch.label), judge(fake, batch.label)
         networks = self.generator, self.discriminator
         current = Round(batch, latent, real, fake, on_real, on_fake, judge, *networks, update, self.back)
-        loss = self.loss.discriminator(on_real.logits, on_fake.logits).mean()
+        loss = float(self.loss.discriminator_weight) * self.loss.discriminator(on_real.logits, on_fake.logits).mean()
         for _, augment in self.augmentations():
             augment.observe(on_real.logits.detach())
         readings = {
@@ -154,17 +199,19 @@ class Adversarial(Game):
         }
         return Outcome({"loss": loss, **weigh(penalties, current)}, readings)
 
-    def generator_objective(self, batch: Batch, update: int) -> Outcome:
-        batch = self.matched(batch)
-        return self.generator_outcome(batch, update, partial(self.judge, batch))
+    def generator_objective(self, batch: Batch, update: int, through: Through = afresh) -> Outcome:
+        drawn = through(self.draw, batch, self.needed(update))
+        return self.generator_outcome(drawn, update, partial(self.judge, drawn.batch))
 
-    def generator_outcome(self, batch: Batch, update: int, judge: Judge) -> Outcome:
-        """The generator's objective against a discriminator on this batch."""
-        auxiliaries, needs = due(self.auxiliaries, update)
-        needs = needs.union(*(w.needs for w in self.weightings.values() if isinstance(w, Weighting)))
-        latent = self.prior(batch)
-        latent = latent.requires_grad_() if Need.LATENT_GRAD in needs else latent
-        fake = self.generator(latent, batch.label)
+    def needed(self, update: int) -> frozenset[str]:
+        """What the generator's terms need at this update."""
+        weightings = (w.needs for w in self.weightings.values() if isinstance(w, Weighting))
+        return due(self.auxiliaries, update).needs.union(*weightings)
+
+    def generator_outcome(self, drawn: Drawn, update: int, judge: Judge) -> Outcome:
+        """The generator's objective for these fakes against a discriminator on their batch."""
+        auxiliaries, needs = due(self.auxiliaries, update).terms, self.needed(update)
+        batch, latent, fake = drawn
         on_fake = judge(fake, batch.label)
         judges_real = self.loss.needs_real_logits or Need.REAL_OUTPUT in needs
         on_real = judge(batch.real, batch.label) if judges_real else None

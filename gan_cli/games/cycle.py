@@ -11,10 +11,13 @@ from torch import Tensor, nn
 from gan_cli.errors import Incompatible
 from gan_cli.games.adversarial import Adversarial
 from gan_cli.games.base import Game
+from gan_cli.games.fakes import FAKES, Through, afresh
 from gan_cli.games.parts import Parts
 from gan_cli.games.pool import Pool
 from gan_cli.networks.panel import Both
 from gan_cli.types import Batch, Need, Outcome, Phase, PositiveInt, Ramp
+
+ORDER = ("generator", "discriminator")
 
 
 def both(there: Outcome, back: Outcome) -> Outcome:
@@ -32,13 +35,20 @@ class Cycle(Game):
     Args:
         parts: The players and everything that they play with; each player is a `Both`.
         critic_steps: Discriminator updates a step; a number, or a ramp.
+        fakes: fresh | reused, as in `Adversarial`; the authors' code reuses them.
         past: Shows the discriminators fakes of earlier updates too.
 
     Raises:
         Incompatible: The players are not two each, the discriminators judge pairs, or as in `Adversarial`.
     """
 
-    def __init__(self, parts: Parts, critic_steps: PositiveInt | Ramp = 1, past: Pool | None = None) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        critic_steps: PositiveInt | Ramp = 1,
+        fakes: str = "fresh",
+        past: Pool | None = None,
+    ) -> None:
         super().__init__()
         generators, discriminators = parts.generator, parts.discriminator
         if not isinstance(generators, Both) or not isinstance(discriminators, Both):
@@ -50,7 +60,8 @@ class Cycle(Game):
         def way(i: int) -> Adversarial:
             own = copy.deepcopy(replace(parts, generator=nn.Identity(), discriminator=nn.Identity()))
             own = replace(own, generator=generators[i], discriminator=discriminators[i])
-            return Adversarial(own, copy.deepcopy(critic_steps), pools[i], back=generators[1 - i].__call__)
+            ends = pools[i], generators[1 - i].__call__
+            return Adversarial(own, copy.deepcopy(critic_steps), 1, ORDER, fakes, *ends)
 
         self.there, self.back = way(0), way(1)
         self.prior, self.augments = self.there.prior, self.there.augments
@@ -61,11 +72,9 @@ class Cycle(Game):
         return self._players[0]
 
     def phases(self) -> Sequence[Phase]:
-        critic = self.there.phases()[0]
-        return (
-            Phase("generator", self.generator_objective),
-            Phase("discriminator", self.discriminator_objective, critic.runs, self._project, shown=True),
-        )
+        critic = self.there.turns()["discriminator"]
+        critic = replace(critic, objective=self.discriminator_objective, project=self._project)
+        return FAKES[self.there.fakes](Phase("generator", self.generator_objective), critic, self.there.latent_needs())
 
     def asks(self) -> frozenset[str]:
         return self.there.asks()
@@ -89,17 +98,14 @@ class Cycle(Game):
         assert isinstance(generator, Both)
         return self.there.sample(generator[0], batch)
 
-    def generator_objective(self, batch: Batch, update: int) -> Outcome:
-        return both(
-            self.there.generator_objective(batch, update), self.back.generator_objective(batch.swapped(), update)
-        )
+    def generator_objective(self, batch: Batch, update: int, through: Through = afresh) -> Outcome:
+        ways = (self.there, batch), (self.back, batch.swapped())
+        return both(*(way.generator_objective(seen, update, through) for way, seen in ways))
 
-    def discriminator_objective(self, batch: Batch, update: int) -> Outcome:
-        return both(
-            self.there.discriminator_objective(batch, update),
-            self.back.discriminator_objective(batch.swapped(), update),
-        )
+    def discriminator_objective(self, batch: Batch, update: int, through: Through = afresh) -> Outcome:
+        ways = (self.there, batch), (self.back, batch.swapped())
+        return both(*(way.discriminator_objective(seen, update, through) for way, seen in ways))
 
     def _project(self) -> None:
         for way in (self.there, self.back):
-            way.phases()[0].project()
+            way.turns()["discriminator"].project()

@@ -106,8 +106,9 @@ def draws(game: Game, generator: nn.Module, real: Batch, n: int, compares: bool)
     return batch, samples
 
 
-def rehearse(game: Game, real: Batch, n: int, compares: bool = False) -> None:
-    """Draws `n` samples like those of `real` and judges them, as training would; changes nothing.
+def rehearse(game: Game, real: Batch, n: int, compares: bool = False) -> DiscriminatorOutput:
+    """Draws `n` samples like those of `real` and judges them, as training would; changes nothing. Returns the
+    judgement.
 
     Args:
         compares: Whether the generator's phase reads real samples.
@@ -125,12 +126,14 @@ def rehearse(game: Game, real: Batch, n: int, compares: bool = False) -> None:
         answer = discriminator.ask(lambda: judges(seen, batch.label))
         if not isinstance(answer, DiscriminatorOutput | Tensor):
             raise discriminator.breach(f"it gave {shown(answer)}")
-        logits = DiscriminatorOutput.of(answer).logits
+        output = DiscriminatorOutput.of(answer)
+        logits = output.logits
         if not isinstance(logits, Tensor) or not logits.is_floating_point() or logits.shape[:1] != (len(seen),):
             raise discriminator.breach(f"its logits are {shown(logits)}")
+        return output
 
 
-def rehearse_in_parts(game: Game, real: Batch, part: int, compares: bool = False) -> None:
+def rehearse_in_parts(game: Game, real: Batch, part: int, compares: bool = False) -> DiscriminatorOutput:
     """Rehearses with the fewest samples, or with a whole `part` of a batch if those do not suffice.
 
     Raises:
@@ -138,8 +141,8 @@ def rehearse_in_parts(game: Game, real: Batch, part: int, compares: bool = False
     """
     few = min(part, 2 * game.least().samples)
     try:
-        rehearse(game, real, few, compares)
+        return rehearse(game, real, few, compares)
     except TooFew:
         if few == part:
             raise
-        rehearse(game, real, part, compares)
+        return rehearse(game, real, part, compares)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from gan_cli.games.adversarial import Adversarial
+from gan_cli.games.fakes import Through, afresh
 from gan_cli.games.parts import Parts
 from gan_cli.types import Batch, DiscriminatorOutput, NonNegativeInt, Outcome, Positive, PositiveInt, Ramp
 
@@ -29,10 +30,12 @@ class Unrolled(Adversarial):
         self,
         parts: Parts,
         critic_steps: PositiveInt | Ramp = 1,
+        generator_steps: PositiveInt | Ramp = 1,
+        order: Sequence[str] = ("discriminator", "generator"),
         unroll_steps: NonNegativeInt = 5,
         unroll_lr: Positive = 0.01,
     ) -> None:
-        super().__init__(parts, critic_steps)
+        super().__init__(parts, critic_steps, generator_steps, order)
         self.unroll_steps = unroll_steps
         self.unroll_lr = unroll_lr
 
@@ -61,6 +64,7 @@ class Unrolled(Adversarial):
             }
         return weights
 
-    def generator_objective(self, batch: Batch, update: int) -> Outcome:
-        batch = self.matched(batch)
-        return self.generator_outcome(batch, update, partial(self.judge_with, batch, self.looked_ahead(batch)))
+    def generator_objective(self, batch: Batch, update: int, through: Through = afresh) -> Outcome:
+        weights = self.looked_ahead(self.matched(batch))
+        drawn = through(self.draw, batch, self.needed(update))
+        return self.generator_outcome(drawn, update, partial(self.judge_with, drawn.batch, weights))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -175,7 +175,7 @@ class Trainer:
     def _update(self, phase: Phase, batch: Batch) -> None:
         player, optimizer = self.players[phase.player], self.optimizers[phase.player]
         optimizer.zero_grad(set_to_none=True)
-        with self._only(phase.player):
+        with self._unfrozen(phase.builds | {phase.player}):
             for part in batch.split(self.micro_batches):
                 outcome = self.execute(phase, part, self.updates[phase.player])
                 terms = {f"{phase.player}/{name}": value for name, value in outcome.terms.items()}
@@ -186,10 +186,10 @@ class Trainer:
         self.updates[phase.player] += 1
 
     @contextmanager
-    def _only(self, name: str) -> Iterator[None]:
+    def _unfrozen(self, names: Collection[str]) -> Iterator[None]:
         """Freezes every other player: its weights get no gradient, and no graph is built for them."""
-        for other, player in self.players.items():
-            player.requires_grad_(other == name)
+        for name, player in self.players.items():
+            player.requires_grad_(name in names)
         yield
 
     def spent(self, seconds: float) -> None:

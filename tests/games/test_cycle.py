@@ -52,10 +52,12 @@ def pair(make: Callable[[float], nn.Module], there: float, back: float) -> Both:
     return Both(lambda settings: next(networks))
 
 
-def game(there: float = 1.0, back: float = 1.0, past: Pool | None = None, **settings: object) -> Cycle:
+def game(
+    there: float = 1.0, back: float = 1.0, past: Pool | None = None, fakes: str = "fresh", **settings: object
+) -> Cycle:
     parts = Parts(pair(Times, there, back), pair(Mean, 2.0, 3.0), LeastSquares(), Source())
     usual = {"auxiliaries": {"cycle": CycleLoss(10.0), "identity": Identity(5.0)}}
-    return Cycle(Parts(**{**vars(parts), **usual, **settings}), past=past)  # type: ignore[arg-type]
+    return Cycle(Parts(**{**vars(parts), **usual, **settings}), fakes=fakes, past=past)  # type: ignore[arg-type]
 
 
 def batch(n: int = 4) -> Batch:
@@ -198,3 +200,19 @@ def test_sides_of_other_channels_fill_and_use_their_pools() -> None:
     assert isinstance(trainer.game, Cycle)
     pools = [way.past for way in (trainer.game.there, trainer.game.back)]
     assert [tuple(pool.fakes.shape) for pool in pools if pool is not None] == [(1, 3, 16, 16), (1, 1, 16, 16)]
+
+
+def test_the_discriminators_may_judge_the_fakes_of_the_generators_update() -> None:
+    """Each way's fakes are drawn once; D's loss is that of the generators before their update."""
+    played = game(there=0.5, back=0.25, fakes="reused")
+    seen = Batch(torch.zeros(2, dtype=torch.int64), torch.ones(2, 1, 4, 4), torch.full((2, 1, 4, 4), 2.0))
+    generators, discriminators = played.phases()
+    assert (generators.uses_real, discriminators.uses_real) == (True, False)
+    generators.objective(seen, 0)
+    with torch.no_grad():
+        for weight in played.players()["generator"].parameters():
+            weight.zero_()
+    terms = discriminators.objective(Batch(seen.label), 0).terms
+    # ½(D(x) - 1)² + ½D(G(s))²; D multiplies the mean by 2, and by 3 on the way back; G by 0.5 and by 0.25.
+    assert terms["loss"].item() == pytest.approx(0.5 * (2 * 1 - 1) ** 2 + 0.5 * (2 * 0.5 * 2) ** 2)
+    assert terms["back/loss"].item() == pytest.approx(0.5 * (3 * 2 - 1) ** 2 + 0.5 * (3 * 0.25 * 1) ** 2)
