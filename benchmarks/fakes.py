@@ -2,8 +2,8 @@
 
     python benchmarks/fakes.py [--seeds 0 1 2 3 4] >> benchmarks/results/fakes.jsonl
 
-Each line is one `gan train ... game.fakes=FAKES seed=SEED` and its `gan eval`. Runs of a seed follow each other, so that a
-busy machine slows both down.
+Each line is one `gan train ... game.fakes=FAKES seed=SEED` and its `gan eval`. Runs of a seed follow each other, so
+that a busy machine slows both down.
 """
 
 from __future__ import annotations
