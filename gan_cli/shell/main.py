@@ -107,6 +107,8 @@ def run(command: Command, words: list[str]) -> int:
     """Runs one command; its errors take a line or two, with the traceback if HYDRA_FULL_ERROR=1."""
     from gan_cli.errors import Interrupted, Refused, RunFailed
 
+    if not (sys.stderr is not None and sys.stderr.isatty()):  # what torchvision downloads: a line a minute, as of our own
+        os.environ.setdefault("TQDM_MININTERVAL", "60")
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     try:
         importlib.import_module(f"gan_cli.commands.{command.name}").main(_prepare(command, words))
