@@ -107,7 +107,7 @@ def run(command: Command, words: list[str]) -> int:
     """Runs one command; its errors take a line or two, with the traceback if HYDRA_FULL_ERROR=1."""
     from gan_cli.errors import Interrupted, Refused, RunFailed
 
-    if not (sys.stderr is not None and sys.stderr.isatty()):  # what torchvision downloads: a line a minute, as of our own
+    if sys.stderr is None or not sys.stderr.isatty():  # torchvision's downloads too tell a pipe a line a minute
         os.environ.setdefault("TQDM_MININTERVAL", "60")
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     try:
