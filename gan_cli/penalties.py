@@ -11,7 +11,18 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import ParametrizationList
 
 from gan_cli.augment.warps import mirrored, per_sample, shifted
-from gan_cli.types import DiscriminatorOutput, Fraction, Need, NonNegative, Positive, PositiveInt, Round, Term, Weight
+from gan_cli.types import (
+    DiscriminatorOutput,
+    Fraction,
+    Need,
+    NonNegative,
+    Positive,
+    PositiveInt,
+    Round,
+    Share,
+    Term,
+    Weight,
+)
 
 
 def input_gradient(output: DiscriminatorOutput, samples: Tensor) -> Tensor:
@@ -39,7 +50,20 @@ class Constraint(nn.Module, ABC):
         """Changes the player's weights in place."""
 
 
-class GradientPenalty(Term):
+class OfGradients(Term):
+    """A penalty on ∇D at single samples, each of which costs another pass forward and back.
+
+    Args:
+        share: The part of the batch whose gradients are measured. The mean over the first samples of a batch drawn at
+            random has the expectation of the mean over all, and more variance.
+    """
+
+    def __init__(self, weight: Weight = 10.0, interval: PositiveInt = 1, share: Share = 1.0) -> None:
+        super().__init__(weight, interval)
+        self.share = share
+
+
+class GradientPenalty(OfGradients):
     """WGAN-GP (Gulrajani 2017, arXiv 1704.00028, equation 3): (‖∇D(x̂)‖ - 1)² at x̂ = εx + (1 - ε)G(z), ε ~ U[0, 1].
 
     The norm is taken over all of a sample's values, and ε is one number per sample. Weight λ = 10 in the paper.
@@ -47,9 +71,6 @@ class GradientPenalty(Term):
 
     per_sample = True
     lipschitz = True
-
-    def __init__(self, weight: Weight = 10.0, interval: PositiveInt = 1) -> None:
-        super().__init__(weight, interval)
 
     def places(self, current: Round) -> Tensor:
         """x̂, where the gradient is measured."""
@@ -85,8 +106,10 @@ class Dragan(GradientPenalty):
 
     lipschitz = False  # only near the data
 
-    def __init__(self, weight: Weight = 10.0, interval: PositiveInt = 1, spread: Positive = 0.5) -> None:
-        super().__init__(weight, interval)
+    def __init__(
+        self, weight: Weight = 10.0, interval: PositiveInt = 1, spread: Positive = 0.5, share: Share = 1.0
+    ) -> None:
+        super().__init__(weight, interval, share)
         self.spread = spread
 
     def places(self, current: Round) -> Tensor:
@@ -94,13 +117,10 @@ class Dragan(GradientPenalty):
         return real + per_sample(real) * self.spread * real.std(correction=0) * torch.rand_like(real)
 
 
-class R1(Term):
+class R1(OfGradients):
     """Zero-centred penalty on real samples (Mescheder 2018, arXiv 1801.04406, equation 9): ½‖∇D(x)‖²; weight is γ."""
 
     needs = frozenset({Need.REAL_GRAD, Need.REAL_OUTPUT})
-
-    def __init__(self, weight: Weight = 10.0, interval: PositiveInt = 1) -> None:
-        super().__init__(weight, interval)
 
     def forward(self, current: Round) -> Tensor:
         assert current.real is not None
@@ -108,13 +128,10 @@ class R1(Term):
         return 0.5 * input_gradient(current.real_output, current.real).square().sum(1)
 
 
-class R2(Term):
+class R2(OfGradients):
     """R1's counterpart on fakes: ½‖∇D(G(z))‖² (arXiv 1801.04406, equation 10); weight is γ."""
 
     needs = frozenset({Need.FAKE_GRAD})
-
-    def __init__(self, weight: Weight = 10.0, interval: PositiveInt = 1) -> None:
-        super().__init__(weight, interval)
 
     def forward(self, current: Round) -> Tensor:
         return 0.5 * input_gradient(current.fake_output, current.fake).square().sum(1)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 Positive = Annotated[float, Gt(0)]
 NonNegative = Annotated[float, Ge(0)]
 Fraction = Annotated[float, Interval(ge=0, le=1)]
+Share = Annotated[float, Interval(gt=0, le=1)]
 LARGEST = 2**53  # beyond it, a count is not exact in float64
 PositiveInt = Annotated[int, Interval(gt=0, le=LARGEST)]
 NonNegativeInt = Annotated[int, Interval(ge=0, le=LARGEST)]
@@ -69,6 +70,15 @@ class DiscriminatorOutput(NamedTuple):
             return cls(answer)
         raise TypeError(f"it gave {type(answer).__name__}")
 
+    def first(self, share: float) -> DiscriminatorOutput:
+        """The judgements of the first samples, that share of them."""
+
+        def cut(rows: Tensor) -> Tensor:
+            return rows[: round(share * len(rows))]
+
+        class_logits = None if self.class_logits is None else cut(self.class_logits)
+        return DiscriminatorOutput(cut(self.logits), class_logits, tuple(map(cut, self.features)))
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -98,6 +108,11 @@ class Batch:
     def swapped(self) -> Batch:
         """For the way back: what was given is real, and what was real is given."""
         return Batch(self.label, self.given, self.images)
+
+    def first(self, count: int) -> Batch:
+        """The first samples."""
+        columns: list[Any] = [None if value is None else value[:count] for value in vars(self).values()]
+        return type(self)(*columns)
 
     def split(self, parts: int) -> list[Batch]:
         """`parts` batches of nearly equal size, in order."""
@@ -174,6 +189,7 @@ class Term(nn.Module, ABC):
     per_sample = False  # a penalty on single samples, which is wrong with layers that mix samples
     lipschitz = False  # bounds the discriminator's slope
     of_weights = False  # reads weights but no samples: not an objective on its own
+    share: float = 1.0  # of the batch, which it is measured on
 
     def __init__(self, weight: Weight = 1.0, interval: PositiveInt = 1) -> None:
         super().__init__()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
@@ -235,14 +235,19 @@ def _check_data(played: Game, dataset: Data) -> None:
         )
 
 
-def trainer(config: Config, rank: int = 0) -> Trainer:
-    """The trainer, with everything that a run needs. The seed determines the initial weights."""
+def trainer(config: Config, rank: int = 0, look: Callable[[Game], None] = lambda played: None) -> Trainer:
+    """The trainer, with everything that a run needs. The seed determines the initial weights.
+
+    Args:
+        look: Called with the game as soon as there is one, before anything that takes longer.
+    """
     from gan_cli import rng
 
     checked = _in_order(config)
     seed = checked.config["seed"]
     rng.reseed(seed, "weights")
     played = game(checked)
+    look(played)
     dataset = data(checked)
     schedule: Ramp = make(checked.parts["schedule"])
     _check_parts(checked.config, played)

@@ -12,6 +12,7 @@ from gan_cli.data.decoding import decode
 from gan_cli.data.folder import decode_folder
 from gan_cli.data.listing import is_zip
 from gan_cli.data.request import Decoded, Request, fitted
+from gan_cli.data.sources import installed
 from gan_cli.errors import DataError, two_lines
 
 SIDES = ("A", "B")
@@ -82,10 +83,9 @@ def photos(request: Request, only: str | None = None) -> Decoded:
         only: The one to take, `china` or `flower`, of any split.
     """
     import matplotlib.cbook
-    import sklearn.datasets
 
     places = {
-        "train": [Path(sklearn.datasets.__file__).parent / "images" / name for name in ("china.jpg", "flower.jpg")],
+        "train": [installed("sklearn", "datasets", "images", name) for name in ("china.jpg", "flower.jpg")],
         "test": [Path(matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))],
     }
     if request.split == "more":

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
 
 from torch import Tensor, nn
 
@@ -37,16 +37,14 @@ READERS = Term | Weighting | Prior  # what may declare that the generator's phas
 Generate = Callable[[Tensor, Tensor], Tensor]  # (latent or source, label) -> samples
 
 
-class Due(NamedTuple):
-    """The terms that one update applies, and all that they read."""
-
-    terms: Mapping[str, Term]
-    needs: frozenset[str]
+def due(terms: nn.ModuleDict, update: int) -> dict[str, Term]:
+    """The terms that one update applies."""
+    return {name: term for name, term in terms.items() if isinstance(term, Term) and update % term.interval == 0}
 
 
-def due(terms: nn.ModuleDict, update: int) -> Due:
-    chosen = {name: term for name, term in terms.items() if isinstance(term, Term) and update % term.interval == 0}
-    return Due(chosen, frozenset().union(*(term.needs for term in chosen.values())))
+def needed(terms: Iterable[Term]) -> frozenset[str]:
+    """What terms read of the update itself; those on a share of the batch have it computed again."""
+    return frozenset().union(*(term.needs for term in terms if term.share == 1))
 
 
 def whole(count: int | Ramp) -> int:
@@ -54,8 +52,8 @@ def whole(count: int | Ramp) -> int:
     return max(1, int(float(count)))
 
 
-def weigh(terms: Mapping[str, Term], current: Round) -> dict[str, Tensor]:
-    return {name: float(term.weight) * term.interval * term(current).mean() for name, term in terms.items()}
+def weigh(terms: Mapping[str, Term], rounds: Callable[[Term], Round]) -> dict[str, Tensor]:
+    return {name: float(term.weight) * term.interval * term(rounds(term)).mean() for name, term in terms.items()}
 
 
 class Adversarial(Game):
@@ -181,7 +179,8 @@ class Adversarial(Game):
         return Drawn(batch, latent, self.generator(latent, batch.label))
 
     def discriminator_objective(self, batch: Batch, update: int, through: Through = afresh) -> Outcome:
-        penalties, needs = due(self.penalties, update)
+        penalties = due(self.penalties, update)
+        needs = needed(penalties.values())
         batch, latent, fake = through(self.draw, batch, needs)
         real = batch.real.detach().requires_grad_(Need.REAL_GRAD in needs)
         fake = fake.detach()
@@ -197,7 +196,30 @@ class Adversarial(Game):
             "D(real)": self.loss.score(on_real.logits.detach()).mean(),
             "D(fake)": self.loss.score(on_fake.logits.detach()).mean(),
         }
-        return Outcome({"loss": loss, **weigh(penalties, current)}, readings)
+        return Outcome({"loss": loss, **weigh(penalties, partial(self.shared_with, current))}, readings)
+
+    def shared_with(self, current: Round, term: Term) -> Round:
+        """The discriminator's round as a term is to see it: whole, or of the first samples only, which are judged again
+        where the term needs their gradients."""
+        if term.share == 1:
+            return current
+        least, n = self.least().samples, len(current.batch)
+        count = min(n, -(-math.ceil(term.share * n) // least) * least)
+        batch, share = current.batch.first(count), count / n
+        judge = partial(self.judge, batch)
+        real = batch.real.detach().requires_grad_(Need.REAL_GRAD in term.needs)
+        fake = current.fake[:count].detach().requires_grad_(Need.FAKE_GRAD in term.needs)
+        assert current.real_output is not None
+        return replace(
+            current,
+            batch=batch,
+            latent=current.latent[:count],
+            real=real,
+            fake=fake,
+            real_output=judge(real, batch.label) if real.requires_grad else current.real_output.first(share),
+            fake_output=judge(fake, batch.label) if fake.requires_grad else current.fake_output.first(share),
+            judge=judge,
+        )
 
     def generator_objective(self, batch: Batch, update: int, through: Through = afresh) -> Outcome:
         drawn = through(self.draw, batch, self.needed(update))
@@ -206,11 +228,11 @@ class Adversarial(Game):
     def needed(self, update: int) -> frozenset[str]:
         """What the generator's terms need at this update."""
         weightings = (w.needs for w in self.weightings.values() if isinstance(w, Weighting))
-        return due(self.auxiliaries, update).needs.union(*weightings)
+        return needed(due(self.auxiliaries, update).values()).union(*weightings)
 
     def generator_outcome(self, drawn: Drawn, update: int, judge: Judge) -> Outcome:
         """The generator's objective for these fakes against a discriminator on their batch."""
-        auxiliaries, needs = due(self.auxiliaries, update).terms, self.needed(update)
+        auxiliaries, needs = due(self.auxiliaries, update), self.needed(update)
         batch, latent, fake = drawn
         on_fake = judge(fake, batch.label)
         judges_real = self.loss.needs_real_logits or Need.REAL_OUTPUT in needs
@@ -220,7 +242,7 @@ class Adversarial(Game):
         values = self.loss.generator(on_fake.logits, on_real.logits if on_real else None)
         for weighting in self.weightings.values():
             values = values * weighting(values, current)
-        return Outcome({"loss": float(self.loss.weight) * values.mean(), **weigh(auxiliaries, current)})
+        return Outcome({"loss": float(self.loss.weight) * values.mean(), **weigh(auxiliaries, lambda term: current)})
 
     def _project(self) -> None:
         for constraint in self.constraints.values():

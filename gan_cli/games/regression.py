@@ -68,7 +68,7 @@ class Regression(Game):
         return samples
 
     def objective(self, batch: Batch, update: int) -> Outcome:
-        auxiliaries, _ = due(self.auxiliaries, update)
+        auxiliaries = due(self.auxiliaries, update)
         latent = self.prior(batch)
         fake = self.generator(latent, batch.label)
         silent = DiscriminatorOutput(torch.zeros(len(batch), device=fake.device))
@@ -78,4 +78,4 @@ class Regression(Game):
 
         networks = self.generator, self.generator
         current = Round(batch, latent, batch.images, fake, None, silent, judge, *networks, update)
-        return Outcome(weigh(auxiliaries, current))
+        return Outcome(weigh(auxiliaries, lambda term: current))

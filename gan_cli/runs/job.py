@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,8 +26,10 @@ from gan_cli.errors import (
     Unsound,
     two_lines,
 )
+from gan_cli.games.base import Game
 from gan_cli.progress import display
 from gan_cli.runs import endings
+from gan_cli.store import contents
 from gan_cli.store.checkpoint import load_newest
 from gan_cli.store.disk import NotWritten
 from gan_cli.store.rows import read_rows
@@ -93,7 +96,7 @@ def play(job: Job, rank: int) -> dict[str, Any]:
         earlier = _earlier(run, job)
         # With several processes, the one that started them has already built all this, aloud.
         with heard(aloud=job.config["trainer"]["devices"] == 1) as lines, display():
-            trainer = build.trainer(checked, rank)
+            trainer = build.trainer(checked, rank, partial(_check_types, earlier))
         trainer.place()
         if rank != 0:
             _restore(trainer, earlier, job)
@@ -263,6 +266,20 @@ def _earlier(run: Run, job: Job) -> Earlier | None:
     return Earlier(state, path, source, problems)
 
 
+def _check_types(earlier: Earlier | None, game: Game) -> None:
+    """Raises CheckpointError where the weights to start from are of other types than the game's."""
+    if earlier is None:
+        return
+    try:
+        contents.check_types(earlier.state["game"], game, "game")
+    except Unsound as error:
+        raise _unusable(earlier, error) from error
+
+
+def _unusable(earlier: Earlier, error: Unsound) -> CheckpointError:
+    return CheckpointError(f"{earlier.path} cannot be used: {error}", "name another checkpoint")
+
+
 def _restore(trainer: Trainer, earlier: Earlier | None, job: Job) -> list[Said]:
     """Loads the state to start from; returns the lines to log about it once the log is open."""
     if earlier is None:
@@ -275,7 +292,7 @@ def _restore(trainer: Trainer, earlier: Earlier | None, job: Job) -> list[Said]:
         else:
             told = trainer.take_weights(state, str(earlier.source))
     except Unsound as error:
-        raise CheckpointError(f"{path} cannot be used: {error}", "name another checkpoint") from error
+        raise _unusable(earlier, error) from error
     except RuntimeError as error:
         first = str(error).splitlines()[-1].strip()
         raise Incompatible(two_lines(f"the weights of {earlier.source} do not fit this model", first)) from error

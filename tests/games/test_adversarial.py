@@ -19,7 +19,7 @@ from gan_cli.games.adversarial import Adversarial
 from gan_cli.games.parts import Parts
 from gan_cli.losses import Hinge, Loss, NonSaturating, Wasserstein
 from gan_cli.networks import dcgan, mlp
-from gan_cli.penalties import R1, GradientPenalty, WeightClipping
+from gan_cli.penalties import R1, R2, GradientPenalty, WeightClipping
 from gan_cli.priors import Ball, Normal, Prior, Uniform
 from gan_cli.types import Batch, Round, Term
 
@@ -242,3 +242,61 @@ def test_the_discriminators_loss_has_a_weight_and_its_penalties_have_theirs() ->
     second = half.discriminator_objective(same, 0).terms
     torch.testing.assert_close(second["loss"], first["loss"] / 2)
     torch.testing.assert_close(second["r1"], first["r1"])
+
+
+class Square(torch.nn.Module):
+    """D(x) = a|x|²/2, whose gradient a·x is known; it counts what it is asked."""
+
+    def __init__(self, a: float) -> None:
+        super().__init__()
+        self.a = torch.nn.Parameter(torch.tensor(a))
+        self.asked: list[int] = []
+
+    def forward(self, samples: Tensor, label: Tensor) -> Tensor:
+        self.asked.append(len(samples))
+        return self.a * samples.square().sum(1) / 2
+
+
+def squared(*penalties: Term, **parts: Any) -> tuple[Adversarial, Square]:
+    critic = Square(3.0)
+    named = {type(p).__name__: p for p in penalties}
+    generator = mlp.Generator(4, 2, (), (8,))
+    return Adversarial(Parts(generator, critic, Hinge(), Normal(4), penalties=named, **parts)), critic
+
+
+@pytest.mark.parametrize(("share", "count"), [(1.0, 8), (0.25, 2), (0.3, 3), (0.001, 1)])
+def test_a_share_of_the_batch_pays_for_all(share: float, count: int) -> None:
+    """½|∇D|² = ½a²|x|², averaged over the first samples."""
+    game, critic = squared(R1(weight=2.0, share=share), R2(weight=2.0, share=share))
+    seen = batch(8)
+    through: list[Tensor] = []
+    game.generator.register_forward_hook(lambda module, given, fake: through.append(fake.detach()))
+    terms = game.discriminator_objective(seen, 0).terms
+    for name, samples in (("R1", seen.real), ("R2", through[0])):
+        torch.testing.assert_close(terms[name], 2 * 0.5 * 9 * samples[:count].square().sum(1).mean())
+    assert critic.asked == ([8, 8] if share == 1 else [8, 8, count, count])
+    (slope,) = torch.autograd.grad(terms["R1"], critic.a)
+    torch.testing.assert_close(slope, 2 * 3 * seen.real[:count].square().sum(1).mean())
+
+
+def test_slopes_of_a_linear_critic_are_the_same_on_every_share() -> None:
+    class Linear(torch.nn.Linear):
+        def forward(self, samples: Tensor, label: Tensor) -> Tensor:  # type: ignore[override]
+            return super().forward(samples).squeeze(1)
+
+    linear = Linear(2, 1)
+    for penalty in (GradientPenalty, R1, R2):
+        values = []
+        for share in (1.0, 0.5):
+            parts = Parts(mlp.Generator(4, 2, (), (8,)), linear, Wasserstein(), Normal(4), {"p": penalty(share=share)})
+            values.append(Adversarial(parts).discriminator_objective(batch(), 0).terms["p"])
+        torch.testing.assert_close(values[0], values[1])
+
+
+def test_a_share_is_of_whole_packs() -> None:
+    critic = Square(1.0)
+    parts = Parts(
+        mlp.Generator(4, 2, (), (8,)), critic, Hinge(), Normal(4), {"r1": R1(share=0.2)}, augments={"p": Packing(4)}
+    )
+    Adversarial(parts).discriminator_objective(batch(12), 0)
+    assert critic.asked == [3, 3, 1], "packs of four: 12 samples, of which a fifth is 3, and one pack is 4"
