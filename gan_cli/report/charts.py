@@ -1,0 +1,148 @@
+"""Charts that zoom, drawn by Bokeh in the browser.
+
+Of a run's words only the names of lines get into them, which are shown as text where a pointer is held; titles and legends
+stand in the page itself, since Bokeh would look for formulas in them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from gan_cli.errors import ConfigError, two_lines
+from gan_cli.report.curves import Curve, thin
+
+# Told apart by eyes that see few colours (Okabe and Ito), on white and on black.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#808080")
+DASHES = ("solid", "dashed", "dotted")
+POINTS, CLEAREST = 120_000, 2_000  # of all curves of a page, and of one
+FEW = 30  # points that are also drawn as dots
+DECADES = 1_000  # from least to greatest, beyond which positive numbers get a logarithmic axis
+TOOLS = "pan,box_zoom,wheel_zoom,save,reset"
+
+
+class Stroke(NamedTuple):
+    """How a line looks."""
+
+    colour: str
+    dash: str
+
+    @classmethod
+    def of(cls, i: int) -> Stroke:
+        """That of the i-th line: 24 differ."""
+        return cls(COLOURS[i % len(COLOURS)], DASHES[i // len(COLOURS) % len(DASHES)])
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a chart.
+
+    Attributes:
+        key: Lines with one key are shown and hidden together.
+        error: Standard errors, float64 `[N]`, where the values have error bars; NaN for one without.
+    """
+
+    key: str
+    label: str
+    curve: Curve
+    stroke: Stroke
+    error: Any = None
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Lines over one axis.
+
+    Attributes:
+        alarms: Stretches of steps in which an alarm rang, None for an open end.
+        along: What the axis counts.
+    """
+
+    title: str
+    lines: tuple[Line, ...]
+    alarms: tuple[tuple[float, float | None], ...] = ()
+    along: str = "step"
+
+
+def library() -> str:
+    """Bokeh's script, as its package has it. Raises ConfigError where it is not installed."""
+    try:
+        from bokeh.resources import Resources
+    except ImportError:
+        what = "gan report draws curves with Bokeh, which is not installed"
+        raise ConfigError(two_lines(what, "pip install 'gan-cli[report]'")) from None
+    return str(Resources(mode="inline", components=["bokeh"], minified=True).js_raw[0])
+
+
+def document(charts: Sequence[Chart]) -> dict[str, Any]:
+    """The charts as Bokeh's JSON, for `report.js`: the i-th belongs into the element `chart-i`. Charts that count the
+    same zoom together."""
+    from bokeh.document import Document
+    from bokeh.models import DataRange1d
+
+    document = Document()
+    share = max(50, min(CLEAREST, POINTS // max(1, sum(len(chart.lines) for chart in charts))))
+    ranges = {chart.along: DataRange1d(range_padding=0.02) for chart in charts}
+    figures = [_figure(chart, ranges[chart.along], share) for chart in charts]
+    for figure in figures:
+        document.add_root(figure)
+    places = {figure.id: f"chart-{i}" for i, figure in enumerate(figures)}
+    return {"document": document.to_json(deferred=False), "places": places}
+
+
+def _figure(chart: Chart, x_range: Any, share: int) -> Any:
+    from bokeh.models import BoxAnnotation, DataRange1d, HoverTool, NumeralTickFormatter
+    from bokeh.plotting import figure
+
+    drawn = figure(
+        x_range=x_range,
+        y_range=DataRange1d(only_visible=True),
+        y_axis_type="log" if _spans_decades(chart.lines) else "linear",
+        sizing_mode="stretch_both",
+        tools=TOOLS,
+        active_drag="box_zoom",
+        active_scroll=None,
+        background_fill_alpha=0,
+        border_fill_alpha=0,
+        outline_line_color=None,
+        output_backend="canvas",
+    )
+    drawn.toolbar.logo = None
+    drawn.toolbar.autohide = True
+    drawn.xaxis.formatter = NumeralTickFormatter(format="0,0[.]0")
+    for start, end in chart.alarms:
+        drawn.add_layout(BoxAnnotation(left=start, right=end, fill_color="#d33", fill_alpha=0.12, line_color=None))
+    renderers = [renderer for line in chart.lines for renderer in _line(drawn, line, share)]
+    tips = [("", "$name"), (chart.along, "@x{0,0[.]0}"), ("value", "@y{%.5g}")]
+    drawn.add_tools(HoverTool(renderers=renderers, tooltips=tips, formatters={"@y": "printf"}, line_policy="nearest"))
+    return drawn
+
+
+def _line(drawn: Any, line: Line, share: int) -> Iterator[Any]:
+    """Draws a line; yields what a pointer can be held over."""
+    from bokeh.models import ColumnDataSource, Whisker
+
+    curve = thin(line.curve, share) if line.error is None else line.curve
+    source = ColumnDataSource({"x": curve.steps, "y": curve.values})
+    known = {"source": source, "name": line.label, "tags": [line.key], "line_color": line.stroke.colour}
+    yield drawn.line("x", "y", line_dash=line.stroke.dash, line_width=1.6, **known)
+    if len(curve.values) <= FEW:
+        yield drawn.scatter("x", "y", size=6, fill_color=line.stroke.colour, **known)
+    if line.error is not None:
+        source.data["low"], source.data["high"] = curve.values - line.error, curve.values + line.error
+        bars = Whisker(base="x", lower="low", upper="high", source=source, tags=[line.key])
+        bars.line_color = line.stroke.colour
+        for head in (bars.upper_head, bars.lower_head):
+            head.size, head.line_color = 8, line.stroke.colour
+        drawn.add_layout(bars)
+
+
+def _spans_decades(lines: Sequence[Line]) -> bool:
+    """Whether all numbers are positive, some a thousand times as large as others; none with error bars."""
+    lowest = [line.curve.lowest for line in lines if not math.isnan(line.curve.lowest)]
+    highest = [line.curve.highest for line in lines if not math.isnan(line.curve.highest)]
+    if not lowest or any(line.error is not None for line in lines):
+        return False
+    return 0 < min(lowest) and max(highest) > DECADES * min(lowest)
