@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -111,11 +111,15 @@ def _latest(run: Run) -> Mapping[str, Any] | None:
     return max(found, key=lambda row: (row[0].stat().st_mtime_ns, row[0].name))[1].metrics
 
 
-def label(folder: Path) -> tuple[str, ...]:
-    """What distinguishes a job of a sweep from the others, apart from its seed."""
+def words_of(folder: Path) -> tuple[str, ...]:
+    """The words of a run's command."""
     words = Run(folder).read_manifest().get("overrides", [])
-    words = words if isinstance(words, list) else []
-    return tuple(sorted(word for word in words if isinstance(word, str) and not word.startswith("seed=")))
+    return tuple(word for word in words if isinstance(word, str)) if isinstance(words, list) else ()
+
+
+def apart_from_the_seed(words: Iterable[str]) -> tuple[str, ...]:
+    """What distinguishes a job of a sweep from the others, apart from its seed."""
+    return tuple(sorted(word for word in words if not word.startswith("seed=")))
 
 
 def sides_of(word: str) -> list[Side]:
@@ -143,7 +147,7 @@ def sides_of(word: str) -> list[Side]:
         found = _latest(Run(job))
         if found is None:
             raise NotComparable(two_lines(f"{job} was not measured yet", f"gan eval {job}"))
-        gathered.setdefault(label(job), []).append(found)
+        gathered.setdefault(apart_from_the_seed(words_of(job)), []).append(found)
     common = set.intersection(*(set(label) for label in gathered))
     return [Side(" ".join(w for w in words if w not in common) or path.name, tuple(r)) for words, r in gathered.items()]
 

@@ -32,7 +32,7 @@
       const key = target.dataset?.line;
       if (key === undefined) return;
       for (const figure of figures) {
-        for (const part of [...figure.renderers, ...figure.center]) {
+        for (const part of figure.renderers) {
           if (part.tags.includes(key)) part.visible = target.checked;
         }
       }

@@ -11,11 +11,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from gan_cli.errors import ConfigError, two_lines
 from gan_cli.report.curves import Curve, thin
 
 # Told apart by eyes that see few colours (Okabe and Ito), on white and on black.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#808080")
+COLOURS = ("#2b83c6", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#808080")
 DASHES = ("solid", "dashed", "dotted")
 POINTS, CLEAREST = 120_000, 2_000  # of all curves of a page, and of one
 FEW = 30  # points that are also drawn as dots
@@ -48,7 +50,7 @@ class Line:
     label: str
     curve: Curve
     stroke: Stroke
-    error: Any = None
+    error: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,20 @@ class Chart:
 
     Attributes:
         alarms: Stretches of steps in which an alarm rang, None for an open end.
-        along: What the axis counts.
+        columns: Names of places 0, 1, ... along the axis; empty where it counts steps.
+        ratios: Whether ratios matter more than differences: positive numbers over decades get a logarithmic axis.
     """
 
     title: str
     lines: tuple[Line, ...]
     alarms: tuple[tuple[float, float | None], ...] = ()
-    along: str = "step"
+    columns: tuple[str, ...] = ()
+    ratios: bool = False
+
+    @property
+    def along(self) -> str:
+        """What the axis counts."""
+        return "column" if self.columns else "step"
 
 
 def library() -> str:
@@ -99,7 +108,7 @@ def _figure(chart: Chart, x_range: Any, share: int) -> Any:
     drawn = figure(
         x_range=x_range,
         y_range=DataRange1d(only_visible=True),
-        y_axis_type="log" if _spans_decades(chart.lines) else "linear",
+        y_axis_type="log" if chart.ratios and _spans_decades(chart.lines) else "linear",
         sizing_mode="stretch_both",
         tools=TOOLS,
         active_drag="box_zoom",
@@ -112,37 +121,37 @@ def _figure(chart: Chart, x_range: Any, share: int) -> Any:
     drawn.toolbar.logo = None
     drawn.toolbar.autohide = True
     drawn.xaxis.formatter = NumeralTickFormatter(format="0,0[.]0")
+    if chart.columns:
+        drawn.xaxis.ticker = [*range(len(chart.columns))]
+        drawn.xaxis.major_label_overrides = dict(enumerate(chart.columns))
     for start, end in chart.alarms:
         drawn.add_layout(BoxAnnotation(left=start, right=end, fill_color="#d33", fill_alpha=0.12, line_color=None))
-    renderers = [renderer for line in chart.lines for renderer in _line(drawn, line, share)]
+    renderers = [renderer for line in chart.lines for renderer in _line(drawn, line, share, not chart.columns)]
     tips = [("", "$name"), (chart.along, "@x{0,0[.]0}"), ("value", "@y{%.5g}")]
     drawn.add_tools(HoverTool(renderers=renderers, tooltips=tips, formatters={"@y": "printf"}, line_policy="nearest"))
     return drawn
 
 
-def _line(drawn: Any, line: Line, share: int) -> Iterator[Any]:
-    """Draws a line; yields what a pointer can be held over."""
-    from bokeh.models import ColumnDataSource, Whisker
+def _line(drawn: Any, line: Line, share: int, joined: bool) -> Iterator[Any]:
+    """Draws a line, its points where they are few, and its error bars; yields what a pointer can be held over."""
+    from bokeh.models import ColumnDataSource
 
     curve = thin(line.curve, share) if line.error is None else line.curve
     source = ColumnDataSource({"x": curve.steps, "y": curve.values})
     known = {"source": source, "name": line.label, "tags": [line.key], "line_color": line.stroke.colour}
-    yield drawn.line("x", "y", line_dash=line.stroke.dash, line_width=1.6, **known)
-    if len(curve.values) <= FEW:
+    if joined:
+        yield drawn.line("x", "y", line_dash=line.stroke.dash, line_width=1.6, **known)
+    if len(curve.values) <= FEW or not joined:
         yield drawn.scatter("x", "y", size=6, fill_color=line.stroke.colour, **known)
     if line.error is not None:
         source.data["low"], source.data["high"] = curve.values - line.error, curve.values + line.error
-        bars = Whisker(base="x", lower="low", upper="high", source=source, tags=[line.key])
-        bars.line_color = line.stroke.colour
-        for head in (bars.upper_head, bars.lower_head):
-            head.size, head.line_color = 8, line.stroke.colour
-        drawn.add_layout(bars)
+        drawn.segment("x", "low", "x", "high", **known)
+        for end in ("low", "high"):
+            drawn.scatter("x", end, marker="dash", size=10, **known)
 
 
 def _spans_decades(lines: Sequence[Line]) -> bool:
-    """Whether all numbers are positive, some a thousand times as large as others; none with error bars."""
+    """Whether all numbers are positive, some a thousand times as large as others."""
     lowest = [line.curve.lowest for line in lines if not math.isnan(line.curve.lowest)]
     highest = [line.curve.highest for line in lines if not math.isnan(line.curve.highest)]
-    if not lowest or any(line.error is not None for line in lines):
-        return False
-    return 0 < min(lowest) and max(highest) > DECADES * min(lowest)
+    return bool(lowest) and 0 < min(lowest) and max(highest) > DECADES * min(lowest)

@@ -21,6 +21,7 @@ FILMS, GRIDS, PICTURES = 8, 48, 3_500_000  # runs whose grids are shown, grids o
 MOST_CHARTS, MOST_LINES = 16, 24
 MOST_SETTINGS = 300
 GRADIENTS, WEIGHTS = "_gradient", "_weights"  # how the names of health/ end
+RATIOS = ("losses", "gradient norms")
 
 
 Facts = Sequence[tuple[str, Sequence[str]]]  # titles, and the lines beside each
@@ -57,7 +58,8 @@ def of_runs(title: str, runs: Sequence[Told], commands: Sequence[str], failures:
     groups: dict[tuple[str, ...] | str, list[Told]] = {}
     for i, run in enumerate(shown):
         groups.setdefault(run.label or str(i), []).append(run)
-    named = [(" ".join(_numbers(shown, group)), group) for group in groups.values()]
+    own = _distinguishing(shown)
+    named = [(" ".join([*_numbers(shown, group), *own[shown.index(group[0])]]), group) for group in groups.values()]
     table, measured = scores.side_by_side(named)
     charts = [*measured, *_charts_across(shown)][:MOST_CHARTS]
     return _page(
@@ -70,6 +72,7 @@ def of_runs(title: str, runs: Sequence[Told], commands: Sequence[str], failures:
         charts=charts,
         differences=told.differences(shown)[:MOST_SETTINGS],
         strokes=[Stroke.of(i) for i in range(len(shown))],
+        own=[" ".join(words) for words in _distinguishing(shown, seeds=True)],
     )
 
 
@@ -77,8 +80,16 @@ def _numbers(runs: Sequence[Told], group: Iterable[Told]) -> list[str]:
     return [f"#{runs.index(run) + 1}" for run in group]
 
 
+def _distinguishing(runs: Sequence[Told], seeds: bool = False) -> list[list[str]]:
+    """The words of each run that not all of them have."""
+    common = set.intersection(*(set(run.words) for run in runs)) if runs else set()
+    return [
+        [word for word in run.words if word not in common and (seeds or not word.startswith("seed="))] for run in runs
+    ]
+
+
 def _page(title: str, runs: Sequence[Told], charts: Sequence[Chart], **facts: Any) -> bytes:
-    usual: dict[str, Any] = {"facts": (), "failures": (), "more": 0, "differences": (), "config": "", "strokes": ()}
+    usual: dict[str, Any] = {"facts": (), "failures": (), "more": 0, "differences": (), "config": "", "strokes": (), "own": ()}
     films = _films(runs)
     steps = sorted({grid.step for _, shown in films for grid in shown.grids})
     return pages.render(
@@ -119,10 +130,12 @@ def _charts_of(run: Told) -> list[Chart]:
         "samples against data": [name for name in health if not name.endswith((GRADIENTS, WEIGHTS))],
         "gradient norms": [name for name in health if name.endswith(GRADIENTS)],
         "mean size of weights": [name for name in health if name.endswith(WEIGHTS)],
-        "learning rate": [name for name in run.curves if name == "learning_rate"],
+        "learning rate": [n for n in ("learning_rate",) if n in run.curves and run.curves[n].lowest < run.curves[n].highest],
     }
     return [
-        Chart(title, tuple(_lines(run.curves, names[:MOST_LINES])), alarms) for title, names in kinds.items() if names
+        Chart(title, tuple(_lines(run.curves, names[:MOST_LINES])), alarms, ratios=title in RATIOS)
+        for title, names in kinds.items()
+        if names
     ]
 
 
@@ -144,5 +157,5 @@ def _charts_across(runs: Sequence[Told]) -> list[Chart]:
                 for i, run in enumerate(runs)
                 if name in run.curves
             ]
-            charts.append(Chart(name, tuple(lines)))
+            charts.append(Chart(name, tuple(lines), ratios=name in kinds["losses"] or name.endswith(GRADIENTS)))
     return charts

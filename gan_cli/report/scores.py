@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from gan_cli.report.told import Told
 from gan_cli.store.rows import DRAWN
 
 MOST = 40  # metrics
+LETTERS = string.ascii_uppercase + string.ascii_lowercase  # of columns
 FACTS = ("reference", "convention", "detector", "drawn")
 
 
@@ -64,7 +66,7 @@ def in_time(told: Told) -> tuple[Table, list[Chart]]:
         there = [(r.step, mean) for r, mean in zip(records, means, strict=True) if mean is not None and r.step is not None]
         if len({step for step, _ in there}) > 1:
             there.sort(key=lambda pair: pair[0])
-            charts.append(_chart(name, [(float(step), mean) for step, mean in there], "step"))
+            charts.append(_chart(name, [(float(step), mean) for step, mean in there]))
     return Table(headings, tuple(rows)), charts
 
 
@@ -93,8 +95,10 @@ def side_by_side(groups: Sequence[tuple[str, Sequence[Told]]]) -> tuple[Table, l
         last = next(record[name] for side in sides for record in side.records if name in record)
         rows.append((name, tuple(cells), _measured(last)))
         if name in comparable and len(sides) > 1:
-            charts.append(_chart(name, [(i + 1.0, mean) for i, mean in enumerate(means) if mean is not None], "column"))
-    return Table(tuple(side.name for side in sides), tuple(rows), note), charts
+            there = [(float(i), mean) for i, mean in enumerate(means) if mean is not None]
+            charts.append(_chart(name, there, tuple(LETTERS[: len(sides)])))
+    headings = tuple(f"{letter}: {side.name}" for letter, side in zip(LETTERS, sides, strict=False))
+    return Table(headings, tuple(rows), note), charts
 
 
 def _verdict(means: Sequence[Mean | None], i: int, comparable: bool) -> str:
@@ -112,9 +116,9 @@ def _measured(value: Mapping[str, Any]) -> str:
     return "; ".join([*counts, *(f"{key} {value[key]}" for key in FACTS if value.get(key))])
 
 
-def _chart(name: str, measured: Sequence[tuple[float, Mean]], along: str) -> Chart:
+def _chart(name: str, measured: Sequence[tuple[float, Mean]], columns: tuple[str, ...] = ()) -> Chart:
     """A metric over steps, or over columns, with bars of one standard error."""
     values = np.array([mean.value if abs(mean.value) <= DRAWN else math.nan for _, mean in measured])
     errors = np.array([math.nan if mean.se is None or not mean.se <= DRAWN else mean.se for _, mean in measured])
     curve = Curve(np.array([x for x, _ in measured]), values)
-    return Chart(name, (Line(f"metric {name}", name, curve, Stroke.of(0), errors),), along=along)
+    return Chart(name, (Line(f"metric {name}", name, curve, Stroke.of(0), errors),), columns=columns)

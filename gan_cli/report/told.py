@@ -39,7 +39,7 @@ class Told:
 
     run: Run
     about: Summary
-    label: tuple[str, ...]  # its words, apart from the seed: those of a sweep that share it are repetitions
+    words: tuple[str, ...]  # of its command
     curves: Mapping[str, Curve]
     left_out: int  # names beyond those curves
     alarms: tuple[Alarm, ...]
@@ -51,14 +51,19 @@ class Told:
     def name(self) -> str:
         return self.about.name
 
+    @property
+    def label(self) -> tuple[str, ...]:
+        """What it shares with its repetitions: its words, apart from the seed."""
+        return comparison.apart_from_the_seed(self.words)
+
 
 def of(run: Run) -> Told:
     """What a run folder tells."""
     curves, left_out = read(run.metrics)
     records, unreadable = _evaluations(run)
     alarms = tuple(_alarms(summary.read(str(run.result)).get("alarms"), curves))[:MOST_ALARMS]
-    about, label = summary.of(str(run.folder)), comparison.label(run.folder)
-    return Told(run, about, label, curves, left_out, alarms, records, unreadable, _settings(run.config))
+    about, words = summary.of(str(run.folder)), comparison.words_of(run.folder)
+    return Told(run, about, words, curves, left_out, alarms, records, unreadable, _settings(run.config))
 
 
 def failures(sweep: Path) -> list[tuple[str, str, str]]:
