@@ -80,13 +80,12 @@ def some(batches: Batches, n: int, classes: Sequence[int], chance: random.Random
             if classes and labels is not None and int(labels[i]) not in classes:
                 continue
             seen += 1
-            place = len(kept) if len(kept) < n else chance.randrange(seen)
-            if place == len(kept):
+            if len(kept) < n:
                 kept.append(image.clone())
-            elif place < n:
+            elif (place := chance.randrange(seen)) < n:
                 kept[place] = image.clone()
     if len(kept) < n:
-        raise Incompatible(two_lines(f"n={n}: there are {len(kept)} real pictures", "lower n="))
+        raise Incompatible(two_lines(f"n={n}: of such real pictures there are {len(kept)}", "lower n="))
     return kept
 
 
@@ -171,7 +170,7 @@ class Quiz(Mode):
         real = some(subject.real(self.reference), self.n, subject.classes, chance)
         drawn = list(islice(_drawn(subject, self.n), self.n))
         if len(drawn) < self.n:
-            raise Incompatible(two_lines(f"n={self.n}: there are {len(drawn)} pictures to draw from", "lower n="))
+            raise Incompatible(two_lines(f"n={self.n}: of pictures to draw from there are {len(drawn)}", "lower n="))
         return Questions(drawn, real, subject.seed, {"reference": self.reference or "the run's data"})
 
 
