@@ -7,7 +7,7 @@ stand in the page itself, since Bokeh would look for formulas in them.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -132,22 +132,24 @@ def _figure(chart: Chart, x_range: Any, share: int) -> Any:
     return drawn
 
 
-def _line(drawn: Any, line: Line, share: int, joined: bool) -> Iterator[Any]:
-    """Draws a line, its points where they are few, and its error bars; yields what a pointer can be held over."""
+def _line(drawn: Any, line: Line, share: int, joined: bool) -> list[Any]:
+    """Draws a line, its points where they are few, and its error bars; returns what a pointer can be held over."""
     from bokeh.models import ColumnDataSource
 
     curve = thin(line.curve, share) if line.error is None else line.curve
     source = ColumnDataSource({"x": curve.steps, "y": curve.values})
-    known = {"source": source, "name": line.label, "tags": [line.key], "line_color": line.stroke.colour}
-    if joined:
-        yield drawn.line("x", "y", line_dash=line.stroke.dash, line_width=1.6, **known)
+    known = {"source": source, "name": line.label, "line_color": line.stroke.colour}
+    parts = [drawn.line("x", "y", line_dash=line.stroke.dash, line_width=1.6, **known)] if joined else []
     if len(curve.values) <= FEW or not joined:
-        yield drawn.scatter("x", "y", size=6, fill_color=line.stroke.colour, **known)
+        parts.append(drawn.scatter("x", "y", size=6, fill_color=line.stroke.colour, **known))
+    bars = []
     if line.error is not None:
         source.data["low"], source.data["high"] = curve.values - line.error, curve.values + line.error
-        drawn.segment("x", "low", "x", "high", **known)
-        for end in ("low", "high"):
-            drawn.scatter("x", end, marker="dash", size=10, **known)
+        bars = [drawn.segment("x", "low", "x", "high", **known)]
+        bars += [drawn.scatter("x", end, marker="dash", size=10, **known) for end in ("low", "high")]
+    for part in (*parts, *bars):
+        part.tags = [line.key]
+    return parts
 
 
 def _spans_decades(lines: Sequence[Line]) -> bool:
