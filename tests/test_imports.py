@@ -16,6 +16,7 @@ LEAVES = (
 LAYERS = (
     ("cli", "shell", "demo", "__main__"),
     ("commands",),
+    ("report",),
     ("evaluation",),
     ("runs",),
     ("config",),
@@ -24,7 +25,8 @@ LAYERS = (
     ("games", "data"),
     ("losses", "penalties", "auxiliaries", "image_auxiliaries", "priors", "augment", "networks"),
     ("store",),
-    ("types", "ramps", "rng", "progress", "console"),
+    ("types", "ramps", "rng", "progress", "pages"),
+    ("console",),
     ("errors",),
 )
 ONLY_TYPES = ("losses", "penalties", "auxiliaries", "image_auxiliaries", "priors", "augment", "networks")

@@ -28,9 +28,9 @@ from gan_cli.callbacks.alarms import (
     alarms,
 )
 from gan_cli.callbacks.monitor import Finding, Monitor
-from gan_cli.callbacks.plots import DRAWN, line
+from gan_cli.callbacks.plots import line
 from gan_cli.data.given import grey
-from gan_cli.store.rows import read_rows
+from gan_cli.store.rows import DRAWN, read_rows
 from gan_cli.store.run import Run
 from gan_cli.types import Need, PositiveInt
 

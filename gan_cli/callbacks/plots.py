@@ -9,23 +9,9 @@ from typing import Any
 
 from gan_cli import pictures
 from gan_cli.callbacks import Callback, Session
-from gan_cli.store.rows import read_rows
+from gan_cli.store.rows import DRAWN, read_rows, sort_out
 from gan_cli.store.run import Run
 from gan_cli.types import PositiveInt
-
-DRAWN = 1e30  # beyond it, the arithmetic of a plot's axes overflows
-CLOCK = frozenset({"step", "images", "seconds", "epoch", "learning_rate"})
-
-
-def sort_out(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """Which numbers belong in which plot, by name: player/term, D(...), or a measured metric."""
-    watched = ("health/", "alarm/")  # health.png shows these
-    names = sorted({name for row in rows for name in row if not name.startswith(watched)} - CLOCK)
-    return {
-        "losses": [n for n in names if "/" in n],
-        "scores": [n for n in names if n.startswith("D(")],
-        "metrics": [n for n in names if "/" not in n and not n.startswith("D(")],
-    }
 
 
 def plot(rows: Sequence[Mapping[str, Any]], names: Sequence[str], title: str, path: Path) -> None:
@@ -54,7 +40,7 @@ def plot_all(run: Run) -> list[Path]:
     """Draws losses.png, scores.png, and metrics.png if something was measured; returns what was drawn."""
     rows = read_rows(run.metrics)
     drawn = []
-    for title, names in sort_out(rows).items():
+    for title, names in sort_out(name for row in rows for name in row).items():
         if names:
             drawn.append(run.plots / f"{title}.png")
             plot(rows, names, title, drawn[-1])

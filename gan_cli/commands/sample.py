@@ -103,7 +103,7 @@ def _run(config: Mapping[str, Any], vouched: Sequence[str]) -> None:
     if request.out is not None:
         _spare_inputs(request, Path(request.out))
     restored, mode, drawing = _drawing(request, vouched)
-    draws = "-".join([f"seed{request.seed}", f"n{mode.n}", *_unusual(request)]) + ".png"
+    draws = "-".join([f"seed{request.seed}", f"n{mode.n}", *_unusual(request)]) + mode.ending
     if request.out is not None:
         out = Path(request.out)
     elif restored.run is not None:
@@ -248,6 +248,7 @@ def _known_classes(request: SampleRequest, restored: Restored) -> tuple[int, ...
 
 def _subject(request: SampleRequest, restored: Restored, classes: tuple[int, ...], device: Any) -> Subject:
     from gan_cli.config import build
+    from gan_cli.evaluation.samples import reference_for
     from gan_cli.latent import Subject
 
     def data() -> Any:
@@ -265,6 +266,7 @@ def _subject(request: SampleRequest, restored: Restored, classes: tuple[int, ...
         _sources(request, restored, levels),
         request.tile,
         levels,
+        lambda word: reference_for(restored, word, request.root).batches,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,10 +14,12 @@ from typing import Any
 
 from gan_cli.errors import DataError, NotComparable, two_lines
 from gan_cli.store.disk import cause
+from gan_cli.store.rows import LAST_STEP
 from gan_cli.store.run import Run
 
 LARGEST = 2**24  # bytes of an evaluation file
 _NO_JSON = (UnicodeDecodeError, json.JSONDecodeError, RecursionError)
+LARGEST_SQUARED = 1e150  # numbers beyond it have no standard deviation in floating point
 SURE = 2.0  # standard errors beyond which a difference counts
 # What must agree for two numbers to be comparable.
 SAME = ("n_fake", "n_real", "convention", "reference", "detector", "weights_sha256", "drawn")
@@ -46,6 +48,7 @@ class Record:
 
     metrics: Mapping[str, Any]  # name -> value record
     time: datetime | None  # when it was measured; older files do not say
+    step: int | None = None  # of the run, where it is one
 
 
 def read(path: Path) -> Record:
@@ -61,7 +64,8 @@ def read(path: Path) -> Record:
             raise ValueError("it holds no metrics")
         for name, value in metrics.items():
             _check_value(name, value)
-        return Record(metrics, _time(found.get("time")))
+        step = found.get("step")
+        return Record(metrics, _time(found.get("time")), step if type(step) is int and 0 <= step <= LAST_STEP else None)
     except (OSError, ValueError, RecursionError) as error:
         if isinstance(error, OSError):
             reason = cause(error)
@@ -107,11 +111,15 @@ def _latest(run: Run) -> Mapping[str, Any] | None:
     return max(found, key=lambda row: (row[0].stat().st_mtime_ns, row[0].name))[1].metrics
 
 
-def _label(folder: Path) -> tuple[str, ...]:
-    """What distinguishes a job of a sweep from the others, apart from its seed."""
+def words_of(folder: Path) -> tuple[str, ...]:
+    """The words of a run's command."""
     words = Run(folder).read_manifest().get("overrides", [])
-    words = words if isinstance(words, list) else []
-    return tuple(sorted(word for word in words if isinstance(word, str) and not word.startswith("seed=")))
+    return tuple(word for word in words if isinstance(word, str)) if isinstance(words, list) else ()
+
+
+def apart_from_the_seed(words: Iterable[str]) -> tuple[str, ...]:
+    """What distinguishes a job of a sweep from the others, apart from its seed."""
+    return tuple(sorted(word for word in words if not word.startswith("seed=")))
 
 
 def sides_of(word: str) -> list[Side]:
@@ -139,9 +147,9 @@ def sides_of(word: str) -> list[Side]:
         found = _latest(Run(job))
         if found is None:
             raise NotComparable(two_lines(f"{job} was not measured yet", f"gan eval {job}"))
-        gathered.setdefault(_label(job), []).append(found)
+        gathered.setdefault(apart_from_the_seed(words_of(job)), []).append(found)
     common = set.intersection(*(set(label) for label in gathered))
-    return [Side(" ".join(w for w in label if w not in common) or path.name, tuple(r)) for label, r in gathered.items()]
+    return [Side(" ".join(w for w in words if w not in common) or path.name, tuple(r)) for words, r in gathered.items()]
 
 
 def check_comparable(sides: Sequence[Side]) -> list[str]:
@@ -182,7 +190,7 @@ def _check_one_reference(name: str, records: Sequence[tuple[str, Mapping[str, An
 
 def mean_of(side: Side, name: str) -> Mean:
     values = [float(record[name]["value"]) for record in side.records]
-    if len(values) > 1 and not all(map(math.isfinite, values)):
+    if len(values) > 1 and not all(abs(value) < LARGEST_SQUARED for value in values):
         return Mean(sum(values), None, len(values))
     if len(values) > 1:
         return Mean(fmean(values), stdev(values) / math.sqrt(len(values)), len(values))

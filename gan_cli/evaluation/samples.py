@@ -207,6 +207,15 @@ def open_reference(word: str | None, root: str | None, source: Source, levels: L
     return replace(_dataset(build.make(part), _name(part.plain())), prepared=prepared)
 
 
+def reference_for(restored: Restored, word: str | None, root: str | None) -> Source:
+    """Real samples in the frame of a generator's: NAME:SPLIT of a data set or files; the run's own data if word is
+    None, of a translator those that it was not trained on where there are some."""
+    unseen = restored.unseen(root) if restored.translates and word is None else None
+    data, name = (None, "") if unseen is None else (unseen.data, _name(unseen.part.plain()))
+    asking = Source("", 0, lambda size: iter(()), restored=restored, points=restored.points, data=data, data_name=name)
+    return open_reference(word, root, asking)
+
+
 def _framed(stored: files.Stored, source: Source, word: str) -> Source:
     """Files as a reference: unchanged if all have the samples' size, else fitted as the samples' data were."""
     frame = _frame(source)

@@ -17,6 +17,7 @@ from gan_cli import sampling
 from gan_cli.errors import Incompatible
 from gan_cli.games.base import Game
 from gan_cli.latent.drawings import Drawing
+from gan_cli.metrics.measure import Batches
 from gan_cli.networks.panel import Both
 from gan_cli.priors import Prior
 from gan_cli.sampling import Draws
@@ -61,6 +62,7 @@ class Subject:
     sources: Sources | None = None  # pictures to draw from, of a generator that is given some
     tile: int | None = None  # side of the tiles that large pictures are drawn in
     levels: tuple[float, float] | None = None  # the values in image files that became black and white
+    real: Callable[[str | None], Batches] | None = None  # reads real pictures like its samples, as `reference=` names them
 
     def turned(self) -> tuple[Game, nn.Module] | None:
         """The game and the generator of the way back, where there is one."""
@@ -94,6 +96,7 @@ class Mode(ABC):
     """What `gan sample` draws; `n` of them: samples of a grid, rows of a sheet."""
 
     name: ClassVar[str]  # first word of the file
+    ending: ClassVar[str] = ".png"  # of the file, where the user names none
     n: int | None
 
     @property

@@ -153,7 +153,20 @@ STOP = Command(
         "The run completes its step and saves; gan train resume=RUN continues it.",
     ),
 )
-COMMANDS = {command.name: command for command in (TRAIN, SAMPLE, EVAL, COMPARE, RUNS, SHOW, LOGS, STOP)}
+REPORT = Command(
+    "report",
+    "a run, a sweep or several runs as one HTML file to look at",
+    ("gan report outputs/train/<run>",),
+    configured=False,
+    takes=(Word("out=", "the file; report.html in the folder of the run or sweep, or of several here"),),
+    runs=True,
+    notes=(
+        "  gan report outputs/train/<run>",
+        "  gan report outputs/sweeps/<sweep>",
+        "  gan report outputs/train/<run> outputs/train/<other> out=both.html",
+    ),
+)
+COMMANDS = {command.name: command for command in (TRAIN, SAMPLE, EVAL, COMPARE, RUNS, SHOW, REPORT, LOGS, STOP)}
 
 
 def home(name: str) -> str | None:

@@ -48,6 +48,7 @@ class Run:
         self.evals = self.folder / "evals"
         self.log = self.folder / "train.log"
         self.result = self.folder / "result.json"
+        self.report = self.folder / "report.html"
 
     @classmethod
     def open(cls, folder: Path | str) -> Run:
@@ -70,7 +71,7 @@ class Run:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        return self.config, self.manifest, self.metrics, self.log, self.result
+        return self.config, self.manifest, self.metrics, self.log, self.result, self.report
 
     @property
     def folders(self) -> tuple[Path, ...]:

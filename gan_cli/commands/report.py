@@ -1,0 +1,92 @@
+"""gan report: one run, a sweep, or several runs as one HTML file to look at."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from gan_cli import console
+from gan_cli.config import plain
+from gan_cli.config.own import trusted_in
+from gan_cli.errors import ConfigError, NotARun, WouldOverwrite, two_lines
+from gan_cli.store import outputs, summary
+from gan_cli.store.disk import peek
+from gan_cli.store.inputs import refuse_links, refuse_overwriting
+from gan_cli.store.run import Run
+
+log = logging.getLogger(__name__)
+
+NAME = "report.html"
+OURS = b'<meta name="generator" content="gan">'
+HEAD = 2**12  # bytes of a page in which that stands
+
+
+def main(words: Sequence[str]) -> None:
+    """The command line: `words` after `gan report`."""
+    asked = plain.divide(words, ("out",))
+    out = Path(asked.settings["out"]).expanduser() if asked.settings.get("out") else None
+    console.set_up(aside=out is not None and outputs.is_standard(out))
+    if not asked.plain:
+        raise ConfigError(two_lines("which run?", "gan report outputs/train/<run>; gan runs lists them"))
+    given = [(word, runs_of(word)) for word in dict.fromkeys(asked.plain)]
+    target = _target(out, asked.plain)
+    content = page(given)
+    with outputs.named(f"out={target}"), outputs.writing(target) as file:
+        file.write(content)
+    log.info("report: %s (%s)", console.one_line(str(target)), console.size(len(content)))
+
+
+def runs_of(word: str) -> list[Run]:
+    """The run in a folder, or the jobs of the sweep there. Raises NotARun where there are none."""
+    folder = Path(word)
+    if not os.path.isdir(word):  # False too for a name that no file can have
+        raise NotARun(two_lines(f"{word} is not a folder", "gan report outputs/train/<run>, or a sweep"))
+    if (folder / "config.yaml").is_file():
+        return [Run.open(folder)]
+    jobs = [entry for entry in folder.iterdir() if (entry / "config.yaml").is_file()]
+    if not jobs and not (folder / "failures.jsonl").is_file():
+        raise NotARun(two_lines(f"{word} holds no run", "gan report outputs/train/<run>, or a sweep"))
+    return [Run.open(job) for job in sorted(jobs, key=lambda job: (len(job.name), job.name))]
+
+
+def page(given: Sequence[tuple[str, list[Run]]]) -> bytes:
+    """The page of the runs of these words."""
+    from gan_cli.commands.show import page as facts
+    from gan_cli.report import told
+    from gan_cli.report.page import of_run, of_runs
+
+    runs = [run for _, found in given for run in found]
+    sweeps = [Path(word) for word, found in given if found != [Run(word)] and not (Path(word) / "config.yaml").is_file()]
+    if len(runs) == 1 and not sweeps:
+        (run,) = runs
+        hidden = ("alarms", "run")
+        return of_run(told.of(run), [(title, lines) for title, lines in facts(run) if title not in hidden], again(run))
+    failures = [row for sweep in sweeps for row in told.failures(sweep)]
+    title = " and ".join(Path(word).resolve().name for word, _ in given[:3]) + (" ..." if len(given) > 3 else "")
+    return of_runs(title, [told.of(run) for run in runs], [again(run) for run in runs], failures)
+
+
+def again(run: Run) -> str:
+    """The command that repeats a run."""
+    manifest = summary.read(str(run.manifest))
+    return f"gan train repeat={shlex.quote(str(run.folder))}{trusted_in(run.config, manifest.get('command'))}"
+
+
+def _target(out: Path | None, words: Sequence[str]) -> Path:
+    """Where the page goes: what the user says; else the folder of the only run or sweep, or the one where we are.
+
+    Raises:
+        WouldOverwrite: That file is read, or is none of ours and nobody named it.
+    """
+    if out is not None:
+        target = out / NAME if out.is_dir() else out
+        refuse_overwriting("out", [target], words)
+        return target
+    target = Path(words[0], NAME) if len(words) == 1 else Path(NAME)
+    refuse_links([target])
+    if os.path.lexists(target) and OURS not in peek(target, HEAD):
+        raise WouldOverwrite(two_lines(f"{target} is not a report of gan's", "out=FILE names another"))
+    return target
