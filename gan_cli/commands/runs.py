@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
@@ -119,20 +118,6 @@ def _check_known(wanted: Iterable[str], runs: Sequence[Summary]) -> None:
             raise ConfigError(two_lines(f"no run here knows '{key}'", remedy))
 
 
-def _agreed(question: str, nothing: str, asked: plain.Asked) -> bool:
-    """Whether the user agrees. Raises ConfigError where nobody can be asked."""
-    if asked.sure:
-        log.info("%s", question)
-        return True
-    if not sys.stdin.isatty():
-        raise ConfigError(two_lines(f"{question}? {nothing}: there is no terminal to ask at", "yes=true agrees"))
-    print(f"{console.printable(question)}? [y/N] ", end="", flush=True)
-    agreed = sys.stdin.readline().strip().lower() in ("y", "yes")
-    if not agreed:
-        log.info("%s", nothing)
-    return agreed
-
-
 def _remove(asked: plain.Asked) -> None:
     """`gan runs rm RUN...`: whole run folders."""
     if not asked.plain:
@@ -142,7 +127,7 @@ def _remove(asked: plain.Asked) -> None:
     _check_at_rest(runs)
     named = ", ".join(console.one_line(run.folder) for run in runs)
     what = f"remove {named} ({console.size(sum(run.bytes for run in runs))})"
-    if not _agreed(what, "nothing was removed", asked):
+    if not plain.agreed(what, "nothing was removed", asked):
         return
     _each(removal.remove, folders)
     log.info("removed %d run%s", len(folders), "" if len(folders) == 1 else "s")
@@ -194,7 +179,7 @@ def _prune(asked: plain.Asked) -> None:
     for folder, extra in found:
         log.info("%s: %d checkpoints, %s", console.one_line(str(folder)), len(extra.files), console.size(extra.bytes))
     what = f"remove {files} checkpoints of {len(found)} runs, all but best.pt and last.pt ({console.size(freed)})"
-    if not _agreed(what, "nothing was removed", asked):
+    if not plain.agreed(what, "nothing was removed", asked):
         return
     _each(removal.prune, [folder for folder, _ in found])
     log.info("removed %d checkpoints, %s", files, console.size(freed))

@@ -51,6 +51,7 @@ class Command:
     python: tuple[str, ...] = ()
 
 
+JSON = Word("--json", "the answer as JSON on standard output; json=FILE writes it to a file")
 TRAIN = Command(
     "train",
     "train a model, sweep over choices with -m, or continue with resume=RUN",
@@ -153,7 +154,27 @@ STOP = Command(
         "The run completes its step and saves; gan train resume=RUN continues it.",
     ),
 )
-COMMANDS = {command.name: command for command in (TRAIN, SAMPLE, EVAL, COMPARE, RUNS, SHOW, LOGS, STOP)}
+DOCTOR = Command(
+    "doctor",
+    "what this machine has, what is missing, and where to put it",
+    ("gan doctor                                       versions, devices, weights, caches, speed",),
+    configured=False,
+    takes=(JSON,),
+    notes=("Exit code 1 if something that gan needs is broken.",),
+)
+CACHE = Command(
+    "cache",
+    "what is kept outside of runs; clear removes it",
+    (),
+    configured=False,
+    takes=(
+        JSON,
+        Word("clear", "removes them, after asking: gan cache clear [decoded] [references] [classifiers]"),
+        Word("yes=", "clear does not ask", ("true",)),
+    ),
+    notes=("Only files of these caches go, and none that is in use. $GAN_CACHE names another folder.",),
+)
+COMMANDS = {command.name: command for command in (TRAIN, SAMPLE, EVAL, COMPARE, RUNS, SHOW, LOGS, STOP, DOCTOR, CACHE)}
 
 
 def home(name: str) -> str | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import io
+import json
 import os
 import re
 import stat
@@ -14,7 +15,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from gan_cli.errors import NotWritable, two_lines
 from gan_cli.store.disk import cause, naming, remove_leftovers, replacing
@@ -91,6 +92,12 @@ def named(what: str) -> Iterator[None]:
     except OSError as error:
         reason = cause(error.__cause__) if isinstance(error.__cause__, OSError) else cause(error)
         raise NotWritable(two_lines(f"{what} cannot be written", reason)) from error
+
+
+def answer(target: str, record: Any) -> None:
+    """Writes JSON where `json=` says. Raises NotWritable."""
+    with named(f"json={target}"), writing(Path(target)) as file:
+        file.write(json.dumps(record, indent=2, default=str).encode() + b"\n")
 
 
 def _pour(path: Path, whole: bytes) -> None:
