@@ -13,6 +13,7 @@ from gan_cli import console
 from gan_cli.config.errors import did_you_mean
 from gan_cli.errors import ConfigError, two_lines
 from gan_cli.store import outputs
+from gan_cli.store.inputs import refuse_overwriting
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,8 @@ class Asked(NamedTuple):
     @property
     def json(self) -> str | None:
         """Where the answer goes as JSON, `-` for standard output; None where it was not asked for."""
-        return "-" if JSON_FLAG in self.flags else self.settings.get(JSON)
+        named = self.settings.get(JSON)
+        return "-" if JSON_FLAG in self.flags else None if named is None else os.path.expanduser(named)
 
 
 def divide(words: Sequence[str], settings: Sequence[str] = (), flags: Sequence[str] = ()) -> Asked:
@@ -70,9 +72,13 @@ def answering(words: Sequence[str], settings: Sequence[str] = (), flags: Sequenc
 
     Raises:
         ConfigError: As `divide`.
+        WouldOverwrite: The answer would go to a file that is read.
     """
     asked = divide(words, (*settings, JSON), (*flags, JSON_FLAG))
-    console.set_up(aside=asked.json is not None and outputs.is_standard(Path(asked.json)))
+    target = Path(asked.json or "")
+    console.set_up(aside=asked.json is not None and outputs.is_standard(target))
+    if asked.json is not None and not outputs.is_stream(target):
+        refuse_overwriting("json", [target], asked.plain)
     return asked
 
 

@@ -68,6 +68,7 @@ TRAIN = Command(
         ("penalty.gradient_penalty.weight=5", "any setting of a chosen part"),
         ("resume=RUN", "continue a run, in its folder"),
         ("repeat=RUN", "a new run from another's config.yaml"),
+        ("--json", "how the run ended, as JSON on standard output; json=FILE"),
     ),
     notes=("-m sweeps: gan train -m loss=hinge,lsgan seed=0,1",),
     python=("train", "Result"),
@@ -92,6 +93,7 @@ COMPARE = Command(
     "runs, sweeps and evaluation files side by side",
     ("gan compare outputs/train/<run> outputs/train/<other>",),
     configured=False,
+    takes=(JSON,),
     notes=(
         "  gan compare outputs/train/<run> outputs/train/<other>",
         "  gan compare outputs/sweeps/<sweep>               jobs that differ only by seed form one column",
@@ -108,7 +110,7 @@ RUNS = Command(
     takes=(
         Word("status=", "only these", ("running", "stopped", "finished", "failed", "diverged")),
         Word("sort=", "newest first by default", ("age", "best", "name", "size", "step")),
-        Word("--json", "a JSON list on standard output"),
+        JSON,
         Word("rm", "removes whole runs, after asking: gan runs rm RUN..."),
         Word("prune", "removes checkpoints but best.pt and last.pt, after asking: gan runs prune [RUN...]"),
         Word("yes=", "rm and prune do not ask", ("true",)),
@@ -127,6 +129,7 @@ SHOW = Command(
     "a run on a page: command, data, scores, alarms, files, what to type next",
     (),
     configured=False,
+    takes=(JSON,),
     runs=True,
     notes=("  gan show outputs/train/<run>",),
 )
@@ -147,6 +150,7 @@ STOP = Command(
     "ask a run to stop as Ctrl-C does, and wait until it has",
     (),
     configured=False,
+    takes=(JSON,),
     runs=True,
     notes=(
         "  gan stop outputs/train/<run>",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import io
 import json
+import math
 import os
 import re
 import stat
@@ -95,9 +96,17 @@ def named(what: str) -> Iterator[None]:
 
 
 def answer(target: str, record: Any) -> None:
-    """Writes JSON where `json=` says. Raises NotWritable."""
+    """Writes JSON where `json=` says; infinity and NaN, which it lacks, as words. Raises NotWritable."""
     with named(f"json={target}"), writing(Path(target)) as file:
-        file.write(json.dumps(record, indent=2, default=str).encode() + b"\n")
+        file.write(json.dumps(_finite(record), indent=2, default=str, allow_nan=False).encode() + b"\n")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _pour(path: Path, whole: bytes) -> None:
