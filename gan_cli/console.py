@@ -78,3 +78,8 @@ def set_up(aside: bool = False) -> None:
             handler.aside = aside
     logger.setLevel(logging.DEBUG)  # tracebacks go only to the log file
     logger.propagate = False
+
+
+def is_aside() -> bool:
+    """Whether messages go to standard error."""
+    return any(isinstance(handler, Console) and handler.aside for handler in logging.getLogger("gan_cli").handlers)

@@ -656,7 +656,7 @@ def test_show_tells_what_matters(gan_here: Inside, four: Path) -> None:
         (["runs", "prune", "yse=true"], "did you mean yes=?"),
         (["show"], "gan show outputs/train/<run>"),
         (["show", "outputs"], "is not a run folder"),
-        (["stop", "-f"], "it takes run folders only"),
+        (["stop", "-f"], "it takes json=, --json"),
     ],
 )
 def test_a_wrong_word_costs_two_lines(gan_here: Inside, four: Path, arguments: list[str], said: str) -> None:

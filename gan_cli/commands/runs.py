@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
@@ -16,12 +14,13 @@ from gan_cli import console
 from gan_cli.config import plain
 from gan_cli.config.errors import did_you_mean
 from gan_cli.errors import ConfigError, NotARun, RunFailed, two_lines
-from gan_cli.store import removal, summary
+from gan_cli.store import outputs, removal, summary
 from gan_cli.store.summary import STATUSES, Summary
 
 log = logging.getLogger(__name__)
 
 HOME = "outputs"
+OWN = ("status", "sort", plain.JSON)  # what is not a setting of runs
 AT_REST = ("finished", "stopped")  # the statuses of runs whose checkpoints `prune` removes
 # How a list is sorted: the first that is shown has the least key.
 ORDERS: dict[str, Callable[[Summary], Any]] = {
@@ -35,17 +34,19 @@ ORDERS: dict[str, Callable[[Summary], Any]] = {
 
 def main(words: Sequence[str]) -> None:
     """The command line: `words` after `gan runs`."""
-    console.set_up()
     deeds = {"rm": _remove, "prune": _prune}
     if words and words[0] in deeds:
-        deeds[words[0]](plain.divide(words[1:], ("yes",)))
+        asked = plain.answering(words[1:], ("yes",))
+        removed = deeds[words[0]](asked)
+        if asked.json is not None:
+            outputs.answer(asked.json, removed)
         return
     keys = [word.partition("=")[0] for word in words if "=" in word and not os.path.lexists(word)]
-    asked = plain.divide(words, keys, ("--json",))
+    asked = plain.answering(words, keys)
     status, order = plain.one_of(asked, "status", STATUSES), plain.one_of(asked, "sort", (*ORDERS,), "age")
     folders, parts = _divided(asked.plain)
     there = list(summary.find(folders))
-    wanted = {key: value for key, value in asked.settings.items() if key not in ("status", "sort")}
+    wanted = {key: value for key, value in asked.settings.items() if key not in OWN}
     _check_known(wanted, there)
     shown = [
         run
@@ -55,8 +56,8 @@ def main(words: Sequence[str]) -> None:
         and all(_has(run, key, value) for key, value in wanted.items())
     ]
     shown.sort(key=lambda run: (ORDERS[order](run), -run.begun, run.name))
-    if "--json" in asked.flags:
-        print("[" + ",\n ".join(json.dumps(record(run)) for run in shown) + "]", flush=True)
+    if asked.json is not None:
+        outputs.answer(asked.json, [record(run) for run in shown])
         return
     if not there:
         log.info("no runs in %s; gan train makes one", ", ".join(map(console.one_line, folders)))
@@ -114,38 +115,25 @@ def _check_known(wanted: Iterable[str], runs: Sequence[Summary]) -> None:
     """Raises ConfigError for a key that no run has."""
     for key in wanted:
         if runs and not any(key in run.chosen or summary.configured(run.folder, key) is not None for run in runs):
-            known = {"status", "sort", *(name for run in runs for name in run.chosen)}
+            known = {*OWN, *(name for run in runs for name in run.chosen)}
             remedy = did_you_mean(key, sorted(known)) or "status=, sort=, or a choice or setting of a run: model=dcgan"
             raise ConfigError(two_lines(f"no run here knows '{key}'", remedy))
 
 
-def _agreed(question: str, nothing: str, asked: plain.Asked) -> bool:
-    """Whether the user agrees. Raises ConfigError where nobody can be asked."""
-    if asked.sure:
-        log.info("%s", question)
-        return True
-    if not sys.stdin.isatty():
-        raise ConfigError(two_lines(f"{question}? {nothing}: there is no terminal to ask at", "yes=true agrees"))
-    print(f"{console.printable(question)}? [y/N] ", end="", flush=True)
-    agreed = sys.stdin.readline().strip().lower() in ("y", "yes")
-    if not agreed:
-        log.info("%s", nothing)
-    return agreed
-
-
-def _remove(asked: plain.Asked) -> None:
-    """`gan runs rm RUN...`: whole run folders."""
+def _remove(asked: plain.Asked) -> dict[str, Any]:
+    """`gan runs rm RUN...`: whole run folders; says what was removed."""
     if not asked.plain:
         raise ConfigError(two_lines("which runs?", "gan runs rm outputs/train/<run>; gan runs lists them"))
     folders = _own_folders(asked.plain)
     runs = [summary.of(str(folder)) for folder in folders]
     _check_at_rest(runs)
     named = ", ".join(console.one_line(run.folder) for run in runs)
-    what = f"remove {named} ({console.size(sum(run.bytes for run in runs))})"
-    if not _agreed(what, "nothing was removed", asked):
-        return
+    freed = sum(run.bytes for run in runs)
+    if not plain.agreed(f"remove {named} ({console.size(freed)})", "nothing was removed", asked):
+        return {"removed": [], "bytes": 0}
     _each(removal.remove, folders)
     log.info("removed %d run%s", len(folders), "" if len(folders) == 1 else "s")
+    return {"removed": list(map(str, folders)), "bytes": freed}
 
 
 def _own_folders(words: Iterable[str]) -> list[Path]:
@@ -168,8 +156,9 @@ def _check_at_rest(runs: Iterable[Summary]) -> None:
             raise NotARun(two_lines(f"{run.folder} is running", f"gan stop {run.folder} stops it"))
 
 
-def _prune(asked: plain.Asked) -> None:
-    """`gan runs prune [RUN...]`: all checkpoints but the best and the last, of these runs or of all at rest."""
+def _prune(asked: plain.Asked) -> dict[str, Any]:
+    """`gan runs prune [RUN...]`: all checkpoints but the best and the last, of these runs or of all at rest; says what
+    was removed."""
     if asked.plain:
         runs = [summary.of(str(folder)) for folder in _own_folders(asked.plain)]
         _check_at_rest(runs)
@@ -189,12 +178,13 @@ def _prune(asked: plain.Asked) -> None:
         found += [(folder, extra)] if extra.files else []
     if not found:
         log.info("nothing to prune: no finished or stopped run has more than its best and its last checkpoint")
-        return
+        return {"removed": [], "bytes": 0}
     files, freed = sum(len(extra.files) for _, extra in found), sum(extra.bytes for _, extra in found)
     for folder, extra in found:
         log.info("%s: %d checkpoints, %s", console.one_line(str(folder)), len(extra.files), console.size(extra.bytes))
     what = f"remove {files} checkpoints of {len(found)} runs, all but best.pt and last.pt ({console.size(freed)})"
-    if not _agreed(what, "nothing was removed", asked):
-        return
+    if not plain.agreed(what, "nothing was removed", asked):
+        return {"removed": [], "bytes": 0}
     _each(removal.prune, [folder for folder, _ in found])
     log.info("removed %d checkpoints, %s", files, console.size(freed))
+    return {"removed": [str(file) for _, extra in found for file in extra.files], "bytes": freed}

@@ -55,6 +55,7 @@ class SampleRequest(BaseModel):
     source: str | None = None
     direction: Literal["a2b", "b2a"] = "a2b"
     tile: Annotated[int, Field(ge=16)] | None = None
+    json_file: str | None = Field(None, alias="json")
     mode: dict[str, Any]
 
 
@@ -71,6 +72,8 @@ def sample(source: str | Path, *overrides: str) -> Any:
     asked = [f"checkpoint={compose.quote(path(source, 'source'))}", *map(listed, settings)]
     config = compose.compose("sample", asked).config
     request = validated(SampleRequest, config)
+    if request.json_file is not None:
+        raise ConfigError(two_lines("json= is for the command line", "sample() returns the samples themselves"))
     if request.out is not None:
         _spare_inputs(request, Path(request.out))
     _, _, drawing = _drawing(request, vouched)
@@ -99,7 +102,7 @@ def main(words: Sequence[str]) -> None:
 def _run(config: Mapping[str, Any], vouched: Sequence[str]) -> None:
     console.set_up()
     request = validated(SampleRequest, config)
-    console.set_up(aside=request.out is not None and outputs.is_standard(Path(request.out)))
+    _set_up(request)
     if request.out is not None:
         _spare_inputs(request, Path(request.out))
     restored, mode, drawing = _drawing(request, vouched)
@@ -120,8 +123,26 @@ def _run(config: Mapping[str, Any], vouched: Sequence[str]) -> None:
         except KeyboardInterrupt as stop:
             raise Interrupted(two_lines(*_kept(out))) from stop
     log.info("%s of step %d: %s", mode.title, restored.step, ", ".join(map(str, written)))
+    if request.json_file is not None:
+        outputs.answer(request.json_file, _record(request, restored, mode, written))
     _tell_classes(request, restored)
     log.info("  gan eval %s%s", shlex.quote(request.checkpoint), trust.asked_for(restored.checked.targets()))
+
+
+def _set_up(request: SampleRequest) -> None:
+    """Messages go aside where the samples, or the answer about them, go to standard output. Raises ConfigError where
+    both do."""
+    taken = [name is not None and outputs.is_standard(Path(name)) for name in (request.out, request.json_file)]
+    if all(taken):
+        raise ConfigError(two_lines("out= and json= both go to standard output", "give one of them a file"))
+    console.set_up(aside=any(taken))
+
+
+def _record(request: SampleRequest, restored: Restored, mode: Mode, written: Sequence[Path]) -> dict[str, Any]:
+    """What was drawn, and where it is."""
+    facts = {"source": request.checkpoint, "checkpoint": str(restored.path), "step": restored.step, "mode": mode.name}
+    manner = {"n": mode.n, "seed": request.seed, "manner": str(restored.manner)}
+    return {**facts, **manner, "written": [str(path) for path in written]}
 
 
 def _kept(out: Path) -> tuple[str, str]:
@@ -140,6 +161,8 @@ def _spare_inputs(request: SampleRequest, out: Path) -> None:
         return
     words = (request.checkpoint, request.source, *(value for value in request.mode.values() if isinstance(value, str)))
     refuse_overwriting("out", [out, out.with_suffix(".npz"), *(parts(out, out.suffix) if out.suffix else [])], words)
+    if request.json_file is not None and not outputs.is_stream(Path(request.json_file)):
+        refuse_overwriting("json", [Path(request.json_file)], words)
 
 
 def _spare_sources(request: SampleRequest, found: Files) -> None:

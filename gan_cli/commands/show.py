@@ -6,12 +6,14 @@ import logging
 import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from gan_cli import console
+from gan_cli.commands import runs
 from gan_cli.config import plain
 from gan_cli.config.own import trusted_in
-from gan_cli.store import summary
+from gan_cli.store import outputs, summary
 from gan_cli.store.run import Run, newest_first
 from gan_cli.store.summary import Score, Summary
 
@@ -23,11 +25,27 @@ CLOCK = ("step", "images", "seconds")
 
 def main(words: Sequence[str]) -> None:
     """The command line: `words` after `gan show`."""
-    console.set_up()
-    run = Run.open(plain.one_run(plain.divide(words).plain, "show"))
+    asked = plain.answering(words)
+    run = Run.open(plain.one_run(asked.plain, "show"))
+    if asked.json is not None:
+        outputs.answer(asked.json, record(run))
+        return
     for title, lines in page(run):
         for i, line in enumerate(lines):
             log.info("%-12s %s", "" if i else title, console.one_line(line))
+
+
+def record(run: Run) -> dict[str, Any]:
+    """The same for programs: what the files of the run say, which may be anybody's."""
+    about = summary.of(str(run.folder))
+    manifest, result = summary.read(str(run.manifest)), summary.read(str(run.result))
+    best = about.best or summary.latest(about.folder, run.config.read_text(errors="replace"), LONG)[1]
+    return {
+        **runs.record(replace(about, best=best)),
+        **{key: manifest.get(key) for key in ("command", "resumed", "overrides", "data", "parameters", "versions")},
+        **{key: result.get(key) for key in ("images", "seconds", "images_per_second", "last", "alarms", "error")},
+        "next": _next(run, about, manifest),
+    }
 
 
 def page(run: Run) -> Iterator[tuple[str, list[str]]]:

@@ -11,12 +11,13 @@ import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from gan_cli import console
 from gan_cli.config import plain
 from gan_cli.config.own import trusted_in
 from gan_cli.errors import NotARun, RunFailed, two_lines
-from gan_cli.store import summary
+from gan_cli.store import outputs, summary
 from gan_cli.store.disk import holder
 from gan_cli.store.run import Run, newest_first
 
@@ -29,8 +30,8 @@ LONG = 10.0  # seconds after which it is said what is being waited for
 
 def main(words: Sequence[str]) -> None:
     """The command line: `words` after `gan stop`."""
-    console.set_up()
-    run = Run.open(plain.one_run(plain.divide(words).plain, "stop"))
+    asked = plain.answering(words)
+    run = Run.open(plain.one_run(asked.plain, "stop"))
     lock = run.folder / ".lock"
     number = _process(run, holder(lock), lock)
     try:
@@ -43,7 +44,9 @@ def main(words: Sequence[str]) -> None:
         ) from None
     log.info("asked process %d to stop", number)
     _wait(run, lock)
-    _tell(run)
+    told = _tell(run)
+    if asked.json is not None:
+        outputs.answer(asked.json, told)
 
 
 def _process(run: Run, who: str | None, lock: Path) -> int:
@@ -92,8 +95,8 @@ def _wait(run: Run, lock: Path) -> None:
         time.sleep(LOOK)
 
 
-def _tell(run: Run) -> None:
-    """How it ended. Raises RunFailed where it did not end well."""
+def _tell(run: Run) -> dict[str, Any]:
+    """Says how it ended, and returns the same for programs. Raises RunFailed where it did not end well."""
     result, typed = summary.read(str(run.result)), shlex.quote(str(run.folder))
     status, step = result.get("status"), result.get("step")
     resume = f"gan train resume={typed}{trusted_in(run.config, summary.read(str(run.manifest)).get('command'))}"
@@ -105,4 +108,6 @@ def _tell(run: Run) -> None:
     if status == "failed":
         raise RunFailed(two_lines(f"{run.folder} failed: {str(result.get('error')).splitlines()[0][:300]}", resume))
     log.info("%s at step %s; everything is saved in %s", status, step, run.folder)
-    log.info("  %s", resume if status == "stopped" else f"gan show {typed}")
+    following = resume if status == "stopped" else f"gan show {typed}"
+    log.info("  %s", following)
+    return {"folder": str(run.folder), "status": status, "step": step, "next": following}

@@ -17,6 +17,7 @@ from gan_cli.config.compose import Composed
 from gan_cli.config.words import divide, text
 from gan_cli.errors import ConfigError, Interrupted, NotARun, NotWritable, RunFailed, two_lines
 from gan_cli.progress import display
+from gan_cli.store import outputs
 
 if TYPE_CHECKING:
     from gan_cli.config.build import Checked
@@ -50,6 +51,10 @@ def train(*words: str) -> Result:
         Interrupted: The run was interrupted; its work is saved.
     """
     console.set_up()
+    return _train(words)
+
+
+def _train(words: Sequence[str]) -> Result:
     vouched, settings = trust.taken(words)
     asked = Asked(shlex.join(["gan", "train", *words]), settings, vouched)
     for key, go in (("resume", _resume), ("repeat", _repeat)):
@@ -61,11 +66,17 @@ def train(*words: str) -> Result:
 
 def main(words: Sequence[str]) -> None:
     """The command line: `words` after `gan train`."""
+    answer, words = _take("json", words)
+    console.set_up(aside=answer is not None and outputs.is_standard(Path(answer)))
     vouched, settings = trust.taken(words)
     flags = divide(settings)[1]
     if not compose.shown_by_hydra(flags):
-        train(*words)
+        result = _train(words)
+        if answer is not None:
+            outputs.answer(answer, vars(result))
         return
+    if answer is not None:
+        raise ConfigError(two_lines(f"{flags[0]} does not go with json=", "only a single run has one answer"))
     for key in ("resume", "repeat"):
         if _take(key, settings)[0] is not None:
             remedy = f"{key}= takes its config from the run's config.yaml, with your changes on top"

@@ -7,14 +7,14 @@ kept outside: one empty file in the cache for each config that a run here starte
 from __future__ import annotations
 
 import hashlib
-import os
 import shlex
 from pathlib import Path
 
+from gan_cli.store import caches
+
 
 def _mark(text: str) -> Path:
-    cache = Path(os.environ.get("GAN_CACHE") or "~/.cache/gan").expanduser()
-    return cache / "own" / hashlib.sha256(text.encode()).hexdigest()
+    return caches.home() / "own" / hashlib.sha256(text.encode()).hexdigest()
 
 
 def remember(text: str) -> None:

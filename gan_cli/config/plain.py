@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
+from gan_cli import console
 from gan_cli.config.errors import did_you_mean
 from gan_cli.errors import ConfigError, two_lines
+from gan_cli.store import outputs
+from gan_cli.store.inputs import refuse_overwriting
+
+log = logging.getLogger(__name__)
 
 YES = ("yes", "true", "1")
+# Of every command that answers: the answer as JSON, on standard output or in a file.
+JSON, JSON_FLAG = "json", "--json"
 
 
 class Asked(NamedTuple):
@@ -23,6 +33,12 @@ class Asked(NamedTuple):
     def sure(self) -> bool:
         """Whether what would be asked is answered already: yes=true."""
         return self.settings.get("yes") in YES
+
+    @property
+    def json(self) -> str | None:
+        """Where the answer goes as JSON, `-` for standard output; None where it was not asked for."""
+        named = self.settings.get(JSON)
+        return "-" if JSON_FLAG in self.flags else None if named is None else os.path.expanduser(named)
 
 
 def divide(words: Sequence[str], settings: Sequence[str] = (), flags: Sequence[str] = ()) -> Asked:
@@ -51,6 +67,21 @@ def divide(words: Sequence[str], settings: Sequence[str] = (), flags: Sequence[s
     return Asked(plain, given, frozenset(raised))
 
 
+def answering(words: Sequence[str], settings: Sequence[str] = (), flags: Sequence[str] = ()) -> Asked:
+    """`divide`, of a command that answers: its messages go to standard error where the answer goes to standard output.
+
+    Raises:
+        ConfigError: As `divide`.
+        WouldOverwrite: The answer would go to a file that is read.
+    """
+    asked = divide(words, (*settings, JSON), (*flags, JSON_FLAG))
+    target = Path(asked.json or "")
+    console.set_up(aside=asked.json is not None and outputs.is_standard(target))
+    if asked.json is not None and not outputs.is_stream(target):
+        refuse_overwriting("json", [target], asked.plain)
+    return asked
+
+
 def one_run(plain: Sequence[str], command: str) -> str:
     """The only plain word. Raises ConfigError."""
     if not plain:
@@ -77,3 +108,17 @@ def count(asked: Asked, key: str) -> int | None:
     if not (value.isascii() and value.isdigit() and len(value) < 10 and int(value)):
         raise ConfigError(two_lines(f"{key}={value} is not valid", f"write a number from 1: {key}=20"))
     return int(value)
+
+
+def agreed(question: str, nothing: str, asked: Asked) -> bool:
+    """Whether the user agrees. Raises ConfigError where nobody can be asked."""
+    if asked.sure:
+        log.info("%s", question)
+        return True
+    if not sys.stdin.isatty():
+        raise ConfigError(two_lines(f"{question}? {nothing}: there is no terminal to ask at", "yes=true agrees"))
+    print(f"{console.printable(question)}? [y/N] ", end="", flush=True, file=sys.stderr if asked.json else sys.stdout)
+    answer = sys.stdin.readline().strip().lower() in ("y", "yes")
+    if not answer:
+        log.info("%s", nothing)
+    return answer

@@ -222,3 +222,16 @@ def table(sides: Sequence[Side]) -> list[str]:
         rows.append([name, *cells])
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def record(sides: Sequence[Side]) -> dict[str, Any]:
+    """The table for programs: of each metric that all sides have, a mean per side, with its verdict."""
+    metrics: dict[str, list[dict[str, Any]]] = {}
+    for name in check_comparable(sides):
+        means = [mean_of(side, name) for side in sides]
+        verdicts = [None, *(verdict(means[0], mean) for mean in means[1:])]
+        metrics[name] = [
+            {"side": side.name, "value": mean.value, "se": mean.se, "seeds": mean.seeds, "verdict": told}
+            for side, mean, told in zip(sides, means, verdicts, strict=True)
+        ]
+    return {"sides": [side.name for side in sides], "metrics": metrics}

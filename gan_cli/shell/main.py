@@ -142,7 +142,7 @@ def _prepare(command: Command, words: Sequence[str]) -> list[str]:
 
     if not command.configured:
         return [text(word) for word in strings(words)]
-    others, flags = divide(words, command.name)
+    others, flags = divide(["json=-" if word == "--json" else word for word in words], command.name)
     kept: list[str] = []
     for word in others:
         away = word.startswith("~") and not at_home(word)  # Hydra's word for removing a choice

@@ -51,6 +51,7 @@ class Command:
     python: tuple[str, ...] = ()
 
 
+JSON = Word("--json", "the answer as JSON on standard output; json=FILE writes it to a file")
 TRAIN = Command(
     "train",
     "train a model, sweep over choices with -m, or continue with resume=RUN",
@@ -67,6 +68,7 @@ TRAIN = Command(
         ("penalty.gradient_penalty.weight=5", "any setting of a chosen part"),
         ("resume=RUN", "continue a run, in its folder"),
         ("repeat=RUN", "a new run from another's config.yaml"),
+        ("--json", "how the run ended, as JSON on standard output; json=FILE"),
     ),
     notes=("-m sweeps: gan train -m loss=hinge,lsgan seed=0,1",),
     python=("train", "Result"),
@@ -91,6 +93,7 @@ COMPARE = Command(
     "runs, sweeps and evaluation files side by side",
     ("gan compare outputs/train/<run> outputs/train/<other>",),
     configured=False,
+    takes=(JSON,),
     notes=(
         "  gan compare outputs/train/<run> outputs/train/<other>",
         "  gan compare outputs/sweeps/<sweep>               jobs that differ only by seed form one column",
@@ -107,7 +110,7 @@ RUNS = Command(
     takes=(
         Word("status=", "only these", ("running", "stopped", "finished", "failed", "diverged")),
         Word("sort=", "newest first by default", ("age", "best", "name", "size", "step")),
-        Word("--json", "a JSON list on standard output"),
+        JSON,
         Word("rm", "removes whole runs, after asking: gan runs rm RUN..."),
         Word("prune", "removes checkpoints but best.pt and last.pt, after asking: gan runs prune [RUN...]"),
         Word("yes=", "rm and prune do not ask", ("true",)),
@@ -126,6 +129,7 @@ SHOW = Command(
     "a run on a page: command, data, scores, alarms, files, what to type next",
     (),
     configured=False,
+    takes=(JSON,),
     runs=True,
     notes=("  gan show outputs/train/<run>",),
 )
@@ -146,6 +150,7 @@ STOP = Command(
     "ask a run to stop as Ctrl-C does, and wait until it has",
     (),
     configured=False,
+    takes=(JSON,),
     runs=True,
     notes=(
         "  gan stop outputs/train/<run>",
@@ -166,7 +171,40 @@ REPORT = Command(
         "  gan report outputs/train/<run> outputs/train/<other> out=both.html",
     ),
 )
-COMMANDS = {command.name: command for command in (TRAIN, SAMPLE, EVAL, COMPARE, RUNS, SHOW, REPORT, LOGS, STOP)}
+DOCTOR = Command(
+    "doctor",
+    "what this machine has, what is missing, and where to put it",
+    ("gan doctor                                       versions, devices, weights, caches, speed",),
+    configured=False,
+    takes=(JSON,),
+    notes=("Exit code 1 if something that gan needs is broken.",),
+)
+CACHE = Command(
+    "cache",
+    "what is kept outside of runs; clear removes it",
+    (),
+    configured=False,
+    takes=(
+        JSON,
+        Word("clear", "removes them, after asking: gan cache clear [decoded] [references] [classifiers]"),
+        Word("yes=", "clear does not ask", ("true",)),
+    ),
+    notes=("Only files of these caches go, and none that is in use. $GAN_CACHE names another folder.",),
+)
+ROWS = (
+    TRAIN,
+    SAMPLE,
+    EVAL,
+    COMPARE,
+    RUNS,
+    SHOW,
+    REPORT,
+    LOGS,
+    STOP,
+    DOCTOR,
+    CACHE,
+)
+COMMANDS = {command.name: command for command in ROWS}
 
 
 def home(name: str) -> str | None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import errno
 import io
+import json
+import math
 import os
 import re
 import stat
@@ -14,7 +16,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from gan_cli.errors import NotWritable, two_lines
 from gan_cli.store.disk import cause, naming, remove_leftovers, replacing
@@ -91,6 +93,20 @@ def named(what: str) -> Iterator[None]:
     except OSError as error:
         reason = cause(error.__cause__) if isinstance(error.__cause__, OSError) else cause(error)
         raise NotWritable(two_lines(f"{what} cannot be written", reason)) from error
+
+
+def answer(target: str, record: Any) -> None:
+    """Writes JSON where `json=` says; infinity and NaN, which it lacks, as words. Raises NotWritable."""
+    with named(f"json={target}"), writing(Path(target)) as file:
+        file.write(json.dumps(_finite(record), indent=2, default=str, allow_nan=False).encode() + b"\n")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _pour(path: Path, whole: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Removing runs and checkpoints: nothing of a run that goes on, nothing outside of a run, nothing through a link."""
+"""Removing runs, checkpoints and caches: nothing that is in use, nothing that is not ours, nothing through a link."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gan_cli.errors import NotARun, two_lines
-from gan_cli.store import summary
+from gan_cli.store import caches, summary
+from gan_cli.store.caches import Cache
 from gan_cli.store.disk import Held, holding, naming
 from gan_cli.store.run import Run, step_of
 
@@ -89,4 +90,13 @@ def prune(folder: Path) -> int:
         for path in files:
             with naming(path), suppress(FileNotFoundError):
                 path.unlink()
+    return len(files)
+
+
+def clear(cache: Cache) -> int:
+    """Removes the files of a cache, and returns how many; its folder and what else is in it stay. Raises NotWritten."""
+    files = caches.content(cache).files
+    for path in files:
+        with naming(path), suppress(FileNotFoundError):
+            path.unlink()
     return len(files)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from gan_cli.console import Plain
 from gan_cli.errors import NotARun
+from gan_cli.store import machine
 from gan_cli.store.disk import Held, holding, naming, read_json, remove_empty, remove_leftovers, write_json, write_text
 
 if TYPE_CHECKING:
@@ -254,18 +255,10 @@ def environment() -> dict[str, Any]:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             versions[package] = "not installed"
-    hardware: dict[str, Any] = {"cpu": _processor(), "cores": os.cpu_count(), "threads": torch.get_num_threads()}
+    hardware: dict[str, Any] = {"cpu": machine.processor(), "cores": os.cpu_count(), "threads": torch.get_num_threads()}
     if torch.cuda.is_available():
         hardware["gpus"] = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {"versions": versions, "git": git_revision(), "platform": platform.platform(), "hardware": hardware}
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def git_revision(ask: Sequence[str] = ("git", "describe", "--always", "--dirty", "--abbrev=40")) -> str | None:

@@ -12,16 +12,14 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from gan_cli import console
 from gan_cli.training.runtime import STOPS
 
 GRACE = 1.0  # seconds in which the launcher fetches the result of a stopped process
 
 
-def _enter(work: Callable[[Any, int], Mapping[str, Any]], job: Any, logs: bool) -> None:
-    from gan_cli import console
-
-    if logs:
-        console.set_up()
+def _enter(work: Callable[[Any, int], Mapping[str, Any]], job: Any, aside: bool) -> None:
+    console.set_up(aside)
     rank = int(os.environ["RANK"])
     if rank != 0:
         # Rank 0 receives a stop and tells the others at the end of the step; they must live until then.
@@ -67,7 +65,7 @@ def launch(work: Callable[[Any, int], Mapping[str, Any]], job: Any, processes: i
         start_method="spawn",
     )
     try:
-        elastic_launch(config, _enter)(work, job, True)
+        elastic_launch(config, _enter)(work, job, console.is_aside())
     except SignalException:
         return  # the processes were asked to stop, and have recorded their progress in the run folder
     except ChildFailedError as error:
