@@ -46,6 +46,7 @@ class Run:
         self.plots = self.folder / "plots"
         self.tensorboard = self.folder / "tensorboard"
         self.evals = self.folder / "evals"
+        self.exports = self.folder / "exports"
         self.log = self.folder / "train.log"
         self.result = self.folder / "result.json"
 
@@ -74,7 +75,7 @@ class Run:
 
     @property
     def folders(self) -> tuple[Path, ...]:
-        return self.samples, self.checkpoints, self.plots, self.tensorboard, self.evals
+        return self.samples, self.checkpoints, self.plots, self.tensorboard, self.evals, self.exports
 
     @contextmanager
     def alone(self) -> Iterator[None]:
