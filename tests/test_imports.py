@@ -16,6 +16,7 @@ LEAVES = (
 LAYERS = (
     ("cli", "shell", "demo", "__main__"),
     ("commands",),
+    ("export",),
     ("evaluation",),
     ("runs",),
     ("config",),

@@ -86,6 +86,14 @@ EVAL = Command(
     setting="checkpoint",
     python=("evaluate",),
 )
+EXPORT = Command(
+    "export",
+    "take a trained generator elsewhere: weights, ONNX, a page that draws",
+    ("gan export outputs/train/<run> as=html",),
+    setting="checkpoint",
+    detailed=("as",),
+    python=("load",),
+)
 COMPARE = Command(
     "compare",
     "runs, sweeps and evaluation files side by side",
@@ -153,7 +161,7 @@ STOP = Command(
         "The run completes its step and saves; gan train resume=RUN continues it.",
     ),
 )
-COMMANDS = {command.name: command for command in (TRAIN, SAMPLE, EVAL, COMPARE, RUNS, SHOW, LOGS, STOP)}
+COMMANDS = {command.name: command for command in (TRAIN, SAMPLE, EVAL, EXPORT, COMPARE, RUNS, SHOW, LOGS, STOP)}
 
 
 def home(name: str) -> str | None:
