@@ -10,6 +10,7 @@
   * Unsound                    a part of a checkpoint that training does not write
   * WeightsRefused             a file that does not hold the weights of a network
   * WeightsMissing             weights that cannot be found
+  * PackageMissing             an optional package that is not installed
   * DetectorMissing            a detector whose package or weights are not installed
   * NotMeasurable              a metric that is meaningless here
   * NotComparable              numbers that were not measured alike
@@ -72,6 +73,10 @@ class WeightsRefused(Refused):
 
 class WeightsMissing(Refused):
     """The weights cannot be found; the message names file, digest and place."""
+
+
+class PackageMissing(Refused):
+    """An optional package is not installed; the message names it and the extra that holds it."""
 
 
 class DetectorMissing(Refused):

@@ -18,6 +18,7 @@ from gan_cli.config.schema import Part
 from gan_cli.config.trust import Trust, for_runs
 from gan_cli.errors import ConfigError, Incompatible, Refused, two_lines
 from gan_cli.games.base import Game
+from gan_cli.games.drawn import Drawn
 from gan_cli.games.parts import Parts
 from gan_cli.metrics import Metric
 from gan_cli.ramps import settled
@@ -160,6 +161,11 @@ def game(config: Config) -> Game:
         parts[argument] = {name: make(part) for name, part in checked.group(group).items()}
     built: Game = make(checked.parts["game"], parts=Parts(**parts))
     return built
+
+
+def drawn(checked: Checked) -> Game:
+    """Only the generator of the config, and what it is fed with."""
+    return Drawn(make(checked.parts["model.generator"]), make(checked.parts["prior"]))
 
 
 def data(config: Config) -> Data:

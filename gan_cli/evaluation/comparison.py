@@ -48,7 +48,7 @@ class Record:
 
     metrics: Mapping[str, Any]  # name -> value record
     time: datetime | None  # when it was measured; older files do not say
-    step: int | None = None  # of the run, where it is one
+    step: int | None = None  # of the checkpoint that was measured, if it was one
 
 
 def read(path: Path) -> Record:
@@ -98,8 +98,8 @@ def _time(word: object) -> datetime | None:
         return None
 
 
-def _latest(run: Run) -> Mapping[str, Any] | None:
-    """The metrics of the run's last evaluation, by the time in the record. Records without a time are older: among
+def latest(run: Run) -> Record | None:
+    """The run's last evaluation, by the time in the record. Records without a time are older: among
     them the file's own time decides, since their names are in the local time of wherever they were measured."""
     run.check_contained()
     found = [(path, read(path)) for path in run.evals.glob("*.json")]
@@ -107,8 +107,8 @@ def _latest(run: Run) -> Mapping[str, Any] | None:
         return None
     told = [(record.time, path.name, record) for path, record in found if record.time is not None]
     if told:
-        return max(told, key=lambda row: row[:2])[2].metrics
-    return max(found, key=lambda row: (row[0].stat().st_mtime_ns, row[0].name))[1].metrics
+        return max(told, key=lambda row: row[:2])[2]
+    return max(found, key=lambda row: (row[0].stat().st_mtime_ns, row[0].name))[1]
 
 
 def words_of(folder: Path) -> tuple[str, ...]:
@@ -135,19 +135,19 @@ def sides_of(word: str) -> list[Side]:
     if path.is_file():
         return [Side(path.stem, (read(path).metrics,))]
     if (path / "config.yaml").is_file():
-        found = _latest(Run(path))
+        found = latest(Run(path))
         if found is None:
             raise NotComparable(two_lines(f"{word} was not measured yet", f"gan eval {word}"))
-        return [Side(path.name, (found,))]
+        return [Side(path.name, (found.metrics,))]
     jobs = sorted((p for p in path.glob("*") if (p / "config.yaml").is_file()), key=lambda p: (len(p.name), p.name))
     if not jobs:
         raise NotComparable(two_lines(f"{word} is nothing to compare", "give run folders, sweeps or evaluation files"))
     gathered: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
     for job in jobs:
-        found = _latest(Run(job))
+        found = latest(Run(job))
         if found is None:
             raise NotComparable(two_lines(f"{job} was not measured yet", f"gan eval {job}"))
-        gathered.setdefault(apart_from_the_seed(words_of(job)), []).append(found)
+        gathered.setdefault(apart_from_the_seed(words_of(job)), []).append(found.metrics)
     common = set.intersection(*(set(label) for label in gathered))
     return [Side(" ".join(w for w in words if w not in common) or path.name, tuple(r)) for words, r in gathered.items()]
 

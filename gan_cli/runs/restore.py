@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +23,7 @@ from gan_cli.games.base import Game
 from gan_cli.latent.styling import truncate
 from gan_cli.networks.panel import Both
 from gan_cli.runs.bounds import Modest
+from gan_cli.store import exported
 from gan_cli.store.checkpoint import load_newest
 from gan_cli.store.contents import check_types
 from gan_cli.store.run import Run, checkpoints_of
@@ -141,7 +142,10 @@ def turned(dataset: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _fitting(checked: Checked, weights: Mapping[str, torch.Tensor], path: Path) -> Game:
+Build = Callable[[Checked], Game]
+
+
+def _fitting(build_it: Build, checked: Checked, weights: Mapping[str, torch.Tensor], path: Path) -> Game:
     """The game of a config read from a file, no larger than the weights beside it.
 
     Raises CheckpointError where the config describes networks that its weights do not belong to, or data of another
@@ -153,7 +157,7 @@ def _fitting(checked: Checked, weights: Mapping[str, torch.Tensor], path: Path) 
         raise foreign
     numbers = sum(tensor.numel() for tensor in weights.values()) + SPARE
     with Modest(numbers, SPARE + 2 * len(weights), foreign):
-        game = build.game(checked)
+        game = build_it(checked)
     shapes = {name: tensor.shape for name, tensor in game.state_dict().items()}
     drawn = sum(parameter.numel() for parameter in game.players()["generator"].parameters())
     if shapes != {name: t.shape for name, t in weights.items()} or game.prior.latent_dim > drawn:
@@ -162,7 +166,8 @@ def _fitting(checked: Checked, weights: Mapping[str, torch.Tensor], path: Path) 
 
 
 def restore(source: str, manner: Manner, device: torch.device, vouched: Sequence[str] = ()) -> Restored:
-    """The game of `source` (a run folder or a .pt file) on `device`, with a generator that draws as asked.
+    """The game of `source` (a run folder, a .pt file or an exported generator) on `device`, with a generator that draws
+    as asked.
 
     Only the game of the file's config is built; `vouched` lists modules of the user's own that the config may name.
 
@@ -172,14 +177,18 @@ def restore(source: str, manner: Manner, device: torch.device, vouched: Sequence
         Incompatible: It cannot draw in this manner.
     """
     paths, run = checkpoints_of(source)
-    state, path, problems = load_newest(paths)
+    alone = exported.is_one(paths[0])
+    if alone and not manner.ema:
+        raise Incompatible(f"ema=false: {source} holds one generator, the one that was exported\n  leave it out")
+    state, path, problems = (exported.unpack(paths[0]), paths[0], []) if alone else load_newest(paths)
     for problem in problems:
         log.warning("%s; using %s, the one before it", problem, path.name)
     content = state["config"].encode(errors="surrogatepass")
     trusted = trust.for_files(vouched)
     checked = build.check_model(saved.read(content, path), trusted)
     own = trust.asked_for(checked.targets())  # what the user vouches for may build whatever it likes
-    game = build.game(checked) if own else _fitting(checked, state["game"], path)
+    build_it: Build = build.drawn if alone else build.game
+    game = build_it(checked) if own else _fitting(build_it, checked, state["game"], path)
     try:
         check_types(state["game"], game, "game")
         check_types(state["ema"], game.players()["generator"], "ema")

@@ -88,6 +88,14 @@ EVAL = Command(
     setting="checkpoint",
     python=("evaluate",),
 )
+EXPORT = Command(
+    "export",
+    "take a trained generator elsewhere: weights, ONNX, a page that draws",
+    ("gan export outputs/train/<run> as=html",),
+    setting="checkpoint",
+    detailed=("as",),
+    python=("load",),
+)
 COMPARE = Command(
     "compare",
     "runs, sweeps and evaluation files side by side",
@@ -195,6 +203,7 @@ ROWS = (
     TRAIN,
     SAMPLE,
     EVAL,
+    EXPORT,
     COMPARE,
     RUNS,
     SHOW,

@@ -1,13 +1,15 @@
-"""Archives of tensors as torch writes them: bounded before they are read, and inspected without torch."""
+"""Archives of tensors, as torch writes them and in safetensors: bounded before they are read, and inspected without
+torch."""
 
 from __future__ import annotations
 
+import json
 import pickletools
 import struct
 import zipfile
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 MEMBERS = 100_000  # one per tensor
 LARGEST_DIRECTORY = 2**24  # bytes
@@ -57,8 +59,23 @@ def _directory_size(file: BinaryIO, size: int) -> int:
     return int(length)
 
 
+def header_of(path: Path) -> dict[str, Any] | None:
+    """The header of a safetensors file; None for any other file."""
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(length)) if length <= LARGEST_PICKLE else None
+    except (OSError, ValueError, RecursionError, struct.error):
+        return None
+    return header if isinstance(header, dict) else None
+
+
 def config_in(path: Path) -> str | None:
-    """The config in a checkpoint, found without loading it; None if none is found."""
+    """The config in a checkpoint or an exported generator, found without loading it; None if none is found."""
+    if (header := header_of(path)) is not None:
+        facts = header.get("__metadata__")
+        config = facts.get("config") if isinstance(facts, dict) else None
+        return config if isinstance(config, str) else None
     try:
         with path.open("rb") as file:
             archive = check_archive(file)

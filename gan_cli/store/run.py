@@ -47,6 +47,7 @@ class Run:
         self.plots = self.folder / "plots"
         self.tensorboard = self.folder / "tensorboard"
         self.evals = self.folder / "evals"
+        self.exports = self.folder / "exports"
         self.log = self.folder / "train.log"
         self.result = self.folder / "result.json"
         self.report = self.folder / "report.html"
@@ -76,7 +77,7 @@ class Run:
 
     @property
     def folders(self) -> tuple[Path, ...]:
-        return self.samples, self.checkpoints, self.plots, self.tensorboard, self.evals
+        return self.samples, self.checkpoints, self.plots, self.tensorboard, self.evals, self.exports
 
     @contextmanager
     def alone(self) -> Iterator[None]:

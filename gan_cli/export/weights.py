@@ -1,0 +1,30 @@
+"""Weights in a safetensors file, with a model card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gan_cli.config import compose
+from gan_cli.export import Form, card, facts
+from gan_cli.latent.translate import network_of
+from gan_cli.runs.restore import Restored
+from gan_cli.store import exported
+
+
+@dataclass(frozen=True)
+class Weights(Form):
+    """The generator's tensors by name; the file's header holds the config, the step and the class names."""
+
+    @property
+    def ending(self) -> str:
+        return ".safetensors"
+
+    def check(self) -> None:
+        pass
+
+    def files(self, restored: Restored) -> Mapping[str, bytes]:
+        weights = network_of(restored.generator).state_dict()
+        config = compose.to_yaml(facts.config_of(restored))
+        packed = exported.pack(weights, config, restored.step, list(restored.class_names))
+        return {self.ending: packed, ".md": card.written(restored).encode()}
