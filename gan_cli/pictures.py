@@ -77,18 +77,27 @@ def rows_of_classes(images: Tensor, label: Tensor) -> tuple[Tensor, int | None]:
 
 
 def scatter(points: Tensor, real: Tensor | None = None) -> Tensor:
-    """Points `[N, 2]` as a picture uint8 `[3, H, W]`, over real ones in grey if given."""
+    """Points `[N, 2]` as a picture uint8 `[3, H, W]`, over real ones in grey if given; `[N, 1]` as a histogram."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5, 5), dpi=100, layout="constrained")
     canvas = FigureCanvasAgg(figure)
-    axes = figure.add_subplot(aspect="equal")
+    shown = [(points, "tab:blue", "samples")]
     if real is not None:
-        axes.scatter(real[:, 0].numpy(), real[:, 1].numpy(), s=3, color="0.75", label="real", linewidths=0)
-        limit = 1.4 * float(real.abs().max())
-        axes.set(xlim=(-limit, limit), ylim=(-limit, limit))
-    axes.scatter(points[:, 0].numpy(), points[:, 1].numpy(), s=3, color="tab:blue", label="samples", linewidths=0)
+        shown.insert(0, (real, "0.75", "real"))
+    limit = 1.4 * float(shown[0][0].abs().max())
+    if points.shape[1] == 1:
+        axes = figure.add_subplot(ylabel="density")
+        bins = torch.linspace(-limit, limit, 101).tolist() if limit > 0 else 100
+        for values, color, name in shown:
+            axes.hist(values[:, 0].numpy(), bins, density=True, alpha=0.7, color=color, label=name)
+    else:
+        axes = figure.add_subplot(aspect="equal")
+        if real is not None:
+            axes.set(xlim=(-limit, limit), ylim=(-limit, limit))
+        for values, color, name in shown:
+            axes.scatter(values[:, 0].numpy(), values[:, 1].numpy(), s=3, color=color, label=name, linewidths=0)
     axes.legend(loc="upper right", markerscale=4, fontsize="small")
     canvas.draw()
     pixels = np.asarray(canvas.buffer_rgba())[..., :3]

@@ -262,6 +262,15 @@ class Scheduled(Protocol):
     def advance(self, clock: Clock) -> None: ...
 
 
+@runtime_checkable
+class Dense(Protocol):
+    """A distribution of points whose density is known."""
+
+    def log_density(self, points: Tensor) -> Tensor:
+        """At points `[N, D]`: `[N]`."""
+        ...
+
+
 class Data(Protocol):
     """Real samples. `batch` is a pure function of (seed, draw, rank); so is `sampling`, whose batches have labels only,
     each as often as among the real samples. `previewed` is a batch of some that are always the same; `example(i)` is

@@ -30,7 +30,7 @@ from gan_cli.training.session import Session
 GROUPS = choices.config_groups(CONF)
 # below; tests/test_architectures.py, tests/test_evaluation.py, tests/test_latent.py
 OTHERS = ("loss", "conditioning", "model", "detector", "metrics", "preset", "mode")
-EMBEDDED = ("digits", "ring", "grid", "swiss_roll", "photos", "china2flower")
+EMBEDDED = ("digits", "ring", "grid", "swiss_roll", "line", "photos", "china2flower")
 SEVERAL = ("penalty", "auxiliary", "augment")  # groups that allow several choices
 # Terms of what a generator is given, which digits from noise have not.
 OF_GIVEN = ("cycle", "identity", "l1", "perceptual", "perceptual_efficientnet", "perceptual_random")
@@ -41,6 +41,7 @@ MODELS = {
     **{("auxiliary", choice): PIX2PIX for choice in OF_GIVEN},
     **{("auxiliary", choice): CYCLEGAN for choice in ("cycle", "identity")},
     **{("given", choice): PIX2PIX for choice in GROUPS["given"]},
+    ("callback", "density"): ("dataset=line", "model=affine"),
     ("given", "smaller"): SRGAN,
     ("game", "cycle"): CYCLEGAN,
     ("game", "regression"): SRGAN,
@@ -115,6 +116,7 @@ def test_every_dataset_composes_and_the_embedded_ones_train(here: Path, choice: 
 RUNS_OWN = {"config.yaml", "manifest.json", "result.json", "train.log"}
 LEFT = {
     "checkpoints": {"checkpoints"},
+    "density": {"plots"},
     "health": {"plots"},
     "history": {"metrics.jsonl"},
     "plots": set(),  # they are drawn from history's file
@@ -128,7 +130,7 @@ LEFT = {
 def test_every_callback_runs_alone(here: Path, choice: str) -> None:
     """Without the others it does its own work, and nothing else is done."""
     soon = ("callback.progress.every_steps=2",) if choice == "progress" else ()
-    run = train(*words(f"callback=[{choice}]", *soon))
+    run = train(*words(f"callback=[{choice}]", *soon, model=MODELS.get(("callback", choice), SMALL_MLP)))
     assert run.step == 2
     found = {path.relative_to(run.folder).parts[0] for path in run.folder.rglob("*") if path.is_file()}
     assert found == RUNS_OWN | LEFT[choice]

@@ -1,4 +1,4 @@
-"""2-D densities with known answers: every batch is drawn afresh from the density."""
+"""Densities in the plane and on a line, with known answers: every batch is drawn afresh from the density."""
 
 from __future__ import annotations
 
@@ -15,19 +15,27 @@ from gan_cli import rng
 from gan_cli.errors import ConfigError
 from gan_cli.types import Batch, NonNegative, NonNegativeInt, Positive, PositiveInt
 
-Density = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]  # (n, generator) -> points [n, 2], component [n]
+Density = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]  # (n, generator) -> points [n, D], component [n]
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """Equally likely Gaussians: centres `[K, 2]` and one standard deviation."""
+    """Equally likely Gaussians: centres `[K, D]` and one standard deviation."""
 
     centres: Tensor
     std: float
 
     def __call__(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         component = torch.randint(len(self.centres), (n,), generator=generator)
-        return self.centres[component] + self.std * torch.randn(n, 2, generator=generator), component
+        dimensions = self.centres.shape[1]
+        return self.centres[component] + self.std * torch.randn(n, dimensions, generator=generator), component
+
+    def log_density(self, points: Tensor) -> Tensor:
+        """log p(x) = log 1/K Σ_k N(x; μ_k, σ²I) at points `[N, D]`: `[N]`."""
+        count, dimensions = self.centres.shape
+        squares = (points.unsqueeze(1) - self.centres.to(points)).square().sum(2) / (2 * self.std**2)
+        constant = math.log(count) + dimensions * math.log(self.std * math.sqrt(2 * math.pi))
+        return torch.logsumexp(-squares, 1) - constant
 
 
 def ring_centres(modes: int, radius: float) -> Tensor:
@@ -52,6 +60,11 @@ def grid(side: PositiveInt = 5, spacing: Positive = 2.0, std: Positive = 0.05) -
     return Mixture(grid_centres(side, spacing), std)
 
 
+def line(modes: PositiveInt = 2, spacing: Positive = 4.0, std: Positive = 0.5) -> Mixture:
+    """Gaussians on the real line, around 0: points of one coordinate."""
+    return Mixture(((torch.arange(modes) - (modes - 1) / 2) * spacing).unsqueeze(1), std)
+
+
 def swiss_roll(noise: NonNegative = 0.05, scale: Positive = 0.15) -> Density:
     """A spiral (t cos t, t sin t), t from 1.5π to 4.5π, with Gaussian noise."""
 
@@ -68,7 +81,7 @@ class Points:
 
     Args:
         density: The density to draw from.
-        channels: Coordinates of a point: 2.
+        channels: Coordinates of a point, as the density has: 2, or 1 on a line.
         resolution: Empty, since points have none; the networks read it.
         classes: 0 for unlabelled, or the number of components of the density.
         batch_size: Points per update, over all devices.
@@ -83,8 +96,9 @@ class Points:
         batch_size: PositiveInt = 256,
         size: PositiveInt = 50_000,
     ) -> None:
-        if channels != 2 or resolution:
-            raise ConfigError("points have dataset.channels=2 and dataset.resolution=[]")
+        coordinates = density(1, rng.generator("points", "coordinates"))[0].shape[1]
+        if channels != coordinates or resolution:
+            raise ConfigError(f"these points have dataset.channels={coordinates} and dataset.resolution=[]")
         self.density = density
         self.shape = (channels,)
         self.classes = classes
@@ -103,7 +117,7 @@ class Points:
         self.device, self.seed, self.rank, self.world = device, seed, rank, world
 
     def batch(self, draw: int) -> Batch:
-        """Batch `draw` of this rank: points `[batch_size / world, 2]`."""
+        """Batch `draw` of this rank: points `[batch_size / world, D]`."""
         generator = rng.generator(self.seed, "points", draw, self.rank)
         points, component = self.density(self.batch_size // self.world, generator)
         label = component if self.classes else torch.zeros_like(component)

@@ -13,11 +13,12 @@ from gan_cli.metrics.scores import kl_from_counts
 from gan_cli.types import PositiveInt
 
 REACH = 3.0  # standard deviations within which a sample is of high quality (VEEGAN, arXiv 1705.07761, section 4.1)
-PLANE = "point_modes measures points in the plane: use it with dataset=ring, grid or swiss_roll"
+PLANE = "point_modes measures points in the plane or on a line: use it with dataset=ring, grid, swiss_roll or line"
+MOST = 2  # coordinates: images have more features
 
 
 class PointModes(Metric):
-    """`modes`, `high_quality`, `mode_kl` for a mixture, and `w2` for any density: the exact 2-D Wasserstein distance.
+    """`modes`, `high_quality`, `mode_kl` for a mixture, and `w2` for any density: the exact Wasserstein distance.
 
     Args:
         subsample: Points on each side of the exact transport problem.
@@ -30,12 +31,12 @@ class PointModes(Metric):
         self.subsample = subsample
 
     def least(self, seen: Seen) -> int:
-        if seen.features.shape[1] != 2:
+        if seen.features.shape[1] > MOST:
             raise NotMeasurable(PLANE)
         return super().least(seen)
 
     def compute(self, fake: Features, real: Features, context: Context) -> Mapping[str, Estimate]:
-        if fake.rows is None or real.rows is None or fake.rows.shape[1] != 2:
+        if fake.rows is None or real.rows is None or fake.rows.shape[1] > MOST:
             raise NotMeasurable(PLANE)
         found = {}
         if context.mixture is not None:

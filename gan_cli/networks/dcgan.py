@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 from gan_cli.networks.attention import SelfAttention, check_attention
 from gan_cli.networks.base import BaseGenerator, StagedDiscriminator
-from gan_cli.networks.blocks import MAP_NORMS, choose, constraint, dcgan_init, identity
-from gan_cli.networks.conditioning import DiscriminatorConditioning, GeneratorConditioning
+from gan_cli.networks.blocks import MAP_NORMS, VECTOR_NORMS, choose, constraint, dcgan_init, identity
+from gan_cli.networks.conditioning import DiscriminatorConditioning, GeneratorConditioning, Norm
+from gan_cli.networks.layers import (
+    Momentum,
+    by_layer,
+    drop_biases,
+    in_order,
+    make_activation,
+    norm_by_layer,
+    set_momentum,
+)
 from gan_cli.networks.minibatch import MINIBATCH
 from gan_cli.networks.sides import halvings
-from gan_cli.types import Fraction, PositiveInt
+from gan_cli.types import Fraction, NonNegative, PositiveInt
 
 
 def transposed(channels_in: int, channels_out: int) -> nn.Module:
@@ -30,29 +41,76 @@ def resize(channels_in: int, channels_out: int) -> nn.Module:
 UPSAMPLES: Mapping[str, Callable[[int, int], nn.Module]] = {"transposed": transposed, "resize": resize}
 
 
-class NormalisedLayer(nn.Module):
-    """A layer, its normalisation, ReLU, and self-attention if asked for."""
+class Step(NamedTuple):
+    """A layer on the way from the latent to the image, and what normalises its output."""
 
-    def __init__(self, layer: nn.Module, norm: nn.Module, attention: nn.Module) -> None:
+    layer: nn.Module
+    normalised: int  # channels, or units where the output is a vector
+    norms: Mapping[str, Norm] = MAP_NORMS
+    shape: Sequence[int] = ()  # of the map that a vector becomes behind its activation
+
+
+def linear(latent: int, wide: int, base: tuple[int, int]) -> Step:
+    """A linear layer whose output is normalised as a map, by channel."""
+    return Step(nn.Sequential(nn.Linear(latent, wide * math.prod(base)), nn.Unflatten(1, (wide, *base))), wide)
+
+
+def projected(latent: int, wide: int, base: tuple[int, int]) -> Step:
+    """A linear layer whose output is normalised as a vector, unit by unit."""
+    units = wide * math.prod(base)
+    return Step(nn.Linear(latent, units), units, VECTOR_NORMS, (wide, *base))
+
+
+def convolution(latent: int, wide: int, base: tuple[int, int]) -> Step:
+    """A transposed convolution of the latent as a map of one place, as in the code of pytorch/examples."""
+    return Step(nn.Sequential(nn.Unflatten(1, (latent, 1, 1)), nn.ConvTranspose2d(latent, wide, base)), wide)
+
+
+FIRSTS: Mapping[str, Callable[[int, int, tuple[int, int]], Step]] = {
+    "linear": linear,
+    "projected": projected,
+    "convolution": convolution,
+}
+
+
+class NormalisedLayer(nn.Module):
+    """A layer, its normalisation and activation, and self-attention if asked for."""
+
+    def __init__(self, step: Step, norm: nn.Module, activation: nn.Module, first: bool, attention: nn.Module) -> None:
         super().__init__()
-        self.layer = layer
+        self.layer = step.layer
         self.norm = norm
+        self.activation = activation
+        self.activation_first = first
+        self.shape = nn.Unflatten(1, tuple(step.shape)) if step.shape else nn.Identity()
         self.attention = attention
 
     def forward(self, values: Tensor, label: Tensor) -> Tensor:
-        output: Tensor = self.attention(F.relu(self.norm(self.layer(values), label)))
+        values = self.layer(values)
+        if self.activation_first:
+            values = self.norm(self.activation(values), label)
+        else:
+            values = self.activation(self.norm(values, label))
+        output: Tensor = self.attention(self.shape(values))
         return output
 
 
 class Generator(BaseGenerator):
-    """Latent -> 4x4 map -> doublings (norm, ReLU) -> tanh image.
+    """Latent -> 4x4 map -> doublings -> tanh image.
 
     Args:
         resolution: Side or [height, width]; the shorter a power of two from 16.
         width: Channels double from 2 x `width` before the last layer down to the 4x4 map: 512-256-128 for 32 px at 64.
-        norm: batch | instance | layer | none.
+        norm: batch | instance | layer | none, behind every layer but the last; or a list, one for each.
         upsample: transposed | resize.
         attention: Shorter sides of the maps that attend to themselves (SAGAN).
+        first: linear | projected | convolution, from the latent to the 4x4 map.
+        last_convolution: The last doubling gives `width` channels, of which a 3x3 convolution makes the image.
+        bias: Whether convolutions have one; a linear layer always has.
+        activation: relu | leaky_relu | elu | gelu | silu | tanh.
+        slope: Of leaky_relu; 0.2 when not given.
+        activation_first: The activation before the normalisation.
+        momentum: Of batch norm: how much of a batch enters its running statistics; 0.1 when not given.
     """
 
     def __init__(
@@ -61,49 +119,68 @@ class Generator(BaseGenerator):
         channels: PositiveInt,
         resolution: PositiveInt | Sequence[PositiveInt],
         width: PositiveInt = 64,
-        norm: str = "batch",
+        norm: str | Sequence[str] = "batch",
         upsample: str = "transposed",
         attention: Sequence[PositiveInt] = (),
+        first: str = "linear",
+        last_convolution: bool = False,
+        bias: bool = True,
+        activation: str = "relu",
+        slope: NonNegative | None = None,
+        activation_first: bool = False,
+        momentum: Momentum | None = None,
         conditioning: GeneratorConditioning | None = None,
     ) -> None:
         super().__init__(conditioning)
-        make_norm = choose(MAP_NORMS, "model.generator.norm", norm)
+        make_first = choose(FIRSTS, "model.generator.first", first)
         make_upsample = choose(UPSAMPLES, "model.generator.upsample", upsample)
+        activate = make_activation("generator", activation, slope)
         count, base = halvings("dcgan", resolution)
-        widths = [width << i for i in range(count, 0, -1)]
-        sides = [4 << i for i in range(count)]
+        widths = [width << i for i in range(count, -1 if last_convolution else 0, -1)]
+        sides = [4 << i for i in range(len(widths))]
         check_attention(attention, sides, "model.generator.attention")
-        self.latent, first = self.conditioning.latent(latent_dim)
-        start = nn.Sequential(nn.Linear(first, widths[0] * base[0] * base[1]), nn.Unflatten(1, (widths[0], *base)))
-        layers = [start, *(make_upsample(wide_in, wide_out) for wide_in, wide_out in itertools.pairwise(widths))]
+        self.latent, entering = self.conditioning.latent(latent_dim)
+        steps = [make_first(entering, widths[0], base)]
+        steps += [Step(make_upsample(wide_in, wide_out), wide_out) for wide_in, wide_out in itertools.pairwise(widths)]
+        norms = norm_by_layer([step.norms for step in steps], "generator", norm)
         self.stages = nn.ModuleList(
             NormalisedLayer(
-                layer,
-                self.conditioning.norm(make_norm, wide),
+                step,
+                self.conditioning.norm(make_norm, step.normalised),
+                activate(),
+                activation_first,
                 SelfAttention(wide, identity) if side in attention else nn.Identity(),
             )
-            for layer, wide, side in zip(layers, widths, sides, strict=True)
+            for step, make_norm, wide, side in zip(steps, norms, widths, sides, strict=True)
         )
-        self.output = make_upsample(widths[-1], channels)
+        last = nn.Conv2d(width, channels, 3, padding=1) if last_convolution else make_upsample(widths[-1], channels)
+        self.output = last
+        self.squash = nn.Tanh()
+        if not bias:
+            drop_biases(self, _ConvNd)
+        set_momentum(self, "generator", momentum)
         self.apply(dcgan_init)
 
     def forward(self, latent: Tensor, label: Tensor) -> Tensor:
         values = self.latent(latent, label)
         for stage in self.stages:
             values = stage(values, label)
-        images: Tensor = self.output(values).tanh()
+        images: Tensor = self.squash(self.output(values))
         return images
 
 
 class Discriminator(StagedDiscriminator):
-    """Image -> halvings (norm in all but the first, LeakyReLU 0.2) -> 4x4 map -> one logit.
+    """Image -> halvings -> 4x4 map -> one logit, by a linear layer: a convolution of the whole map.
 
     Args:
-        channels, resolution, width, norm: As for the generator, mirrored.
+        channels, resolution, width, activation_first, momentum: As for the generator, mirrored.
+        norm: batch | instance | layer | none, in every layer but the first; or a list, one for each halving.
         spectral_norm: Spectral normalisation of every layer.
-        dropout: Probability of dropping a whole channel after a halving, while training.
+        dropout: Probability of dropping a whole channel after a halving, while training; or a list, one for each.
         attention: Shorter sides of the maps that attend to themselves (SAGAN).
         minibatch: none | stddev | discrimination, before the head.
+        bias: Whether layers have one, the last included.
+        activation, slope: As for the generator; leaky_relu.
     """
 
     def __init__(
@@ -111,36 +188,46 @@ class Discriminator(StagedDiscriminator):
         channels: PositiveInt,
         resolution: PositiveInt | Sequence[PositiveInt],
         width: PositiveInt = 64,
-        norm: str = "batch",
+        norm: str | Sequence[str] = "batch",
         spectral_norm: bool = False,
-        dropout: Fraction = 0.0,
+        dropout: Fraction | Sequence[Fraction] = 0.0,
         attention: Sequence[PositiveInt] = (),
         minibatch: str = "none",
+        bias: bool = True,
+        activation: str = "leaky_relu",
+        slope: NonNegative | None = None,
+        activation_first: bool = False,
+        momentum: Momentum | None = None,
         conditioning: DiscriminatorConditioning | None = None,
     ) -> None:
         super().__init__(channels, resolution, conditioning)
-        make_norm = choose(MAP_NORMS, "model.discriminator.norm", norm)
+        activate = make_activation("discriminator", activation, slope)
         count, base = halvings("dcgan", resolution)
         widths = [self.entering, *(width << i for i in range(1, count + 1))]
         sides = [4 << i for i in range(count - 1, -1, -1)]
+        norms = norm_by_layer([MAP_NORMS] * count, "discriminator", norm, bare=1)
+        dropped = by_layer("model.discriminator.dropout", dropout, count)
         check_attention(attention, sides, "model.discriminator.attention")
         convolutions = [
             nn.Conv2d(wide_in, wide_out, 4, stride=2, padding=1) for wide_in, wide_out in itertools.pairwise(widths)
         ]
         initialised = constraint(spectral_norm, dcgan_init)
         self.stages = nn.ModuleList()
-        for i, convolution in enumerate(convolutions):
-            normed = make_norm(widths[i + 1]) if i > 0 else nn.Identity()
+        for halving, make_norm, share, side in zip(convolutions, norms, dropped, sides, strict=True):
+            normed = make_norm(halving.out_channels)
             normed.apply(dcgan_init)
-            layers = [initialised(convolution), normed, nn.LeakyReLU(0.2)]
-            if dropout > 0:
-                layers.append(nn.Dropout2d(dropout))
-            if sides[i] in attention:
-                layers.append(SelfAttention(widths[i + 1], initialised))
+            layers = [initialised(halving), *in_order(normed, activate(), activation_first)]
+            if share > 0:
+                layers.append(nn.Dropout2d(share))
+            if side in attention:
+                layers.append(SelfAttention(halving.out_channels, initialised))
             self.stages.append(nn.Sequential(*layers))
-        features = widths[-1] * base[0] * base[1]
+        features = widths[-1] * math.prod(base)
         self.minibatch = choose(MINIBATCH, "model.discriminator.minibatch", minibatch)(features)
         self.head = self.conditioning.head(self.minibatch.features, initialised)
+        if not bias:
+            drop_biases(self, _ConvNd, nn.Linear)
+        set_momentum(self, "discriminator", momentum)
 
     def summary(self, features: Tensor) -> Tensor:
         summary: Tensor = self.minibatch(features.flatten(1))

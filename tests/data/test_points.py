@@ -46,3 +46,26 @@ def test_batches_are_pure() -> None:
     assert points.Points(points.ring()).batch(0).label.max() == 0
     with pytest.raises(ValueError, match=r"dataset\.channels=2"):
         points.Points(points.ring(), channels=3)
+    with pytest.raises(ValueError, match=r"dataset\.channels=1"):
+        points.Points(points.line(), channels=2)
+
+
+def test_points_on_a_line_have_one_coordinate() -> None:
+    x, component = draw(points.line(modes=3, spacing=2.0, std=0.1))
+    assert x.shape == (50_000, 1)
+    assert [x[component == k].mean().item() for k in range(3)] == pytest.approx([-2, 0, 2], abs=0.01)
+    assert x.var().item() == pytest.approx(8 / 3 + 0.01, rel=0.02)
+    assert points.Points(points.line(), channels=1, batch_size=8).batch(0).real.shape == (8, 1)
+
+
+@pytest.mark.parametrize("mixture", [points.line(3, 1.5, 0.3), points.ring(5, 1.0, 0.4), points.grid(2, 2.0, 0.7)])
+def test_the_density_of_a_mixture_is_that_of_its_points(mixture: points.Mixture) -> None:
+    """log p as torch.distributions has it; and E 1/p over a box of points is the volume of the box."""
+    count = len(mixture.centres)
+    parts = torch.distributions.Independent(torch.distributions.Normal(mixture.centres, mixture.std), 1)
+    known = torch.distributions.MixtureSameFamily(torch.distributions.Categorical(torch.ones(count)), parts)
+    x, _ = draw(mixture, 200_000)
+    torch.testing.assert_close(mixture.log_density(x), known.log_prob(x), rtol=1e-4, atol=1e-4)
+    inside = (x - mixture.centres[0]).abs().amax(1) < mixture.std
+    volume = (inside / mixture.log_density(x).exp()).mean().item()
+    assert volume == pytest.approx((2 * mixture.std) ** x.shape[1], rel=0.03)
