@@ -5,7 +5,7 @@ UV := $(shell command -v uv 2>/dev/null)
 PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: help demo test test-all fuzz faults browser lint format docs wheel clean
+.PHONY: help demo test test-all fuzz faults browser smoke lint format docs wheel clean
 
 help:
 	@echo "make demo      set up, train on handwritten digits, show them (about a minute after the install)"
@@ -14,6 +14,7 @@ help:
 	@echo "make fuzz      2,000 random command lines: each runs, or is refused in two lines (five minutes)"
 	@echo "make faults    kill runs, fill disks, damage files, and count what was lost (five minutes; SEED=1 for other moments)"
 	@echo "make browser   look at the HTML pages in headless Chromium (Debian's package chromium; a minute)"
+	@echo "make smoke     install the wheel into empty environments, by pip and by uv, with each extra (ten minutes)"
 	@echo "make lint      style and types"
 	@echo "make docs      write docs/choices.md from the files of conf/"
 
@@ -48,6 +49,10 @@ faults: $(VENV)/.installed
 # Looks at the pages in headless Chromium; leaves its screenshots in build/browser.
 browser: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 0 -o python_files='*.py' tests/browser
+
+# The wheel in empty environments, by pip and by uv, with each extra: ten minutes and twice the room of torch.
+smoke: $(VENV)/.installed
+	$(BIN)/python tests/smoke/wheel.py
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
