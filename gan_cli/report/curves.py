@@ -34,6 +34,10 @@ class Curve:
         return float(np.fmin.reduce(self.values, initial=math.nan))
 
     @property
+    def varies(self) -> bool:
+        return self.lowest < self.highest
+
+    @property
     def highest(self) -> float:
         return float(np.fmax.reduce(self.values, initial=math.nan))
 
