@@ -139,7 +139,7 @@ def _line(drawn: Any, line: Line, share: int, joined: bool) -> list[Any]:
     curve = thin(line.curve, share) if line.error is None else line.curve
     source = ColumnDataSource({"x": curve.steps, "y": curve.values})
     known = {"source": source, "name": line.label, "line_color": line.stroke.colour}
-    parts = [drawn.line("x", "y", line_dash=line.stroke.dash, line_width=1.6, line_alpha=0.85, **known)] if joined else []
+    parts = [drawn.line("x", "y", line_dash=line.stroke.dash, line_width=1.6, **known)] if joined else []
     if len(curve.values) <= FEW or not joined:
         parts.append(drawn.scatter("x", "y", size=6, fill_color=line.stroke.colour, **known))
     bars = []

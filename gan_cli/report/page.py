@@ -154,7 +154,8 @@ def _charts_of(run: Told) -> list[Chart]:
 
 
 def _lines(curves: Mapping[str, Curve], names: Sequence[str]) -> list[Line]:
-    return [Line(f"curve {n}", pages.shown(n, 80), curves[n], Stroke.of(i)) for i, n in enumerate(names)]
+    keys = {name: f"curve {i}" for i, name in enumerate(curves)}
+    return [Line(keys[n], pages.shown(n, scores.NAME), curves[n], Stroke.of(i)) for i, n in enumerate(names)]
 
 
 def _charts_across(runs: Sequence[Told]) -> list[Chart]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from gan_cli import pages
 from gan_cli.errors import NotComparable
 from gan_cli.evaluation.comparison import Mean, Side, check_comparable, mean_of, verdict
 from gan_cli.report.charts import Chart, Line, Stroke
@@ -17,7 +18,7 @@ from gan_cli.report.curves import Curve
 from gan_cli.report.told import Told
 from gan_cli.store.rows import DRAWN
 
-MOST = 40  # metrics
+MOST, NAME = 40, 80  # metrics, and characters of a name in a chart
 LETTERS = string.ascii_uppercase + string.ascii_lowercase  # of columns
 FACTS = ("reference", "convention", "detector", "drawn")
 
@@ -123,4 +124,4 @@ def _chart(name: str, measured: Sequence[tuple[float, Mean]], columns: tuple[str
     values = np.array([mean.value if abs(mean.value) <= DRAWN else math.nan for _, mean in measured])
     errors = np.array([math.nan if mean.se is None or not mean.se <= DRAWN else mean.se for _, mean in measured])
     curve = Curve(np.array([x for x, _ in measured]), values)
-    return Chart(name, (Line(f"metric {name}", name, curve, Stroke.of(0), errors),), columns=columns)
+    return Chart(name, (Line("metric", pages.shown(name, NAME), curve, Stroke.of(0), errors),), columns=columns)

@@ -216,6 +216,14 @@ def test_a_curve_and_its_error_bars_are_encoded_whole() -> None:
         assert any(np.array_equal(expected, found, equal_nan=True) for found in inside)
 
 
+def test_endless_names_do_not_make_an_endless_page(gan_here: Inside, here: Path) -> None:
+    run_folder(here / "run", "x" * 200_000)
+    assert gan_here("report", "run").returncode == 0
+    assert len((here / "run" / "report.html").read_bytes()) < 1_700_000
+    assert gan_here("report", "run", "run/../run", "out=r.html").returncode == 0
+    assert len((here / "r.html").read_bytes()) < 1_700_000
+
+
 def test_lines_can_be_told_apart() -> None:
     assert len({Stroke.of(i) for i in range(24)}) == 24
 
