@@ -53,7 +53,9 @@ def read(path: Path) -> tuple[dict[str, Curve], int]:
     lines = io.TextIOWrapper(io.BytesIO(peek(path, LARGEST)), "utf-8", errors="replace", newline="\n")
     for line in lines:
         found = readings(line) if len(line) <= LONGEST else None
-        for name, value in found.items() if found is not None else ():
+        if found is None:
+            continue
+        for name, value in found.items():
             if name not in columns and len(columns) == MOST:
                 left_out |= {name} if len(left_out) < COUNTED else set()
                 continue
