@@ -28,6 +28,8 @@ def test_every_config_is_inside(wheel: Path) -> None:
     inside = set(zipfile.ZipFile(wheel).namelist())
     for path in (ROOT / "conf").rglob("*.yaml"):
         assert f"gan_cli/{path.relative_to(ROOT)}" in inside
+    for path in (ROOT / "gan_cli" / "pages").iterdir():  # templates, scripts and styles
+        assert path.is_dir() or f"gan_cli/pages/{path.name}" in inside
     assert "gan_cli/py.typed" in inside  # so that importers see its types
     assert not [name for name in inside if name.startswith(("tests/", "outputs/", "conf/"))]
 

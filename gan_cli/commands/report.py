@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gan_cli import console
@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 NAME = "report.html"
 OURS = b'<meta name="generator" content="gan">'
+ELSEWHERE = ("run", "settings", "alarms")  # of what `gan show` says: stands elsewhere in the page
+MOST = 32  # runs of a page
 HEAD = 2**12  # bytes of a page in which that stands
 
 
@@ -31,8 +33,9 @@ def main(words: Sequence[str]) -> None:
     console.set_up(aside=out is not None and outputs.is_standard(out))
     if not asked.plain:
         raise ConfigError(two_lines("which run?", "gan report outputs/train/<run>; gan runs lists them"))
-    given = [(word, runs_of(word)) for word in dict.fromkeys(asked.plain)]
-    target = _target(out, asked.plain)
+    named = list(dict.fromkeys(asked.plain))
+    given = {word: runs_of(word) for word in named}
+    target = _target(out, named)
     content = page(given)
     with outputs.named(f"out={target}"), outputs.writing(target) as file:
         file.write(content)
@@ -52,21 +55,22 @@ def runs_of(word: str) -> list[Run]:
     return [Run.open(job) for job in sorted(jobs, key=lambda job: (len(job.name), job.name))]
 
 
-def page(given: Sequence[tuple[str, list[Run]]]) -> bytes:
-    """The page of the runs of these words."""
+def page(given: Mapping[str, Sequence[Run]]) -> bytes:
+    """The page of the runs that these words name."""
     from gan_cli.commands.show import page as facts
     from gan_cli.report import told
     from gan_cli.report.page import of_run, of_runs
 
-    runs = [run for _, found in given for run in found]
-    sweeps = [Path(word) for word, found in given if found != [Run(word)] and not (Path(word) / "config.yaml").is_file()]
-    if len(runs) == 1 and not sweeps:
+    runs = [run for found in given.values() for run in found]
+    if [str(run.folder) for run in runs] == [str(Path(word)) for word in given] and len(runs) == 1:
         (run,) = runs
-        hidden = ("alarms", "run")
-        return of_run(told.of(run), [(title, lines) for title, lines in facts(run) if title not in hidden], again(run))
-    failures = [row for sweep in sweeps for row in told.failures(sweep)]
-    title = " and ".join(Path(word).resolve().name for word, _ in given[:3]) + (" ..." if len(given) > 3 else "")
-    return of_runs(title, [told.of(run) for run in runs], [again(run) for run in runs], failures)
+        beside = [(title, lines) for title, lines in facts(run) if title not in ELSEWHERE]
+        return of_run(told.of(run), beside, again(run))
+    failures = [row for word in given for row in told.failures(Path(word))]
+    names = [Path(word).resolve().name for word in given]
+    title = " and ".join(names[:3]) + (" ..." if len(names) > 3 else "")
+    shown = runs[:MOST]
+    return of_runs(title, [told.of(run) for run in shown], [again(run) for run in shown], len(runs), failures)
 
 
 def again(run: Run) -> str:

@@ -62,7 +62,7 @@ class Subject:
     sources: Sources | None = None  # pictures to draw from, of a generator that is given some
     tile: int | None = None  # side of the tiles that large pictures are drawn in
     levels: tuple[float, float] | None = None  # the values in image files that became black and white
-    real: Callable[[str | None], Batches] | None = None  # reads real pictures like its samples, as `reference=` names them
+    real: Callable[[str | None], Batches] | None = None  # reads real ones, as `reference=` names them
 
     def turned(self) -> tuple[Game, nn.Module] | None:
         """The game and the generator of the way back, where there is one."""

@@ -1,7 +1,7 @@
 """Can people tell drawn pictures from real ones? A page that asks, and counts the answers itself.
 
-Real and drawn pictures come one at a time in random order and without a time limit, as many of each, and each is answered:
-guessing scores 50 %. The result is the share of right answers with Wilson's interval.
+Real and drawn pictures come one at a time in random order and without a time limit, as many of each, and each is
+answered: guessing scores 50 %. The result is the share of right answers with Wilson's interval.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def verdict(right: int, n: int) -> Verdict:
 
 
 def some(batches: Batches, n: int, classes: Sequence[int], chance: random.Random) -> list[Tensor]:
-    """`n` pictures uint8 `[C, H, W]`, each of those of these classes (of all, if none are named) as likely as any other.
+    """`n` pictures uint8 `[C, H, W]`, each of these classes (of all, if none are named) as likely as any other.
 
     Vitter's algorithm R: one pass, whatever the number of pictures.
 
@@ -75,7 +75,7 @@ def some(batches: Batches, n: int, classes: Sequence[int], chance: random.Random
     for images, labels in batches(PIECE):
         if classes and labels is None:
             what = "classes=: the real pictures have no labels, so that they cannot be of these classes too"
-            raise Incompatible(two_lines(what, "leave classes= out, or name labelled data: mode.reference=cifar10:test"))
+            raise Incompatible(two_lines(what, "leave classes= out, or name labelled data: mode.reference=digits:all"))
         for i, image in enumerate(images):
             if classes and labels is not None and int(labels[i]) not in classes:
                 continue

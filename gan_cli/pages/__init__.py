@@ -1,7 +1,7 @@
 """Self-contained HTML pages: one file that opens from the disk, fetches nothing, and runs no script but ours.
 
-Facts may come from a stranger's run folder: Jinja escapes each of them, data reach the scripts as JSON that cannot end its
-element, and the page's own policy lets a browser run only the scripts whose hashes it names, and fetch nothing at all.
+Facts may come from a stranger's run folder: Jinja escapes each of them, data reach the scripts as JSON that cannot end
+its element, and the page's own policy lets a browser run only the scripts whose hashes it names, and fetch nothing.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["shown"] = shown
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False}  # Bokeh refers to what came before
     return environment
 

@@ -1,1 +1,1 @@
-"""`gan report`: what runs left behind, as one HTML page. Reads files only; whoever wrote them, little of them is believed."""
+"""`gan report`: what runs left behind, as one HTML page. It reads files only, and believes little of them."""

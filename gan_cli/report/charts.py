@@ -1,7 +1,7 @@
 """Charts that zoom, drawn by Bokeh in the browser.
 
-Of a run's words only the names of lines get into them, which are shown as text where a pointer is held; titles and legends
-stand in the page itself, since Bokeh would look for formulas in them.
+Of a run's words only the names of lines get into them, which are shown as text where a pointer is held; titles and
+legends stand in the page itself, since Bokeh would look for formulas in them.
 """
 
 from __future__ import annotations
@@ -156,4 +156,4 @@ def _spans_decades(lines: Sequence[Line]) -> bool:
     """Whether all numbers are positive, some a thousand times as large as others."""
     lowest = [line.curve.lowest for line in lines if not math.isnan(line.curve.lowest)]
     highest = [line.curve.highest for line in lines if not math.isnan(line.curve.highest)]
-    return bool(lowest) and 0 < min(lowest) and max(highest) > DECADES * min(lowest)
+    return bool(lowest) and min(lowest) > 0 and max(highest) > DECADES * min(lowest)

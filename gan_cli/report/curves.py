@@ -14,7 +14,8 @@ from gan_cli.store.disk import peek
 from gan_cli.store.rows import DRAWN, readings
 
 LARGEST = 2**28  # bytes of metrics.jsonl that are read
-MOST = 64  # names
+LONGEST = 2**20  # characters of a line
+MOST, COUNTED = 64, 10_000  # names that become curves, and that are counted beyond
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,10 @@ class Curve:
         return float(np.fmin.reduce(self.values, initial=math.nan))
 
     @property
+    def varies(self) -> bool:
+        return self.lowest < self.highest
+
+    @property
     def highest(self) -> float:
         return float(np.fmax.reduce(self.values, initial=math.nan))
 
@@ -47,15 +52,15 @@ def read(path: Path) -> tuple[dict[str, Curve], int]:
     left_out: set[str] = set()
     lines = io.TextIOWrapper(io.BytesIO(peek(path, LARGEST)), "utf-8", errors="replace", newline="\n")
     for line in lines:
-        found = readings(line)
-        for name, value in found.items() if found is not None else ():
-            if name not in columns:
-                if len(columns) >= MOST:
-                    left_out.add(name[:MOST]) if len(left_out) < 1000 * MOST else None
-                    continue
-                columns[name] = (array("d"), array("d"))
-            steps, values = columns[name]
-            steps.append(found["step"] if found is not None else math.nan)
+        found = readings(line) if len(line) <= LONGEST else None
+        if found is None:
+            continue
+        for name, value in found.items():
+            if name not in columns and len(columns) == MOST:
+                left_out |= {name} if len(left_out) < COUNTED else set()
+                continue
+            steps, values = columns.setdefault(name, (array("d"), array("d")))
+            steps.append(found["step"])
             values.append(value if value is not None and abs(value) <= DRAWN else math.nan)
     curves = {name: Curve(np.array(steps), np.array(values)) for name, (steps, values) in columns.items()}
     return curves, len(left_out)

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from gan_cli import pages
-from gan_cli.console import one_line
+from gan_cli.config import plain_yaml
 from gan_cli.report import scores, told
 from gan_cli.report.charts import Chart, Line, Stroke, document, library
 from gan_cli.report.curves import Curve
 from gan_cli.report.grids import Film, film
+from gan_cli.report.scores import Table
 from gan_cli.report.told import Told
 from gan_cli.store.disk import peek
 from gan_cli.store.rows import sort_out
 
-MOST_RUNS = 32
 FILMS, GRIDS, PICTURES = 8, 48, 3_500_000  # runs whose grids are shown, grids of all of them, and their bytes
 MOST_CHARTS, MOST_LINES = 16, 24
 MOST_SETTINGS = 300
@@ -24,89 +24,101 @@ GRADIENTS, WEIGHTS = "_gradient", "_weights"  # how the names of health/ end
 RATIOS = ("losses", "gradient norms")
 
 
-Facts = Sequence[tuple[str, Sequence[str]]]  # titles, and the lines beside each
+@dataclass(frozen=True)
+class Content:
+    """What `report.html` shows.
+
+    Attributes:
+        commands: The command that repeats each run.
+        facts: Titles, and the lines beside each, of a page about one run.
+        config: Its config.yaml.
+        own: Of a page about several, the words of each that not all of them have.
+        strokes: How the lines of each look.
+        differences: Settings, and what they are in each.
+        failures: Jobs of a sweep that were refused or failed: number, words, error.
+        more: Runs that are not shown.
+    """
+
+    title: str
+    runs: Sequence[Told]
+    commands: Sequence[str]
+    table: Table
+    charts: Sequence[Chart]
+    facts: Sequence[tuple[str, Sequence[str]]] = ()
+    config: str = ""
+    own: Sequence[str] = ()
+    strokes: Sequence[Stroke] = ()
+    differences: Sequence[tuple[str, Sequence[str | None]]] = ()
+    failures: Sequence[tuple[str, str, str]] = ()
+    more: int = 0
 
 
-def of_run(run: Told, facts: Facts, again: str) -> bytes:
+def of_run(run: Told, facts: Sequence[tuple[str, Sequence[str]]], again: str) -> bytes:
     """The page of one run.
 
     Args:
-        facts: What is to be said of it.
+        facts: What is to be said of it: titles, and the lines beside each.
         again: The command that repeats it.
     """
     table, measured = scores.in_time(run)
     charts = [*measured, *_charts_of(run)][:MOST_CHARTS]
-    return _page(
-        title=run.name,
-        facts=facts,
-        commands=[again],
-        runs=[run],
-        table=table,
-        charts=charts,
-        config=peek(run.run.config, 100_000).decode(errors="replace"),
-    )
+    config = peek(run.run.config, plain_yaml.LARGEST).decode(errors="replace")
+    return _rendered(Content(run.name, [run], [again], table, charts, facts, config))
 
 
-def of_runs(title: str, runs: Sequence[Told], commands: Sequence[str], failures: Sequence[tuple[str, str, str]]) -> bytes:
+def of_runs(
+    title: str, runs: Sequence[Told], commands: Sequence[str], there: int, failures: Sequence[tuple[str, str, str]]
+) -> bytes:
     """The page of several runs, or of a sweep.
 
     Args:
         commands: The command that repeats each.
-        failures: Jobs of a sweep that left no run: number, words, error.
+        there: How many runs there are.
+        failures: Jobs of a sweep that were refused or failed: number, words, error.
     """
-    shown = runs[:MOST_RUNS]
-    groups: dict[tuple[str, ...] | str, list[Told]] = {}
-    for i, run in enumerate(shown):
-        groups.setdefault(run.label or str(i), []).append(run)
-    own = _distinguishing(shown)
-    named = [(" ".join([*_numbers(shown, group), *own[shown.index(group[0])]]), group) for group in groups.values()]
+    groups: dict[tuple[str, ...] | str, list[int]] = {}
+    for i, run in enumerate(runs):
+        groups.setdefault(run.label or str(i), []).append(i)
+    own = _distinguishing(runs)
+    named = []
+    for places in groups.values():
+        words = [word for word in own[places[0]] if not word.startswith("seed=")]
+        named.append((" ".join([*(f"#{i + 1}" for i in places), *words]), [runs[i] for i in places]))
     table, measured = scores.side_by_side(named)
-    charts = [*measured, *_charts_across(shown)][:MOST_CHARTS]
-    return _page(
-        title=title,
-        commands=commands[:MOST_RUNS],
-        runs=shown,
-        more=len(runs) - len(shown),
-        failures=failures,
-        table=table,
-        charts=charts,
-        differences=told.differences(shown)[:MOST_SETTINGS],
-        strokes=[Stroke.of(i) for i in range(len(shown))],
-        own=[" ".join(words) for words in _distinguishing(shown, seeds=True)],
+    return _rendered(
+        Content(
+            title,
+            runs,
+            commands,
+            table,
+            [*measured, *_charts_across(runs)][:MOST_CHARTS],
+            own=[" ".join(words) for words in own],
+            strokes=[Stroke.of(i) for i in range(len(runs))],
+            differences=told.differences(runs)[:MOST_SETTINGS],
+            failures=failures,
+            more=there - len(runs),
+        )
     )
 
 
-def _numbers(runs: Sequence[Told], group: Iterable[Told]) -> list[str]:
-    return [f"#{runs.index(run) + 1}" for run in group]
-
-
-def _distinguishing(runs: Sequence[Told], seeds: bool = False) -> list[list[str]]:
+def _distinguishing(runs: Sequence[Told]) -> list[list[str]]:
     """The words of each run that not all of them have."""
     common = set.intersection(*(set(run.words) for run in runs)) if runs else set()
-    return [
-        [word for word in run.words if word not in common and (seeds or not word.startswith("seed="))] for run in runs
-    ]
+    return [[word for word in run.words if word not in common] for run in runs]
 
 
-def _page(title: str, runs: Sequence[Told], charts: Sequence[Chart], **facts: Any) -> bytes:
-    usual: dict[str, Any] = {"facts": (), "failures": (), "more": 0, "differences": (), "config": "", "strokes": (), "own": ()}
-    films = _films(runs)
-    steps = sorted({grid.step for _, shown in films for grid in shown.grids})
+def _rendered(content: Content) -> bytes:
+    films = _films(content.runs)
+    ours = [pages.own("theme.js"), pages.own("report.js")]
     return pages.render(
         "report.html",
-        [library(), pages.own("theme.js"), pages.own("report.js")] if charts else
-        [pages.own("theme.js"), pages.own("report.js")],
-        title=pages.shown(title),
+        [library(), *ours] if content.charts else ours,
+        **{**vars(content), "title": pages.shown(content.title)},
         made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        runs=runs,
-        charts=charts,
-        drawn=document(charts) if charts else None,
+        drawn=document(content.charts) if content.charts else None,
         films=films,
-        steps=steps,
-        left_out=sum(run.left_out for run in runs),
-        shown=lambda word, most=pages.LONGEST: pages.shown(one_line(str(word)), most),
-        several=lambda word, most=100_000: pages.shown(word, most),
-        **{**usual, **facts},
+        steps=sorted({grid.step for _, shown in films for grid in shown.grids}),
+        left_out=sum(run.left_out for run in content.runs),
     )
 
 
@@ -130,7 +142,9 @@ def _charts_of(run: Told) -> list[Chart]:
         "samples against data": [name for name in health if not name.endswith((GRADIENTS, WEIGHTS))],
         "gradient norms": [name for name in health if name.endswith(GRADIENTS)],
         "mean size of weights": [name for name in health if name.endswith(WEIGHTS)],
-        "learning rate": [n for n in ("learning_rate",) if n in run.curves and run.curves[n].lowest < run.curves[n].highest],
+        "learning rate": [
+            n for n in ("learning_rate",) if n in run.curves and run.curves[n].lowest < run.curves[n].highest
+        ],
     }
     return [
         Chart(title, tuple(_lines(run.curves, names[:MOST_LINES])), alarms, ratios=title in RATIOS)
@@ -140,7 +154,8 @@ def _charts_of(run: Told) -> list[Chart]:
 
 
 def _lines(curves: Mapping[str, Curve], names: Sequence[str]) -> list[Line]:
-    return [Line(f"curve {n}", pages.shown(n, 80), curves[n], Stroke.of(i)) for i, n in enumerate(names)]
+    keys = {name: f"curve {i}" for i, name in enumerate(curves)}
+    return [Line(keys[n], pages.shown(n, scores.NAME), curves[n], Stroke.of(i)) for i, n in enumerate(names)]
 
 
 def _charts_across(runs: Sequence[Told]) -> list[Chart]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from gan_cli import pages
 from gan_cli.errors import NotComparable
 from gan_cli.evaluation.comparison import Mean, Side, check_comparable, mean_of, verdict
 from gan_cli.report.charts import Chart, Line, Stroke
@@ -17,7 +18,7 @@ from gan_cli.report.curves import Curve
 from gan_cli.report.told import Told
 from gan_cli.store.rows import DRAWN
 
-MOST = 40  # metrics
+MOST, NAME = 40, 80  # metrics, and characters of a name in a chart
 LETTERS = string.ascii_uppercase + string.ascii_lowercase  # of columns
 FACTS = ("reference", "convention", "detector", "drawn")
 
@@ -63,10 +64,10 @@ def in_time(told: Told) -> tuple[Table, list[Chart]]:
         means = [mean_of(Side("", (r.metrics,)), name) if name in r.metrics else None for r in records]
         last = next(r.metrics[name] for r in reversed(records) if name in r.metrics)
         rows.append((name, tuple(None if mean is None else Cell(text(mean)) for mean in means), _measured(last)))
-        there = [(r.step, mean) for r, mean in zip(records, means, strict=True) if mean is not None and r.step is not None]
+        pairs = zip(records, means, strict=True)
+        there = [(float(r.step), mean) for r, mean in pairs if mean is not None and r.step is not None]
         if len({step for step, _ in there}) > 1:
-            there.sort(key=lambda pair: pair[0])
-            charts.append(_chart(name, [(float(step), mean) for step, mean in there]))
+            charts.append(_chart(name, sorted(there, key=lambda pair: pair[0])))
     return Table(headings, tuple(rows)), charts
 
 
@@ -90,8 +91,10 @@ def side_by_side(groups: Sequence[tuple[str, Sequence[Told]]]) -> tuple[Table, l
     rows, charts = [], []
     for name in _names([record for side in sides for record in side.records]):
         means = [mean_of(side, name) if all(name in record for record in side.records) else None for side in sides]
-        cells = [None if mean is None else Cell(text(mean), _verdict(means, i, name in comparable)) for i, mean in
-                 enumerate(means)]
+        cells = [
+            None if mean is None else Cell(text(mean), _verdict(means, i, name in comparable))
+            for i, mean in enumerate(means)
+        ]
         last = next(record[name] for side in sides for record in side.records if name in record)
         rows.append((name, tuple(cells), _measured(last)))
         if name in comparable and len(sides) > 1:
@@ -121,4 +124,4 @@ def _chart(name: str, measured: Sequence[tuple[float, Mean]], columns: tuple[str
     values = np.array([mean.value if abs(mean.value) <= DRAWN else math.nan for _, mean in measured])
     errors = np.array([math.nan if mean.se is None or not mean.se <= DRAWN else mean.se for _, mean in measured])
     curve = Curve(np.array([x for x, _ in measured]), values)
-    return Chart(name, (Line(f"metric {name}", name, curve, Stroke.of(0), errors),), columns=columns)
+    return Chart(name, (Line("metric", pages.shown(name, NAME), curve, Stroke.of(0), errors),), columns=columns)

@@ -52,6 +52,11 @@ class Told:
         return self.about.name
 
     @property
+    def watched(self) -> bool:
+        """Whether alarms could ring."""
+        return any(name.startswith("health/") for name in self.curves)
+
+    @property
     def label(self) -> tuple[str, ...]:
         """What it shares with its repetitions: its words, apart from the seed."""
         return comparison.apart_from_the_seed(self.words)

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from chromium import chromium
+
 from conftest import Inside
 from gan_cli.latent.quiz import wilson
 
@@ -45,8 +46,10 @@ def test_answers_are_counted_and_saved(finished: Path, gan_here: Inside, here: P
         told = page.says("document.getElementById('score').textContent")
         assert told.startswith(f"17 of 20 right: 85.0 % (95 % interval {100 * low:.1f} % to {100 * high:.1f} %;")
         assert "can tell them apart" in page.says("document.getElementById('verdict').textContent")
-        counts = [page.says(f"Number(document.getElementById('{k}').textContent)") for k in
-                  ("real-real", "real-drawn", "drawn-real", "drawn-drawn")]
+        counts = [
+            page.says(f"Number(document.getElementById('{k}').textContent)")
+            for k in ("real-real", "real-drawn", "drawn-real", "drawn-drawn")
+        ]
         assert (sum(counts), counts[1] + counts[2]) == (20, 3)
         assert page.says("document.documentElement.scrollWidth") == 390
         page.says("document.getElementById('save').click()")

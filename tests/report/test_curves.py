@@ -47,8 +47,9 @@ def test_a_gap_stays_a_gap() -> None:
 
 def test_rows_become_curves(tmp_path: Path) -> None:
     rows = [{"step": 1, "a": 0.5}, {"step": 1, "b/c": 1e40}, {"step": 2, "a": None, "b/c": -3}, {"step": 3, "a": 7}]
-    text = "".join(json.dumps(row) + "\n" for row in rows)
-    (tmp_path / "metrics.jsonl").write_text(text + '[1]\n{"step": -1, "a": 1}\nnot JSON\n\udcff\n{"step": 4, "a": 1'.replace("\udcff", "?"))
+    others = ["[1]", '{"step": -1, "a": 1}', "not JSON", "\udcff", '{"step": 4, "a": 1']  # the last one is cut short
+    lines = [*map(json.dumps, rows), *others]
+    (tmp_path / "metrics.jsonl").write_bytes("\n".join(lines).encode(errors="surrogateescape"))
     found, left_out = read(tmp_path / "metrics.jsonl")
     np.testing.assert_equal(found["a"].steps, [1, 2, 3])
     np.testing.assert_equal(found["a"].values, [0.5, math.nan, 7])
