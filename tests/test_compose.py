@@ -60,6 +60,7 @@ LOSSES = GROUPS["loss"]
 # Experiments that are made for other data and machines, on data that are here.
 SHRUNK = {
     **dict.fromkeys(("dcgan_cifar10", "dcgan_mnist"), ("dataset=digits", "model.width=2")),
+    "mlp_mnist": ("dataset=digits", "model.generator.hidden=[8,8]", "model.discriminator.hidden=[8]"),
     **dict.fromkeys(("sngan_cifar10", "sngan_mnist"), ("dataset=digits", "model.width=1")),
     **dict.fromkeys(("stylegan2_cifar10_small", "stylegan2_mnist"), ("dataset=digits", *SMALL["stylegan2"])),
     "stylegan2_cifar10": ("dataset=digits", *SMALL["stylegan2"], "dataset.batch_size=4"),

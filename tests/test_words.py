@@ -79,8 +79,8 @@ def test_nothing_chosen() -> None:
     ("arguments", "expected"),
     [
         (["train", "loss=null"], "choices: dragan"),
-        (["train", "model=mlp,null", "-m"], "choices: biggan"),
-        (["train", "~model"], "choices: biggan"),
+        (["train", "model=mlp,null", "-m"], "choices: affine"),
+        (["train", "~model"], "choices: affine"),
         (["train", "~seed"], "seed=..."),
         (["train", "dataset.root=[[[1]]]"], "dataset.root=[[[1]]] is not valid"),
         (["train", "penalty=true"], "no penalty named 'true'"),
