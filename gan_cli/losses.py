@@ -6,6 +6,7 @@ values of the same shape, to be minimised.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 
 import torch
@@ -29,6 +30,7 @@ class Loss(nn.Module, ABC):
     needs_auxiliary = False  # leaves the generator's objective to the auxiliaries
     provides: frozenset[str] = frozenset()  # `Need.ANCHORED_LOGITS`: their sign says real or fake
     targets: tuple[float, float] | None = None  # of scores for real and fake samples, if they are probabilities
+    undecided: float | None = None  # the logit of a sample as likely real as fake; None where no logit says so
 
     def __init__(self, weight: Weight = 1.0, discriminator_weight: Weight = 1.0) -> None:
         super().__init__()
@@ -77,6 +79,8 @@ class CrossEntropy(Loss):
         self.real_label = real_label
         self.fake_label = fake_label
         self.targets = (real_label, fake_label)
+        middle = (real_label + fake_label) / 2
+        self.undecided = math.log(middle / (1 - middle)) if 0 < middle < 1 else None
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         return cross_entropy(real, self.real_label) + cross_entropy(fake, self.fake_label)
@@ -135,6 +139,7 @@ class LeastSquares(Loss):
         self.real_label = real_label
         self.fake_label = fake_label
         self.generator_label = generator_label
+        self.undecided = (real_label + fake_label) / 2
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         return 0.5 * (real - self.real_label).square() + 0.5 * (fake - self.fake_label).square()
@@ -159,6 +164,7 @@ class Hinge(Loss):
     """Geometric GAN (Lim 2017, arXiv 1705.02894): D minimises max(0, 1 - D(x)) + max(0, 1 + D(G(z))), G -D(G(z))."""
 
     provides = frozenset({Need.ANCHORED_LOGITS})
+    undecided = 0.0
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         return F.relu(1 - real) + F.relu(1 + fake)

@@ -37,7 +37,7 @@ def describe(record: Mapping[str, float]) -> str:
     return "  ".join(known + measured)
 
 
-OTHERS = {"step", "images", "seconds", "epoch", "learning_rate", "D(real)", "D(fake)"}
+OTHERS = {"step", "images", "seconds", "epoch", "learning_rate", "D(real)", "D(fake)", "D(accuracy)"}
 
 
 class Bar(Progress):

@@ -192,11 +192,16 @@ class Adversarial(Game):
         loss = float(self.loss.discriminator_weight) * self.loss.discriminator(on_real.logits, on_fake.logits).mean()
         for _, augment in self.augmentations():
             augment.observe(on_real.logits.detach())
-        readings = {
-            "D(real)": self.loss.score(on_real.logits.detach()).mean(),
-            "D(fake)": self.loss.score(on_fake.logits.detach()).mean(),
-        }
+        readings = self.readings(on_real.logits.detach(), on_fake.logits.detach())
         return Outcome({"loss": loss, **weigh(penalties, partial(self.shared_with, current))}, readings)
+
+    def readings(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """D's mean scores of real samples and fakes, and the share of both that it judges rightly; ½ is a guess."""
+        scores = {"D(real)": self.loss.score(real).mean(), "D(fake)": self.loss.score(fake).mean()}
+        if self.loss.undecided is None:
+            return scores
+        right = (real > self.loss.undecided).float().mean() + (fake < self.loss.undecided).float().mean()
+        return {**scores, "D(accuracy)": right / 2}
 
     def shared_with(self, current: Round, term: Term) -> Round:
         """The discriminator's round as a term is to see it: whole, or of the first samples only, which are judged again

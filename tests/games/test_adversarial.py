@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from gan_cli.auxiliaries import ModeSeeking, PathLength
 from gan_cli.errors import Incompatible
 from gan_cli.games.adversarial import Adversarial
 from gan_cli.games.parts import Parts
-from gan_cli.losses import Hinge, Loss, NonSaturating, Wasserstein
+from gan_cli.losses import Hinge, LeastSquares, Loss, NonSaturating, RelativisticPairing, Wasserstein
 from gan_cli.networks import dcgan, mlp
 from gan_cli.penalties import R1, R2, GradientPenalty, WeightClipping
 from gan_cli.priors import Ball, Normal, Prior, Uniform
@@ -43,7 +44,7 @@ def test_terms_are_weighted_and_named() -> None:
     game = points(penalties={"r1": R1(weight=2.0)})
     outcome = game.discriminator_objective(batch(), 0)
     assert set(outcome.terms) == {"loss", "r1"}
-    assert set(outcome.readings) == {"D(real)", "D(fake)"}
+    assert set(outcome.readings) == {"D(real)", "D(fake)", "D(accuracy)"}
     twice = points(penalties={"r1": R1(weight=4.0)})
     twice.load_state_dict(game.state_dict())
     same = batch()
@@ -300,3 +301,24 @@ def test_a_share_is_of_whole_packs() -> None:
     )
     Adversarial(parts).discriminator_objective(batch(12), 0)
     assert critic.asked == [3, 3, 1], "packs of four: 12 samples, of which a fifth is 3, and one pack is 4"
+
+
+@pytest.mark.parametrize(
+    ("loss", "at"),
+    [
+        (NonSaturating(), 0.0),
+        (NonSaturating(real_label=0.9), math.log(0.45 / 0.55)),
+        (LeastSquares(), 0.5),
+        (Hinge(), 0.0),
+    ],
+)
+def test_accuracy_is_the_share_that_lies_on_the_right_side(loss: Loss, at: float) -> None:
+    game = points(loss)
+    real, fake = at + torch.tensor([1.0, 2.0, -1.0, 3.0]), at + torch.tensor([-1.0, 1.0, -2.0, 4.0])
+    assert game.readings(real, fake)["D(accuracy)"].item() == (3 / 4 + 2 / 4) / 2
+    # Where half of each kind lies on either side, as where nothing can be told apart, it is a half.
+    assert game.readings(fake, fake)["D(accuracy)"].item() == 0.5
+
+
+def test_no_accuracy_where_logits_are_compared_only() -> None:
+    assert set(points(RelativisticPairing()).readings(torch.zeros(2), torch.zeros(2))) == {"D(real)", "D(fake)"}
