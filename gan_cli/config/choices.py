@@ -32,6 +32,7 @@ TEXT = frozenset(
 )
 CONFIG_DIR = ("--config-dir", "-cd")  # names a folder of the user's own configs
 LINE = re.compile(r"^([a-z_]+): *(.*?)(?: +# *(.*))?$")
+NESTED = re.compile(r"^( *)(\w+):(?: +(.*?))??(?: +# *(.*))?$")  # indentation, name, value, comment
 PACKAGE = re.compile(r"^# *@package +(\S+) *$", flags=re.MULTILINE)  # where a file's settings are put
 
 
@@ -103,6 +104,26 @@ def described(file: str) -> tuple[str, list[tuple[str, str, str]]]:
     lines = (Path(conf_dir()) / file).read_text(encoding="utf-8").splitlines()
     rows = [found for line in lines if (found := LINE.match(line)) and found[1] not in ("defaults", "hydra")]
     return lines[0].lstrip("# "), [(row[1], row[2], row[3] or "") for row in rows]
+
+
+def comments(group: str, choice: str) -> dict[str, str]:
+    """The comments beside the settings of a packaged choice, by their dotted names in a whole config; group "" for a
+    command's own file."""
+    file = Path(conf_dir()) / group / f"{choice}.yaml"
+    content = yaml.safe_load(file.read_text(encoding="utf-8")) if group else {}
+    included = [name for name in (content or {}).get("defaults", ()) if isinstance(name, str) and name != "_self_"]
+    found: dict[str, str] = {}
+    for name, _, place in (entry.partition("@") for entry in included):
+        own, below = prefix(group, name), prefix(group, choice) + (f"{place}." if place else "")
+        found |= {below + key.removeprefix(own): says for key, says in comments(group, name).items()}
+    above: list[tuple[int, str]] = []  # the mappings around a line, by indentation
+    for line in file.read_text(encoding="utf-8").splitlines():
+        if row := NESTED.match(line):
+            above = [(depth, name) for depth, name in above if depth < len(row[1])]
+            above.append((len(row[1]), row[2]))
+            if row[4]:
+                found[prefix(group, choice) + ".".join(name for _, name in above)] = row[4]
+    return found
 
 
 def default(group: str) -> Any:

@@ -234,6 +234,14 @@ def _begun(manifest: Mapping[str, Any], config: os.DirEntry[str] | None) -> floa
         return 0.0
 
 
+def choices(manifest: Mapping[str, Any]) -> dict[str, str | None]:
+    """Group -> choice, of a manifest that may be anybody's; empty where it does not say."""
+    found = manifest.get("choices")
+    if not isinstance(found, dict) or not all(isinstance(value, str | None) for value in found.values()):
+        return {}
+    return found
+
+
 def _chosen(manifest: Mapping[str, Any]) -> dict[str, str]:
     """What was chosen and typed, as words."""
     choices, typed = manifest.get("choices"), manifest.get("overrides")
