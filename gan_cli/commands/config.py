@@ -28,12 +28,16 @@ def main(words: Sequence[str]) -> None:
     words = ["json=-" if word == "--json" else word for word in words]
     own = {word.partition("=")[0]: text(word.partition("=")[2]) for word in words}  # the last of each counts
     out, answer = own.get("out"), own.get("json")
-    _check(out, answer)
+    _check_apart(out, answer)
     console.set_up(aside=True if out is None else _standard(out) or _standard(answer))
     vouched, rest = trust.taken([word for word in words if word.partition("=")[0] not in OWN])
     others, flags = divide(rest)
     if compose.shown_by_hydra(flags):
         raise ConfigError(two_lines(f"{flags[0]} is for gan train", "gan config takes --config-dir FOLDER only"))
+    if others == ["schema"] and not os.path.exists("schema"):
+        _schema(out, answer, flags)
+        return
+    _check_place(out)
     sources = [word for word in others if "=" not in word or os.path.exists(word)]
     if len(sources) > 1:
         raise ConfigError(two_lines(f"cannot read '{sources[1]}'", "one run, and settings as key=value"))
@@ -53,10 +57,13 @@ def _standard(target: str | None) -> bool:
     return target is not None and outputs.is_standard(Path(target))
 
 
-def _check(out: str | None, answer: str | None) -> None:
-    """Raises ConfigError and NotWritable for a place from which no run could take the file, or that is taken."""
+def _check_apart(out: str | None, answer: str | None) -> None:
     if _standard(out) and _standard(answer):
         raise ConfigError(two_lines("out= and json= both go to standard output", "give one of them a file"))
+
+
+def _check_place(out: str | None) -> None:
+    """Raises ConfigError and NotWritable for a place from which no run could take the file, or that is taken."""
     if out is None or outputs.is_stream(Path(out)):
         return
     path = Path(out)
@@ -108,3 +115,13 @@ def _write(experiment: Experiment, typed: Sequence[str], out: str, flags: Sequen
     if not outputs.is_stream(path):
         log.info("written to %s", out)
         log.info("  %s", use)
+
+
+def _schema(out: str | None, answer: str | None, flags: Sequence[str]) -> None:
+    """`gan config schema`: what editors check experiments with; an older file is replaced."""
+    from gan_cli.config import editors
+
+    outputs.answer(out or answer or "-", editors.experiments(flags))
+    if out is not None and not outputs.is_stream(Path(out)):
+        log.info("written to %s; in VS Code, settings.json with the YAML extension:", out)
+        log.info('  "yaml.schemas": {"%s": "**/experiment/*.yaml"}', Path(out).absolute())
