@@ -34,7 +34,9 @@ def main(words: Sequence[str]) -> None:
     others, flags = divide(rest)
     if compose.shown_by_hydra(flags):
         raise ConfigError(two_lines(f"{flags[0]} is for gan train", "gan config takes --config-dir FOLDER only"))
-    if others == ["schema"] and not os.path.exists("schema"):
+    if "schema" in others and not os.path.exists("schema"):
+        if len(others) > 1:
+            raise ConfigError(two_lines("the schema is that of all experiments", "gan config schema out=FILE"))
         _schema(out, answer, flags)
         return
     _check_place(out)

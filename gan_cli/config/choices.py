@@ -30,6 +30,9 @@ TEXT = frozenset(
         *("image", "repository", "device", "dir", "subdir"),
     )
 )
+RUNS = frozenset(("resume", "repeat", "init_from"))  # settings that name a run
+REFERENCE = "reference"  # the setting that names a data set and a split: cifar10:train
+SPLITS = re.compile(r"split (\w+(?: \| \w+)+)")  # in the description of a data set
 CONFIG_DIR = ("--config-dir", "-cd")  # names a folder of the user's own configs
 LINE = re.compile(r"^([a-z_]+): *(.*?)(?: +# *(.*))?$")
 NESTED = re.compile(r"^( *)(\w+):(?: +(.*?))??(?: +# *(.*))?$")  # indentation, name, value, comment
@@ -134,6 +137,17 @@ def default(group: str) -> Any:
 def owner(group: str) -> str | None:
     """The command that has the group."""
     return next((command for command, offer in offers().items() if group in offer.groups), None)
+
+
+def references() -> list[str]:
+    """NAME:SPLIT of every packaged data set of images."""
+    found = []
+    for name in packaged()["dataset"]:
+        text = (Path(conf_dir()) / "dataset" / f"{name}.yaml").read_text(encoding="utf-8")
+        told = SPLITS.search(text.partition("\n")[0])
+        splits = told[1].split(" | ") if told else ["train", "test"]
+        found += [f"{name}:{split}" for split in splits] if "_images" in text else []
+    return found
 
 
 def package(file: Path) -> str:

@@ -96,6 +96,7 @@ COMPARE = Command(
     ("gan compare outputs/train/<run> outputs/train/<other>",),
     configured=False,
     takes=(JSON,),
+    runs=True,
     notes=(
         "  gan compare outputs/train/<run> outputs/train/<other>",
         "  gan compare outputs/sweeps/<sweep>               jobs that differ only by seed form one column",
