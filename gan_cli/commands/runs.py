@@ -19,7 +19,6 @@ from gan_cli.store.summary import STATUSES, Summary
 
 log = logging.getLogger(__name__)
 
-HOME = "outputs"
 OWN = ("status", "sort", plain.JSON)  # what is not a setting of runs
 AT_REST = ("finished", "stopped")  # the statuses of runs whose checkpoints `prune` removes
 # How a list is sorted: the first that is shown has the least key.
@@ -103,7 +102,7 @@ def _age(run: Summary) -> int:
 def _divided(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """Folders to look in, and parts of names."""
     folders = [word for word in words if os.path.isdir(word)]
-    return folders or [HOME], [word for word in words if not os.path.isdir(word)]
+    return folders or [summary.HOME], [word for word in words if not os.path.isdir(word)]
 
 
 def _has(run: Summary, key: str, value: str) -> bool:
@@ -167,7 +166,7 @@ def _prune(asked: plain.Asked) -> dict[str, Any]:
                 remedy = "prune is for finished and stopped runs; gan runs rm removes a whole run"
                 raise NotARun(two_lines(f"{run.folder} has {run.status}", remedy))
     else:
-        runs = [run for run in summary.find([HOME]) if run.status in AT_REST]
+        runs = [run for run in summary.find([summary.HOME]) if run.status in AT_REST]
     found = []
     for run in runs:
         try:

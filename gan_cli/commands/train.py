@@ -17,7 +17,7 @@ from gan_cli.config.compose import Composed
 from gan_cli.config.words import divide, text
 from gan_cli.errors import ConfigError, Interrupted, NotARun, NotWritable, RunFailed, two_lines
 from gan_cli.progress import display
-from gan_cli.store import outputs
+from gan_cli.store import outputs, summary
 
 if TYPE_CHECKING:
     from gan_cli.config.build import Checked
@@ -127,7 +127,8 @@ def _repeat(asked: Asked, source: str) -> Result:
     config = saved.change(saved.at_home(there, content), others)
     label = config.get("name") or STAMP.sub("", text.resolve().parent.name)
     home = Path(folder or f"outputs/train/{compose.new_stamp()}-{label}")
-    return _begin(Composed(config, {}, home), asked, trusted)
+    chosen = summary.choices(summary.read(str(text.with_name("manifest.json"))))
+    return _begin(Composed(config, chosen, home), asked, trusted)
 
 
 def _begin(composed: Composed, asked: Asked, trusted: Trust) -> Result:

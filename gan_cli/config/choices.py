@@ -30,8 +30,12 @@ TEXT = frozenset(
         *("image", "repository", "device", "dir", "subdir"),
     )
 )
+RUNS = frozenset(("resume", "repeat", "init_from"))  # settings that name a run
+REFERENCE = "reference"  # the setting that names a data set and a split: cifar10:train
+SPLITS = re.compile(r"split (\w+(?: \| \w+)+)")  # in the description of a data set
 CONFIG_DIR = ("--config-dir", "-cd")  # names a folder of the user's own configs
 LINE = re.compile(r"^([a-z_]+): *(.*?)(?: +# *(.*))?$")
+NESTED = re.compile(r"^( *)(\w+):(?: +(.*?))??(?: +# *(.*))?$")  # indentation, name, value, comment
 PACKAGE = re.compile(r"^# *@package +(\S+) *$", flags=re.MULTILINE)  # where a file's settings are put
 
 
@@ -105,6 +109,26 @@ def described(file: str) -> tuple[str, list[tuple[str, str, str]]]:
     return lines[0].lstrip("# "), [(row[1], row[2], row[3] or "") for row in rows]
 
 
+def comments(group: str, choice: str) -> dict[str, str]:
+    """The comments beside the settings of a packaged choice, by their dotted names in a whole config; group "" for a
+    command's own file."""
+    file = Path(conf_dir()) / group / f"{choice}.yaml"
+    content = yaml.safe_load(file.read_text(encoding="utf-8")) if group else {}
+    included = [name for name in (content or {}).get("defaults", ()) if isinstance(name, str) and name != "_self_"]
+    found: dict[str, str] = {}
+    for name, _, place in (entry.partition("@") for entry in included):
+        own, below = prefix(group, name), prefix(group, choice) + (f"{place}." if place else "")
+        found |= {below + key.removeprefix(own): says for key, says in comments(group, name).items()}
+    above: list[tuple[int, str]] = []  # the mappings around a line, by indentation
+    for line in file.read_text(encoding="utf-8").splitlines():
+        if row := NESTED.match(line):
+            above = [(depth, name) for depth, name in above if depth < len(row[1])]
+            above.append((len(row[1]), row[2]))
+            if row[4]:
+                found[prefix(group, choice) + ".".join(name for _, name in above)] = row[4]
+    return found
+
+
 def default(group: str) -> Any:
     """A group's default, in the command that has it: a choice, a list where several may be chosen, or None."""
     return next((offer.groups[group] for offer in offers().values() if group in offer.groups), None)
@@ -113,6 +137,17 @@ def default(group: str) -> Any:
 def owner(group: str) -> str | None:
     """The command that has the group."""
     return next((command for command, offer in offers().items() if group in offer.groups), None)
+
+
+def references() -> list[str]:
+    """NAME:SPLIT of every packaged data set of images."""
+    found = []
+    for name in packaged()["dataset"]:
+        text = (Path(conf_dir()) / "dataset" / f"{name}.yaml").read_text(encoding="utf-8")
+        told = SPLITS.search(text.partition("\n")[0])
+        splits = told[1].split(" | ") if told else ["train", "test"]
+        found += [f"{name}:{split}" for split in splits] if "_images" in text else []
+    return found
 
 
 def package(file: Path) -> str:

@@ -189,6 +189,17 @@ def compose(command: str, words: Sequence[str]) -> Composed:
         return Composed(_without_hydras_part(command, config, chosen), chosen, folder)
 
 
+def compose_unresolved(command: str, words: Sequence[str]) -> tuple[dict[str, Any], Composed]:
+    """A command's config as its files have it, with their interpolations, and as `compose` returns it."""
+    with _with_hydras_part(command, words) as config:
+        chosen = _chosen(config.hydra.runtime.choices)
+        folder = Path(config.hydra.run.dir)
+        resolved = _without_hydras_part(command, config, chosen)
+        written = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(written, dict)
+    return {str(key): value for key, value in written.items()}, Composed(resolved, chosen, folder)
+
+
 def compose_sweep(words: Sequence[str]) -> tuple[dict[str, Any], Mapping[str, Any], Path]:
     """The config of a sweep's job, the node of its sweeper and the sweep's folder."""
     with _with_hydras_part("train", words) as config:

@@ -1,4 +1,4 @@
-"""Shell completion from the files of conf/ alone: what can come next on an unfinished command line."""
+"""Shell completion: what can come next on an unfinished command line, from the files of conf/ and the names of runs."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gan_cli.config import choices
+from gan_cli.console import printable
 from gan_cli.shell.codes import DONE, WRONG
 from gan_cli.shell.table import COMMANDS, Command
+from gan_cli.store.summary import HOME, newest
 
 FLAGS = ("-m", "--multirun", "--cfg", "--resolve", "--package", "--info", "--config-dir", "--config-name", "--help")
 OFFERED = 50  # runs
-# Where the shell breaks words at = or :, it replaces only what follows the last of them.
+# Where the shell breaks words at = or :, as it does outside of quotes, it replaces only what follows the last of them.
 BASH = """\
 _gan() {
     local line=${COMP_LINE:0:$COMP_POINT} word kept candidate
     word=${line##*[[:space:]\\"\\']}
     kept=''
-    [[ $COMP_WORDBREAKS == *=* ]] && kept=${word%"${word##*[=:]}"}
+    [[ $COMP_WORDBREAKS == *=* && ${line%"$word"} != *[\\"\\'] ]] && kept=${word%"${word##*[=:]}"}
     COMPREPLY=()
     while IFS= read -r candidate; do
         COMPREPLY+=("${candidate#"$kept"}")
@@ -31,7 +33,20 @@ function _gan
     COMP_LINE=(commandline -cp) gan -sc query=fish 2>/dev/null
 end
 complete -c gan -a '(_gan)'"""
-SCRIPTS = {"bash": BASH, "fish": FISH}
+ZSH = """\
+(( $+functions[compdef] )) || { autoload -Uz compinit && compinit -i }
+_gan() {
+    local -a found open closed
+    found=("${(@f)$(COMP_LINE="${(j: :)words[1,CURRENT-1]} ${(Q)PREFIX}" gan -sc query=zsh 2>/dev/null)}")
+    found=(${found:#})
+    open=(${(M)found:#*[=/.]})
+    closed=(${found:#*[=/.]})
+    (( $#found )) || { _files; return }
+    (( $#open )) && compadd -S '' -- $open
+    (( $#closed )) && compadd -- $closed
+}
+compdef _gan gan"""
+SCRIPTS = {"bash": BASH, "fish": FISH, "zsh": ZSH}
 
 
 def complete(words: Sequence[str]) -> int:
@@ -44,7 +59,8 @@ def complete(words: Sequence[str]) -> int:
         print(f"gan completion: name a shell\n  choices: {', '.join(SCRIPTS)}", file=sys.stderr)
         return WRONG
     for candidate in candidates(os.environ.get("COMP_LINE", "")):
-        print(candidate, flush=True)
+        if printable(candidate) == candidate and "\n" not in candidate:  # a line each, and none that a terminal obeys
+            print(candidate, flush=True)
     return DONE
 
 
@@ -56,52 +72,60 @@ def candidates(line: str) -> list[str]:
         found = list(COMMANDS) if before else []
     elif before[1] not in COMMANDS:
         return []  # the shell offers files
-    elif not COMMANDS[before[1]].configured:
-        found = _taken(COMMANDS[before[1]], last)
     elif before[-1] in ("--cfg", "-c"):
         found = ["job", "hydra", "all"]
-    elif last.startswith("-"):
-        found = list(FLAGS)
-    elif "=" in last:
-        found = _values(last, before)
     else:
-        found = _names(COMMANDS[before[1]], last, before)
-    return [word for word in found if word.startswith(last)]
+        command = COMMANDS[before[1]]
+        settings = command.name if command.configured else command.like
+        found = [*_taken(command, last), *(_settings(settings, command, last, before) if settings else [])]
+        found += _runs(last) if command.runs or command.setting else []
+    return list(dict.fromkeys(word for word in found if word.startswith(last)))
 
 
 def _taken(command: Command, last: str) -> list[str]:
-    """The words of a command without a file of settings; runs, where it wants some: the newest until a path is begun,
-    then what is on the disk. Nothing else, so that the shell offers files."""
+    """The words of a command besides its settings. Flags where a dash was typed, values after the equals sign."""
     found = [f"{word.typed}{value}" for word in command.takes for value in word.values or ("",)]
-    found = found if "=" in last else list(dict.fromkeys(f"{name}{equals}" for name, equals, _ in map(_parted, found)))
-    if not command.runs:
-        return found
-    from gan_cli.store.summary import find
-
-    runs = sorted(find(["outputs"]), key=lambda run: -run.begun)[:OFFERED]
-    return [*found, *(_paths(last) if last else (run.folder for run in runs))]
+    found = [word for word in found if last.startswith("-") or not word.startswith("-")]
+    return found if "=" in last else list(dict.fromkeys(f"{name}{equals}" for name, equals, _ in map(_parted, found)))
 
 
 def _parted(word: str) -> tuple[str, str, str]:
     return word.partition("=")
 
 
-def _names(command: Command, last: str, before: Sequence[str]) -> list[str]:
-    offer = choices.offers()[command.name]
+def _runs(last: str) -> list[str]:
+    """The newest runs until a path is begun, then what is on the disk."""
+    if "=" in last or last.startswith("-"):
+        return []
+    return _paths(last) if last else newest([HOME], OFFERED)
+
+
+def _settings(name: str, command: Command, last: str, before: Sequence[str]) -> list[str]:
+    """The groups and settings of a command's file, their values, and Hydra's flags."""
+    if last.startswith("-"):
+        return [*(FLAGS if command.configured else ("--config-dir",)), "--json"]
+    return _values(last, before) if "=" in last else _names(name, command, last, before)
+
+
+def _names(name: str, command: Command, last: str, before: Sequence[str]) -> list[str]:
+    offer = choices.offers()[name]
     if "." in last and last.partition(".")[0] in (*offer.groups, *offer.settings):
-        keys = choices.keys(command.name, [word.lstrip("'\"") for word in before])
+        keys = choices.keys(name, [word.lstrip("'\"") for word in before])
         return [f"{key}=" for key in keys if not any(other.startswith(f"{key}.") for other in keys)]
-    words = [name for name in (*offer.groups, *offer.settings) if name != command.setting]
-    words += [name for name in (word.partition("=")[0] for word, _ in command.typed) if "." not in name]
-    found = [f"{word}=" for word in dict.fromkeys([*words, "trust"])]
-    return [*found, *_paths(last)] if command.setting and last else found
+    words = [word for word in (*offer.groups, *offer.settings) if word != command.setting]
+    words += [key for key in (word.partition("=")[0] for word, _ in command.typed) if not {".", "-"} & {*key}]
+    return [f"{word}=" for word in dict.fromkeys([*words, "trust"])]
 
 
 def _values(last: str, before: Sequence[str]) -> list[str]:
-    """Choices of a group, also within brackets; files and folders where a setting names one."""
+    """Choices of a group, also within brackets; runs, data sets, files and folders where a setting names one."""
     key, _, value = last.partition("=")
-    if key in choices.TEXT - {"name", "device"} or key.rpartition(".")[2] in choices.TEXT - {"name", "device"}:
-        return [f"{key}={path}" for path in _paths(value)]
+    final = key.rpartition(".")[2]
+    if final in choices.RUNS and not value:
+        return [f"{key}={run}" for run in newest([HOME], OFFERED)]
+    if final in choices.TEXT - {"name", "device"}:
+        named = choices.references() if final == choices.REFERENCE else []
+        return [f"{key}={word}" for word in (*named, *_paths(value))]
     options = choices.available(before).get(key, ())
     start = value[: max(value.rfind(","), value.rfind("[")) + 1]
     taken = start.strip("[").split(",")

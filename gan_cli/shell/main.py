@@ -22,7 +22,7 @@ gan COMMAND key=value ...
 
 {examples}
 
-gan COMMAND --help lists the choices; 'eval "$(gan completion bash)"' turns on completion (fish too).
+gan COMMAND --help lists the choices; 'eval "$(gan completion bash)"' turns on completion (zsh and fish too).
 """
 
 

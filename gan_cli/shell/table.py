@@ -30,6 +30,7 @@ class Command:
         examples: Whole lines for the help of `gan` itself.
         setting: What a plain word sets, `checkpoint`; empty where a plain word means nothing.
         configured: Whether it has a file of settings; one without takes all its words literally.
+        like: The command whose choices and settings it takes too, where it has no file of settings.
         takes: The words of a command without a file of settings, besides paths.
         runs: Whether its plain words are runs.
         detailed: Groups whose choices its help describes one by one.
@@ -43,6 +44,7 @@ class Command:
     examples: tuple[str, ...]
     setting: str = ""
     configured: bool = True
+    like: str = ""
     takes: tuple[Word, ...] = ()
     runs: bool = False
     detailed: tuple[str, ...] = ()
@@ -102,6 +104,7 @@ COMPARE = Command(
     ("gan compare outputs/train/<run> outputs/train/<other>",),
     configured=False,
     takes=(JSON,),
+    runs=True,
     notes=(
         "  gan compare outputs/train/<run> outputs/train/<other>",
         "  gan compare outputs/sweeps/<sweep>               jobs that differ only by seed form one column",
@@ -187,6 +190,26 @@ DOCTOR = Command(
     takes=(JSON,),
     notes=("Exit code 1 if something that gan needs is broken.",),
 )
+CONFIG = Command(
+    "config",
+    "a whole config as a file to edit, from choices or from a run; its schema for editors",
+    ("gan config experiment=demo out=experiment/mine.yaml",),
+    configured=False,
+    like="train",
+    takes=(
+        Word("out=", "the file, in a folder called experiment; standard output without it"),
+        Word("--json", "the config, resolved, as JSON on standard output; json=FILE"),
+        Word("schema", "the schema of such files, for editors: gan config schema out=gan.schema.json"),
+    ),
+    runs=True,
+    notes=(
+        "  gan config experiment=demo loss=hinge out=experiment/mine.yaml",
+        "  gan config outputs/train/<run> out=experiment/mine.yaml",
+        "  gan train --config-dir . experiment=mine",
+        "",
+        "It takes the choices and settings of gan train; a run's file gives the run's config.",
+    ),
+)
 CACHE = Command(
     "cache",
     "what is kept outside of runs; clear removes it",
@@ -211,6 +234,7 @@ ROWS = (
     LOGS,
     STOP,
     DOCTOR,
+    CONFIG,
     CACHE,
 )
 COMMANDS = {command.name: command for command in ROWS}

@@ -20,6 +20,7 @@ from gan_cli.store.rows import LAST_STEP, row
 
 STATUSES = ("running", "stopped", "finished", "failed", "diverged")
 MARKS = frozenset({"manifest.json", "result.json", "metrics.jsonl", "checkpoints", "train.log", ".lock"})
+HOME = "outputs"  # where runs are, unless told
 DEEP = 4  # levels of folders below one that is searched: outputs/sweeps/<sweep>/<job>, and some more
 FORMAT = 0o170000  # the bits of a file's mode that say what it is: `stat.S_ISREG` is slower
 LATEST = 2**37  # seconds since the epoch: before the year 6000
@@ -67,6 +68,25 @@ class Summary:
 
 def find(folders: Iterable[str]) -> Iterator[Summary]:
     """The runs in and below these folders, each once."""
+    return (_summary(folder, entries) for folder, entries in _runs(folders))
+
+
+def newest(folders: Iterable[str], most: int) -> list[str]:
+    """The folders of the newest runs in and below these, the newest first, by the time at which each began or was
+    resumed; nothing of them is read."""
+    found = [(_changed(entries["config.yaml"]), folder) for folder, entries in _runs(folders)]
+    return [folder for _, folder in sorted(found, reverse=True)[:most]]
+
+
+def _changed(entry: os.DirEntry[str]) -> float:
+    try:
+        return entry.stat(follow_symlinks=False).st_mtime
+    except OSError:
+        return 0.0
+
+
+def _runs(folders: Iterable[str]) -> Iterator[tuple[str, dict[str, os.DirEntry[str]]]]:
+    """The folders of runs and what is in them, each once."""
     seen: set[tuple[int, int]] = set()
     waiting = [(folder, 0) for folder in folders]
     while waiting:
@@ -79,7 +99,7 @@ def find(folders: Iterable[str]) -> Iterator[Summary]:
             continue
         seen.add((about.st_dev, about.st_ino))
         if is_run(entries):
-            yield _summary(folder, entries)
+            yield folder, entries
         elif depth < DEEP:
             waiting += [(e.path, depth + 1) for e in entries.values() if _is_folder(e) and not e.name.startswith(".")]
 
@@ -232,6 +252,14 @@ def _begun(manifest: Mapping[str, Any], config: os.DirEntry[str] | None) -> floa
         return config.stat(follow_symlinks=False).st_mtime if config else 0.0
     except OSError:
         return 0.0
+
+
+def choices(manifest: Mapping[str, Any]) -> dict[str, str | None]:
+    """Group -> choice, of a manifest that may be anybody's; empty where it does not say."""
+    found = manifest.get("choices")
+    if not isinstance(found, dict) or not all(isinstance(value, str | None) for value in found.values()):
+        return {}
+    return found
 
 
 def _chosen(manifest: Mapping[str, Any]) -> dict[str, str]:
