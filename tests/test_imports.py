@@ -18,6 +18,7 @@ LAYERS = (
     ("commands",),
     ("evaluation",),
     ("runs",),
+    ("references",),
     ("config",),
     ("callbacks",),
     ("training", "metrics", "sampling", "pictures", "latent"),

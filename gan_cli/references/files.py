@@ -23,9 +23,9 @@ from gan_cli.data.flaws import NoLevels, PictureError
 from gan_cli.data.listing import File, listed, nothing_in, shown
 from gan_cli.data.subset import digests_of
 from gan_cli.errors import DataError, two_lines
-from gan_cli.evaluation import arrays
 from gan_cli.metrics.measure import Batches
 from gan_cli.metrics.moments import Gaussian
+from gan_cli.references import arrays
 
 log = logging.getLogger(__name__)
 
