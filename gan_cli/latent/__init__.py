@@ -61,6 +61,7 @@ class Subject:
     sources: Sources | None = None  # pictures to draw from, of a generator that is given some
     tile: int | None = None  # side of the tiles that large pictures are drawn in
     levels: tuple[float, float] | None = None  # the values in image files that became black and white
+    class_names: tuple[str, ...] = ()  # of the classes that it draws on demand, where they are known
 
     def turned(self) -> tuple[Game, nn.Module] | None:
         """The game and the generator of the way back, where there is one."""
