@@ -18,10 +18,10 @@ from PIL import Image
 from conftest import Inside, checked, same, weights, words
 from gan_cli import evaluate, sample, train
 from gan_cli.errors import ConfigError, DataError, Incompatible, NotComparable, Refused
-from gan_cli.evaluation import files
 from gan_cli.evaluation.values import as_record
 from gan_cli.metrics import classifier
 from gan_cli.metrics.resize import RESIZES, resize
+from gan_cli.references import files
 from gan_cli.store.rows import read_rows
 
 PIXELS = ("detector=pixels", "metrics=[fid]")

@@ -20,6 +20,7 @@ LAYERS = (
     ("export",),
     ("evaluation",),
     ("runs",),
+    ("references",),
     ("config",),
     ("callbacks",),
     ("training", "metrics", "sampling", "pictures", "latent"),

@@ -15,7 +15,7 @@ from PIL import Image
 from conftest import Inside, words
 from gan_cli import evaluate, train
 from gan_cli.errors import ConfigError, DataError, NotMeasurable, Refused
-from gan_cli.evaluation import files
+from gan_cli.references import files
 
 PIXELS = ("detector=pixels", "metrics=[fid]")
 

@@ -12,10 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
-from conftest import SMALL, SMALL_DCGAN, Inside, Shell, words
+from conftest import SMALL, SMALL_DCGAN, Inside, Shell, checked, words
 from gan_cli import pictures, sample, sampling, train
+from gan_cli.config import build
 from gan_cli.config.labels import chosen_classes
-from gan_cli.errors import Incompatible, Refused
+from gan_cli.errors import ConfigError, Incompatible, Refused
 from gan_cli.games.adversarial import Adversarial
 from gan_cli.games.parts import Parts
 from gan_cli.latent import Subject
@@ -84,6 +85,39 @@ def test_a_folder_never_mixes_two_draws(convolutional: Path, here: Path, gan_her
     assert (here / "folder" / "00000.png").read_bytes() == kept
     sample(convolutional, "n=4", "seed=5", "out=folder")
     assert (here / "folder" / "00000.png").read_bytes() != kept
+
+
+def test_samples_of_classes_can_be_trained_on(here: Path) -> None:
+    """A folder a class, which is read back as a labelled data set: the same images with the same labels."""
+    for k, name in enumerate(CLASSES):
+        Image.fromarray(np.full((16, 16, 3), 20 * k, np.uint8)).save(_made(here / "d" / name) / "0.png")
+        Image.fromarray(np.full((16, 16, 3), 20 * k + 9, np.uint8)).save(here / "d" / name / "1.png")
+    data = ("dataset=folder", "dataset.resolution=16", "dataset.channels=3", "dataset.classes=12")
+    run = train(*words(*data, "dataset.root=d", "conditioning=concat")).folder
+    drawn = pictures.to_uint8(sample(run, "n=48", "classes=0..11", "out=synth"))
+    assert sorted(path.name for path in (here / "synth").iterdir()) == sorted(CLASSES)
+    again = build.data(checked(words(*data, "dataset.root=synth")))
+    assert again.class_names == tuple(CLASSES)
+    ordered = [int(name.rpartition("/")[2]) for name in again.names]
+    assert sorted(ordered) == [*range(48)]
+    assert torch.equal(again.images, drawn[ordered])
+    assert again.labels.tolist() == [i % 12 for i in ordered]
+    train(*words(*data, "dataset.root=synth", "conditioning=concat", "hydra.run.dir=on_samples"))
+    sample(run, "n=4", "classes=3", "out=one")
+    assert sorted(path.name for path in (here / "one").iterdir()) == [f"{i:05}.png" for i in range(4)]
+    for asked in (("n=48", "classes=0..10"), ("n=4",), ("n=2", "classes=1")):
+        with pytest.raises(ConfigError, match="would be mixed"):
+            sample(run, *asked, "out=synth")
+    sample(run, "n=48", "seed=1", "out=synth")  # the same files
+    assert not torch.equal(build.data(checked(words(*data, "dataset.root=synth"))).images, drawn[ordered])
+
+
+CLASSES = [*map(str, range(11)), "big cat"]  # 2 comes before 10
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    return folder
 
 
 def test_a_checkpoint_alone_is_enough(convolutional: Path, here: Path, gan: Shell) -> None:

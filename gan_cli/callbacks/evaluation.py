@@ -4,39 +4,47 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from gan_cli.callbacks import Callback, Session
-from gan_cli.metrics import Context, Metric, NotMeasurable
+from gan_cli.callbacks.watched import Metrics, OfFeatures, OfPairs, Watched
+from gan_cli.metrics import NotMeasurable, PairMetric
 from gan_cli.metrics.detectors import Detector
-from gan_cli.metrics.features import Features
-from gan_cli.metrics.measure import Plan, SampleSet, collect, drawn, full_name, reference_features
+from gan_cli.metrics.measure import Plan, Reference
 from gan_cli.store.rows import read_rows
 from gan_cli.training.limits import images_in
-from gan_cli.types import Positive, PositiveInt
+from gan_cli.types import Data, Positive, PositiveInt
 
 log = logging.getLogger(__name__)
 
 BATCH = 250  # images per pass of the detector
+TRAINED_ON = "training data"  # a reference's name in records where none was named
+
+
+def _short(reference: str) -> str:
+    """A reference's name as a part of a name: `digits_test` for digits:test, `photos` for a folder of that name."""
+    return re.sub(r"[^\w.-]+", "_", reference if ":" in reference else Path(reference).name) or "files"
 
 
 class Evaluation(Callback):
-    """Measures the averaged generator against the training data, keeps best.pt, and may end the run early.
+    """Measures the averaged generator against the training data or others, keeps best.pt, may end the run early.
 
     Args:
         every_steps: Steps between measurements; None for none.
-        n: Samples, and at most as many real images.
+        n: Samples, and at most as many real images of a data set.
         metric: The value to watch.
         detector: Turns the images into features.
         patience: End the run after this many measurements without an improvement.
         cache: Where features of the data are kept.
         metrics: The metrics, by their values that can be watched.
+        opens: Finds what to compare with: (`reference`, the run's data) -> it.
         every_epochs: Epochs between measurements; where set, it replaces `every_steps`.
+        reference: NAME:SPLIT of a data set, images or statistics in files; the training data when None. Of a data set
+            that gives pictures to draw from, translators draw from those.
     """
 
     def __init__(
@@ -47,8 +55,10 @@ class Evaluation(Callback):
         detector: Detector,
         patience: PositiveInt | None,
         cache: str,
-        metrics: Mapping[str, Metric],
+        metrics: Metrics,
+        opens: Callable[[str | None, Data], Reference],
         every_epochs: Positive | None = None,
+        reference: str | None = None,
     ) -> None:
         if metric not in metrics:
             raise ValueError(
@@ -62,20 +72,23 @@ class Evaluation(Callback):
             )
         self.every_steps = every_steps
         self.every_epochs = every_epochs
-        self.n = n
-        self.short = metric
-        self.metric = metrics[metric]
-        self.better = self.metric.better[metric]
-        self.name = f"{full_name(metric, detector.name)}_{n}"
-        self.detector = detector
         self.patience = patience
-        self.plan = Plan(rows=n, batch_size=BATCH, cache=Path(cache))
-        self.real: Features | None = None
+        self.opens = opens
+        self.reference = reference
+        self.opened: Reference | None = None
+        found = metrics[metric]
+        self.watched: Watched = (
+            OfPairs(metric, found, n)
+            if isinstance(found, PairMetric)
+            else OfFeatures(metric, metrics, n, detector, Plan(rows=n, batch_size=BATCH, cache=Path(cache)))
+        )
+        named = [] if reference is None else [_short(reference)]
+        self.name = "_".join([self.watched.name, *named, str(n)])
 
     def foresee(self, session: Session) -> Sequence[str]:
         if self.never:
             return ()
-        self._check_enough(session)
+        self.watched.check(session, self._against(session))
         limits = session.trainer.limits
         if self.every_epochs is not None:
             first, last = images_in(self.every_epochs, len(session.trainer.data)), limits.max_images
@@ -85,31 +98,14 @@ class Evaluation(Callback):
             asked, end = f"evaluation.every_steps={self.every_steps}", f"at step {last}"
         return [f"{asked} measures nothing: the run ends {end}; lower it to get measurements"] if first > last else ()
 
-    def _check_enough(self, session: Session) -> None:
-        """Raises ValueError if the metric cannot be computed with this detector, or from so few samples."""
-        try:
-            detector = self.detector.to(session.trainer.runtime.device).prepare(None)
-            least = self.metric.least(detector(session.trainer.data.quantised(2)))
-        except NotMeasurable as reason:
-            raise ValueError(
-                f"evaluation.metric={self.short} cannot be watched: {str(reason).splitlines()[0]}\n"
-                "  use another evaluation.metric, or another evaluation.detector"
-            ) from reason
-        if self.n < least:
-            raise ValueError(
-                f"evaluation.n={self.n} is too few for {self.short}, which needs {least} samples\n"
-                f"  set evaluation.n={least} or more"
-            )
-        if (size := len(session.trainer.data)) < least:
-            raise ValueError(
-                f"evaluation.metric={self.short} needs {least} real samples, and the data have {size}\n"
-                "  use evaluation.metric=fid or evaluation.every_steps=null"
-            )
+    def _against(self, session: Session) -> Reference:
+        if self.opened is None:
+            self.opened = self.opens(self.reference, session.trainer.data)
+        return self.opened
 
     def on_start(self, session: Session) -> None:
         if self.never:
             return
-        self.detector.to(session.trainer.runtime.device)
         # The best of earlier sessions is in the history; lines after the checkpoint do not count.
         rows = [r for r in read_rows(session.run.metrics) if r["step"] <= session.clock.step]
         self.history = [(row[self.name], row["step"]) for row in rows if self.name in row]
@@ -118,41 +114,24 @@ class Evaluation(Callback):
 
     def _best(self) -> tuple[float, int]:
         """The best measurement, the first one if tied: value and step."""
-        return min(self.history, key=lambda measured: self.better.cost(measured[0]))
+        return min(self.history, key=lambda measured: self.watched.better.cost(measured[0]))
 
     def _as_record(self, value: float, step: int) -> dict[str, float | str]:
-        return {"metric": self.name, "value": value, "step": step, "better": self.better}
-
-    def _reference(self, session: Session) -> Features:
-        if self.real is None:
-            images = session.trainer.data.quantised(self.n)
-
-            def batches(size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
-                return ((piece, None) for piece in images.split(size))
-
-            fingerprint = session.trainer.data.fingerprint()
-            source = SampleSet("the data", len(images), batches, fingerprint, indices=f"spread:{self.n}")
-            self.real = reference_features(source, self.detector, self.metric.needs, self.plan)
-        return self.real
-
-    def _measured(self, session: Session) -> float:
-        """The value at this step. Raises NotMeasurable."""
-        trainer = session.trainer
-        draws, n = session.draws, self.n
-        if draws.given is not None:  # a picture of each that the data give
-            seen = trainer.data.previewed(n)
-            draws, n = replace(draws, given=seen.given), len(seen)
-        batches = drawn(trainer.game, trainer.ema.network, draws, n)
-        fake = collect(SampleSet("samples", n, batches), self.detector, self.metric.needs, self.plan)
-        context = Context(only=self.short)
-        return self.metric.compute(fake, self._reference(session), context)[self.short].value
+        reference = self.reference or TRAINED_ON
+        return {
+            "metric": self.name,
+            "value": value,
+            "step": step,
+            "better": self.watched.better,
+            "reference": reference,
+        }
 
     @torch.no_grad()
     def on_step(self, session: Session) -> None:
         if not session.due(self.every_steps, self.every_epochs):
             return
         try:
-            value = self._measured(session)
+            value = self.watched.measured(session, self._against(session))
         except NotMeasurable as reason:
             log.warning("%s was not measured at step %d: %s", self.name, session.clock.step, reason)
             return

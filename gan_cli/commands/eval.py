@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from gan_cli.evaluation.values import Evaluation
     from gan_cli.metrics import Metric, PairMetric
     from gan_cli.metrics.detectors import Detector
+    from gan_cli.metrics.measure import Reference
 
 log = logging.getLogger(__name__)
 
@@ -171,7 +172,7 @@ def _evaluate(request: EvalRequest, vouched: Sequence[str]) -> tuple[Evaluation,
     return values.measure(source, reference, detectors, metrics, plan, evaluation), source
 
 
-def _suiting(source: Source, reference: Source) -> str:
+def _suiting(source: Source, reference: Reference) -> str:
     """The detector that suits these data: Inception means nothing for points or for grey labelled images."""
     if source.points:
         return "points"
@@ -194,7 +195,7 @@ def _of_translations(source: Source) -> tuple[str, ...]:
 
 
 def _chosen(
-    request: EvalRequest, source: Source, reference: Source, device: Any, vouched: Sequence[str]
+    request: EvalRequest, source: Source, reference: Reference, device: Any, vouched: Sequence[str]
 ) -> tuple[dict[str, Detector], dict[str, Metric | PairMetric]]:
     """The detectors, on their device, and the metrics: those asked for, or those that suit the data."""
     from gan_cli.metrics import PairMetric

@@ -255,11 +255,17 @@ def _mode(request: SampleRequest, vouched: Sequence[str]) -> Mode:
     return mode
 
 
+def _class_names(restored: Restored) -> tuple[str, ...]:
+    """The names of the classes that the generator draws on demand; none where they are not known."""
+    from gan_cli import sampling
+
+    return restored.class_names if len(restored.class_names) == sampling.on_demand(restored.generator) else ()
+
+
 def _known_classes(request: SampleRequest, restored: Restored) -> tuple[int, ...]:
     from gan_cli import sampling
 
-    known = sampling.on_demand(restored.generator)
-    names = restored.class_names if len(restored.class_names) == known else ()
+    known, names = sampling.on_demand(restored.generator), _class_names(restored)
     if request.classes not in (None, "", []) and not known:
         remedy = "train with conditioning=concat, projection or acgan on labelled data"
         raise Incompatible(two_lines("classes=: this generator draws no classes on demand", remedy))
@@ -290,6 +296,7 @@ def _subject(request: SampleRequest, restored: Restored, classes: tuple[int, ...
         request.tile,
         levels,
         lambda word: reference_for(restored, word, request.root).batches,
+        _class_names(restored),
     )
 
 

@@ -145,13 +145,20 @@ def _begin(composed: Composed, asked: Asked, trusted: Trust) -> Result:
 
 
 def _anchored(config: dict[str, Any]) -> dict[str, Any]:
-    """With an absolute dataset.root, so that the run finds its data from any folder."""
-    dataset = config.get("dataset")
-    root = dataset.get("root") if isinstance(dataset, dict) else None
-    if not root or not isinstance(root, str) or root.startswith("~"):  # the check refuses what is not a path
-        return config
-    assert isinstance(dataset, dict)
-    return {**config, "dataset": {**dataset, "root": str(Path(root).absolute())}}
+    """With absolute paths in dataset.root and evaluation.reference, so that the run finds its data from any folder."""
+    root, reference = (_setting(config, *path) for path in (("dataset", "root"), ("evaluation", "reference")))
+    if root and not root.startswith("~"):
+        config = {**config, "dataset": {**config["dataset"], "root": str(Path(root).absolute())}}
+    if reference and os.path.exists(reference):
+        config = {**config, "evaluation": {**config["evaluation"], "reference": str(Path(reference).absolute())}}
+    return config
+
+
+def _setting(config: Mapping[str, Any], group: str, key: str) -> str | None:
+    """A setting that is a text; None for anything else, which the check refuses."""
+    node = config.get(group)
+    value = node.get(key) if isinstance(node, dict) else None
+    return value if isinstance(value, str) else None
 
 
 def _more(limits: Mapping[str, Any], done: Clock, size: int) -> str:
@@ -201,6 +208,7 @@ def _go_on(run: Run, config: dict[str, Any], asked: Asked, trusted: Trust) -> Re
 
 def _play(job: Job, checked: Checked) -> Result:
     from gan_cli.config import build
+    from gan_cli.references.opening import beside
     from gan_cli.runs.job import consider, play
     from gan_cli.store.run import Run
     from gan_cli.training.ranks import launch
@@ -212,7 +220,8 @@ def _play(job: Job, checked: Checked) -> Result:
     run = Run(job.folder)
     # Problems are reported once, before the processes start.
     with display():
-        consider(Session(build.trainer(checked), run, build.callbacks(checked)), checked)
+        callbacks = build.callbacks(checked, beside(checked, job.trust))
+        consider(Session(build.trainer(checked), run, callbacks), checked)
     with run.alone():
         pass
     try:

@@ -20,7 +20,8 @@ from gan_cli.errors import ConfigError, Incompatible, Refused, two_lines
 from gan_cli.games.base import Game
 from gan_cli.games.drawn import Drawn
 from gan_cli.games.parts import Parts
-from gan_cli.metrics import Metric
+from gan_cli.metrics import Metric, PairMetric
+from gan_cli.metrics.measure import Reference
 from gan_cli.ramps import settled
 from gan_cli.training.runtime import out_of_memory
 from gan_cli.training.trainer import Trainer
@@ -272,18 +273,19 @@ def trainer(config: Config, rank: int = 0, look: Callable[[Game], None] = lambda
     return built
 
 
-def watchable() -> dict[str, Metric]:
-    """The values of the packaged metrics that can be watched in training, each with the metric that computes it.
-
-    They are those of features, for training holds no pairs apart from those that it trains on.
-    """
+def watchable() -> dict[str, Metric | PairMetric]:
+    """The values of the packaged metrics that can be watched in training, each with the metric that computes it."""
     nodes = [node for choice in choices.packaged()["metrics"] for node in choices.read("metrics", choice).items()]
     metrics = [make(check_part(f"metrics.{name}", node, Trust())) for name, node in nodes]
-    return {value: metric for metric in metrics if isinstance(metric, Metric) for value in metric.better}
+    return {value: metric for metric in metrics for value in metric.better}
 
 
-def callbacks(config: Config) -> Sequence[Callback]:
-    """The callbacks in order; measurements come first, so that the others see them."""
+def callbacks(config: Config, opens: Callable[[str | None, Data], Reference]) -> Sequence[Callback]:
+    """The callbacks in order; measurements come first, so that the others see them.
+
+    Args:
+        opens: (`evaluation.reference`, the run's data) -> what measurements compare with.
+    """
     checked = _in_order(config)
-    evaluation = make(checked.parts["evaluation"], metrics=watchable())
+    evaluation = make(checked.parts["evaluation"], metrics=watchable(), opens=opens)
     return [evaluation, *(make(part) for part in checked.group("callback").values())]

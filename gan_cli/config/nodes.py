@@ -57,7 +57,7 @@ def of_run(config: Mapping[str, Any]) -> list[Node]:
         Node("trainer", config["trainer"], given),
         Node("dataset", config["dataset"]),
         Node("schedule", config["schedule"]),
-        Node("evaluation", config["evaluation"], frozenset({"metrics"})),
+        Node("evaluation", config["evaluation"], frozenset({"metrics", "opens"})),
         *(Node(f"callback.{name}", node) for name, node in (config.get("callback") or {}).items()),
     ]
 

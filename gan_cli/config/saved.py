@@ -23,9 +23,10 @@ from gan_cli.store.disk import cause
 
 log = logging.getLogger(__name__)
 
+NAMED = re.compile(r"\w+:\w+")  # a split of a data set
 INTERPOLATION = re.compile(r"\$\{")
 # Settings that say where code and weights are read from, or where files are written.
-PLACES = ("root", "cache", "weights", "repository", "init_from")
+PLACES = ("root", "cache", "weights", "repository", "init_from", "reference")
 # What a run keeps for life; a resumed run that changed these would not be the same run.
 KEPT = (
     "seed",
@@ -81,12 +82,20 @@ def at_home(config: dict[str, Any], content: bytes) -> dict[str, Any]:
         "dataset": {"root": _usual_root(config, usual), "cache": usual["dataset"]["cache"]},
         "evaluation": {
             "cache": usual["evaluation"]["cache"],
+            "reference": _named_reference(config),
             "detector": {"cache": str(Path(usual["evaluation"]["cache"]).with_name("classifiers"))},
         },
     }
     moved = _moved(config, homes, "")
     assert isinstance(moved, dict)
     return moved
+
+
+def _named_reference(config: Mapping[str, Any]) -> str | None:
+    """What its measurements compare with, if that is a split of a data set; None for files of the user's own."""
+    evaluation = config.get("evaluation")
+    word = evaluation.get("reference") if isinstance(evaluation, dict) else None
+    return word if isinstance(word, str) and NAMED.fullmatch(word) else None
 
 
 def _usual_root(config: Mapping[str, Any], usual: Mapping[str, Any]) -> str | None:

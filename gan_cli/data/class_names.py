@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,6 +11,8 @@ from gan_cli.data.listing import SPLITS, File, Listing, Unopened, natural, shown
 from gan_cli.errors import DataError
 
 MOST_CLASSES = 100_000
+UNFIT = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')  # in the name of a folder, on one system or another
+LONGEST = 200  # bytes of a folder's name
 FLAT = "they lie in one folder, and classes are folders of their own"
 
 
@@ -118,3 +121,26 @@ def _by_json(files: Sequence[File], given: Mapping[str, object], home: str, told
         labels.append(label)
     names = tuple(str(k) for k in range(max(labels, default=-1) + 1))
     return Classified(files, names, labels, numbered=True)
+
+
+def folders_for(labels: Sequence[int], names: Sequence[str] = ()) -> dict[int, str]:
+    """A folder for each class, such that `classified` numbers these classes in the order of their labels.
+
+    Folders have the names of the classes where those sort in this way and can be folders; else they begin with the
+    number, as wide for all, so that other programs sort them alike.
+    """
+    chosen = sorted(set(labels))
+    called = [_for_a_folder(names[k]) if k < len(names) else "" for k in chosen]
+    apart = len({name.casefold() for name in called}) == len(called)
+    splits = all(name.casefold() in SPLITS for name in called)
+    if all(called) and apart and not splits and sorted(called, key=natural) == called:
+        return dict(zip(chosen, called, strict=True))
+    width = len(str(chosen[-1]))
+    numbered = (f"{k:0{width}d}" for k in chosen)
+    return {k: f"{n} {name}" if name else n for k, n, name in zip(chosen, numbered, called, strict=True)}
+
+
+def _for_a_folder(name: str) -> str:
+    """A class's name as a folder's: one part of a path, not hidden, not longer than file systems allow."""
+    plain = UNFIT.sub("_", name).strip(" .").encode(errors="replace")[:LONGEST].decode(errors="ignore").strip(" .")
+    return "" if plain == "__MACOSX" else plain

@@ -16,7 +16,7 @@ from gan_cli.evaluation.samples import Source
 from gan_cli.metrics import Context, Estimate, Metric, NotMeasurable, PairMetric
 from gan_cli.metrics.detectors import Detector
 from gan_cli.metrics.features import Features
-from gan_cli.metrics.measure import Plan, collect, full_name, reference_features
+from gan_cli.metrics.measure import Plan, Reference, collect, full_name, reference_features
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Evaluation(dict[str, Value]):
 
 def measure(
     source: Source,
-    reference: Source,
+    reference: Reference,
     detectors: Mapping[str, Detector],
     metrics: Mapping[str, Metric | PairMetric],
     plan: Plan,
@@ -111,7 +111,7 @@ def _estimates(
 
 def _measure_features(
     source: Source,
-    reference: Source,
+    reference: Reference,
     detectors: Mapping[str, Detector],
     metrics: Mapping[str, Metric],
     plan: Plan,
@@ -150,7 +150,7 @@ def _measure_features(
         evaluation.pictures |= context.scratch
 
 
-def _check_widths(fake: Features, real: Features, reference: Source) -> None:
+def _check_widths(fake: Features, real: Features, reference: Reference) -> None:
     if len(fake.moments.mean) != len(real.moments.mean):
         raise NotComparable(
             f"the samples have {len(fake.moments.mean)} features and {reference.name} has {len(real.moments.mean)}: "

@@ -62,7 +62,9 @@ def written(restored: Restored) -> str:
     config = facts.config_of(restored)
     module = of(restored)
     translates = isinstance(module, Translator)
-    resolution = "x".join(map(str, [module.resolution] * 2 if isinstance(module.resolution, int) else module.resolution or ()))
+    resolution = "x".join(
+        map(str, [module.resolution] * 2 if isinstance(module.resolution, int) else module.resolution or ())
+    )
     if isinstance(module, Translator):
         takes = f"pictures `[N, {module.source_channels}, H, W]` in [-1, 1], of any size"
         usage = f"pictures = generator(torch.zeros(1, {module.source_channels}, 256, 256))"

@@ -63,6 +63,7 @@ class Subject:
     tile: int | None = None  # side of the tiles that large pictures are drawn in
     levels: tuple[float, float] | None = None  # the values in image files that became black and white
     real: Callable[[str | None], Batches] | None = None  # reads real ones, as `reference=` names them
+    class_names: tuple[str, ...] = ()  # of the classes that it draws on demand, where they are known
 
     def turned(self) -> tuple[Game, nn.Module] | None:
         """The game and the generator of the way back, where there is one."""

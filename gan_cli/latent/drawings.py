@@ -69,12 +69,19 @@ class Drawing(ABC):
 
 
 class Stream(Drawing):
-    """Any number of single samples, in pieces: `(samples [<= 64, ...], label)`."""
+    """Any number of single samples, in pieces: `(samples [<= 64, ...], label)`.
 
-    def __init__(self, pieces: Iterable[tuple[Tensor, Tensor]], n: int, points: bool) -> None:
+    Args:
+        folders: The folders, below the one that is written, which samples go to in turn.
+    """
+
+    def __init__(
+        self, pieces: Iterable[tuple[Tensor, Tensor]], n: int, points: bool, folders: Sequence[str] = (".",)
+    ) -> None:
         self.pieces: Iterable[tuple[Tensor, Tensor]] = pieces
         self.n = n
         self.points = points
+        self.folders = folders
 
     def _tracked(self) -> Iterator[tuple[Tensor, Tensor]]:
         return tracked(self.pieces, self.n, "drawing", lambda piece: len(piece[0]))
@@ -98,8 +105,13 @@ class Stream(Drawing):
 
     def _check_unmixed(self, out: Path) -> None:
         """Raises ConfigError if other files would stay in the folder: a folder is measured as a whole."""
-        written = set(self._names())
-        others = sorted(p.name for p in out.iterdir() if not p.name.startswith(".") and p.name not in written)
+        written, folders = set(self._names()), {Path(name) for name in self.folders}
+        there = [path for below in {Path(), *folders} if (out / below).is_dir() for path in (out / below).iterdir()]
+        others = sorted(
+            name.as_posix()
+            for path in there
+            if (name := path.relative_to(out)) not in written | folders and not path.name.startswith(".")
+        )
         if others:
             more = f" and {len(others) - 1} more" if len(others) > 1 else ""
             raise ConfigError(
@@ -107,9 +119,9 @@ class Stream(Drawing):
                 "  give another folder, or empty this one"
             )
 
-    def _names(self) -> list[str]:
+    def _names(self) -> list[Path]:
         digits = max(5, len(str(self.n - 1)))
-        return [f"{i:0{digits}d}.png" for i in range(self.n)]
+        return [Path(self.folders[i % len(self.folders)], f"{i:0{digits}d}.png") for i in range(self.n)]
 
     def _grid(self, out: Path) -> list[Path]:
         samples = self.samples()
@@ -125,8 +137,9 @@ class Stream(Drawing):
 
     def _folder(self, out: Path) -> list[Path]:
         """One PNG per image, named by its index; each is whole or absent, whenever this is killed."""
-        out.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(out)
+        for folder in {out / name for name in self.folders}:
+            folder.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(folder)
         names = iter(self._names())
         with ThreadPoolExecutor() as pool:
             for samples, _ in self._tracked():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -77,6 +77,19 @@ class Translating:
         drawn = self._through(self.game, self.generator, example.source)
         again = None if self.back is None else self._through(*self.back, drawn)
         return Translation(example, drawn, again)
+
+    def pairs(self, examples: Iterable[Example]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """What is drawn of each, its target and its source, uint8 `[1, C, H, W]`."""
+        for one in map(self.draw, examples):
+            assert one.example.target is not None
+            result, target, source = map(pictures.to_uint8, (one.drawn, one.example.target, one.example.source))
+            yield result, target, source
+
+    def round_trips(self, examples: Iterable[Example]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Each source, and what comes back of it, uint8 `[1, C, H, W]`."""
+        for one in map(self.draw, examples):
+            assert one.again is not None
+            yield pictures.to_uint8(one.example.source), pictures.to_uint8(one.again)
 
     def _through(self, game: Game, generator: nn.Module, source: Tensor) -> Tensor:
         label = torch.zeros(1, dtype=torch.int64, device=self.device)

@@ -44,7 +44,14 @@ class ClassifierNetwork(nn.Module):
         return Seen(features, self.head(features))
 
 
-def fit(images: Tensor, labels: Tensor, classes: int, device: torch.device, steps: int) -> ClassifierNetwork:
+def fit(
+    images: Tensor,
+    labels: Tensor,
+    classes: int,
+    device: torch.device,
+    steps: int,
+    on: str = "the data",
+) -> ClassifierNetwork:
     """Trains on uint8 `[N, C, H, W]`: Adam, one-cycle rate, small shifts; the same result for the same data."""
     with torch.random.fork_rng():
         torch.manual_seed(rng.mix("classifier", SCHEMA))
@@ -53,7 +60,7 @@ def fit(images: Tensor, labels: Tensor, classes: int, device: torch.device, step
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, steps)
         generator = rng.generator("classifier", "batches")
         reach = max(1, images.shape[-1] // 16)
-        for _ in tracked(range(steps), steps, "training a classifier on the data"):
+        for _ in tracked(range(steps), steps, f"training a classifier on {on}"):
             index = torch.randint(len(images), (BATCH,), generator=generator)
             shift = torch.randint(-reach, reach + 1, (2,), generator=generator).tolist()
             batch = images[index].to(device).float().roll(shift, (-2, -1))

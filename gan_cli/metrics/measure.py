@@ -10,13 +10,15 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from gan_cli import pictures, sampling
+from gan_cli.data.points import Mixture
 from gan_cli.games.base import Game
-from gan_cli.metrics.detectors import Detector
+from gan_cli.metrics.detectors import Detector, Labelled
 from gan_cli.metrics.features import Collector, Features
 from gan_cli.metrics.moments import Gaussian
 from gan_cli.metrics.packed import Cache, as_kept
 from gan_cli.metrics.store import Bookmark
 from gan_cli.progress import tracked
+from gan_cli.types import Data
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +36,18 @@ class SampleSet:
     fingerprint: str | None = None  # of the content; None for a generator's samples
     statistics: Gaussian | None = None  # where only these are known
     indices: str = "all"  # which of the fingerprinted images these are
+
+
+@dataclass(frozen=True)
+class Reference(SampleSet):
+    """A set of real images or points, and what is known of them."""
+
+    labelled: Labelled | None = None  # images with their labels
+    mixture: Mixture | None = None  # the density of points, where its modes are known
+    points: bool = False
+    shape: tuple[int, ...] | None = None  # [C, H, W] or [D], where all share it
+    prepared: str = ""  # how it was fitted to the samples' size; part of every convention
+    data: Data | None = None  # the data set that it is
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from gan_cli.metrics import Better, Context, Estimate, Metric, NotMeasurable
 from gan_cli.metrics.features import Features, Seen
-from gan_cli.types import PositiveInt
+from gan_cli.types import Fraction, PositiveInt
 
 NO_LOGITS = (
     "inception_score needs logits, and this detector has none: the weights lack the fc layer "
@@ -102,28 +103,58 @@ class OnDemand(Metric):
         return {"on_demand": Estimate(share, math.sqrt(share * (1 - share) / fake.n), "share classified as asked for")}
 
 
+class Labels(NamedTuple):
+    """Images and their classes."""
+
+    images: Tensor  # uint8 [N, C, H, W]
+    labels: Tensor  # int64 [N]
+
+
 class ClassificationAccuracy(Metric):
-    """`cas`: how well a classifier trained only on samples recognises real images (Ravuri 2019, arXiv 1905.10887).
+    """How well a classifier recognises real images that it has not seen: `cas`, trained on samples alone (Ravuri 2019,
+    arXiv 1905.10887); `cas_real`, on the real images that are not held out; `cas_both`, on both together.
+
+    The second says what the first could be, the third whether samples are worth adding to a training set.
 
     Args:
-        steps: Updates of the classifier.
+        steps: Updates of each classifier.
+        held_out: The share of real images that all three are tested on, chosen by content.
     """
 
     needs = frozenset({"rows", "labels", "images"})
 
-    def __init__(self, steps: PositiveInt = 1000) -> None:
+    def __init__(self, steps: PositiveInt = 1000, held_out: Fraction = 0.2) -> None:
         self.steps = steps
+        self.held_out = held_out
 
     def compute(self, fake: Features, real: Features, context: Context) -> Mapping[str, Estimate]:
-        from gan_cli.metrics.classifier import accuracy, fit
-
         if context.classes < 2 or fake.row_labels is None or len(fake.row_labels.unique()) < 2:
             raise NotMeasurable("cas needs a generator that draws classes on demand and labelled data")
+        tested = round(self.held_out * (0 if real.row_images is None else len(real.row_images)))
+        if real.row_images is None or real.row_labels is None or not 0 < tested < len(real.row_images):
+            raise NotMeasurable(f"cas holds out a share of {self.held_out:g} of the real images, and they are too few")
         assert fake.row_images is not None
-        assert real.row_images is not None
-        assert real.row_labels is not None
-        network = fit(fake.row_images, fake.row_labels, context.classes, torch.device("cpu"), self.steps)
-        right = accuracy(lambda x: network(x.float()), real.row_images, real.row_labels)
-        n = len(real.row_images)
-        note = "small convolutional network trained on the samples, accuracy on the reference"
-        return {"cas": Estimate(right, math.sqrt(right * (1 - right) / n), note, len(fake.row_images), n)}
+        # Rows are ordered by content: any part of them is a fair one.
+        held_out = Labels(real.row_images[:tested], real.row_labels[:tested])
+        samples = Labels(fake.row_images, fake.row_labels)
+        others = Labels(real.row_images[tested:], real.row_labels[tested:])
+        both = Labels(torch.cat([samples.images, others.images]), torch.cat([samples.labels, others.labels]))
+        s, r = len(samples.images), len(others.images)
+        trained = {
+            "cas": (samples, f"{s} samples", s, 0),
+            "cas_real": (others, f"{r} real images", 0, r),
+            "cas_both": (both, f"{s} samples and {r} real images", s, r),
+        }
+        found = {}
+        for name, (seen, what, n_fake, n_real) in trained.items():
+            right = self._right(seen, held_out, context.classes, what)
+            se = math.sqrt(right * (1 - right) / tested)
+            note = f"small convolutional network trained on {what}, {self.steps} steps; accuracy on {tested} others"
+            found[name] = Estimate(right, se, note, n_fake, n_real + tested)
+        return found
+
+    def _right(self, seen: Labels, held_out: Labels, classes: int, what: str) -> float:
+        from gan_cli.metrics.classifier import accuracy, fit
+
+        network = fit(*seen, classes, torch.device("cpu"), self.steps, what)
+        return accuracy(lambda x: network(x.float()), *held_out)

@@ -28,6 +28,7 @@ from gan_cli.errors import (
 )
 from gan_cli.games.base import Game
 from gan_cli.progress import display
+from gan_cli.references.opening import beside
 from gan_cli.runs import endings
 from gan_cli.store import contents
 from gan_cli.store.checkpoint import load_newest
@@ -102,7 +103,8 @@ def play(job: Job, rank: int) -> dict[str, Any]:
             _restore(trainer, earlier, job)
             return {"status": Session(trainer, run).fit(StopRequest())}
         with display():
-            session = Session(trainer, run, build.callbacks(checked), compose.to_yaml(job.config))
+            callbacks = build.callbacks(checked, beside(checked, job.trust))
+            session = Session(trainer, run, callbacks, compose.to_yaml(job.config))
             said = consider(session, checked)
         with run.alone():
             if not job.resume and run.config.exists():  # another process was faster

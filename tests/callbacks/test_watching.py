@@ -7,11 +7,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from conftest import CONF, Inside, words
+from conftest import CONF, Inside, checked, same, save, weights, words
 from gan_cli import evaluate, train
 from gan_cli.config import build
 from gan_cli.errors import ConfigError
@@ -26,6 +27,7 @@ EACH = ("evaluation.every_steps=1", "evaluation.n=100", "trainer.log_every=1")
 EVAL = frozenset({"rows", "logits", "groups"})  # of `gan eval`'s usual metrics
 RESTLESS = ("trainer.ema_half_life=0", "optimizer.lr=0.05")
 CLASSIFIER = "gan_cli.metrics.classifier.Classifier"
+LEARNED = (f"evaluation.detector._target_={CLASSIFIER}", "+evaluation.detector.cache=c")
 POINTS = ("dataset=ring", "evaluation.detector._target_=gan_cli.metrics.detectors.Coordinates")
 
 
@@ -41,6 +43,113 @@ def test_what_is_watched_is_what_gan_eval_measures(here: Path, metric: str, name
     family = "prdc" if metric == "recall" else metric
     found = evaluate(run, "detector=pixels", f"metrics=[{family}]", "n=2000")
     assert measured(run, f"{name}_2000") == {2: found[name].value}
+
+
+HELD_OUT = ("dataset.split=train", "evaluation.reference=digits:test")
+
+
+def test_measurements_may_be_of_held_out_data(here: Path) -> None:
+    """The bits of `gan eval reference=digits:test`; the best is the best there; weights are those of a run without."""
+    asked = (*HELD_OUT, "evaluation.every_steps=2", "evaluation.n=400", "trainer.log_every=1", *RESTLESS)
+    run = train(*words(*asked, steps=8)).folder
+    values = measured(run, "kid_pixels_digits_test_400")
+    assert [*values] == [2, 4, 6, 8]
+    found = evaluate(run, "detector=pixels", "metrics=[kid]", "n=400", reference="digits:test").kid_pixels
+    assert (values[8], found.n_real) == (found.value, 350)
+    best = json.loads((run / "result.json").read_text())["best"]
+    step = min(values, key=lambda at: (values[at], at))
+    assert (best["reference"], best["step"], best["value"]) == ("digits:test", step, values[step])
+    assert torch.load(run / "checkpoints" / "best.pt", weights_only=True)["clock"]["step"] == step
+    assert same(weights(run), weights(train(*words(*asked, "evaluation.every_steps=null", steps=8)).folder))
+
+
+def test_the_reference_may_be_files(here: Path) -> None:
+    """A folder, fitted as the data were; arrays; statistics: each gives what `gan eval` gives."""
+    data = build.data(checked(words("dataset.split=test", "dataset.resolution=8")))
+    images = data.quantised(100)
+    for i, image in enumerate(images):
+        save(here / "photos" / f"{i:03}.png", image[0].numpy())
+    large = images.repeat_interleave(2, -1).repeat_interleave(2, -2)
+    np.savez("a.npz", arr_0=large.permute(0, 2, 3, 1).numpy())
+    flat = large.flatten(1).double().numpy() / 255
+    np.savez("s.npz", mu=flat.mean(0), sigma=np.cov(flat, rowvar=False), n=100)
+    for word, name in (("photos", "photos"), ("./a.npz", "a.npz"), ("s.npz", "s.npz")):
+        asked = (*EACH, "dataset.resolution=16", "evaluation.metric=fid", f"evaluation.reference={word}")
+        run = train(*words(*asked)).folder
+        found = evaluate(run, "detector=pixels", "metrics=[fid]", "n=100", reference=word).fd_pixels
+        assert measured(run, f"fd_pixels_{name}_100")[2] == pytest.approx(found.value, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (("evaluation.reference=nowhere",), "evaluation.reference=nowhere is nothing to compare with"),
+        (("evaluation.reference=digits",), "evaluation.reference=digits is nothing to compare with"),
+        (("evaluation.reference=digits:tset",), "evaluation.reference=digits:tset: dataset.split=tset is unknown"),
+        (("evaluation.reference=digit:test",), "evaluation.reference=digit:test: "),
+        (("evaluation.reference=folder:test",), "evaluation.reference=folder:test does not say where its pictures are"),
+        (
+            ("evaluation.reference=cifar10:test", "dataset.root=no", "dataset.download=false"),
+            "reference=cifar10:test: no",
+        ),
+        (("evaluation.reference=.",), "holds no images: there are 2 .npz files"),
+        (("evaluation.reference=a.npz",), "a.npz holds images of 1 x 4 x 4, and the data 1 x 16 x 16"),
+        (("evaluation.reference=s.npz",), "holds statistics only, and kid needs images"),
+        (("evaluation.reference=s.npz", "evaluation.metric=fid"), "has 4 features, and evaluation.detector gives 256"),
+        (("evaluation.reference=a.npz", "evaluation.metric=precision"), "a.npz has 5"),
+        ((*POINTS, "evaluation.reference=digits:test"), "cannot be compared: one holds points"),
+        (("evaluation.metric=psnr",), "psnr cannot be watched: it is of pictures drawn from"),
+    ],
+)
+def test_references_that_cannot_be_are_refused_in_two_lines(
+    gan_here: Inside, monkeypatch: pytest.MonkeyPatch, asked: tuple[str, ...], message: str
+) -> None:
+    monkeypatch.setenv("GAN_DATA", "none")
+    side = 16 if "evaluation.metric=precision" in asked else 4
+    np.savez("a.npz", arr_0=np.zeros((5, side, side, 1), np.uint8))
+    np.savez("s.npz", mu=np.zeros(4), sigma=np.eye(4))
+    told = gan_here("train", *words(*EACH, *asked))
+    assert told.returncode == 2
+    assert message in told.stderr
+    assert len(told.stderr.splitlines()) == 2
+    assert not Path("outputs").exists()
+
+
+TRANSLATOR = ("given=outline", "dataset=digits", "dataset.resolution=32", "model=pix2pix", "model.width=2")
+
+
+@pytest.mark.parametrize("reference", [(), HELD_OUT])
+def test_pairs_are_watched_as_gan_eval_measures_them(here: Path, reference: tuple[str, ...]) -> None:
+    asked = ("model.discriminator.layers=1", "evaluation.every_steps=1", "evaluation.n=12", "evaluation.metric=ssim")
+    split = "dataset.split=test"  # what `gan eval` draws from
+    run = train(*words(*TRANSLATOR, *asked, *(reference or (split,)), "trainer.log_every=1", model=())).folder
+    found = evaluate(run, "metrics=[fidelity]", "n=12").ssim.value
+    values = measured(run, "ssim_digits_test_12" if reference else "ssim_12")
+    assert [*values] == [1, 2]
+    assert values[2] == found
+    best = json.loads((run / "result.json").read_text())["best"]
+    assert (best["value"], best["better"]) == (max(values.values()), "larger")
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (("metric=psnr_gain",), "these pictures give psnr, ssim"),
+        (("metric=cycle_error",), "cycle_error needs a generator of the way back"),
+        (("metric=lpips",), "lpips has nothing to see with"),
+        (("metric=psnr", "reference=a.npz"), "it is of pictures drawn from pictures"),
+    ],
+)
+def test_values_of_pairs_that_cannot_be_are_refused_before_the_first_step(
+    gan_here: Inside, monkeypatch: pytest.MonkeyPatch, asked: tuple[str, ...], message: str
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", "none")
+    np.savez("a.npz", arr_0=np.zeros((5, 32, 32, 1), np.uint8))
+    small = ("model.discriminator.layers=1", "evaluation.every_steps=1", "evaluation.n=4")
+    told = gan_here("train", *words(*TRANSLATOR, *small, *(f"evaluation.{word}" for word in asked), model=()))
+    assert (told.returncode, len(told.stderr.splitlines())) == (2, 2), told.stderr
+    assert message in told.stderr
+    assert not Path("outputs").exists()
 
 
 @pytest.mark.parametrize(
@@ -79,7 +188,7 @@ def test_patience_waits_for_more_of_what_should_grow(here: Path) -> None:
         (("evaluation.metric=w2",), "measures points in the plane"),
         (("evaluation.metric=fid_debiased",), "evaluation.n=100 is too few for fid_debiased, which needs 1280 samples"),
         (("evaluation.metric=precision", "evaluation.n=5"), "evaluation.n=5 is too few for precision, which needs 6"),
-        ((f"evaluation.detector._target_={CLASSIFIER}", "+evaluation.detector.cache=c"), "labelled data set"),
+        ((*LEARNED, "dataset.classes=0"), "labelled data set"),
     ],
 )
 def test_what_cannot_be_watched_is_refused_in_two_lines(gan_here: Inside, asked: tuple[str, ...], message: str) -> None:

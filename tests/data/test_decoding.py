@@ -23,8 +23,8 @@ from gan_cli.data.fit import FITS
 from gan_cli.data.flaws import NoLevels, PictureError
 from gan_cli.data.images import Images, Request
 from gan_cli.errors import DataError
-from gan_cli.evaluation import files
 from gan_cli.latent.project import read
+from gan_cli.references import files
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:PIL")  # of formats that it will leave out one day
 PIXELS = ("detector=pixels", "metrics=[fid]")

@@ -16,14 +16,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from gan_cli.evaluation.samples import Source
 from gan_cli.metrics import Context, Metric, store
 from gan_cli.metrics.classifier import Classifier
 from gan_cli.metrics.detectors import Detector, Labelled, Pixels
 from gan_cli.metrics.features import Collector, Features, Seen
 from gan_cli.metrics.frechet import DebiasedFrechet, Frechet
 from gan_cli.metrics.kernel import Kernel, PerClassKernel
-from gan_cli.metrics.measure import Plan, collect, reference_features
+from gan_cli.metrics.measure import Plan, Reference, collect, reference_features
 from gan_cli.metrics.memory import Memorisation
 from gan_cli.metrics.packed import Cache, as_kept
 from gan_cli.metrics.prdc import PRDC
@@ -216,7 +215,7 @@ def test_an_interrupted_pass_goes_on_where_it_was(
     def batches(size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
         return ((piece, None) for piece in images.split(size))
 
-    source, detector = Source("data", len(images), batches, "print"), Interrupting()
+    source, detector = Reference("data", len(images), batches, "print"), Interrupting()
     plan = Plan(rows=20, batch_size=7, cache=tmp_path)
     needs = frozenset({"rows"})
     with pytest.raises(KeyboardInterrupt):
@@ -241,7 +240,7 @@ METRICS: tuple[Metric, ...] = (
 )  # fmt: skip
 
 
-def pictures(n: int, seed: int) -> Source:
+def pictures(n: int, seed: int) -> Reference:
     generator = torch.Generator().manual_seed(seed)
     images = torch.randint(0, 256 - 40 * seed, (n, 1, 5, 5), dtype=torch.uint8, generator=generator)
     labels = torch.arange(n) % 3
@@ -249,7 +248,7 @@ def pictures(n: int, seed: int) -> Source:
     def batches(size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
         return zip(images.split(size), labels.split(size), strict=True)
 
-    return Source(
+    return Reference(
         f"data {seed}", n, batches, fingerprint=f"print {seed}", labelled=Labelled(images, labels, 3, f"print {seed}")
     )
 

@@ -203,14 +203,39 @@ def test_per_class_kid() -> None:
     assert found["kid_class_1"].value > 10 * abs(found["kid_class_0"].value)
 
 
-def test_classification_accuracy_score() -> None:
-    """Samples that show their class teach it; samples with shuffled labels do not."""
+def bright(labels: Tensor) -> Tensor:
+    """Images whose brightness tells their class of two, uint8 `[N, 1, 8, 8]`."""
+    noise = torch.randint(0, 20, (len(labels), 1, 8, 8), dtype=torch.uint8)
+    return noise + (200 * labels).to(torch.uint8).view(-1, 1, 1, 1)
+
+
+def test_classification_accuracy_of_good_and_of_misleading_samples() -> None:
+    """Right labels teach, exchanged ones teach the opposite, and neither changes what real images teach."""
     labels = torch.arange(200) % 2
-    images = (labels.view(-1, 1, 1, 1) * 200).expand(200, 1, 8, 8).to(torch.uint8)
-    images = images + torch.randint(0, 20, images.shape, dtype=torch.uint8)
-    real = known(torch.zeros(200, 1), row_labels=labels, row_images=images)
-    good = ClassificationAccuracy(steps=60).compute(real, real, Context(classes=2))["cas"].value
-    assert good > 0.95
+    real, images = known(torch.zeros(200, 1), row_labels=labels, row_images=bright(labels)), bright(labels)
+    found = {}
+    for name, said in (("right", labels), ("wrong", 1 - labels)):
+        fake = known(torch.zeros(200, 1), row_labels=said, row_images=images)
+        found[name] = ClassificationAccuracy(steps=40, held_out=0.25).compute(fake, real, Context(classes=2))
+    right, wrong = found.values()
+    assert right["cas"].value > 0.95
+    assert wrong["cas"].value < 0.05
+    assert right["cas_real"] == wrong["cas_real"]
+    assert min(right["cas_real"].value, right["cas_both"].value) > 0.95
+    assert wrong["cas_both"].value < right["cas_both"].value
+    sizes = {name: (value.n_fake, value.n_real) for name, value in right.items()}
+    assert sizes == {"cas": (200, 50), "cas_real": (0, 200), "cas_both": (200, 200)}
+    assert "trained on 200 samples and 150 real images" in right["cas_both"].convention
+
+
+def test_classification_accuracy_is_of_images_that_were_not_learned() -> None:
+    """Labels that nothing tells can be learned by heart, but not foretold."""
+    images, labels = torch.randint(0, 256, (300, 1, 8, 8), dtype=torch.uint8), torch.randint(0, 2, (300,))
+    real = known(torch.zeros(300, 1), row_labels=labels, row_images=images)
+    metric = ClassificationAccuracy(steps=100, held_out=1 / 3)
+    assert abs(metric.compute(real, real, Context(classes=2))["cas_real"].value - 0.5) < 4 * 0.05
+    with pytest.raises(NotMeasurable, match="too few"):
+        ClassificationAccuracy(held_out=0).compute(real, real, Context(classes=2))
 
 
 def test_path_length_of_a_linear_map() -> None:

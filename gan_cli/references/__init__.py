@@ -1,0 +1,1 @@
+"""References: what samples are compared with, and pictures in files that are measured themselves."""
