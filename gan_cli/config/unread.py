@@ -24,7 +24,7 @@ def check(command: str, config: DictConfig, chosen: Mapping[str, str | None]) ->
     assert isinstance(content, dict)
     read = set(re.findall(r"\$\{([\w.]+)", OmegaConf.to_yaml(config)))
     known = {*offer.settings, *(group for group in offer.groups if not choices.all_global(group))}
-    problems = _given_twice(content, chosen)
+    problems = [*_given_twice(content, chosen), *_unread_conditioning(chosen, read)]
     for key, value in ((str(name), node) for name, node in content.items()):
         if key in offer.groups and key not in known:
             problems.append(not_global(key, chosen.get(key)))
@@ -49,6 +49,15 @@ def _given_twice(content: Mapping[Any, Any], chosen: Mapping[str, str | None]) -
         return []
     what = f"given={given}: these data (dataset={chosen.get('dataset')}) give images of their own"
     return [two_lines(what, "leave given= out; given=null where an experiment says it")]
+
+
+def _unread_conditioning(chosen: Mapping[str, str | None], read: set[str]) -> list[str]:
+    """A choice of `conditioning` beside networks that take none, such as translators."""
+    conditioning = chosen.get("conditioning") or "none"
+    if conditioning == "none" or any(name.startswith("conditioning.") for name in read):
+        return []
+    what = f"conditioning={conditioning}: the networks of model={chosen.get('model')} take no labels"
+    return [two_lines(what, "leave conditioning= out, or choose another model")]
 
 
 def _below(command: str, path: str, node: Any, read: set[str]) -> list[str]:
