@@ -43,8 +43,7 @@ class Model(Form):
         """The model. Raises Incompatible where onnxruntime draws something else with it."""
         noise = json.dumps([list(sides) for sides in drawn.noise])
         model = convert.convert(drawn, self.opset, {**facts.of(restored), "noise": noise})
-        found = convert.difference(drawn, model)
-        convert.check_difference(found, self.tolerance)
+        found = convert.checked_difference(drawn, model, self.tolerance)
         inputs = ", ".join(f"{name} {_shape(value.shape, drawn.axes[name])}" for name, value in drawn.inputs.items())
         log.info("opset %d; onnxruntime and torch differ by %.1g at most; inputs: %s", self.opset, found, inputs)
         return model
