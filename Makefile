@@ -5,7 +5,7 @@ UV := $(shell command -v uv 2>/dev/null)
 PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: help demo test test-all fuzz faults lint format docs wheel clean
+.PHONY: help demo test test-all fuzz faults browser lint format docs wheel clean
 
 help:
 	@echo "make demo      set up, train on handwritten digits, show them (about a minute after the install)"
@@ -13,6 +13,7 @@ help:
 	@echo "make test-all  the tests, then every combination of loss, penalties, auxiliary, augmentation, conditioning and prior (hours)"
 	@echo "make fuzz      2,000 random command lines: each runs, or is refused in two lines (five minutes)"
 	@echo "make faults    kill runs, fill disks, damage files, and count what was lost (five minutes; SEED=1 for other moments)"
+	@echo "make browser   exported pages in headless Chromium against gan sample (needs chromium, chromedriver, npm; a minute)"
 	@echo "make lint      style and types"
 	@echo "make docs      write docs/choices.md from the files of conf/"
 
@@ -43,6 +44,9 @@ fuzz: $(VENV)/.installed
 SEED ?= 0
 faults: $(VENV)/.installed
 	$(BIN)/python tests/faults/run.py --seed $(SEED)
+
+browser: $(VENV)/.installed
+	$(BIN)/python tests/browser/pages.py
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

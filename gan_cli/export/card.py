@@ -12,12 +12,10 @@ from typing import Any
 from gan_cli.config import compose
 from gan_cli.console import one_line
 from gan_cli.evaluation import comparison
-from gan_cli.errors import DataError
 from gan_cli.export import facts
 from gan_cli.latent.translate import network_of
-from gan_cli.runs.loaded import of
+from gan_cli.runs.loaded import Translator, of
 from gan_cli.runs.restore import Restored
-from gan_cli.runs.loaded import Translator
 
 CLASSES = 50  # class names that are listed
 WIDE = 200  # characters of a word
@@ -62,7 +60,9 @@ def written(restored: Restored) -> str:
     config = facts.config_of(restored)
     module = of(restored)
     translates = isinstance(module, Translator)
-    resolution = "x".join(map(str, [module.resolution] * 2 if isinstance(module.resolution, int) else module.resolution or ()))
+    resolution = "x".join(
+        map(str, [module.resolution] * 2 if isinstance(module.resolution, int) else module.resolution or ())
+    )
     if isinstance(module, Translator):
         takes = f"pictures `[N, {module.source_channels}, H, W]` in [-1, 1], of any size"
         usage = f"pictures = generator(torch.zeros(1, {module.source_channels}, 256, 256))"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -49,6 +49,6 @@ class Model(Form):
         return model
 
 
-def _shape(shape: tuple[int, ...], free: tuple[int, ...]) -> str:
+def _shape(shape: tuple[int, ...], free: Sequence[int]) -> str:
     letters = "NCHW"
     return "[" + ", ".join(letters[i] if i in free else str(side) for i, side in enumerate(shape)) + "]"
