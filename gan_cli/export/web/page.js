@@ -64,7 +64,7 @@ function slerp(a, b, t) {
 // What the network is given for the samples asked for.
 function inputs(asked) {
   const { n, seed } = asked, styled = facts.inputs.includes("truncation");
-  const prior = !styled && asked.truncation < facts.truncation.max
+  const prior = !styled && facts.truncation && asked.truncation < facts.truncation.max
     ? { name: "Truncated", bound: asked.truncation } : facts.prior;
   const all = drawn(seed, asked.between ? 2 * n : n, prior), z = all.z;
   const latent = all.latent.slice(0, n * z);
