@@ -11,7 +11,8 @@ HEAD = """\
 
 Written by `make docs` from the files of [conf/](../conf): the text of a choice is the first comment of its file, which
 also has its settings. `group=choice` on the command line takes it; in a group marked "several", any number can be
-chosen: `'penalty=[r1,lecam]'`. `gan train --help`, `gan sample --help`, `gan eval --help` and `gan export --help` list the same.
+chosen: `'penalty=[r1,lecam]'`. `gan train --help`, and that of `gan sample`, `eval` and
+`export`, list the same.
 
 """
 

@@ -6,8 +6,8 @@ run = train("model=mlp", "dataset=ring", "trainer.max_steps=2000")
 points = sample(run.folder, "n=1000", "seed=7")
 generator = load(run.folder)
 
-What may be relied on: `train`, `sample`, `evaluate`, `load` and `Result`; every class that `conf/` names, under its old names
-too; and, for parts of your own, the contracts that docs/extending.md shows (`losses.Loss`, `types.Term`,
+What may be relied on: `train`, `sample`, `evaluate`, `load` and `Result`; every class that `conf/` names, under its
+old names too; and, for parts of your own, the contracts that docs/extending.md shows (`losses.Loss`, `types.Term`,
 `callbacks.Callback`, `data.images.Request`, ...). Every other module may move.
 """
 

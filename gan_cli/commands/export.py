@@ -147,7 +147,7 @@ def _check_out(form: Form, request: ExportRequest, out: Path) -> None:
 
 def _written(files: Mapping[str, bytes], out: Path) -> list[str]:
     """Writes each file under the name of the main one; only that goes to a pipe or a device."""
-    written = []
+    written: list[str] = []
     for ending, content in files.items():
         target = out if not written else out.with_suffix(ending)
         with outputs.named(f"out={target}"), outputs.writing(target) as file:

@@ -12,12 +12,10 @@ from typing import Any
 from gan_cli.config import compose
 from gan_cli.console import one_line
 from gan_cli.evaluation import comparison
-from gan_cli.errors import DataError
 from gan_cli.export import facts
 from gan_cli.latent.translate import network_of
-from gan_cli.runs.loaded import of
+from gan_cli.runs.loaded import Translator, of
 from gan_cli.runs.restore import Restored
-from gan_cli.runs.loaded import Translator
 
 CLASSES = 50  # class names that are listed
 WIDE = 200  # characters of a word

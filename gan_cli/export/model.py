@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -43,13 +43,12 @@ class Model(Form):
         """The model. Raises Incompatible where onnxruntime draws something else with it."""
         noise = json.dumps([list(sides) for sides in drawn.noise])
         model = convert.convert(drawn, self.opset, {**facts.of(restored), "noise": noise})
-        found = convert.difference(drawn, model)
-        convert.check_difference(found, self.tolerance)
+        found = convert.checked_difference(drawn, model, self.tolerance)
         inputs = ", ".join(f"{name} {_shape(value.shape, drawn.axes[name])}" for name, value in drawn.inputs.items())
         log.info("opset %d; onnxruntime and torch differ by %.1g at most; inputs: %s", self.opset, found, inputs)
         return model
 
 
-def _shape(shape: tuple[int, ...], free: tuple[int, ...]) -> str:
+def _shape(shape: tuple[int, ...], free: Sequence[int]) -> str:
     letters = "NCHW"
     return "[" + ", ".join(letters[i] if i in free else str(side) for i, side in enumerate(shape)) + "]"

@@ -30,7 +30,7 @@ from gan_cli.latent.directions import affine, sefa
 from gan_cli.latent.styling import MANY, Truncatable, space
 from gan_cli.priors import Prior
 from gan_cli.runs.restore import Restored
-from gan_cli.types import NonNegativeInt, Positive, PositiveInt
+from gan_cli.types import NonNegativeInt, Positive
 
 log = logging.getLogger(__name__)
 

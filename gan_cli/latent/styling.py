@@ -57,7 +57,7 @@ class Growable(Protocol):
 class Truncatable(Protocol):
     """A generator that knows the mean of its styles."""
 
-    def truncated(self, w: Tensor, psi: float) -> Tensor:
+    def truncated(self, w: Tensor, psi: float | Tensor) -> Tensor:
         """w pulled towards the mean by `psi`."""
         ...
 

@@ -134,6 +134,6 @@ class StyleGenerator(BaseGenerator):
         mixes = torch.rand(n, device=w.device) < self.mixing
         return crossed(w, second, torch.where(mixes, crossover, layers), layers)
 
-    def truncated(self, w: Tensor, psi: float) -> Tensor:
+    def truncated(self, w: Tensor, psi: float | Tensor) -> Tensor:
         """w̄ + ψ(w - w̄): less variety for better images at ψ < 1 (arXiv 1812.04948, appendix B)."""
         return torch.lerp(self.w_mean.to(w.dtype), w, psi)

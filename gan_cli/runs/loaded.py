@@ -55,7 +55,7 @@ class Generator(Network):
 
     def __init__(self, restored: Restored) -> None:
         super().__init__(restored)
-        self.prior: Prior = restored.game.prior
+        self.prior: Prior = restored.game.prior.eval()
         self.latent_dim = self.prior.latent_dim
         self.classes = sampling.on_demand(restored.generator)
         self.class_names = restored.class_names

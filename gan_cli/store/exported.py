@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,17 @@ def pack(weights: Mapping[str, Tensor], config: str, step: int, class_names: lis
     # Each for itself: tensors that share memory are refused.
     tensors = {name: weight.detach().cpu().clone().contiguous() for name, weight in weights.items()}
     facts = {"format": FORMAT, "config": config, "step": str(step), "class_names": json.dumps(class_names)}
-    return safetensors.torch.save(tensors, facts)
+    return _in_order(safetensors.torch.save(tensors, facts))
+
+
+def _in_order(content: bytes) -> bytes:
+    """The same file with the facts of its header sorted, so that equal weights are equal bytes."""
+    (length,) = struct.unpack("<Q", content[:8])
+    header = json.loads(content[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the tensors begin at a multiple of 8, as the format wants
+    return struct.pack("<Q", len(text)) + text + content[8 + length :]
 
 
 def is_one(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Chromium without a window, driven through chromedriver by the WebDriver protocol: as much of it as the checks need."""
+"""Chromium without a window, driven through chromedriver by the WebDriver protocol, as far as the checks need it."""
 
 from __future__ import annotations
 

@@ -24,8 +24,15 @@ async function opened() {
   return { ort, session };
 }
 
-// Latents [n, z] and noise [n, p] of samples 0 ... n - 1; noise of every layer follows the latents of a block.
+// Latents [n, z] and noise [n, p] of samples 0 ... n - 1, kept until others are asked for.
 function drawn(seed, n, prior) {
+  const key = JSON.stringify([seed, n, prior]);
+  if (drawn.key !== key) Object.assign(drawn, { key, all: drawnAnew(seed, n, prior) });
+  return drawn.all;
+}
+
+// The noise of every layer follows the latents of a block.
+function drawnAnew(seed, n, prior) {
   const z = facts.latent_dim, p = facts.noise.reduce((sum, [h, w]) => sum + h * w, 0);
   const latent = new Float32Array(n * z), noise = new Float32Array(n * p);
   for (let start = 0; start < n; start += BLOCK) {
@@ -57,7 +64,7 @@ function slerp(a, b, t) {
 // What the network is given for the samples asked for.
 function inputs(asked) {
   const { n, seed } = asked, styled = facts.inputs.includes("truncation");
-  const prior = !styled && asked.truncation < facts.truncation.max
+  const prior = !styled && facts.truncation && asked.truncation < facts.truncation.max
     ? { name: "Truncated", bound: asked.truncation } : facts.prior;
   const all = drawn(seed, asked.between ? 2 * n : n, prior), z = all.z;
   const latent = all.latent.slice(0, n * z);
@@ -159,9 +166,9 @@ function asked() {
   };
 }
 
-// The command that draws the same, where there is one.
+// The command that draws the same; empty where no single one does.
 function command({ seed, n, label, truncation, between, along }) {
-  if (between || along.some(Boolean)) return "no single command";
+  if (between || along.some(Boolean)) return "";
   const cut = facts.truncation && truncation < facts.truncation.max ? ` truncation=${truncation}` : "";
   return `gan sample RUN n=${n} seed=${seed}${facts.classes && label >= 0 ? ` classes=${label}` : ""}${cut}`;
 }
@@ -211,6 +218,7 @@ async function main() {
       (facts.points ? paintPoints : paintImages)(control("picture"), found);
       control("save").href = control("picture").toDataURL("image/png");
       control("command").textContent = command(now);
+      control("same").hidden = !command(now);
       tell(`${now.n} samples in ${((performance.now() - start) / 1000).toFixed(2)} s`);
     }
     busy = false;
