@@ -24,7 +24,7 @@ LAYERS = (
     ("config",),
     ("callbacks",),
     ("training", "metrics", "sampling", "pictures", "latent"),
-    ("games", "data"),
+    ("games", "data", "foreign"),
     ("losses", "penalties", "auxiliaries", "image_auxiliaries", "priors", "augment", "networks"),
     ("store",),
     ("types", "ramps", "rng", "progress", "pages"),

@@ -53,11 +53,12 @@ def page(run: Run) -> Iterator[tuple[str, list[str]]]:
     about = summary.of(str(run.folder))
     manifest, result = summary.read(str(run.manifest)), summary.read(str(run.result))
     yield "run", [str(run.folder)]
-    yield "status", _status(about, result)
+    yield "status", [f"imported, at step {about.step or 0}"] if run.imported() else _status(about, result)
     yield "command", [_word(manifest.get("command"), "not recorded")]
     yield "resumed", [_word(session.get("command")) for session in _dicts(manifest.get("resumed"))]
     yield "began", [_word(manifest.get("start"), "not recorded")]
     yield "settings", _few([_word(word) for word in _list(manifest.get("overrides"))]) or ["the defaults"]
+    yield "origin", _origin(manifest)
     yield "data", [_data(manifest, about)]
     yield "parameters", _few([f"{_word(k)} {v:,}" for k, v in _dict(manifest.get("parameters")).items() if _whole(v)])
     yield "best", [_best(about.best or summary.latest(about.folder, run.config.read_text(errors="replace"), LONG)[1])]
@@ -77,6 +78,15 @@ def _status(about: Summary, result: Mapping[str, Any]) -> list[str]:
     if about.status == "failed":
         lines += [line.strip()[:300] for line in _word(result.get("error")).splitlines()[:2]]
     return lines
+
+
+def _origin(manifest: Mapping[str, Any]) -> list[str]:
+    """Whose weights these are, where they were imported."""
+    origin = _dict(manifest.get("origin"))
+    files = [f"{_word(f.get('name'))} (sha256 {_word(f.get('sha256'))[:12]})" for f in _dicts(origin.get("files"))]
+    return (
+        [f"{_word(origin.get('family'))}, discriminator {_word(origin.get('discriminator'))}", *files] if files else []
+    )
 
 
 def _data(manifest: Mapping[str, Any], about: Summary) -> str:
@@ -125,6 +135,9 @@ def _next(run: Run, about: Summary, manifest: Mapping[str, Any]) -> list[str]:
     if about.status == "running":
         return [f"gan logs -f {typed}", f"gan stop {typed}"]
     again = [f"gan train repeat={typed} seed=1{vouched}"]
+    if run.imported():
+        again = [f"gan train repeat={typed} init_from={typed} dataset.root=FOLDER"]
+        return [f"gan sample {typed} n=64", f"gan eval {typed} reference=FOLDER", *again]
     if not newest_first(run.checkpoints):
         return again
     given = summary.setting(run.config.read_text(errors="replace"), "dataset.given")

@@ -179,6 +179,10 @@ def _resume(asked: Asked, source: str) -> Result:
         run = Run.open(source)
     except NotARun as error:
         raise NotARun(two_lines(str(error), "resume=outputs/train/<run> continues a run")) from error
+    if run.imported():
+        typed = shlex.quote(source)
+        remedy = f"gan train repeat={typed} init_from={typed} dataset.root=FOLDER begins a run with its weights"
+        raise NotARun(two_lines(f"{source} was imported: it has no state of optimizers, and cannot go on", remedy))
     content = saved.content_of(run.config)
     there = saved.read(content, run.config)
     trusted = trust.for_files(asked.vouched)

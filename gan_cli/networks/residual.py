@@ -186,12 +186,21 @@ class DownBlock(nn.Module):
     Args:
         wide: Whether the channels between the convolutions are those that leave the block, rather than those that enter
             it. In the first block they are always those that leave, since an image has few.
+        rectified: Whether the shortcut, too, begins with a ReLU, except in the first block.
     """
 
     def __init__(
-        self, channels_in: int, step: Step, first: bool, wide: bool, norm: Callable[[int], nn.Module], wraps: Wraps
+        self,
+        channels_in: int,
+        step: Step,
+        first: bool,
+        wide: bool,
+        norm: Callable[[int], nn.Module],
+        wraps: Wraps,
+        rectified: bool = False,
     ) -> None:
         super().__init__()
+        self.entering = nn.ReLU() if rectified and not first else nn.Identity()
         inner = step.width if first or wide else channels_in
         pool = nn.AvgPool2d(2) if step.halves else nn.Identity()
         self.residual = nn.Sequential(
@@ -208,5 +217,5 @@ class DownBlock(nn.Module):
         )
 
     def forward(self, values: Tensor) -> Tensor:
-        output: Tensor = self.residual(values) + self.shortcut(values)
+        output: Tensor = self.residual(values) + self.shortcut(self.entering(values))
         return output

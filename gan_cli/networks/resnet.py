@@ -161,6 +161,8 @@ class Discriminator(StagedDiscriminator):
         attention: Shorter sides of the maps that attend to themselves; half the images' side when None.
         init: xavier (gain √2 parallel to shortcuts) | orthogonal.
         minibatch: none | stddev | discrimination, before the head.
+        rectified: Whether the shortcuts, too, begin with a ReLU. The papers' do not; those of mimicry and StudioGAN do,
+            whose ReLU in place changes what the shortcut reads.
     """
 
     def __init__(
@@ -175,6 +177,7 @@ class Discriminator(StagedDiscriminator):
         attention: Sequence[PositiveInt] | None = (),
         init: str = "xavier",
         minibatch: str = "none",
+        rectified: bool = False,
         conditioning: DiscriminatorConditioning | None = None,
     ) -> None:
         super().__init__(channels, resolution, conditioning)
@@ -189,7 +192,7 @@ class Discriminator(StagedDiscriminator):
         self.stages = nn.ModuleList()
         entering = self.entering
         for i, (step, side) in enumerate(zip(steps, sides, strict=True)):
-            layers: list[nn.Module] = [DownBlock(entering, step, i == 0, wide, make_norm, wrapped)]
+            layers: list[nn.Module] = [DownBlock(entering, step, i == 0, wide, make_norm, wrapped, rectified)]
             if step.halves and side in attention:
                 layers.append(SelfAttention(step.width, wrapped.other))
             self.stages.append(nn.Sequential(*layers))

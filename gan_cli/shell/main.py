@@ -111,7 +111,7 @@ def run(command: Command, words: list[str]) -> int:
         os.environ.setdefault("TQDM_MININTERVAL", "60")
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     try:
-        importlib.import_module(f"gan_cli.commands.{command.name}").main(_prepare(command, words))
+        importlib.import_module(command.home).main(_prepare(command, words))
         return DONE
     except Interrupted as error:
         print(file=sys.stderr)

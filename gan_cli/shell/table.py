@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 from dataclasses import dataclass
 
 
@@ -25,7 +26,7 @@ class Command:
     """What is known of a command without starting it.
 
     Attributes:
-        name: `gan NAME`; its code is `gan_cli.commands.NAME`, its settings are those of `conf/NAME.yaml`.
+        name: `gan NAME`; its settings are those of `conf/NAME.yaml`.
         says: What it does, in a line.
         examples: Whole lines for the help of `gan` itself.
         setting: What a plain word sets, `checkpoint`; empty where a plain word means nothing.
@@ -51,6 +52,11 @@ class Command:
     typed: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     python: tuple[str, ...] = ()
+
+    @property
+    def home(self) -> str:
+        """The module of its code: `gan_cli.commands.NAME`, or `NAME_` where Python has the word for itself."""
+        return f"gan_cli.commands.{self.name}{'_' * keyword.iskeyword(self.name)}"
 
 
 JSON = Word("--json", "the answer as JSON on standard output; json=FILE writes it to a file")
@@ -222,11 +228,30 @@ CACHE = Command(
     ),
     notes=("Only files of these caches go, and none that is in use. $GAN_CACHE names another folder.",),
 )
+IMPORT = Command(
+    "import",
+    "make a run of other people's checkpoints, executing nothing in them",
+    ("gan import network-snapshot.pkl                    StyleGAN2, R3GAN, BigGAN, mimicry, DCGAN",),
+    configured=False,
+    takes=(
+        Word("out=", "the run folder; in outputs/train when it is left out"),
+        Word("name=", "the end of the run folder's name"),
+        Word("root=", "the folder of pictures to evaluate and train it on"),
+    ),
+    notes=(
+        "  gan import network-snapshot.pkl                  stylegan2-ada-pytorch, stylegan3's StyleGAN2, R3GAN",
+        "  gan import G_ema.pth G.pth D.pth                 BigGAN (ajbrock, StudioGAN), mimicry",
+        "  gan import netG.pth netD.pth                     DCGAN of pytorch/examples",
+        "",
+        "The code and the sizes are recognised by the tensors. A tensor that has no place here is a reason to refuse.",
+    ),
+)
 ROWS = (
     TRAIN,
     SAMPLE,
     EVAL,
     EXPORT,
+    IMPORT,
     COMPARE,
     RUNS,
     SHOW,
@@ -242,4 +267,4 @@ COMMANDS = {command.name: command for command in ROWS}
 
 def home(name: str) -> str | None:
     """The module that offers a name to Python."""
-    return next((f"gan_cli.commands.{row.name}" for row in COMMANDS.values() if name in row.python), None)
+    return next((row.home for row in COMMANDS.values() if name in row.python), None)

@@ -121,6 +121,10 @@ class Run:
     def read_manifest(self) -> dict[str, Any]:
         return read_json(self.manifest)
 
+    def imported(self) -> bool:
+        """Whether it holds weights of other people's code, and was never trained here."""
+        return isinstance(self.read_manifest().get("origin"), dict)
+
     def finished(self) -> Clock | None:
         """How far the run had come when it reached its end; None where it has not, or does not say."""
         from gan_cli.types import Clock  # imports torch, which most readers of a run need not wait for

@@ -21,17 +21,17 @@ PACKAGE = Path(gan_cli.__file__).parent
 
 def test_rows_files_of_code_and_files_of_settings_are_of_the_same_commands() -> None:
     code = {path.stem for path in (PACKAGE / "commands").glob("*.py")} - {"__init__"}
-    assert COMMANDS.keys() == code
+    assert {row.home.rpartition(".")[2] for row in COMMANDS.values()} == code
     assert {row.name for row in COMMANDS.values() if row.configured} == choices.offers().keys()
 
 
 @pytest.mark.parametrize("row", COMMANDS.values(), ids=lambda row: row.name)
 def test_what_a_row_says_is_there(row: Command) -> None:
-    assert callable(importlib.import_module(f"gan_cli.commands.{row.name}").main)
+    assert callable(importlib.import_module(row.home).main)
     assert row.setting in ("", *(choices.offers()[row.name].settings if row.configured else ()))
     assert {*row.detailed} <= ({*choices.offers()[row.name].groups} if row.configured else set())
     for name in row.python:
-        assert getattr(gan_cli, name).__module__ == f"gan_cli.commands.{row.name}"
+        assert getattr(gan_cli, name).__module__ == row.home
 
 
 def test_python_is_offered_what_the_table_says() -> None:

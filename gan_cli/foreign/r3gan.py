@@ -1,0 +1,127 @@
+"""R3GAN as its authors published it (`R3GAN/Networks.py`), with one width for all stages: CIFAR-10, ImageNet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torch import Tensor
+
+from gan_cli.errors import WeightsRefused, two_lines
+from gan_cli.foreign.families import Family
+from gan_cli.foreign.networks import Weights
+from gan_cli.foreign.tables import FILTER, OTHER, Constant, Fixed, Line, Row, sided
+
+LABEL = "EmbeddingLayer.weight"
+
+
+def within(weights: Weights) -> str:
+    """What stands before every name: the networks are one module deeper in the files that training writes."""
+    return "Model." if any(name.startswith("Model.") for name in weights) else ""
+
+
+def turned(embedding: Tensor) -> Tensor:
+    """A linear layer of one-hot labels, `[F, classes]`, as an embedding `[classes, F]`."""
+    return embedding.T
+
+
+def blocks(weights: Weights, stage: int, first: int) -> list[int]:
+    """The numbers of a stage's residual blocks; in a generator the first layer is none, in a discriminator the last."""
+    start = f"{within(weights)}MainLayers.{stage}.Layers."
+    found = [i for i in weights.numbered(start) if f"{start}{i}.LinearLayer1.Layer.weight" in weights]
+    if not found or found != list(range(first, first + len(found))):
+        raise WeightsRefused(two_lines(f"{weights.where} has blocks {found} in stage {stage}", OTHER))
+    return found
+
+
+def body(weights: Weights, first: int, edge: str) -> tuple[list[int], list[str]]:
+    """The stages, and the settings that follow from their blocks; `edge` is the convolution next to the image."""
+    home = within(weights)
+    stages = weights.numbered(f"{home}MainLayers.")
+    start = f"{home}MainLayers.0.Layers.{first}"
+    inner, wide = weights.shape(f"{start}.LinearLayer1.Layer.weight")[:2]
+    others = {weights.shape(f"{home}MainLayers.{i}.Layers.{first}.LinearLayer1.Layer.weight")[1] for i in stages}
+    depths = {len(blocks(weights, i, first)) for i in stages}
+    if others != {wide} or len(depths) > 1 or inner % wide:
+        remedy = "here all stages have one width and as many blocks; those for CIFAR-10 and ImageNet can be imported"
+        raise WeightsRefused(two_lines(f"{weights.where} has stages of widths {sorted(others)}", remedy))
+    weights.shape(f"{home}{edge}")
+    return stages, [
+        f"width={wide}",
+        f"blocks={depths.pop()}",
+        f"group_width={weights.shape(f'{start}.LinearLayer2.Layer.weight')[1]}",
+        f"expansion={inner // wide}",
+    ]
+
+
+def generator_settings(weights: Weights) -> list[str]:
+    home = within(weights)
+    stages, settings = body(weights, 1, "AggregationLayer.Layer.weight")
+    latent = weights.shape(f"{home}MainLayers.0.Layers.0.LinearLayer.weight")[1]
+    labels = []
+    if f"{home}{LABEL}" in weights:
+        embedded, classes = weights.shape(f"{home}{LABEL}")
+        latent -= embedded
+        labels = [f"dataset.classes={classes}", "conditioning=bilinear", f"conditioning.generator.width={embedded}"]
+    return [
+        f"dataset.resolution={sided(4 << min(len(stages) - 1, 30))}",
+        f"dataset.channels={weights.shape(f'{home}AggregationLayer.Layer.weight')[0]}",
+        f"model.latent_dim={latent}",
+        *(f"model.{setting}" for setting in settings[:-1]),
+        f"model.generator.{settings[-1]}",
+        *labels,
+    ]
+
+
+def discriminator_settings(weights: Weights, _: Weights) -> list[str]:
+    return [f"model.discriminator.{setting}" for setting in body(weights, 0, "ExtractionLayer.Layer.weight")[1]]
+
+
+def block(ours: str, theirs: str) -> Iterator[Line]:
+    yield Row(f"{ours}.expand.weight", f"{theirs}.LinearLayer1.Layer.weight")
+    yield Row(f"{ours}.expand.bias", f"{theirs}.NonLinearity1.Bias")
+    yield Row(f"{ours}.mix.weight", f"{theirs}.LinearLayer2.Layer.weight")
+    yield Row(f"{ours}.mix.bias", f"{theirs}.NonLinearity2.Bias")
+    yield Row(f"{ours}.contract.weight", f"{theirs}.LinearLayer3.Layer.weight")
+
+
+def generator(weights: Weights) -> Iterator[Line]:
+    home = within(weights)
+    yield Row("stages.0.transition.linear.weight", f"{home}MainLayers.0.Layers.0.LinearLayer.weight")
+    yield Row("stages.0.transition.images", f"{home}MainLayers.0.Layers.0.Basis")
+    for i in weights.numbered(f"{home}MainLayers."):
+        yield Fixed(f"{home}MainLayers.{i}.Layers.0.Resampler.Kernel", FILTER)
+        for j in blocks(weights, i, 1):
+            yield from block(f"stages.{i}.blocks.{j - 1}", f"{home}MainLayers.{i}.Layers.{j}")
+    yield Row("output.weight", f"{home}AggregationLayer.Layer.weight")
+    if f"{home}{LABEL}" in weights:
+        yield Row("latent.embedding.weight", f"{home}{LABEL}", turned)
+
+
+def discriminator(weights: Weights) -> Iterator[Line]:
+    home = within(weights)
+    yield Row("input.weight", f"{home}ExtractionLayer.Layer.weight")
+    stages = weights.numbered(f"{home}MainLayers.")
+    for i in stages:
+        found = blocks(weights, i, 0)
+        for j in found:
+            yield from block(f"stages.{i}.{j + (i > 0)}", f"{home}MainLayers.{i}.Layers.{j}")
+        yield Fixed(f"{home}MainLayers.{i}.Layers.{len(found)}.Resampler.Kernel", FILTER)
+    last = f"{home}MainLayers.{stages[-1]}.Layers.{len(blocks(weights, stages[-1], 0))}"
+    yield Row("basis.weight", f"{last}.Basis.weight")
+    yield Row("head.linear.weight", f"{last}.LinearLayer.weight")
+    if f"{home}{LABEL}" in weights:
+        yield Row("head.embedding.weight", f"{home}{LABEL}", turned)
+    else:
+        yield Constant("head.linear.bias")
+
+
+FAMILY = Family(
+    name="R3GAN (brownvc/R3GAN)",
+    choices=("model=r3gan", "loss=r3gan", "optimizer.lr=5e-5", "optimizer.betas=[0.0,0.99]"),
+    draws=lambda weights: f"{within(weights)}AggregationLayer.Layer.weight" in weights,
+    judges=lambda weights: f"{within(weights)}ExtractionLayer.Layer.weight" in weights,
+    generator_settings=generator_settings,
+    discriminator_settings=discriminator_settings,
+    generator=generator,
+    discriminator=discriminator,
+)
