@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -16,6 +16,15 @@ from gan_cli.store.rows import read_lines
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
+
+
+# What TensorBoard lists beside the hyperparameters.
+JUDGED = ("generator/loss", "discriminator/loss", "D(real)", "D(fake)")
+
+
+def _hyperparameter(value: Any) -> bool | int | float | str:
+    """A setting as TensorBoard takes it."""
+    return value if isinstance(value, bool | int | float | str) else json.dumps(value, default=str)
 
 
 class History(Callback):
@@ -35,6 +44,7 @@ class TensorBoard(Callback):
     """The same numbers, and the grids, for `tensorboard --logdir`."""
 
     writer: SummaryWriter | None = None
+    ended: Any = None  # the last word on the hyperparameters
 
     def on_start(self, session: Session) -> None:
         from torch.utils.tensorboard import SummaryWriter
@@ -42,6 +52,24 @@ class TensorBoard(Callback):
         self.folder = session.run.tensorboard
         with naming(self.folder):
             self.writer = SummaryWriter(str(self.folder), purge_step=session.clock.step + 1)
+        if session.clock.step == 0:
+            self._introduce(session)
+
+    def _introduce(self, session: Session) -> None:
+        """The config, as text and as hyperparameters."""
+        from torch.utils.tensorboard.summary import hparams
+
+        told = {name: _hyperparameter(value) for name, value in session.settings().items()}
+        with self._writing() as writer:
+            writer.add_text("config", f"```yaml\n{session.config}\n```", 0)
+            experiment, begun, self.ended = hparams(told, dict.fromkeys(JUDGED, 0.0))
+            for summary in (experiment, begun):
+                writer.file_writer.add_summary(summary)
+
+    def on_end(self, session: Session, status: str) -> None:
+        if self.ended is not None:
+            with self._writing() as writer:
+                writer.file_writer.add_summary(self.ended)
 
     @contextmanager
     def _writing(self) -> Iterator[SummaryWriter]:

@@ -46,6 +46,7 @@ class Run:
         self.checkpoints = self.folder / "checkpoints"
         self.plots = self.folder / "plots"
         self.tensorboard = self.folder / "tensorboard"
+        self.trackers = self.folder / "trackers"
         self.evals = self.folder / "evals"
         self.log = self.folder / "train.log"
         self.result = self.folder / "result.json"
@@ -75,7 +76,7 @@ class Run:
 
     @property
     def folders(self) -> tuple[Path, ...]:
-        return self.samples, self.checkpoints, self.plots, self.tensorboard, self.evals
+        return self.samples, self.checkpoints, self.plots, self.tensorboard, self.trackers, self.evals
 
     @contextmanager
     def alone(self) -> Iterator[None]:
