@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from gan_cli.callbacks import Callback, Session
-from gan_cli.store.disk import append, naming, write_text
-from gan_cli.store.rows import read_lines
+from gan_cli.store.disk import naming
+from gan_cli.store.rows import Writer, read_lines
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -28,16 +28,15 @@ def _hyperparameter(value: Any) -> bool | int | float | str:
 
 
 class History(Callback):
-    """One line of metrics.jsonl per record. A resumed run appends; lines after its checkpoint are removed first."""
+    """A line of metrics.jsonl for each step at which something is read. A resumed run goes on in the file; lines after
+    its checkpoint are removed first."""
 
     def on_start(self, session: Session) -> None:
-        self.path = session.run.metrics
-        kept = read_lines(self.path, lambda row: row["step"] <= session.clock.step)
-        write_text(self.path, "".join(f"{line}\n" for line in kept))
+        path = session.run.metrics
+        self.rows = Writer(path, read_lines(path, lambda row: row["step"] <= session.clock.step))
 
     def on_record(self, session: Session, record: Mapping[str, float]) -> None:
-        told = {name: value if math.isfinite(value) else None for name, value in record.items()}
-        append(self.path, json.dumps(told) + "\n")
+        self.rows.add({name: value if math.isfinite(value) else None for name, value in record.items()})
 
 
 class TensorBoard(Callback):
@@ -64,12 +63,12 @@ class TensorBoard(Callback):
             writer.add_text("config", f"```yaml\n{session.config}\n```", 0)
             experiment, begun, self.ended = hparams(told, dict.fromkeys(JUDGED, 0.0))
             for summary in (experiment, begun):
-                writer.file_writer.add_summary(summary)
+                writer._get_file_writer().add_summary(summary)
 
     def on_end(self, session: Session, status: str) -> None:
         if self.ended is not None:
             with self._writing() as writer:
-                writer.file_writer.add_summary(self.ended)
+                writer._get_file_writer().add_summary(self.ended)
 
     @contextmanager
     def _writing(self) -> Iterator[SummaryWriter]:
