@@ -6,35 +6,44 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from gan_cli.callbacks import Callback, Session
-from gan_cli.store.disk import append, naming, write_text
-from gan_cli.store.rows import read_lines
+from gan_cli.store.disk import naming
+from gan_cli.store.rows import Writer, read_lines
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 
+# What TensorBoard lists beside the hyperparameters.
+JUDGED = ("generator/loss", "discriminator/loss", "D(real)", "D(fake)")
+
+
+def _hyperparameter(value: Any) -> bool | int | float | str:
+    """A setting as TensorBoard takes it."""
+    return value if isinstance(value, bool | int | float | str) else json.dumps(value, default=str)
+
+
 class History(Callback):
-    """One line of metrics.jsonl per record. A resumed run appends; lines after its checkpoint are removed first."""
+    """A line of metrics.jsonl for each step at which something is read. A resumed run goes on in the file; lines after
+    its checkpoint are removed first."""
 
     def on_start(self, session: Session) -> None:
-        self.path = session.run.metrics
-        kept = read_lines(self.path, lambda row: row["step"] <= session.clock.step)
-        write_text(self.path, "".join(f"{line}\n" for line in kept))
+        path = session.run.metrics
+        self.rows = Writer(path, read_lines(path, lambda row: row["step"] <= session.clock.step))
 
     def on_record(self, session: Session, record: Mapping[str, float]) -> None:
-        told = {name: value if math.isfinite(value) else None for name, value in record.items()}
-        append(self.path, json.dumps(told) + "\n")
+        self.rows.add({name: value if math.isfinite(value) else None for name, value in record.items()})
 
 
 class TensorBoard(Callback):
     """The same numbers, and the grids, for `tensorboard --logdir`."""
 
     writer: SummaryWriter | None = None
+    ended: Any = None  # the last word on the hyperparameters
 
     def on_start(self, session: Session) -> None:
         from torch.utils.tensorboard import SummaryWriter
@@ -42,6 +51,24 @@ class TensorBoard(Callback):
         self.folder = session.run.tensorboard
         with naming(self.folder):
             self.writer = SummaryWriter(str(self.folder), purge_step=session.clock.step + 1)
+        if session.clock.step == 0:
+            self._introduce(session)
+
+    def _introduce(self, session: Session) -> None:
+        """The config, as text and as hyperparameters."""
+        from torch.utils.tensorboard.summary import hparams
+
+        told = {name: _hyperparameter(value) for name, value in session.settings().items()}
+        with self._writing() as writer:
+            writer.add_text("config", f"```yaml\n{session.config}\n```", 0)
+            experiment, begun, self.ended = hparams(told, dict.fromkeys(JUDGED, 0.0))
+            for summary in (experiment, begun):
+                writer._get_file_writer().add_summary(summary)
+
+    def on_end(self, session: Session, status: str) -> None:
+        if self.ended is not None:
+            with self._writing() as writer:
+                writer._get_file_writer().add_summary(self.ended)
 
     @contextmanager
     def _writing(self) -> Iterator[SummaryWriter]:

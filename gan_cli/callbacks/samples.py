@@ -38,8 +38,10 @@ class Samples(Callback):
         self.count = rows * len(turn) if images else POINTS
         seen = session.trainer.data.previewed(self.count)
         self.given, self.beside = seen.given, seen.real
-        pictures.save(pictures.draw(seen.real), self.folder / "real.png")
+        real = pictures.draw(seen.real)
+        pictures.save(real, self.folder / "real.png")
         if session.clock.step == 0:
+            session.publish_picture("real", real)
             self._draw(session)
 
     def _draw(self, session: Session) -> None:

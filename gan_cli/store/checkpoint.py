@@ -31,19 +31,21 @@ def save(state: dict[str, Any], path: Path) -> None:
 
 
 def alias(path: Path, name: str) -> Path:
-    """A second name for a checkpoint in the same folder, without a second copy where the file system can."""
+    """A second name for a checkpoint in the same folder: a link, which stays one where the folder is copied; where the
+    file system has none, a second name of the file, else a copy."""
     target = path.with_name(name)
     scratch = path.with_name(f".{name}.{os.getpid()}.tmp")
     with naming(target):
-        try:
-            scratch.unlink(missing_ok=True)
-            os.link(path, scratch)
-            os.replace(scratch, target)
-        except OSError:
+        for named in (lambda: os.symlink(path.name, scratch), lambda: os.link(path, scratch)):
             with suppress(OSError):
-                scratch.unlink()
-            with path.open("rb") as source, replacing(target) as file:
-                shutil.copyfileobj(source, file)
+                scratch.unlink(missing_ok=True)
+                named()
+                os.replace(scratch, target)
+                return target
+        with suppress(OSError):
+            scratch.unlink()
+        with path.open("rb") as source, replacing(target) as file:
+            shutil.copyfileobj(source, file)
     return target
 
 

@@ -123,12 +123,6 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, default=str) + "\n")
 
 
-def append(path: Path, text: str) -> None:
-    """Adds to the end of the file. Raises NotWritten."""
-    with naming(path), path.open("a") as file:
-        file.write(text)
-
-
 def lock(descriptor: int) -> bool:
     """Takes the open file's lock, which is released when the file is closed or the process ends in any way.
 

@@ -1,13 +1,19 @@
-"""metrics.jsonl: one line of numbers for each step that was recorded."""
+"""metrics.jsonl: a line of numbers for each step at which any were read.
+
+Older files have several lines a step, one for each reading; whoever reads rows need not know.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gan_cli.store.disk import naming, write_text
+
+LONGEST = 2**20  # bytes of a line that are written at once
 LAST_STEP = 2**53  # more than any run reaches
 DRAWN = 1e30  # beyond it, the arithmetic of a plot's axes overflows
 CLOCK = frozenset({"step", "images", "seconds", "epoch", "learning_rate"})  # what goes forward by itself
@@ -62,5 +68,38 @@ def read_lines(path: Path, wanted: Callable[[dict[str, Any]], bool] = bool) -> l
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of metrics.jsonl; a last line cut short by a crash, or any other that is not a row, is left out."""
-    return [found for line in read_lines(path) if (found := row(line)) is not None]
+    """The rows of metrics.jsonl, one a step; a last line cut short by a crash, or any other that is not a row, is left
+    out."""
+    rows: list[dict[str, Any]] = []
+    for found in (row(line) for line in read_lines(path)):
+        if found is not None and rows and rows[-1]["step"] == found["step"]:
+            rows[-1] |= found
+        elif found is not None:
+            rows.append(found)
+    return rows
+
+
+class Writer:
+    """Adds to metrics.jsonl. Several readings of one step become one line: a later one replaces the line by a longer
+    one, at the same place and in a single write, so that what was read before is never missing.
+
+    Args:
+        path: The file.
+        kept: Its lines that stay.
+    """
+
+    def __init__(self, path: Path, kept: Sequence[str]) -> None:
+        self.path = path
+        self.last: dict[str, Any] = {}  # the last line, if this wrote it,
+        self.start = 0  # and where it begins
+        write_text(path, "".join(f"{line}\n" for line in kept))
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Numbers of a step, by name. Raises NotWritten."""
+        same = bool(self.last) and self.last["step"] == record["step"]
+        self.last = {**self.last, **record} if same else dict(record)
+        line = json.dumps(self.last).encode() + b"\n"
+        with naming(self.path), self.path.open("r+b" if same else "ab", LONGEST) as file:
+            self.start = file.seek(self.start) if same else file.tell()
+            file.write(line)
+            file.truncate()

@@ -46,6 +46,7 @@ class Run:
         self.checkpoints = self.folder / "checkpoints"
         self.plots = self.folder / "plots"
         self.tensorboard = self.folder / "tensorboard"
+        self.trackers = self.folder / "trackers"
         self.evals = self.folder / "evals"
         self.exports = self.folder / "exports"
         self.log = self.folder / "train.log"
@@ -77,7 +78,8 @@ class Run:
 
     @property
     def folders(self) -> tuple[Path, ...]:
-        return self.samples, self.checkpoints, self.plots, self.tensorboard, self.evals, self.exports
+        kept = self.samples, self.checkpoints, self.plots, self.tensorboard, self.trackers, self.evals, self.exports
+        return kept
 
     @contextmanager
     def alone(self) -> Iterator[None]:

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import yaml
 from torch import Tensor
 
 from gan_cli.sampling import Draws, blocks
@@ -58,6 +59,15 @@ class Callback:
         return {}
 
 
+def flat(node: Any, name: str = "") -> dict[str, Any]:
+    """A config's values by dotted names; lists, and mappings without entries, are values."""
+    if not isinstance(node, Mapping) or not node:
+        return {name: node} if name else {}
+    return {
+        key: value for inner, below in node.items() for key, value in flat(below, f"{name}.{inner}".lstrip(".")).items()
+    }
+
+
 LOOKED_AT, TRANSLATED = 64, 16  # images in previews; a translator draws them one at a time
 News = Callable[[Callback], None]  # calls one method of a callback
 
@@ -88,6 +98,10 @@ class Session:
     def clock(self) -> Clock:
         """The progress of the run."""
         return self.trainer.clock
+
+    def settings(self) -> dict[str, Any]:
+        """The config's settings by dotted names: `optimizer.lr`."""
+        return flat(yaml.safe_load(self.config) or {})
 
     def due(self, every_steps: int | None, every_epochs: float | None = None) -> bool:
         """Whether what is done every so often is due after this step; `every_epochs`, where given, replaces steps."""

@@ -7,6 +7,7 @@ import os
 import pickle
 import random
 import shutil
+import subprocess
 import time
 import zipfile
 from contextlib import suppress
@@ -55,6 +56,36 @@ def test_alias_follows_without_touching_what_it_named(tmp_path: Path) -> None:
         checkpoint.alias(tmp_path / f"step-{step}.pt", "last.pt")
     assert checkpoint.load(tmp_path / "last.pt")["game"]["w"][0] == 2
     assert checkpoint.load(tmp_path / "step-1.pt")["game"]["w"][0] == 1
+
+
+def test_a_copied_folder_holds_each_checkpoint_once(tmp_path: Path) -> None:
+    """And it is the copy's own that `last.pt` names."""
+    home, copy = tmp_path / "home", tmp_path / "copy"
+    checkpoint.save(state(), home / "step-1.pt")
+    checkpoint.alias(home / "step-1.pt", "last.pt")
+    subprocess.run(["cp", "-r", home, copy], check=True)
+    files = [path for path in copy.iterdir() if not path.is_symlink()]
+    assert [path.name for path in files] == ["step-1.pt"]
+    assert (copy / "last.pt").resolve() == copy / "step-1.pt"
+    assert newest_first(copy) == [copy / "last.pt", copy / "step-1.pt"]
+
+
+@pytest.mark.parametrize("lacking", [("symlink",), ("symlink", "link")])
+def test_a_file_system_without_links_has_a_second_file(
+    lacking: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*names: object) -> None:
+        raise PermissionError
+
+    for name in lacking:
+        monkeypatch.setattr(os, name, none)
+    for step in (1, 2):
+        checkpoint.save(state(step), tmp_path / f"step-{step}.pt")
+        checkpoint.alias(tmp_path / f"step-{step}.pt", "last.pt")
+    assert not (tmp_path / "last.pt").is_symlink()
+    assert (tmp_path / "last.pt").samefile(tmp_path / "step-2.pt") == ("link" not in lacking)
+    assert checkpoint.load(tmp_path / "last.pt")["game"]["w"][0] == 2
+    assert sorted(os.listdir(tmp_path)) == ["last.pt", "step-1.pt", "step-2.pt"]
 
 
 @pytest.mark.parametrize("keep", [0, 10, 0.3, 0.9, 0.999])
