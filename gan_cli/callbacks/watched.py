@@ -83,9 +83,10 @@ class OfFeatures(Watched):
             )
 
     def _refusal(self, reason: NotMeasurable, seen: Seen | None) -> str:
-        what = f"evaluation.metric={self.value} cannot be watched: {str(reason).splitlines()[0]}"
-        others = "" if seen is None else f", or evaluation.metric={', '.join(self._others(seen))}"
-        return two_lines(what, f"use another evaluation.detector{others}")
+        why, _, remedy = str(reason).partition("\n  ")
+        others = "" if seen is None else f"; or evaluation.metric={', '.join(self._others(seen))}"
+        what = f"evaluation.metric={self.value} cannot be watched: {why}"
+        return two_lines(what, f"{remedy or 'use another evaluation.detector'}{others}")
 
     def _others(self, seen: Seen) -> Iterator[str]:
         """The values that can be watched with such features."""

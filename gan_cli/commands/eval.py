@@ -182,7 +182,11 @@ def _suiting(source: Source, reference: Reference) -> str:
 
 
 # The metrics of the detectors chosen by default, unless metrics= or a preset says otherwise.
-SUITING = {"points": ("point_modes",), "classifier": (*COMMON, "modes"), "inception": (*COMMON, "inception_score")}
+SUITING = {
+    "points": ("point_modes",),
+    "classifier": (*COMMON, "modes", "classifier_score"),
+    "inception": (*COMMON, "inception_score"),
+}
 
 
 def _of_translations(source: Source) -> tuple[str, ...]:
@@ -247,7 +251,7 @@ def _report(evaluation: Evaluation) -> None:
         sizes = f"n={value.n_fake}/{value.n_real or 'unknown'}"
         log.info("%-*s  %-18s  %-14s  %s", width, name, number, sizes, value.convention)
     for name, reason in evaluation.refused.items():
-        log.info("%-*s  not measured: %s", width, name, reason)
+        log.info("%-*s  not measured: %s", width, name, reason.replace("\n  ", f"\n{' ' * (width + 4)}"))
     references = {value.reference for value in evaluation.values()}
     digests = {f"{v.detector} {v.weights_sha256[:12]}" for v in evaluation.values() if v.weights_sha256}
     weights = f"; weights {', '.join(sorted(digests))}" if digests else ""

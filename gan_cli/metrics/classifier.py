@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,13 +88,14 @@ class Classifier(Detector):
     """The network's 128 features and its logits, trained once per data set and kept under the data's fingerprint.
 
     Args:
-        cache: Where trained networks are kept.
+        cache: Where trained networks are kept; `classifiers` in $GAN_CACHE, or in ~/.cache/gan, when null.
     """
 
     name = "classifier"
 
-    def __init__(self, cache: str) -> None:
-        self.store = Store(Path(cache))
+    def __init__(self, cache: str | None = None) -> None:
+        usual = Path(os.environ.get("GAN_CACHE") or "~/.cache/gan", "classifiers")
+        self.store = Store(usual if cache is None else Path(cache))
         self.network: ClassifierNetwork | None = None
 
     def prepare(self, data: Labelled | None) -> Detector:

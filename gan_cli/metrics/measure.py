@@ -121,6 +121,6 @@ def reference_features(source: SampleSet, detector: Detector, needs: frozenset[s
 
 def full_name(metric: str, detector: str) -> str:
     """A metric's name with its detector's; only with the 2015 Inception is it called FID."""
-    if not detector:
+    if not detector or metric.startswith(detector):  # it says already what it is of
         return metric
     return f"{metric.replace('fid', 'fd', 1) if metric.startswith('fid') else metric}_{detector}"

@@ -10,15 +10,18 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from gan_cli.errors import two_lines
 from gan_cli.metrics import Better, Context, Estimate, Metric, NotMeasurable
 from gan_cli.metrics.features import Features, Seen
 from gan_cli.types import Fraction, PositiveInt
 
-NO_LOGITS = (
-    "inception_score needs logits, and this detector has none: the weights lack the fc layer "
-    "(use pt_inception-2015-12-05-6726825d.pth)"
+INCEPTION = 1008  # logits of the network of 2015-12-05
+NO_LOGITS = two_lines(
+    f"inception_score needs Inception's {INCEPTION} logits, and this detector gives none",
+    "put the name of weights that have the layer fc (pt_inception-2015-12-05-6726825d.pth; nofc files lack it) into "
+    "$GAN_INCEPTION, or measure classifier_score, of labelled data",
 )
-NO_CLASSES = "modes needs a detector that classifies the data: use detector=classifier"
+NO_CLASSES = two_lines("modes needs a detector that classifies the data", "use detector=classifier")
 
 
 def inception_score(logits: Tensor, splits: int) -> tuple[float, float]:
@@ -33,28 +36,59 @@ def inception_score(logits: Tensor, splits: int) -> tuple[float, float]:
 
 
 class InceptionScore(Metric):
-    """`inception_score`: 10 splits, the detector's logits without bias."""
+    """`inception_score`: the score of the 1008 logits of Inception, without bias; refused for those of others.
+
+    Args:
+        splits: The score is the mean over so many parts of the samples, and its error bar theirs.
+    """
 
     needs = frozenset({"logits"})
+    name = "inception_score"
     better = MappingProxyType({"inception_score": Better.LARGER})
 
     def __init__(self, splits: PositiveInt = 10) -> None:
         self.splits = splits
 
-    def least(self, seen: Seen) -> int:
-        if seen.logits is None:
+    def check(self, logits: Tensor | None) -> Tensor:
+        """The logits. Raises NotMeasurable where they are not of the network that the score is named after."""
+        if logits is None:
             raise NotMeasurable(NO_LOGITS)
+        if logits.shape[1] != INCEPTION:
+            what = f"inception_score is of Inception's {INCEPTION} logits, and this detector has {logits.shape[1]}"
+            raise NotMeasurable(two_lines(what, "use classifier_score"))
+        return logits
+
+    def least(self, seen: Seen) -> int:
+        self.check(seen.logits)
         return max(self.splits, super().least(seen))
 
     def compute(self, fake: Features, real: Features, context: Context) -> Mapping[str, Estimate]:
-        if fake.logits is None:
-            raise NotMeasurable(NO_LOGITS)
+        logits = self.check(fake.logits)
         if fake.n < self.splits:
-            raise NotMeasurable(f"inception_score with {self.splits} splits needs as many samples, not {fake.n}")
-        value, spread = inception_score(fake.logits, self.splits)
-        classes = fake.logits.shape[1]
+            raise NotMeasurable(f"{self.name} with {self.splits} splits needs as many samples, not {fake.n}")
+        value, spread = inception_score(logits, self.splits)
         se = spread / math.sqrt(self.splits - 1) if self.splits > 1 else None
-        return {"inception_score": Estimate(value, se, f"{self.splits} splits, {classes} logits")}
+        return {self.name: Estimate(value, se, f"{self.splits} splits, {logits.shape[1]} logits")}
+
+
+class ClassifierScore(InceptionScore):
+    """`classifier_score`: the same of a classifier of the data's own classes, from 1 to their number.
+
+    It stands in for the Inception Score where Inception means nothing, on digits say, and is not comparable with it.
+    """
+
+    name = "classifier_score"
+    better = MappingProxyType({"classifier_score": Better.LARGER})
+
+    def check(self, logits: Tensor | None) -> Tensor:
+        if logits is None or logits.shape[1] == INCEPTION:
+            raise NotMeasurable(
+                two_lines(
+                    "classifier_score needs a detector that classifies the data",
+                    "use the classifier of labelled data: detector=classifier",
+                )
+            )
+        return logits
 
 
 def kl_from_counts(counts: Tensor, reference: Tensor) -> float:

@@ -29,8 +29,8 @@ LARGEST, TAIL, LONGEST = 2**20, 2**15, 200  # bytes of a JSON file, bytes of met
 # The values that can be watched while training, and which way they improve: as their metrics, which import torch, say.
 BETTER = {
     **dict.fromkeys(("kid", "fid", "fid_debiased", "w2", "lpips", "lpips_vgg", "cycle_error", "mode_kl"), "smaller"),
-    **dict.fromkeys(("precision", "recall", "density", "coverage", "inception_score", "modes"), "larger"),
-    **dict.fromkeys(("psnr", "ssim", "psnr_gain"), "larger"),
+    **dict.fromkeys(("precision", "recall", "density", "coverage", "modes"), "larger"),
+    **dict.fromkeys(("inception_score", "classifier_score", "psnr", "ssim", "psnr_gain"), "larger"),
 }
 
 

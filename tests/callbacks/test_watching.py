@@ -16,7 +16,7 @@ from conftest import CONF, Inside, checked, same, save, weights, words
 from gan_cli import evaluate, train
 from gan_cli.config import build
 from gan_cli.errors import ConfigError
-from gan_cli.metrics import Better
+from gan_cli.metrics import Better, classifier
 from gan_cli.metrics.detectors import Pixels
 from gan_cli.metrics.frechet import Frechet
 from gan_cli.metrics.kernel import Kernel
@@ -27,7 +27,7 @@ EACH = ("evaluation.every_steps=1", "evaluation.n=100", "trainer.log_every=1")
 EVAL = frozenset({"rows", "logits", "groups"})  # of `gan eval`'s usual metrics
 RESTLESS = ("trainer.ema_half_life=0", "optimizer.lr=0.05")
 CLASSIFIER = "gan_cli.metrics.classifier.Classifier"
-LEARNED = (f"evaluation.detector._target_={CLASSIFIER}", "+evaluation.detector.cache=c")
+LEARNED = (f"evaluation.detector._target_={CLASSIFIER}",)
 POINTS = ("dataset=ring", "evaluation.detector._target_=gan_cli.metrics.detectors.Coordinates")
 
 
@@ -152,6 +152,17 @@ def test_values_of_pairs_that_cannot_be_are_refused_before_the_first_step(
     assert not Path("outputs").exists()
 
 
+def test_the_classifier_of_the_data_can_be_watched(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `gan eval` has it, which does not call it an Inception Score."""
+    monkeypatch.setattr(classifier, "STEPS", 30)
+    run = train(*words(*LEARNED, "evaluation.every_steps=2", "evaluation.n=100", "evaluation.metric=classifier_score"))
+    found = evaluate(run.folder, "detector=classifier", "metrics=[classifier_score]", "n=100")
+    value = measured(run.folder, "classifier_score_100")[2]
+    assert value == pytest.approx(found.classifier_score.value, rel=1e-6)
+    assert 1 <= value <= 10
+    assert run.score == -value
+
+
 @pytest.mark.parametrize(
     ("metric", "name", "sign"),
     [("fid", "fd_points_100", 1), ("w2", "w2_points_100", 1), ("coverage", "coverage_points_100", -1)],
@@ -183,7 +194,9 @@ def test_patience_waits_for_more_of_what_should_grow(here: Path) -> None:
         (("evaluation.metric=ppl",), "evaluation.metric=ppl cannot be watched while training"),
         (("evaluation.metric=cas",), "evaluation.metric=cas cannot be watched while training"),
         (("evaluation.metric=fie",), "evaluation.metric=fie cannot be watched while training"),
-        (("evaluation.metric=inception_score",), "inception_score needs logits, and this detector has none"),
+        (("evaluation.metric=inception_score",), "cannot be watched: inception_score needs Inception's 1008 logits"),
+        (("evaluation.metric=inception_score",), "; or evaluation.metric=fid, fid_debiased, kid, precision, recall, "),
+        ((*LEARNED, "evaluation.metric=inception_score"), "and this detector has 10\n  use classifier_score; or "),
         (("evaluation.metric=modes",), "modes needs a detector that classifies the data"),
         (("evaluation.metric=w2",), "measures points in the plane"),
         (("evaluation.metric=fid_debiased",), "evaluation.n=100 is too few for fid_debiased, which needs 1280 samples"),
@@ -191,7 +204,10 @@ def test_patience_waits_for_more_of_what_should_grow(here: Path) -> None:
         ((*LEARNED, "dataset.classes=0"), "labelled data set"),
     ],
 )
-def test_what_cannot_be_watched_is_refused_in_two_lines(gan_here: Inside, asked: tuple[str, ...], message: str) -> None:
+def test_what_cannot_be_watched_is_refused_in_two_lines(
+    gan_here: Inside, monkeypatch: pytest.MonkeyPatch, asked: tuple[str, ...], message: str
+) -> None:
+    monkeypatch.setattr(classifier, "STEPS", 30)
     told = gan_here("train", *words(*EACH, *asked))
     assert told.returncode == 2
     assert message in told.stderr

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gan_cli.metrics import Context, NotMeasurable, kernel
 from gan_cli.metrics.features import Collector, Features, Seen
+from gan_cli.metrics.measure import full_name
 from gan_cli.metrics.memory import Memorisation
 from gan_cli.metrics.modes import PointModes, wasserstein2
 from gan_cli.metrics.moments import Gaussian
@@ -18,6 +19,7 @@ from gan_cli.metrics.path_length import PerceptualPathLength
 from gan_cli.metrics.prdc import PRDC, prdc
 from gan_cli.metrics.scores import (
     ClassificationAccuracy,
+    ClassifierScore,
     InceptionScore,
     Modes,
     OnDemand,
@@ -110,21 +112,46 @@ def test_inception_score_of_known_predictions() -> None:
     certain = 100 * torch.eye(5).repeat(40, 1)
     assert inception_score(certain, 1)[0] == pytest.approx(5)
     assert inception_score(torch.randn(1, 5).expand(50, 5), 10)[0] == pytest.approx(1)
-    found = InceptionScore(2).compute(known(logits=certain), known(logits=certain), Context())
-    assert found["inception_score"].convention == "2 splits, 5 logits"
+    found = ClassifierScore(2).compute(known(logits=certain), known(logits=certain), Context())
+    assert found["classifier_score"].convention == "2 splits, 5 logits"
     extreme = torch.tensor([[1e4, -1e4], [-1e4, 1e4]])
     assert math.isfinite(inception_score(extreme, 1)[0])
-    with pytest.raises(NotMeasurable, match="fc layer"):
-        InceptionScore().compute(known(rows=certain), known(rows=certain), Context())
+
+
+def test_the_inception_score_is_inception_s_alone() -> None:
+    """Of 1008 classes, as even as 1008; another network's score has another name, and Inception's has not that one."""
+    even, few = known(logits=100 * torch.eye(1008)), known(logits=torch.eye(10))
+    found = InceptionScore(1).compute(even, even, Context())
+    assert (found["inception_score"].value, found["inception_score"].convention) == (
+        pytest.approx(1008),
+        "1 splits, 1008 logits",
+    )
+    for metric, seen, message in (
+        (InceptionScore(), known(torch.zeros(20, 2)), r"gives none\n  .*layer fc.*nofc.*classifier_score"),
+        (InceptionScore(), few, "this detector has 10\n  use classifier_score"),
+        (ClassifierScore(), even, "needs a detector that classifies the data"),
+        (ClassifierScore(), known(torch.zeros(20, 2)), "needs a detector that classifies the data"),
+    ):
+        with pytest.raises(NotMeasurable, match=message):
+            metric.compute(seen, seen, Context())
+        with pytest.raises(NotMeasurable, match=message):
+            metric.least(Seen(torch.zeros(1, 2), seen.logits))
+    names = [
+        full_name(metric, name) for name in ("", "classifier", "stacked") for metric in ("fid", "classifier_score")
+    ]
+    assert names == [
+        *("fid", "classifier_score", "fd_classifier", "classifier_score"),
+        *("fd_stacked", "classifier_score_stacked"),
+    ]
 
 
 def test_the_error_bar_of_the_inception_score() -> None:
     """Of two splits with scores a and b it is that of their mean, |a - b| / 2: here of K even classes, and of one."""
     spread, alike = 100 * torch.eye(5).repeat(20, 1), torch.zeros(100, 5)
     both = torch.cat([spread, alike])
-    found = InceptionScore(2).compute(known(logits=both), known(logits=both), Context())["inception_score"]
+    found = ClassifierScore(2).compute(known(logits=both), known(logits=both), Context())["classifier_score"]
     assert (found.value, found.se) == pytest.approx(((5 + 1) / 2, (5 - 1) / 2))
-    assert InceptionScore(1).compute(known(logits=both), known(logits=both), Context())["inception_score"].se is None
+    assert ClassifierScore(1).compute(known(logits=both), known(logits=both), Context())["classifier_score"].se is None
 
 
 def test_only_the_value_that_is_read_is_computed() -> None:
