@@ -26,6 +26,10 @@ Exceptions that only pass between modules, to be raised again with a name or a p
 
 from __future__ import annotations
 
+import sys
+import traceback
+from pathlib import Path
+
 
 class Refused(ValueError):
     """The user can fix it. `problems` are reported together, a line or two each."""
@@ -114,3 +118,11 @@ class Interrupted(KeyboardInterrupt):
 def two_lines(what: str, remedy: str) -> str:
     """A problem as it is reported: what is wrong, and below it what to do."""
     return f"{what}\n  {remedy}" if remedy else what
+
+
+def raised_at(error: BaseException) -> str:
+    """Where code that is not installed raised an error: file, line and source; empty where none did."""
+    installed = (str(Path(__file__).parent), sys.prefix, sys.base_prefix)
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith((*installed, "<"))]
+    return f"{own[-1].filename}:{own[-1].lineno}: {own[-1].line}" if own else ""

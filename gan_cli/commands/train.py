@@ -213,7 +213,8 @@ def _go_on(run: Run, config: dict[str, Any], asked: Asked, trusted: Trust) -> Re
 def _play(job: Job, checked: Checked) -> Result:
     from gan_cli.config import build
     from gan_cli.references.opening import beside
-    from gan_cli.runs.job import consider, play
+    from gan_cli.runs.foresight import consider
+    from gan_cli.runs.job import play
     from gan_cli.store.run import Run
     from gan_cli.training.ranks import launch
     from gan_cli.training.session import Session

@@ -12,11 +12,11 @@ from torch import nn
 from torch.optim import Optimizer
 
 from gan_cli.callbacks import Callback
-from gan_cli.config import choices, nodes, schema
+from gan_cli.config import choices, kinds, nodes, schema
 from gan_cli.config.nodes import GROUPS, Node
 from gan_cli.config.schema import Part
 from gan_cli.config.trust import Trust, for_runs
-from gan_cli.errors import ConfigError, Incompatible, Refused, two_lines
+from gan_cli.errors import ConfigError, Incompatible, Refused, raised_at, two_lines
 from gan_cli.games.base import Game
 from gan_cli.games.drawn import Drawn
 from gan_cli.games.parts import Parts
@@ -111,7 +111,7 @@ def make(part: Part, **given: Any) -> Any:
     if part.partial:
         return partial(part.target, **settings)
     try:
-        return part.target(**{**settings, **given})
+        made = part.target(**{**settings, **given})
     except Refused:
         raise
     except ValueError as error:
@@ -120,7 +120,9 @@ def make(part: Part, **given: Any) -> Any:
         if out_of_memory(error):
             remedy = "lower dataset.batch_size, dataset.resolution or the size of the model (model.width)"
             raise ConfigError(two_lines(f"{part.path} needs more memory than there is", remedy)) from error
-        raise ConfigError(f"{part.path} cannot be built: {error}") from error
+        raise ConfigError(two_lines(f"{part.path} cannot be built: {error}", raised_at(error))) from error
+    kinds.check(part.path, made)
+    return made
 
 
 def _made(value: Any) -> Any:

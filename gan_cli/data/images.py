@@ -19,7 +19,7 @@ from gan_cli.data.given import Given
 from gan_cli.data.order import Shuffle
 from gan_cli.data.request import Decoded as Decoded
 from gan_cli.data.request import Request as Request
-from gan_cli.data.request import fitted
+from gan_cli.data.request import decoded_by, fitted
 from gan_cli.data.request import to_float as to_float
 from gan_cli.data.stored import OneSize, Views, mirrored, stored
 from gan_cli.data.subset import digests_of, fair_part
@@ -124,7 +124,7 @@ class Images:
 
     def _read(self, source: Callable[[Request], Decoded], request: Request, limit: int | None) -> Decoded:
         """The images, and with them their sources, of which `limit` are kept."""
-        decoded = source(request)
+        decoded = decoded_by(source, request, "dataset.source")
         self.described = decoded.described
         self._tell()
         if self.given is not None:

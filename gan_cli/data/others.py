@@ -14,7 +14,7 @@ from gan_cli import rng
 from gan_cli.data.described import line_of
 from gan_cli.data.given import Given
 from gan_cli.data.order import Shuffle
-from gan_cli.data.request import Decoded, Request, fitted, to_float
+from gan_cli.data.request import Decoded, Request, decoded_by, fitted, to_float
 from gan_cli.data.stored import Hash, Stored, Views, mirrored, stored
 from gan_cli.errors import DataError, two_lines
 from gan_cli.types import PositiveInt
@@ -49,7 +49,7 @@ class Others(Given):
         root = request.root if self.root is None else Path(self.root).expanduser()
         height, width = request.height // self.scale, request.width // self.scale
         wanted = replace(request, root=root, channels=self.channels, height=height, width=width)
-        found = self.source(wanted)
+        found = decoded_by(self.source, wanted, "dataset.given.source")
         if found.described:
             log.info("given: %s", line_of(found.described))
         if self.paired:

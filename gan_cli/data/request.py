@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gan_cli.data.decoding import Levels
 from gan_cli.data.fit import FITS, Fit, fit_stack, recolour
+from gan_cli.errors import DataError, two_lines
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,63 @@ class Decoded(NamedTuple):
             labels=None if self.labels is None else self.labels[index],
             names=tuple(self.names[i] for i in rows) if self.names else (),
         )
+
+
+EXPECTED = (
+    "Decoded(images, labels, ...) with images uint8 [N, 1 or 3, H, W] from 0 to 255, or a list of uint8 [C, H, W], is "
+    "expected"
+)
+REMEDY = (
+    "gan_cli.data.images.Decoded says what a source returns; floats in [0, 1] become (255 * images).to(torch.uint8)"
+)
+
+
+def decoded_by(source: Callable[[Request], Decoded], request: Request, part: str) -> Decoded:
+    """What a source gives, if it is what is expected. Raises DataError."""
+    gave = source(request)
+    if fault := _fault(gave):
+        name = getattr(source, "func", source)
+        called = getattr(name, "__name__", type(name).__name__)
+        raise DataError(two_lines(f"{part} ({called}): {EXPECTED}; {fault}", REMEDY))
+    return gave
+
+
+def _fault(gave: Any) -> str:
+    """What is wrong with a source's answer; empty if nothing is."""
+    if not isinstance(gave, Decoded):
+        return f"it gave {_shown(gave)}"
+    images, labels = gave.images, gave.labels
+    n = len(images) if isinstance(images, Tensor | Sequence) else 0
+    stacked = isinstance(images, Tensor)
+    for image in (images,) if stacked else images if isinstance(images, Sequence) else (images,):
+        if not _is_picture(image, 4 if stacked else 3):
+            return f"its images are {_shown(image)}{'' if image is images else ' each, or some of them'}"
+    if labels is not None:
+        whole = isinstance(labels, Tensor) and not labels.is_floating_point() and labels.dtype != torch.bool
+        if not whole or labels.shape != (n,) or (n and int(labels.min()) < 0):
+            lowest = f", from {labels.min()}" if isinstance(labels, Tensor) and whole and labels.numel() else ""
+            return f"of {n} images its labels are {_shown(labels)}{lowest}, not int64 [{n}] from 0"
+    names = gave.class_names
+    if not isinstance(names, tuple | list) or not all(isinstance(name, str) for name in names):
+        return f"its class_names are {_shown(names)}, not a tuple of names"
+    if names and labels is not None and n and int(labels.max()) >= len(names):
+        return f"it gave {len(names)} class_names for labels up to {labels.max()}"
+    if gave.names and len(gave.names) != n:
+        return f"it gave {len(gave.names)} names for {n} images"
+    return ""
+
+
+def _is_picture(image: Any, ndim: int) -> bool:
+    if not isinstance(image, Tensor) or image.dtype != torch.uint8 or image.ndim != ndim:
+        return False
+    *_, channels, height, width = image.shape
+    return channels in (1, 3) and height > 0 and width > 0
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
+    return "None" if value is None else f"a {type(value).__name__}"
 
 
 def to_float(images: Tensor) -> Tensor:

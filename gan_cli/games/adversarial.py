@@ -100,6 +100,7 @@ class Adversarial(Game):
         self.past = past
         self.back = back
         self._asks = compatible.asked_of_data(parts)
+        self.members: Mapping[str, nn.Module] = dict(parts.named())
         self.generator = parts.generator
         self.discriminator = parts.discriminator
         self.loss = parts.loss
@@ -150,10 +151,7 @@ class Adversarial(Game):
         return self.loss.targets
 
     def rehearse(self, real: Batch, part: int) -> None:
-        output = rehearse_in_parts(self, real, part, self.compares())
-        for term in (*self.penalties.values(), *self.auxiliaries.values()):
-            assert isinstance(term, Term)
-            term.reads(output)
+        rehearse_in_parts(self, self.loss, self.members, real, part, self.compares())
 
     def sample(self, generator: nn.Module, batch: Batch) -> Tensor:
         """Samples of `generator` (often the averaged copy), one per label."""

@@ -48,6 +48,7 @@ def check(parts: Parts, also: frozenset[str] = frozenset()) -> None:
     Args:
         also: What the game provides.
     """
+    _words_are_sets(parts)
     _needs_are_provided(parts, also)
     _single_samples_stay_single(parts)
     loss = parts.loss
@@ -64,6 +65,22 @@ def check(parts: Parts, also: frozenset[str] = frozenset()) -> None:
             "'penalty=[weight_clipping]' or model.discriminator.spectral_norm=true",
             type(loss).__name__,
         )
+
+
+def _words_are_sets(parts: Parts) -> None:
+    """A single word would be taken for its letters."""
+    members = [(name, part) for name, part in parts.named() if not isinstance(part, Constraint)]
+    declared_words = [
+        *(("loss", "provides", parts.loss.provides), ("prior", "provides", parts.prior.provides)),
+        *(("prior", "needs", parts.prior.needs), ("prior", "hides", parts.prior.hides)),
+        *((name, "needs", part.needs) for name, part in members),
+        *((f"augment.{name}", "hides", augment.hides) for name, augment in parts.augments.items()),
+    ]
+    for name, attribute, value in declared_words:
+        if not isinstance(value, set | frozenset):
+            raise Incompatible(
+                f"{name}: {attribute} = {value!r} is not a set of words\n  write frozenset({{'real'}}), say"
+            )
 
 
 def _needs_are_provided(parts: Parts, also: frozenset[str]) -> None:

@@ -12,7 +12,8 @@ from gan_cli.games import compatible
 from gan_cli.games.adversarial import due, weigh
 from gan_cli.games.base import Game
 from gan_cli.games.parts import Parts
-from gan_cli.games.rehearsal import draws, untouched
+from gan_cli.games.rehearsal import draws, rows, untouched
+from gan_cli.games.trial import play, watched
 from gan_cli.types import Batch, DiscriminatorOutput, Need, Outcome, Phase, Round, Term
 
 
@@ -42,6 +43,7 @@ class Regression(Game):
             raise Incompatible(f"{name} is for a discriminator, and game=regression has none\n  leave it out")
         compatible.check(parts)
         self._asks = compatible.asked_of_data(parts)
+        self.members: Mapping[str, nn.Module] = dict(parts.named())
         self.generator = parts.generator
         self.prior = parts.prior
         self.auxiliaries = nn.ModuleDict(dict(parts.auxiliaries))
@@ -60,8 +62,10 @@ class Regression(Game):
         return None
 
     def rehearse(self, real: Batch, part: int) -> None:
-        with untouched(self, next(self.parameters()).device):
-            draws(self, self.generator, real, min(part, 2), compares=True)
+        n, device = min(part, 2), next(self.parameters()).device
+        with untouched(self, device), torch.enable_grad(), watched(self.members, n):
+            draws(self, self.generator, real, n, compares=True)
+            play(self, rows(real, n, device))
 
     def sample(self, generator: nn.Module, batch: Batch) -> Tensor:
         samples: Tensor = generator(self.prior.sample(batch), batch.label)

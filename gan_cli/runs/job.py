@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gan_cli.config import build, compose, own
-from gan_cli.config.build import Checked
 from gan_cli.config.trust import Trust
 from gan_cli.errors import (
     CheckpointError,
@@ -20,9 +19,7 @@ from gan_cli.errors import (
     Incompatible,
     NotARun,
     NotWritable,
-    Refused,
     RunFailed,
-    TooFew,
     Unsound,
     two_lines,
 )
@@ -30,6 +27,7 @@ from gan_cli.games.base import Game
 from gan_cli.progress import display
 from gan_cli.references.opening import beside
 from gan_cli.runs import endings
+from gan_cli.runs.foresight import Said, consider
 from gan_cli.store import contents
 from gan_cli.store.checkpoint import load_newest
 from gan_cli.store.disk import NotWritten
@@ -38,12 +36,9 @@ from gan_cli.store.run import Run, checkpoints_of, heard
 from gan_cli.training.runtime import StopRequest, out_of_memory, stop_on_signals
 from gan_cli.training.session import Session
 from gan_cli.training.trainer import Trainer
-from gan_cli.types import Clock, Growing, Named, Term
+from gan_cli.types import Clock, Named
 
 log = logging.getLogger(__name__)
-
-
-Said = tuple[int, str]  # a log level, and a line
 
 
 @dataclass(frozen=True)
@@ -56,37 +51,6 @@ class Job:
     facts: dict[str, Any]
     trust: Trust
     resume: bool
-
-
-def consider(session: Session, checked: Checked) -> list[Said]:
-    """Tries out what can be known before the first step; returns the lines to log about it.
-
-    Raises:
-        Refused: The run could not go on for long.
-    """
-    trainer, settings = session.trainer, checked.config["trainer"]
-    try:
-        real = trainer.data.previewed(1)
-        trainer.game.rehearse(real, trainer.data.batch_size // (settings["devices"] * settings["micro_batches"]))
-        terms = [term for term in trainer.game.modules() if isinstance(term, Term)]
-        for term in terms:
-            term.suits(real)
-        prepared = [term.prepare() for term in terms]
-        warnings = [warning for callback in session.callbacks for warning in callback.foresee(session)]
-    except TooFew as error:
-        raise TooFew(
-            two_lines(
-                f"{error}, of dataset.batch_size={trainer.data.batch_size} in trainer.devices={settings['devices']} x "
-                f"trainer.micro_batches={settings['micro_batches']} parts",
-                "raise dataset.batch_size, lower trainer.micro_batches, or use another norm than batch",
-            )
-        ) from error
-    except Refused:
-        raise
-    except ValueError as error:  # from a callback of the user's own
-        raise ConfigError(str(error)) from error
-    told = [(logging.INFO, line) for line in dict.fromkeys(prepared) if line]
-    return [*told, *_foresee(trainer), *((logging.WARNING, warning) for warning in warnings)]
 
 
 def play(job: Job, rank: int) -> dict[str, Any]:
@@ -199,23 +163,6 @@ def quiet_threads() -> Iterator[None]:
         yield
     finally:
         threading.excepthook = before
-
-
-def _foresee(trainer: Trainer) -> list[Said]:
-    """A warning where the run will end before a growing generator is fully grown."""
-    generator = trainer.players["generator"]
-    if not isinstance(generator, Growing) or not trainer.limits.foreseeable:
-        return []
-    shown = trainer.data.batch_size * sum(phase.runs for phase in trainer.game.phases() if phase.shown)
-    end, complete = min(trainer.limits.max_images, shown * trainer.limits.max_steps), generator.complete()
-    if end >= complete:
-        return []
-    remedy = (
-        f"trainer.max_steps={-(-complete // shown)} or lower model.growth.stable_images and model.growth.fade_images"
-    )
-    return [
-        (logging.WARNING, f"the run ends after {end:.0f} images, the model is fully grown after {complete}: {remedy}")
-    ]
 
 
 def _last(run: Run) -> dict[str, float]:
