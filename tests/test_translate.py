@@ -137,7 +137,10 @@ PAIRED = (
         ),
         (("dataset=china2flower", "given=smaller", *SRGAN[1:]), r"give images of their own\n  leave given= out"),
         (("experiment=pix2pix_small", "dataset=china2flower"), r"give images of their own\n.*given=null"),
-        (("experiment=pix2pix_small", "conditioning=concat"), r"conditioning=concat: the networks of model=pix2pix take"),
+        (
+            ("experiment=pix2pix_small", "conditioning=concat"),
+            r"conditioning=concat: the networks of model=pix2pix take",
+        ),
         (("dataset=ring", "model=mlp", "given=grey"), r"dataset\.given"),
         ((*SRGAN, "game=regression", "dataset.resolution=30"), r"is not a multiple of dataset\.given\.scale=4"),
         (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,7 @@ def latents(game: Game, batch: Batch) -> Tensor:
     remedy = "N is len(batch), and the other number is model.latent_dim; sample(batch) gives the like"
     contract = Contract(f"prior ({type(prior).__name__})", words, remedy, n)
     for ask in (prior.sample, prior):
-        latent = contract.ask(lambda ask=ask: ask(batch))
+        latent = contract.ask(partial(ask, batch))
         contract.check(wrong(latent, lambda got: got.shape == (n, prior.latent_dim), follows=False))
     return latent
 
