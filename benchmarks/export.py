@@ -24,10 +24,10 @@ TESTS = Path(__file__).resolve().parents[1] / "tests"
 sys.path[:0] = [str(TESTS), str(TESTS / "browser")]
 
 from common import report  # noqa: E402
-from conftest import SMALL, SMALL_TRANSLATORS  # noqa: E402
 from driver import Browser, browser  # noqa: E402
 from pages import compared, exported, made, picture  # noqa: E402
 
+from conftest import SMALL, SMALL_TRANSLATORS  # noqa: E402
 from gan_cli import sample, train  # noqa: E402
 from gan_cli.export import convert, graph  # noqa: E402
 from gan_cli.runs.restore import Manner, restore  # noqa: E402

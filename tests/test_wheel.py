@@ -28,6 +28,7 @@ def test_every_config_is_inside(wheel: Path) -> None:
     inside = set(zipfile.ZipFile(wheel).namelist())
     for path in (ROOT / "conf").rglob("*.yaml"):
         assert f"gan_cli/{path.relative_to(ROOT)}" in inside
+    assert {f"gan_cli/export/web/{name}" for name in ("page.html", "page.js", "random.js")} <= inside
     assert "gan_cli/py.typed" in inside  # so that importers see its types
     assert not [name for name in inside if name.startswith(("tests/", "outputs/", "conf/"))]
 

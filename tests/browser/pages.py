@@ -24,12 +24,11 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from conftest import SMALL  # noqa: E402
+from driver import Browser, browser
 
-from gan_cli import sample, train  # noqa: E402
-from gan_cli.cli import main as gan  # noqa: E402
-
-from driver import Browser, browser  # noqa: E402, I001
+from conftest import SMALL
+from gan_cli import sample, train
+from gan_cli.cli import main as gan
 
 ENOUGH = 40.0  # dB
 LARGEST = 200.0  # dB, for equal pictures
@@ -108,7 +107,8 @@ def controls_move(window: Browser, page: Path) -> list[str]:
     before, wrong = picture(window, page, ""), []
     for name, value in (("between", 0.5), ("direction0", 2), ("seed", 5)):
         window.run(
-            "const [name, value] = arguments, input = document.getElementById(name); delete document.body.dataset.drawn;"
+            "const [name, value] = arguments, input = document.getElementById(name);"
+            "delete document.body.dataset.drawn;"
             "input.value = value; input.dispatchEvent(new Event('input', {bubbles: true}));",
             *(name, value),
         )
