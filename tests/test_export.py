@@ -193,6 +193,15 @@ def test_the_card_says_what_was_measured_and_of_which_step(run: Path, gan_here: 
     assert "| `fd_pixels` |" in text
 
 
+def test_a_card_that_was_filled_in_stays(run: Path, gan_here: Inside) -> None:
+    file = exported_from(gan_here, "run").with_suffix(".md")
+    filled = file.read_text().replace(card.LICENCE, "CC0")
+    file.write_text(filled)
+    done = gan_here("export", "run")
+    assert (done.returncode, "stays as it is" in done.stderr) == (0, True)
+    assert file.read_text() == filled
+
+
 def test_markdown_of_a_stranger_stays_code() -> None:
     assert card.code("a`b|c\n<script>\x1b") == "`a'b/c\\n<script>\\x1b`"
     held = card.block("x\n````\n# not a heading", "yaml")

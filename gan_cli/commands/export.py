@@ -99,7 +99,7 @@ def _run(config: Mapping[str, Any], vouched: Sequence[str]) -> None:
     restored = _restored(request.checkpoint, vouched, request.ema, request.direction, "cpu", None)
     out = Path(request.out) if request.out is not None else _usual(form, request, restored)
     _check_out(form, request, out)
-    written = _written(form.files(restored), out)
+    written = _written(form, form.files(restored), out)
     log.info("step %d: %s", restored.step, ", ".join(written))
     if not outputs.is_stream(out) and out.suffix == ".safetensors":
         log.info("  gan sample %s%s", shlex.quote(str(out)), trust.asked_for(restored.checked.targets()))
@@ -145,11 +145,15 @@ def _check_out(form: Form, request: ExportRequest, out: Path) -> None:
     refuse_overwriting("out", [out, out.with_suffix(".md")], words)
 
 
-def _written(files: Mapping[str, bytes], out: Path) -> list[str]:
-    """Writes each file under the name of the main one; only that goes to a pipe or a device."""
+def _written(form: Form, files: Mapping[str, bytes], out: Path) -> list[str]:
+    """Writes each file under the name of the main one; only that goes to a pipe or a device. A file of the user's
+    beside it stays."""
     written: list[str] = []
     for ending, content in files.items():
         target = out if not written else out.with_suffix(ending)
+        if written and target.exists() and not form.replaces(target):
+            log.warning("%s is there already and stays as it is: remove it for a new one", target)
+            continue
         with outputs.named(f"out={target}"), outputs.writing(target) as file:
             file.write(content)
         written.append(f"{target} ({console.size(len(content))})")

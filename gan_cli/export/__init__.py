@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,6 +22,10 @@ class Form(ABC):
     @abstractmethod
     def check(self) -> None:
         """Raises PackageMissing or ConfigError, before anything is read, where something is missing on this machine."""
+
+    def replaces(self, path: Path) -> bool:
+        """Whether a file that is already beside the main one may be replaced."""
+        return True
 
     @abstractmethod
     def files(self, restored: Restored) -> Mapping[str, bytes]:

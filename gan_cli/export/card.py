@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from gan_cli.config import compose
@@ -16,16 +17,19 @@ from gan_cli.export import facts
 from gan_cli.latent.translate import network_of
 from gan_cli.runs.loaded import Translator, of
 from gan_cli.runs.restore import Restored
+from gan_cli.store.disk import peek
 
 CLASSES = 50  # class names that are listed
 WIDE = 200  # characters of a word
 
+LICENCE = "*to be filled in by whoever publishes these weights.*"
+LARGEST = 2**24  # bytes of a card that are read
 TEMPLATE = """\
 # {title}
 
 A generator trained with `gan`, after {step:,} steps ({manner}).
 
-- **Licence:** *to be filled in by whoever publishes these weights.*
+- **Licence:** {licence}
 - **Network:** {network}, {parameters:,} parameters
 - **Input:** {takes}
 - **Output:** {draws}
@@ -75,6 +79,7 @@ def written(restored: Restored) -> str:
     return TEMPLATE.format(
         title=code(restored.run.folder.resolve().name if restored.run else restored.path.stem),
         step=restored.step,
+        licence=LICENCE,
         manner=restored.manner,
         network=code(config["model"]["generator"]["_target_"]),
         parameters=sum(parameter.numel() for parameter in network_of(restored.generator).parameters()),
@@ -86,6 +91,11 @@ def written(restored: Restored) -> str:
         usage=usage,
         config=block(compose.to_yaml(config), "yaml"),
     )
+
+
+def is_unfilled(path: Path) -> bool:
+    """Whether the file is a card as it was written, whose licence nobody has filled in."""
+    return LICENCE.encode() in peek(path, LARGEST)
 
 
 def code(text: object) -> str:

@@ -41,6 +41,7 @@ class Model(Form):
 
     def converted(self, restored: Restored, drawn: graph.Graph) -> bytes:
         """The model. Raises Incompatible where onnxruntime draws something else with it."""
+        log.info("converting %s weights to ONNX", f"{drawn.weights:,}")
         noise = json.dumps([list(sides) for sides in drawn.noise])
         model = convert.convert(drawn, self.opset, {**facts.of(restored), "noise": noise})
         found = convert.checked_difference(drawn, model, self.tolerance)

@@ -46,13 +46,13 @@ class Page(Form):
 
     Args:
         runtime: A folder with onnxruntime-web; npm fetches it when None.
-        n: Samples shown at first.
+        n: Samples shown at first; when None, 16 or a few of each class.
         directions: How many sliders for directions of largest change.
         opset, tolerance: As of the ONNX model inside.
     """
 
     runtime: str | None = None
-    n: Annotated[int, Ge(1), Le(256)] = 16
+    n: Annotated[int, Ge(1), Le(256)] | None = None
     directions: NonNegativeInt = 5
     opset: Annotated[int, Ge(18)] = 18
     tolerance: Positive = 1e-4
@@ -92,7 +92,7 @@ class Page(Form):
         return {
             "step": restored.step,
             "points": restored.points,
-            "n": POINTS if restored.points else self.n,
+            "n": self.n or (POINTS if restored.points else max(16, min(60, 6 * sampling.on_demand(generator)))),
             "latent_dim": prior.latent_dim,
             "prior": {"name": type(prior).__name__, "bound": getattr(prior, "bound", None)},
             "classes": sampling.on_demand(generator),

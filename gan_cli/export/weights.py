@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from gan_cli.config import compose
 from gan_cli.export import Form, card, facts
@@ -22,6 +23,9 @@ class Weights(Form):
 
     def check(self) -> None:
         pass
+
+    def replaces(self, path: Path) -> bool:
+        return card.is_unfilled(path)
 
     def files(self, restored: Restored) -> Mapping[str, bytes]:
         weights = network_of(restored.generator).state_dict()
