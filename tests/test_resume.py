@@ -21,6 +21,7 @@ from gan_cli.config import build
 from gan_cli.errors import ConfigError, Incompatible, NotWritable, Refused, RunFailed
 from gan_cli.store import checkpoint
 from gan_cli.store.rows import read_rows
+from gan_cli.store.run import newest_first
 from gan_cli.training.ranks import launch
 
 TIMES = {"seconds"}
@@ -89,7 +90,7 @@ def test_after_any_signal(here: Path, number: signal.Signals) -> None:
         assert f"gan train resume={folder}" in output
         assert "Traceback" not in output
         assert json.loads((folder / "result.json").read_text())["status"] == "stopped"
-    reached = checkpoint.load(folder / "checkpoints" / "last.pt")["clock"]["step"]
+    reached = checkpoint.load(newest_first(folder / "checkpoints")[0])["clock"]["step"]
     assert reached >= 10
     end = reached + 7
     train(f"resume={folder}", f"trainer.max_steps={end}")

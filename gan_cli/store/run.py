@@ -208,10 +208,11 @@ def step_of(path: Path) -> int:
 
 
 def newest_first(folder: Path) -> list[Path]:
-    """`last.pt`, then the step files from the newest."""
+    """`last.pt`, then the step files from the newest; no `last.pt` that a process left behind when it was killed."""
     steps = sorted((p for p in folder.glob("step-*.pt") if p.stem[5:].isdigit()), key=step_of, reverse=True)
     last = folder / "last.pt"
-    return [last, *steps] if last.is_file() else steps
+    behind = last.is_symlink() and bool(steps) and last.resolve().name != steps[0].name
+    return [last, *steps] if last.is_file() and not behind else steps
 
 
 def checkpoints_of(source: Path | str) -> tuple[list[Path], Run | None]:

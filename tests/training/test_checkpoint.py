@@ -68,6 +68,8 @@ def test_a_copied_folder_holds_each_checkpoint_once(tmp_path: Path) -> None:
     assert [path.name for path in files] == ["step-1.pt"]
     assert (copy / "last.pt").resolve() == copy / "step-1.pt"
     assert newest_first(copy) == [copy / "last.pt", copy / "step-1.pt"]
+    checkpoint.save(state(), copy / "step-2.pt")  # and then the process was killed
+    assert newest_first(copy) == [copy / "step-2.pt", copy / "step-1.pt"]
 
 
 @pytest.mark.parametrize("lacking", [("symlink",), ("symlink", "link")])
