@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from conftest import SMALL_MLP, Inside, QUIET
+from conftest import QUIET, SMALL_MLP, Inside
 from gan_cli.callbacks import Callback
 from gan_cli.config import kinds
 from gan_cli.data.request import Decoded, decoded_by
