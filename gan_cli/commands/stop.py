@@ -99,11 +99,11 @@ def _tell(run: Run) -> dict[str, Any]:
     """Says how it ended, and returns the same for programs. Raises RunFailed where it did not end well."""
     result, typed = summary.read(str(run.result)), shlex.quote(str(run.folder))
     status, step = result.get("status"), result.get("step")
-    resume = f"gan train resume={typed}{trusted_in(run.config, summary.read(str(run.manifest)).get('command'))}"
+    vouched = trusted_in(run.config, summary.read(str(run.manifest)).get("command"))
+    resume = f"gan train resume={typed}{vouched}"
     if status is None:
-        again = (
-            f"{resume} continues it" if newest_first(run.checkpoints) else f"gan train repeat={typed} starts it again"
-        )
+        repeat = f"gan train repeat={typed}{vouched}"
+        again = f"{resume} continues it" if newest_first(run.checkpoints) else f"{repeat} starts it again"
         raise RunFailed(two_lines(f"{run.folder} ended without a result", again))
     if status == "failed":
         raise RunFailed(two_lines(f"{run.folder} failed: {str(result.get('error')).splitlines()[0][:300]}", resume))

@@ -138,7 +138,9 @@ def _begin(composed: Composed, asked: Asked, trusted: Trust) -> Result:
 
     checked = build.check(_anchored(composed.config), trusted)
     if os.path.exists(Run(composed.folder).config):  # also where it is too long for a name
-        remedy = f"gan train resume={composed.folder} continues it"
+        from gan_cli.runs.endings import typed
+
+        remedy = f"{typed('resume', Run(composed.folder))} continues it"
         raise NotWritable(two_lines(f"{composed.folder} holds a run already", remedy))
     facts = {"overrides": asked.settings, "choices": composed.choices}
     return _play(Job(checked.config, composed.folder, asked.command, facts, trusted, resume=False), checked)

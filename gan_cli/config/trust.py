@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -113,4 +114,4 @@ def asked_for(targets: Sequence[str]) -> str:
     """A space and the `trust=` word that these targets need to be named again; empty where conf/ names them all."""
     known = frozenset().union(*listed.slots().values())
     modules = dict.fromkeys(target.rpartition(".")[0] for target in targets if current(target) not in known)
-    return f" trust={','.join(modules)}" if modules else ""
+    return f" {shlex.quote('trust=' + ','.join(modules))}" if modules else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -71,7 +71,8 @@ def latents(game: Game, batch: Batch) -> Tensor:
     words = f"forward(batch) -> latents float32 [N, {prior.latent_dim}]"
     remedy = "N is len(batch), and the other number is model.latent_dim; sample(batch) gives the like"
     contract = Contract(f"prior ({type(prior).__name__})", words, remedy, n)
-    for ask in (prior.sample, prior):
+    asked: tuple[Callable[[Batch], Tensor], ...] = (prior.sample, prior)
+    for ask in asked:
         latent = contract.ask(partial(ask, batch))
         contract.check(wrong(latent, lambda got: got.shape == (n, prior.latent_dim), follows=False))
     return latent

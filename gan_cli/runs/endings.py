@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from gan_cli.config.own import trusted_in
 from gan_cli.errors import NonFinite, Refused, two_lines
 from gan_cli.store.disk import NotWritten, cause
 from gan_cli.store.run import Run, newest_first
@@ -27,12 +28,17 @@ def told(error: Exception, run: Run, config: Mapping[str, Any]) -> str | None:
     return None
 
 
+def typed(key: str, run: Run) -> str:
+    """`gan train resume=RUN` or `repeat=RUN`, with the words that its config needs."""
+    vouched = trusted_in(run.config, run.read_manifest().get("command"))
+    return f"gan train {key}={shlex.quote(str(run.folder))}{vouched}"
+
+
 def again(run: Run) -> str:
     """What to do once the disk is usable again."""
-    typed = shlex.quote(str(run.folder))
     if newest_first(run.checkpoints):
-        return f"once that is fixed, gan train resume={typed} continues it"
-    return f"once that is fixed, {f'gan train repeat={typed}' if run.config.is_file() else 'start it again'}"
+        return f"once that is fixed, {typed('resume', run)} continues it"
+    return f"once that is fixed, {typed('repeat', run) if run.config.is_file() else 'start it again'}"
 
 
 def where(error: OSError) -> str:

@@ -72,7 +72,8 @@ def play(job: Job, rank: int) -> dict[str, Any]:
             said = consider(session, checked)
         with run.alone():
             if not job.resume and run.config.exists():  # another process was faster
-                raise NotARun(f"{job.folder} holds a run already\n  gan train resume={job.folder} continues it")
+                remedy = f"{endings.typed('resume', run)} continues it"
+                raise NotARun(two_lines(f"{job.folder} holds a run already", remedy))
             return _play_alone(session, job, earlier, lines, said)
     except OSError as error:
         if not job.resume:

@@ -6,6 +6,7 @@ import logging
 import os
 import platform
 import re
+import shlex
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -235,9 +236,8 @@ def checkpoints_of(source: Path | str) -> tuple[list[Path], Run | None]:
     run = Run.open(path)
     found = newest_first(run.checkpoints)
     if not found:
-        raise NotARun(
-            f"{source} has no checkpoint yet\n  gan train repeat={source} starts it again, in a folder of its own"
-        )
+        repeat = f"gan train repeat={shlex.quote(str(source))}"
+        raise NotARun(f"{source} has no checkpoint yet\n  {repeat} starts it again, in a folder of its own")
     return found, run
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -83,6 +85,15 @@ def test_a_source_is_told_what_it_should_give(gave: object, told: str) -> None:
         decoded_by(mine, None, "dataset.source")  # type: ignore[arg-type]
 
 
+@pytest.fixture
+def own_module(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """my_part is imported from the test's folder, and forgotten after it."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    sys.modules.pop("my_part", None)
+    yield
+    sys.modules.pop("my_part", None)
+
+
 @pytest.mark.parametrize(
     ("body", "told"),
     [
@@ -92,17 +103,30 @@ def test_a_source_is_told_what_it_should_give(gave: object, told: str) -> None:
     ],
 )
 def test_a_refused_run_leaves_nothing_behind(
-    gan_here: Inside, here: Path, body: str, told: str, monkeypatch: pytest.MonkeyPatch
+    gan_here: Inside, here: Path, body: str, told: str, own_module: None
 ) -> None:
-    import sys
-
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.delitem(sys.modules, "my_part", raising=False)
     (here / "my_part.py").write_text(f"from gan_cli.callbacks import Callback\nclass Own(Callback):\n    {body}\n")
     own = ("+callback.own._target_=my_part.Own", "trust=my_part")
     done = gan_here("train", *SMALL_MLP, *QUIET, "trainer.max_steps=2", *own)
-    monkeypatch.delitem(sys.modules, "my_part", raising=False)
     assert done.returncode == 2
     assert told in done.stderr
     assert len(done.stderr.strip().splitlines()) == 2
     assert not (here / "outputs").exists()
+
+
+def test_a_printed_command_names_what_its_config_needs(gan_here: Inside, here: Path, own_module: None) -> None:
+    """Each hint after a run with a part of one's own can be typed as it stands."""
+    (here / "my_part.py").write_text("from gan_cli.callbacks import Callback\nclass Own(Callback): pass\n")
+    folder = here / "a run"
+    own = "+callback.own._target_=my_part.Own", f"hydra.run.dir='{folder}'"
+    words = (*SMALL_MLP, *QUIET, "trainer.max_steps=2", *own)
+    done = gan_here("train", *words, "trust=my_part")
+    assert done.returncode == 0, done.stderr
+    hints = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("  gan ")]
+    shown = gan_here("show", str(folder))
+    hints += [line.strip() for line in shown.stdout.splitlines() if line.strip().startswith("gan train")]
+    again = gan_here("train", *words, "trust=my_part")
+    assert again.returncode == 2
+    hints.append(again.stderr.splitlines()[1])
+    assert len(hints) >= 5
+    assert all(f"'{folder}' " in hint and " trust=my_part" in hint for hint in hints), hints
