@@ -241,7 +241,8 @@ def test_users_own_configs_and_classes(
 def test_an_unexpected_error_is_one_line_and_in_the_log(
     gan: Shell, gan_here: Inside, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (here / "broken.py").write_text(OWN_LOSS.format(name="Broken", body="raise KeyError('oops')"))
+    body = "return -fake if len(fake) < 8 else {}['oops']"  # in a batch, not when it is tried
+    (here / "broken.py").write_text(OWN_LOSS.format(name="Broken", body=body))
     arguments = ("train", *words(), "loss._target_=broken.Broken", "loss=hinge", "trust=broken", "hydra.run.dir=run")
     monkeypatch.syspath_prepend(here)
     done = gan_here(*arguments)
