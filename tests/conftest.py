@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -98,6 +98,21 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("GAN_TRUST", raising=False)
     return tmp_path
+
+
+@pytest.fixture
+def own_modules() -> Iterator[None]:
+    """Modules that a test imports from its folder are forgotten after it, and those of other tests before it."""
+    path = list(sys.path)
+
+    def forget() -> None:
+        for name in [name for name in sys.modules if name.startswith("my_")]:
+            del sys.modules[name]
+
+    forget()
+    yield
+    sys.path[:] = path
+    forget()
 
 
 @pytest.fixture(scope="session")

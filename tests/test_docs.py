@@ -6,8 +6,6 @@ import ast
 import re
 import runpy
 import shlex
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -38,21 +36,6 @@ EXAMPLES = [title for title, text in sections(EXTENDING).items() if FILE.search(
 def first_comment(path: Path) -> str:
     lines = [line[1:].strip() for line in path.read_text().splitlines() if line.startswith("#")]
     return next(line for line in lines if not line.startswith("@package"))
-
-
-@pytest.fixture
-def own_modules() -> Iterator[None]:
-    """Modules that a test imports from its folder are forgotten after it, and those of other tests before it."""
-    path = list(sys.path)
-
-    def forget() -> None:
-        for name in [name for name in sys.modules if name.startswith("my_")]:
-            del sys.modules[name]
-
-    forget()
-    yield
-    sys.path[:] = path
-    forget()
 
 
 @pytest.mark.parametrize(("group", "choice"), [(g, c) for g, choices in GROUPS.items() for c in choices])

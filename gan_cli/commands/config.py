@@ -90,14 +90,14 @@ def _of_run(
     manifest = summary.read(str(run.manifest))
     chosen = summary.choices(manifest)
     if not chosen:
-        remedy = f"gan train repeat={shlex.quote(word)} key=value repeats it with changes"
+        remedy = f"gan train repeat={shlex.quote(word)}{own.vouched(run)} key=value repeats it with changes"
         raise ConfigError(two_lines(f"{word} does not say what was chosen", remedy))
     content = saved.content_of(run.config)
     there, trusted = saved.read(content, run.config), trust.for_files(vouched)
     nodes.check_names(there, nodes.of_run, trusted)
     config = build.check(saved.change(saved.at_home(there, content), settings), trusted).config
     experiment = Experiment(config, chosen, flags, view=lambda found: build.check(found, trusted).config)
-    return experiment, config, own.trusted_in(run.config, manifest.get("command"))
+    return experiment, config, own.vouched(run)
 
 
 def _write(experiment: Experiment, typed: Sequence[str], out: str, flags: Sequence[str], more: str) -> None:

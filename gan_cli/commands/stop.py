@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gan_cli import console
-from gan_cli.config import plain
-from gan_cli.config.own import trusted_in
+from gan_cli.config import own, plain
 from gan_cli.errors import NotARun, RunFailed, two_lines
 from gan_cli.store import outputs, summary
 from gan_cli.store.disk import holder
@@ -99,11 +98,11 @@ def _tell(run: Run) -> dict[str, Any]:
     """Says how it ended, and returns the same for programs. Raises RunFailed where it did not end well."""
     result, typed = summary.read(str(run.result)), shlex.quote(str(run.folder))
     status, step = result.get("status"), result.get("step")
-    vouched = trusted_in(run.config, summary.read(str(run.manifest)).get("command"))
+    vouched = own.vouched(run)
     resume = f"gan train resume={typed}{vouched}"
     if status is None:
-        repeat = f"gan train repeat={typed}{vouched}"
-        again = f"{resume} continues it" if newest_first(run.checkpoints) else f"{repeat} starts it again"
+        restart = f"gan train repeat={typed}{vouched} starts it again"
+        again = f"{resume} continues it" if newest_first(run.checkpoints) else restart
         raise RunFailed(two_lines(f"{run.folder} ended without a result", again))
     if status == "failed":
         raise RunFailed(two_lines(f"{run.folder} failed: {str(result.get('error')).splitlines()[0][:300]}", resume))

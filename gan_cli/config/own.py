@@ -10,7 +10,8 @@ import hashlib
 import shlex
 from pathlib import Path
 
-from gan_cli.store import caches
+from gan_cli.store import caches, summary
+from gan_cli.store.run import Run
 
 
 def _mark(text: str) -> Path:
@@ -33,6 +34,11 @@ def is_own(text: str) -> bool:
         return _mark(text).is_file()
     except (OSError, RuntimeError):
         return False
+
+
+def vouched(run: Run) -> str:
+    """`trusted_in` of a run: what a command that names the run needs beside it."""
+    return trusted_in(run.config, summary.read(str(run.manifest)).get("command"))
 
 
 def trusted_in(config: Path, command: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from gan_cli.config import own
 from gan_cli.errors import DataError, NotComparable, two_lines
 from gan_cli.store.disk import cause
 from gan_cli.store.rows import LAST_STEP
@@ -137,7 +139,7 @@ def sides_of(word: str) -> list[Side]:
     if (path / "config.yaml").is_file():
         found = latest(Run(path))
         if found is None:
-            raise NotComparable(two_lines(f"{word} was not measured yet", f"gan eval {word}"))
+            raise NotComparable(two_lines(f"{word} was not measured yet", _measure(word)))
         return [Side(path.name, (found.metrics,))]
     jobs = sorted((p for p in path.glob("*") if (p / "config.yaml").is_file()), key=lambda p: (len(p.name), p.name))
     if not jobs:
@@ -146,10 +148,15 @@ def sides_of(word: str) -> list[Side]:
     for job in jobs:
         found = latest(Run(job))
         if found is None:
-            raise NotComparable(two_lines(f"{job} was not measured yet", f"gan eval {job}"))
+            raise NotComparable(two_lines(f"{job} was not measured yet", _measure(job)))
         gathered.setdefault(apart_from_the_seed(words_of(job)), []).append(found.metrics)
     common = set.intersection(*(set(label) for label in gathered))
     return [Side(" ".join(w for w in words if w not in common) or path.name, tuple(r)) for words, r in gathered.items()]
+
+
+def _measure(folder: str | Path) -> str:
+    """What to type to measure a run."""
+    return f"gan eval {shlex.quote(str(folder))}{own.vouched(Run(folder))}"
 
 
 def check_comparable(sides: Sequence[Side]) -> list[str]:

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from gan_cli.config.own import trusted_in
+from gan_cli.config import own
 from gan_cli.errors import NonFinite, Refused, two_lines
 from gan_cli.store.disk import NotWritten, cause
 from gan_cli.store.run import Run, newest_first
@@ -30,8 +30,7 @@ def told(error: Exception, run: Run, config: Mapping[str, Any]) -> str | None:
 
 def typed(key: str, run: Run) -> str:
     """`gan train resume=RUN` or `repeat=RUN`, with the words that its config needs."""
-    vouched = trusted_in(run.config, run.read_manifest().get("command"))
-    return f"gan train {key}={shlex.quote(str(run.folder))}{vouched}"
+    return f"gan train {key}={shlex.quote(str(run.folder))}{own.vouched(run)}"
 
 
 def again(run: Run) -> str:
