@@ -27,6 +27,9 @@ def main(words: Sequence[str]) -> None:
     for path in paths:
         if not path.is_file():
             raise ConfigError(two_lines(f"{path} is not a file", "name a checkpoint: a .pkl, .pth or .pt"))
+    root = asked.settings.get("root")
+    if root is not None and not os.path.exists(os.path.expanduser(root)):
+        raise ConfigError(two_lines(f"root={root} is not there", "name the folder of pictures, or leave it out"))
     out = asked.settings.get("out")
     if out is not None and os.path.lexists(out) and not (os.path.isdir(out) and not os.listdir(out)):
         raise NotWritable(two_lines(f"{out} exists already", "out=FOLDER names a new folder"))
@@ -35,7 +38,8 @@ def main(words: Sequence[str]) -> None:
     from gan_cli.runs.adopt import adopt
 
     players = players_in(paths)
-    typed = [f"{key}={quote(asked.settings[value])}" for key, value in PLACES.items() if value in asked.settings]
+    typed = [f"name={quote(asked.settings['name'])}"] if "name" in asked.settings else []
+    typed += [] if root is None else [f"dataset.root={quote(os.path.abspath(os.path.expanduser(root)))}"]
     composed = compose("train", ["dataset=folder", *players.words(), *typed])
     folder = composed.folder if out is None else Path(out)
     sizes = adopt(players, paths, composed._replace(folder=folder), shlex.join(["gan", "import", *words]))
@@ -47,6 +51,3 @@ def main(words: Sequence[str]) -> None:
     log.info("  gan sample %s n=64", run)
     log.info("  gan eval %s reference=FOLDER", run)
     log.info("  gan train repeat=%s init_from=%s dataset.root=FOLDER", run, run)
-
-
-PLACES = {"dataset.root": "root", "name": "name"}

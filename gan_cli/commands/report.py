@@ -9,10 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gan_cli import console
-from gan_cli.config import plain
-from gan_cli.config.own import trusted_in
+from gan_cli.config import own, plain
 from gan_cli.errors import ConfigError, NotARun, WouldOverwrite, two_lines
-from gan_cli.store import outputs, summary
+from gan_cli.store import outputs
 from gan_cli.store.disk import peek
 from gan_cli.store.inputs import refuse_links, refuse_overwriting
 from gan_cli.store.run import Run
@@ -75,8 +74,7 @@ def page(given: Mapping[str, Sequence[Run]]) -> bytes:
 
 def again(run: Run) -> str:
     """The command that repeats a run."""
-    manifest = summary.read(str(run.manifest))
-    return f"gan train repeat={shlex.quote(str(run.folder))}{trusted_in(run.config, manifest.get('command'))}"
+    return f"gan train repeat={shlex.quote(str(run.folder))}{own.vouched(run)}"
 
 
 def _target(out: Path | None, words: Sequence[str]) -> Path:

@@ -11,8 +11,7 @@ from typing import Any
 
 from gan_cli import console
 from gan_cli.commands import runs
-from gan_cli.config import plain
-from gan_cli.config.own import trusted_in
+from gan_cli.config import own, plain
 from gan_cli.store import outputs, summary
 from gan_cli.store.run import Run, newest_first
 from gan_cli.store.summary import Score, Summary
@@ -131,7 +130,7 @@ def _files(run: Run) -> list[str]:
 
 def _next(run: Run, about: Summary, manifest: Mapping[str, Any]) -> list[str]:
     """Commands to type."""
-    typed, vouched = _typed(run), trusted_in(run.config, manifest.get("command"))
+    typed, vouched = _typed(run), own.vouched(run)
     if about.status == "running":
         return [f"gan logs -f {typed}", f"gan stop {typed}"]
     again = [f"gan train repeat={typed} seed=1{vouched}"]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any, BinaryIO, NamedTuple, cast
 
-STEPS = 5_000_000  # opcodes in a file; a generator and a discriminator of 1024 px with their averages have 100,000
+STEPS = 1_000_000  # opcodes of a pickle; StyleGAN2 of 256 px, with discriminator and average, has 32,000
 LINE = 2**16  # bytes of a line of text
 LARGEST_KEY = 2**60  # integers beyond it could be chosen so that all collide in a dict
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from gan_cli.foreign.families import Family
 from gan_cli.foreign.files import read
 from gan_cli.foreign.networks import Found, Weights, listed, networks_in
 from gan_cli.foreign.pickles import Thing
+from gan_cli.store.archives import config_in
 
 FAMILIES = tuple(module.FAMILY for module in (stylegan2, r3gan, biggan, studiogan, mimicry, dcgan))
 STEPS, IMAGES = ("global_step", "step"), ("cur_nimg",)  # what the codes call how far they have come
@@ -57,7 +59,7 @@ def players_in(paths: Sequence[Path]) -> Players:
     networks = [network for file in found for network in file.networks]
     known = [family for family in FAMILIES if any(family.draws(network) for network in networks)]
     if not known:
-        raise WeightsRefused(two_lines(_unknown(paths, networks), f"known are {'; '.join(f.name for f in FAMILIES)}"))
+        raise WeightsRefused(two_lines(*_unknown(paths, networks)))
     (family, *others) = known
     if others:
         names = " and ".join(one.name for one in known)
@@ -85,12 +87,16 @@ def _opened(path: Path) -> Found:
     return networks_in(value, path)
 
 
-def _unknown(paths: Sequence[Path], networks: Sequence[Weights]) -> str:
+def _unknown(paths: Sequence[Path], networks: Sequence[Weights]) -> tuple[str, str]:
+    """What is wrong, and what to do."""
     names = ", ".join(map(str, paths))
+    if any(config_in(path) is not None for path in paths):
+        return f"{names}: a checkpoint of gan, which needs no import", f"gan sample {shlex.quote(str(paths[0]))}"
     if any(family.judges(network) for family in FAMILIES for network in networks):
-        return f"{names}: only a discriminator, and no generator"
+        return f"{names}: only a discriminator, and no generator", "name the file of the generator too"
     what = f"its tensors are {listed(list(networks[0]))}" if networks else "it has no tensors"
-    return f"{names}: weights of no code that is known here; {what}"
+    known = f"known are {'; '.join(family.name for family in FAMILIES)}"
+    return f"{names}: weights of no code that is known here; {what}", known
 
 
 def _aside(network: Weights, family: Family) -> bool:

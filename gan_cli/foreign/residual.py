@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -13,8 +15,10 @@ from gan_cli.errors import WeightsRefused, two_lines
 from gan_cli.foreign.networks import Weights
 from gan_cli.foreign.tables import OTHER, SCALED, Change, Line, Row, Unread, sided
 
+log = logging.getLogger(__name__)
+
 KEPT = "kept by the authors' code to look at, or found anew at every use"
-PRECISION = 1e-9  # of a norm, relative
+PRECISION, TOLERATED = 1e-9, 1e-4  # of a norm, relative
 FEW = 64  # singular values that are found at once
 SMALL = 32  # sides up to it have one width throughout
 
@@ -52,26 +56,34 @@ class Torch(Spectral):
     """As `torch.nn.utils.spectral_norm` keeps it, which uses both directions of the last step as they are."""
 
     def direction(self, ours: str, theirs: str) -> Iterator[Line]:
-        yield Row(ours, (f"{theirs}.{self.weight}", f"{theirs}.{self.u}", f"{theirs}.{self.rest}"), turned)
+        sources = (f"{theirs}.{self.weight}", f"{theirs}.{self.u}", f"{theirs}.{self.rest}")
+        yield Row(ours, sources, partial(turned, layer=theirs))
 
 
 TORCH = Torch("weight_orig", "weight_u", "weight_v")
 
 
-def turned(weight: Tensor, u: Tensor, v: Tensor) -> Tensor:
+def turned(weight: Tensor, u: Tensor, v: Tensor, layer: str = "a layer") -> Tensor:
     """The u from which one iteration of ours leads to their norm, uᵀWv.
 
     Ours from their u is ‖Wv'‖ with v' = Wᵀu / ‖Wᵀu‖, and no smaller: uᵀWv ≤ ‖Wᵀu‖ = uᵀWv' ≤ ‖Wv'‖ for directions. On
-    the way from u to a direction of small singular values it comes by theirs, which bisection finds.
+    the way from u to a direction of small singular values it comes by theirs, which bisection finds. Where it cannot,
+    because all singular values are alike or their directions are too long, that is told.
     """
     matrix, u, v = weight.flatten(1).double(), u.double(), v.double()
     wanted, other = u @ matrix @ v * (1 + PRECISION), lesser(matrix)
     other = other if other @ u >= 0 else -other  # on u's side, so that the way does not lead through 0
+
+    def norm(part: float) -> Tensor:
+        return (matrix @ F.normalize(matrix.T @ torch.lerp(u, other, part), dim=0)).norm()
+
     low, high = 0.0, 1.0
     while high - low > PRECISION:
         part = (low + high) / 2
-        norm = (matrix @ F.normalize(matrix.T @ torch.lerp(u, other, part), dim=0)).norm()
-        low, high = (part, high) if norm > wanted else (low, part)
+        low, high = (part, high) if norm(part) > wanted else (low, part)
+    off = float((norm(low) / wanted - 1).abs())
+    if not off < TOLERATED:
+        log.warning("%s: its spectral norm is %.1g of itself from theirs, and cannot be nearer", layer, off)
     return torch.lerp(u, other, low).float()
 
 

@@ -22,6 +22,7 @@ from gan_cli.foreign.tables import OTHER, translated
 from gan_cli.games.base import Game
 from gan_cli.runs.bounds import Modest
 from gan_cli.store import checkpoint
+from gan_cli.store.disk import remove_empty
 from gan_cli.store.run import Run
 
 LARGER = 32  # our networks together have at most so many times the numbers of theirs: a new discriminator may be wider
@@ -58,6 +59,7 @@ def adopt(players: Players, paths: Sequence[Path], composed: Composed, command: 
     try:
         _write(Run(composed.folder), checked, game, average.state_dict(), players, command, facts)
     except OSError as error:
+        remove_empty(Run(composed.folder).checkpoints)
         raise NotWritable(two_lines(str(error), "out=FOLDER names another folder")) from error
     return sizes
 

@@ -171,6 +171,7 @@ BOMBS = {
     "digits": b"L" + b"9" * 60000 + b"L\n.",
     "deep list": b"\x80\x02" + b"]" * 100000 + b"a" * 99999 + b".",
     "deep tuple": b"\x80\x02N" + b"\x85" * 100000 + b".",
+    "deep objects": b"\x80\x02N" + b"ctorch\nA\n)\x81" * 50000 + b"b" * 49999 + b".",
     "doubling": b"\x80\x02]q\x00" + b"".join(b"](h%ch%ceq%c" % (i, i, i + 1) for i in range(200)) + b".",
     "itself": b"\x80\x02]q\x00h\x00a.",
     "no end": b"\x80\x02]",

@@ -143,6 +143,14 @@ def test_a_run_says_where_it_is_from(there: Path) -> None:
     assert all(len(file["sha256"]) == 64 for file in manifest["origin"]["files"])
     assert manifest["origin"]["discriminator"] == "imported"
     assert (result["step"], result["status"]) == (7, "finished")
+    assert main(["import", "run/checkpoints/last.pt"]) == 2  # of ours already
+
+
+def test_a_root_is_kept_as_a_whole_path(there: Path, pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Theirs("dcgan").write()
+    assert "is not there" in refused(["netG.pth", "root=nowhere"], capsys)
+    assert main(["import", "netG.pth", "out=run", "root=pictures"]) == 0
+    assert restored("run").config["dataset"]["root"] == str(pictures)
 
 
 def test_an_imported_run_is_listed_shown_and_trained_on_but_not_resumed(
