@@ -101,7 +101,9 @@ def test_growth_stands_still() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("stylegan2", (*LABELLED, SMALLEST)), ("pix2pix", (SMALLEST,))], ids=lambda v: v if v else "-"
+    ("name", "words"),
+    [("stylegan", (*LABELLED, SMALLEST)), ("pix2pix", (SMALLEST, "model.generator.depth=1"))],
+    ids=lambda v: v if v else "-",
 )
 def test_onnxruntime_draws_the_same(name: str, words: tuple[str, ...]) -> None:
     """Batches and, of a translator, pictures of several sizes; benchmarks/export.py has all architectures."""
