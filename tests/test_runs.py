@@ -460,7 +460,8 @@ def test_prune_keeps_the_newest_where_there_is_no_last(here: Path) -> None:
 
 def test_a_pruned_run_goes_on(here: Path) -> None:
     train(*words("hydra.run.dir=run", "callback.checkpoints.every_steps=1", steps=3))
-    assert removal.prune(here / "run") == 2  # last.pt names the third
+    assert removal.prune(here / "run") == 2
+    assert {path.name for path in (here / "run/checkpoints").iterdir()} == {"last.pt", "step-000000003.pt"}
     assert train("resume=run", "trainer.max_steps=4").step == 4
 
 

@@ -66,15 +66,17 @@ def remove(folder: Path) -> None:
 
 
 def surplus(folder: Path) -> Surplus:
-    """All checkpoints but best.pt and last.pt; where there is no last.pt, but the newest."""
+    """All checkpoints but best.pt, last.pt and what it is a link to; where there is no last.pt, but the newest."""
     home = folder / "checkpoints"
     if home.is_symlink() or not home.is_dir():
         return Surplus((), 0)
     found = [p for p in home.glob("step-*.pt") if p.stem[5:].isdecimal() and p.is_file() and not p.is_symlink()]
     found.sort(key=step_of)
     last = home / "last.pt"
-    if last.is_symlink() or not last.is_file():
+    named = last.resolve() if last.is_symlink() else home.resolve() / last.name
+    if not last.is_file() or named.parent != home.resolve():
         found = found[:-1]
+    found = [path for path in found if path.name != named.name]
     freed: dict[tuple[int, int], list[int]] = {}  # of each file: its bytes, and the names that stay
     for path in found:
         about = path.stat(follow_symlinks=False)
