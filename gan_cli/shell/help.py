@@ -38,7 +38,7 @@ def _settings(command: Command, words: Sequence[str]) -> list[str]:
         lines += [f"  {group:<12} {head}", *(f"  {'':<12} {line}" for line in more)]
     for group in command.detailed:
         told = (line for choice in choices.packaged()[group] for line in _choice(group, choice))
-        lines += ["", f"{group.capitalize()}s, and their own settings:", *told]
+        lines += ["", f"{group}=, each choice with its own settings:", *told]
     lines += ["", "Settings (key=value):"]
     hidden = {*there, "recipe"}
     lines += [f"  {f'{name}={value}':<24} {says}".rstrip() for name, value, says in rows if name not in hidden]
