@@ -209,6 +209,7 @@ def line(number: int, run: str = "run") -> list[str]:
         "train": [*words("trainer.devices=1", model=SMALL[model], steps=1)],
         "sample": ["n=2", "device=cpu", "standing_statistics=0"],
         "eval": ["n=24", "rows=50", "device=cpu", "weights=nowhere.pth"],
+        "export": [],
     }[command]
     first = (
         []
@@ -277,6 +278,7 @@ def test_every_command_line_ends_well(
 ) -> None:
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setattr("gan_cli.export.runtime.shutil.which", lambda name: None)  # nothing is fetched
     shutil.copytree(small, here / "run")
     (here / "afile").write_text("no run")
     (here / "afolder").mkdir()
