@@ -48,7 +48,8 @@ def main(words: Sequence[str]) -> None:
         experiment, config, more = _of_run(sources[0], settings, flags, vouched)
     else:
         composed = compose.compose("train", [*settings, *flags])
-        experiment, config, more = Experiment(composed.config, composed.choices, flags), composed.config, ""
+        experiment, config = Experiment(composed.config, composed.choices, flags), composed.config
+        more = f" trust={','.join(vouched)}" if vouched else ""
     if answer is not None:
         outputs.answer(answer, config)
     if out is not None or answer is None:

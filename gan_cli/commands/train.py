@@ -253,7 +253,8 @@ def _conclude(job: Job, checked: Checked, result: dict[str, Any]) -> Result:
     typed, vouched = shlex.quote(str(folder)), trust.asked_for(checked.targets())
     resume = f"gan train resume={typed}{vouched}"
     if result["status"] == "stopped":
-        raise Interrupted(two_lines(f"stopped at step {step}; everything is saved in {folder}", resume))
+        again = resume if newest_first(Run(folder).checkpoints) else f"gan train repeat={typed}{vouched}"
+        raise Interrupted(two_lines(f"stopped at step {step}; everything is saved in {folder}", again))
     diverged = result["status"] == "diverged"
     if diverged:
         log.warning("the run diverged: at step %d losses or weights are beyond any use", step)
