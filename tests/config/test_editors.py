@@ -32,9 +32,8 @@ def test_every_shipped_experiment_passes(schema: jsonschema.Draft7Validator) -> 
 
 
 def test_what_gan_config_writes_passes(schema: jsonschema.Draft7Validator, capsys: pytest.CaptureFixture[str]) -> None:
-    for words in (["experiment=cyclegan_small"], ["experiment=r3gan_cifar10"]):
-        assert main(["config", *words]) == 0
-        schema.validate(read(capsys.readouterr().out))
+    assert main(["config", "experiment=r3gan_cifar10"]) == 0
+    schema.validate(read(capsys.readouterr().out))
 
 
 @pytest.mark.parametrize(
