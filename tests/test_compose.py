@@ -29,7 +29,7 @@ from gan_cli.training.session import Session
 
 GROUPS = choices.config_groups(CONF)
 # below; tests/test_architectures.py, tests/test_evaluation.py, tests/test_latent.py
-OTHERS = ("loss", "conditioning", "model", "detector", "metrics", "preset", "mode")
+OTHERS = ("loss", "conditioning", "model", "detector", "metrics", "preset", "mode", "as", "along")
 EMBEDDED = ("digits", "ring", "grid", "swiss_roll", "line", "photos", "china2flower")
 SEVERAL = ("penalty", "auxiliary", "augment")  # groups that allow several choices
 # Terms of what a generator is given, which digits from noise have not.
@@ -113,6 +113,7 @@ def test_every_dataset_composes_and_the_embedded_ones_train(here: Path, choice: 
         assert train(*words(f"dataset={choice}")).step == 2
 
 
+TRACKERS = ("wandb", "mlflow", "trackio")  # which need their libraries: tests/callbacks/test_trackers.py
 # What a callback leaves in a run's folder, beside what every run leaves there.
 RUNS_OWN = {"config.yaml", "manifest.json", "result.json", "train.log"}
 LEFT = {

@@ -127,7 +127,7 @@ def test_users_own_parts_get_converted_values_too(here: Path, monkeypatch: pytes
     """Without annotations the defaults say what is a switch and what is a number."""
     (here / "plain_losses.py").write_text(OWN)
     monkeypatch.syspath_prepend(here)
-    own = ("loss=hinge", "loss._target_=plain_losses.Plain", "trust=plain_losses")
+    own = ("loss=hinge", "loss._target_=plain_losses.Plain", "trust=plain_losses", "~loss.discriminator_weight")
     folder = train(*words(*own, "+loss.strict=no", "+loss.times=1e2", "loss.weight='2'")).folder
     saved = yaml.safe_load((folder / "config.yaml").read_text())["loss"]
     given = {"strict": False, "times": 100, "weight": 2.0}

@@ -223,7 +223,9 @@ def test_completion_offers_what_can_come_next(here: Path) -> None:
     assert candidates("gan sample outp") == ["outputs/"]
     assert candidates("gan train resume=outputs/") == ["resume=outputs/run/"]
     assert candidates("gan train 'penalty=[r1,r") == ["penalty=[r1,r2"]
-    assert candidates("gan train penalty=[r1] penalty.") == ["penalty.r1.weight=", "penalty.r1.interval="]
+    assert candidates("gan train penalty=[r1] penalty.") == [
+        *("penalty.r1.weight=", "penalty.r1.interval=", "penalty.r1.share=")
+    ]
     assert candidates("gan train trainer.max_s") == ["trainer.max_steps="]
     assert candidates("gan train --cfg ") == ["job", "hydra", "all"]
     assert not [word for word in candidates("gan train dataset=") if "=_" in word]
