@@ -28,8 +28,8 @@ from gan_cli.training.runtime import StopRequest
 from gan_cli.training.session import Session
 
 GROUPS = choices.config_groups(CONF)
-# below; tests/test_architectures.py, tests/test_evaluation.py, tests/test_latent.py
-OTHERS = ("loss", "conditioning", "model", "detector", "metrics", "preset", "mode")
+# below; tests/test_architectures.py, tests/test_evaluation.py, tests/test_latent.py, tests/latent
+OTHERS = ("loss", "conditioning", "model", "detector", "metrics", "preset", "mode", "along")
 EMBEDDED = ("digits", "ring", "grid", "swiss_roll", "photos", "china2flower")
 SEVERAL = ("penalty", "auxiliary", "augment")  # groups that allow several choices
 # Terms of what a generator is given, which digits from noise have not.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from gan_cli import console
-from gan_cli.config import compose, trust
+from gan_cli.config import choices, compose, trust
 from gan_cli.config.labels import chosen_classes
 from gan_cli.config.schema import validated
 from gan_cli.config.words import divide, listed, path
@@ -56,6 +56,7 @@ class SampleRequest(BaseModel):
     direction: Literal["a2b", "b2a"] = "a2b"
     tile: Annotated[int, Field(ge=16)] | None = None
     mode: dict[str, Any]
+    along: dict[str, Any] = {}  # read by modes that move along directions
 
 
 @display()
@@ -177,6 +178,7 @@ def _unusual(request: SampleRequest) -> list[str]:
     words = [] if request.ema else ["raw"]
     words += [f"truncation{request.truncation!r}"] if request.truncation is not None else []
     words += [f"statistics{request.standing_statistics}"] if request.standing_statistics else []
+    words += [word for word in (_sought(request), str(request.mode.get("towards") or "")) if word]
     words += [request.direction] if request.direction != "a2b" else []
     words += [_for_a_name(Path(request.source).stem)] if request.source else []
     classes = ",".join(map(str, request.classes)) if isinstance(request.classes, list) else request.classes
@@ -224,12 +226,25 @@ def _suited(mode: Mode, request: SampleRequest, restored: Restored) -> Mode:
 
 
 def _mode(request: SampleRequest, vouched: Sequence[str]) -> Mode:
-    """The object that conf/mode/ describes; `n` is its own unless the user says otherwise."""
+    """The object that conf/mode/ describes; `n` is its own unless the user says otherwise.
+
+    Raises:
+        ConfigError: A way to find directions is chosen for a mode that moves along none.
+    """
     from gan_cli.config import build
 
+    if "along" not in request.mode and _sought(request):
+        raise ConfigError(two_lines("along= is for modes that move samples", "add mode=directions or mode=edit"))
     node = request.mode if request.n is None else {**request.mode, "n": request.n}
     mode: Mode = build.make(build.check_part("mode", node, trust.for_runs(vouched)))
     return mode
+
+
+def _sought(request: SampleRequest) -> str:
+    """How directions are found, in a word for a file's name; empty for the usual way."""
+    usual = choices.read("along", choices.default("along"))["_target_"]
+    target = str(request.along.get("_target_", usual))
+    return "" if target == usual else target.rpartition(".")[2].lower()
 
 
 def _class_names(restored: Restored) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ TEXT = frozenset(
             "weights",
             "cache",
         ),
-        *("image", "repository", "device", "dir", "subdir"),
+        *("image", "latent", "towards", "repository", "device", "dir", "subdir"),
     )
 )
 CONFIG_DIR = ("--config-dir", "-cd")  # names a folder of the user's own configs
