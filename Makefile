@@ -5,7 +5,7 @@ UV := $(shell command -v uv 2>/dev/null)
 PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: help demo test test-all fuzz faults lint format docs wheel clean
+.PHONY: help demo test test-all fuzz faults lint format docs notebook wheel clean
 
 help:
 	@echo "make demo      set up, train on handwritten digits, show them (about a minute after the install)"
@@ -15,6 +15,7 @@ help:
 	@echo "make faults    kill runs, fill disks, damage files, and count what was lost (five minutes; SEED=1 for other moments)"
 	@echo "make lint      style and types"
 	@echo "make docs      write docs/choices.md from the files of conf/"
+	@echo "make notebook  run docs/exploration.ipynb and keep what it shows (two minutes)"
 
 # Installed once; again when its dependencies change. Bytecode is compiled here, not at every first start.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -55,6 +56,9 @@ format: $(VENV)/.installed
 
 docs: $(VENV)/.installed
 	$(BIN)/python docs/choices.py
+
+notebook: $(VENV)/.installed
+	$(BIN)/python docs/exploration.py
 
 wheel: $(VENV)/.installed
 	$(BIN)/python -m hatchling build -t wheel

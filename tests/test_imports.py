@@ -21,11 +21,11 @@ LAYERS = (
     ("references",),
     ("config",),
     ("callbacks",),
-    ("training", "metrics", "sampling", "pictures", "latent"),
+    ("training", "metrics", "sampling", "pictures", "samples", "latent"),
     ("games", "data"),
     ("losses", "penalties", "auxiliaries", "image_auxiliaries", "priors", "augment", "networks"),
     ("store",),
-    ("types", "ramps", "rng", "progress", "console"),
+    ("types", "ramps", "rng", "progress", "console", "notebook"),
     ("errors",),
 )
 ONLY_TYPES = ("losses", "penalties", "auxiliaries", "image_auxiliaries", "priors", "augment", "networks")

@@ -24,11 +24,14 @@ from gan_cli.store import outputs
 from gan_cli.store.disk import remove_leftovers
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from gan_cli.data.decoding import Levels
     from gan_cli.latent import Mode, Sources, Subject
     from gan_cli.latent.drawings import Drawing
     from gan_cli.latent.sources import Files
     from gan_cli.runs.restore import Restored
+    from gan_cli.samples import Samples
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +68,8 @@ def sample(source: str | Path, *overrides: str) -> Any:
 
     Returns:
         Images float `[n, C, H, W]` in [-1, 1], or points `[n, 2]`; `[rows, columns, ...]` in modes that lay them out; a
-        list of images where pictures of several sizes are translated.
+        list of images where pictures of several sizes are translated. They are tensors, which a notebook shows as
+        pictures (`gan_cli.samples`).
         Nothing is written, unless `out=...` is given.
     """
     vouched, settings = trust.taken(overrides)
@@ -76,12 +80,20 @@ def sample(source: str | Path, *overrides: str) -> Any:
         _spare_inputs(request, Path(request.out))
     _, _, drawing = _drawing(request, vouched)
     if request.out is None:
-        return drawing.samples()
+        return _shown(drawing.samples())
     drawing.check(Path(request.out))
     samples = drawing.samples()
     with outputs.named(f"out={request.out}"):
         drawing.write(Path(request.out))
-    return samples
+    return _shown(samples)
+
+
+def _shown(samples: Tensor | list[Tensor]) -> Samples | list[Samples]:
+    from gan_cli.samples import Samples
+
+    return (
+        [each.as_subclass(Samples) for each in samples] if isinstance(samples, list) else samples.as_subclass(Samples)
+    )
 
 
 def main(words: Sequence[str]) -> None:
