@@ -5,7 +5,7 @@ UV := $(shell command -v uv 2>/dev/null)
 PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: help demo test test-all fuzz faults browser smoke extras lint format docs wheel clean
+.PHONY: help demo test test-all fuzz faults browser smoke extras lint format docs notebook wheel clean
 
 help:
 	@echo "make demo      set up, train on handwritten digits, show them (about a minute after the install)"
@@ -18,6 +18,7 @@ help:
 	@echo "make lint      style and types"
 	@echo "make extras    try what is too large for the tests: Trackio"
 	@echo "make docs      write docs/choices.md from the files of conf/"
+	@echo "make notebook  run docs/exploration.ipynb and keep what it shows (two minutes)"
 
 # Installed once; again when its dependencies change. Bytecode is compiled here, not at every first start.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -73,6 +74,9 @@ extras: $(VENV)/.installed
 	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(UV) pip install --quiet --python $(BIN)/python pip
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target build/extras 'trackio>=0.20'
 	PYTHONPATH=build/extras $(BIN)/python -m pytest -n 0 tests/extras/trackio_locally.py
+
+notebook: $(VENV)/.installed
+	$(BIN)/python docs/exploration.py
 
 wheel: $(VENV)/.installed
 	$(BIN)/python -m hatchling build -t wheel

@@ -26,13 +26,24 @@ Exceptions that only pass between modules, to be raised again with a name or a p
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from pathlib import Path
 
 
+def in_words(error: BaseException) -> list[str]:
+    """What IPython shows of an error (its `_render_traceback_`): the words that the command line prints, and not where
+    in the code; with HYDRA_FULL_ERROR=1 that too."""
+    if os.environ.get("HYDRA_FULL_ERROR"):
+        return traceback.format_exception(error)
+    return [f"{type(error).__name__}: {error}"]
+
+
 class Refused(ValueError):
     """The user can fix it. `problems` are reported together, a line or two each."""
+
+    _render_traceback_ = in_words
 
     def __init__(self, *problems: str) -> None:
         self.problems = problems
@@ -106,6 +117,8 @@ class WouldOverwrite(NotWritable):
 class RunFailed(RuntimeError):
     """The work failed after it began; the message says what was saved."""
 
+    _render_traceback_ = in_words
+
 
 class NonFinite(ArithmeticError):
     """A term became infinite or not a number; the message names it and the step."""
@@ -113,6 +126,8 @@ class NonFinite(ArithmeticError):
 
 class Interrupted(KeyboardInterrupt):
     """The user stopped the work; progress is saved and the message says how to continue."""
+
+    _render_traceback_ = in_words
 
 
 def two_lines(what: str, remedy: str) -> str:

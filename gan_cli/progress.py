@@ -1,4 +1,5 @@
-"""How far long work has come: a bar with the time left on a terminal, a line a minute elsewhere, on standard error.
+"""How far long work has come: a bar with the time left on a terminal or in a notebook, else a line a minute on standard
+error.
 
 A command opens a `display`; whatever takes long within it, at any depth, goes through its items with `tracked`. One
 such loop is shown at a time, the outermost. Nothing is said of work that is over within seconds, nor of work that is
@@ -14,6 +15,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, TypeVar
 
+from gan_cli import notebook
 from gan_cli.console import printable
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ class Work:
         self.done = 0
         self.begun = self.told = now()
         self.bar: Progress | None = None
+        self.element: notebook.Bar | None = None
 
     @property
     def left(self) -> str:
@@ -59,7 +62,12 @@ class Work:
         """So much more is done."""
         self.done += count
         now = self.now()
-        if self.bar is None and sys.stderr is not None and sys.stderr.isatty():
+        if notebook.shown():
+            if now - self.begun >= SOON and self.done < self.total:
+                self.element = self.element or notebook.Bar()
+                words = f"{self.title}: {self.done} of {self.total}, {self.left} left"
+                self.element.show(self.done / max(1, self.total), words)
+        elif self.bar is None and sys.stderr is not None and sys.stderr.isatty():
             if now - self.begun >= SOON and self.done < self.total:
                 self._start()
         elif self.bar is None and now - self.told >= MINUTE and self.done < self.total:
@@ -91,6 +99,9 @@ class Work:
             with suppress(OSError):  # the terminal is gone
                 self.bar.stop()
             self.bar = None
+        if self.element is not None:
+            self.element.close()
+            self.element = None
 
 
 class Display:

@@ -167,6 +167,20 @@ def in_blocks(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
 
 
 @torch.no_grad()
+def one_by_one(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+    """`function` of each row of the inputs by itself, on the CPU.
+
+    Noise that a network draws itself is the same for every row: what differs between them are the inputs alone.
+    """
+    outputs = []
+    rows = zip(*(values.split(1) for values in inputs), strict=True)
+    for row in tracked(rows, len(inputs[0]), "drawing"):
+        with seeded(row[0].device, "one by one"):
+            outputs.append(function(*row).cpu())
+    return torch.cat(outputs)
+
+
+@torch.no_grad()
 def steps_along_paths(
     game: Game, generator: nn.Module, draws: Draws, n: int, epsilon: float
 ) -> Iterator[tuple[Tensor, Tensor]]:

@@ -23,11 +23,11 @@ LAYERS = (
     ("references",),
     ("config",),
     ("callbacks",),
-    ("training", "metrics", "sampling", "pictures", "latent"),
+    ("training", "metrics", "sampling", "pictures", "samples", "latent"),
     ("games", "data", "foreign"),
     ("losses", "penalties", "auxiliaries", "image_auxiliaries", "priors", "augment", "networks"),
     ("store",),
-    ("types", "ramps", "rng", "progress", "pages"),
+    ("types", "ramps", "rng", "progress", "pages", "notebook"),
     ("console",),
     ("errors",),
 )

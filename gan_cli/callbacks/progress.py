@@ -1,4 +1,4 @@
-"""How the run is doing: a bar on a terminal, plain lines elsewhere."""
+"""How the run is doing: a bar on a terminal or in a notebook, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rich.console import RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from gan_cli import notebook
 from gan_cli.callbacks import Callback, Session
 from gan_cli.progress import about
 from gan_cli.types import Clock, Positive, PositiveInt
@@ -63,12 +64,15 @@ class ProgressLine(Callback):
         self.every_steps = every_steps
         self.every_seconds = every_seconds
         self.bar: Bar | None = None
+        self.element: notebook.Bar | None = None
 
     def on_start(self, session: Session) -> None:
         self.begun = self.last = self.warm = session.clock
         self.text = ""
         self.expected = False  # whether it was said how long it will take
-        if sys.stdout is not None and sys.stdout.isatty():
+        if notebook.shown():
+            self.element = notebook.Bar()
+        elif sys.stdout is not None and sys.stdout.isatty():
             self.bar = Bar(
                 TextColumn("step {task.fields[step]}"),
                 BarColumn(bar_width=16),
@@ -127,9 +131,11 @@ class ProgressLine(Callback):
     def on_step(self, session: Session) -> None:
         clock = session.clock
         self._expect(session)
-        if self.bar is not None:
-            by_time = clock.seconds / session.trainer.limits.max_seconds
-            done = max(session.trainer.limits.progress(clock), min(1.0, by_time))
+        by_time = clock.seconds / session.trainer.limits.max_seconds
+        done = max(session.trainer.limits.progress(clock), min(1.0, by_time))
+        if self.element is not None:
+            self.element.show(done, f"step {clock.step}  {self._time_left(session)}  {self.text}")
+        elif self.bar is not None:
             speed = self._speed(clock, self.begun)
             self.bar.line = f"epoch {session.trainer.epoch:.2f}  {self.text}"
             self.bar.update(self.task, completed=done, step=clock.step, speed=speed)
@@ -155,6 +161,9 @@ class ProgressLine(Callback):
         self.text = describe(record) or self.text  # other records keep the last text
 
     def close(self) -> None:
+        if self.element is not None:
+            self.element.close()
+            self.element = None
         if self.bar is not None:
             with suppress(OSError):  # the terminal is gone
                 self.bar.stop()

@@ -247,9 +247,7 @@ def _report(evaluation: Evaluation) -> None:
     """A table: name, value ± standard error, sizes, what it is."""
     width = max((len(name) for name in evaluation), default=0)
     for name, value in evaluation.items():
-        number = f"{value.value:.5g}" + (f" ± {value.se:.2g}" if value.se is not None else "")
-        sizes = f"n={value.n_fake}/{value.n_real or 'unknown'}"
-        log.info("%-*s  %-18s  %-14s  %s", width, name, number, sizes, value.convention)
+        log.info("%-*s  %-18s  %-14s  %s", width, name, *value.cells())
     for name, reason in evaluation.refused.items():
         log.info("%-*s  not measured: %s", width, name, reason.replace("\n  ", f"\n{' ' * (width + 4)}"))
     references = {value.reference for value in evaluation.values()}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from gan_cli import console
-from gan_cli.config import compose, trust
+from gan_cli.config import choices, compose, trust
 from gan_cli.config.labels import chosen_classes
 from gan_cli.config.schema import validated
 from gan_cli.config.words import divide, listed, path
@@ -24,11 +24,14 @@ from gan_cli.store import outputs
 from gan_cli.store.disk import remove_leftovers
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from gan_cli.data.decoding import Levels
     from gan_cli.latent import Mode, Sources, Subject
     from gan_cli.latent.drawings import Drawing
     from gan_cli.latent.sources import Files
     from gan_cli.runs.restore import Restored
+    from gan_cli.samples import Samples
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +60,7 @@ class SampleRequest(BaseModel):
     tile: Annotated[int, Field(ge=16)] | None = None
     json_file: str | None = Field(None, alias="json")
     mode: dict[str, Any]
+    along: dict[str, Any] = {}  # read by modes that move along directions
 
 
 @display()
@@ -65,7 +69,8 @@ def sample(source: str | Path, *overrides: str) -> Any:
 
     Returns:
         Images float `[n, C, H, W]` in [-1, 1], or points `[n, 2]`; `[rows, columns, ...]` in modes that lay them out; a
-        list of images where pictures of several sizes are translated.
+        list of images where pictures of several sizes are translated. They are tensors, which a notebook shows as
+        pictures (`gan_cli.samples`).
         Nothing is written, unless `out=...` is given.
     """
     vouched, settings = trust.taken(overrides)
@@ -78,12 +83,20 @@ def sample(source: str | Path, *overrides: str) -> Any:
         _spare_inputs(request, Path(request.out))
     _, _, drawing = _drawing(request, vouched)
     if request.out is None:
-        return drawing.samples()
+        return _shown(drawing.samples())
     drawing.check(Path(request.out))
     samples = drawing.samples()
     with outputs.named(f"out={request.out}"):
         drawing.write(Path(request.out))
-    return samples
+    return _shown(samples)
+
+
+def _shown(samples: Tensor | list[Tensor]) -> Samples | list[Samples]:
+    from gan_cli.samples import Samples
+
+    return (
+        [each.as_subclass(Samples) for each in samples] if isinstance(samples, list) else samples.as_subclass(Samples)
+    )
 
 
 def main(words: Sequence[str]) -> None:
@@ -200,6 +213,7 @@ def _unusual(request: SampleRequest) -> list[str]:
     words = [] if request.ema else ["raw"]
     words += [f"truncation{request.truncation!r}"] if request.truncation is not None else []
     words += [f"statistics{request.standing_statistics}"] if request.standing_statistics else []
+    words += [word for word in (_sought(request), str(request.mode.get("towards") or "")) if word]
     words += [request.direction] if request.direction != "a2b" else []
     words += [_for_a_name(Path(request.source).stem)] if request.source else []
     classes = ",".join(map(str, request.classes)) if isinstance(request.classes, list) else request.classes
@@ -247,12 +261,25 @@ def _suited(mode: Mode, request: SampleRequest, restored: Restored) -> Mode:
 
 
 def _mode(request: SampleRequest, vouched: Sequence[str]) -> Mode:
-    """The object that conf/mode/ describes; `n` is its own unless the user says otherwise."""
+    """The object that conf/mode/ describes; `n` is its own unless the user says otherwise.
+
+    Raises:
+        ConfigError: A way to find directions is chosen for a mode that moves along none.
+    """
     from gan_cli.config import build
 
+    if "along" not in request.mode and _sought(request):
+        raise ConfigError(two_lines("along= is for modes that move samples", "add mode=directions or mode=edit"))
     node = request.mode if request.n is None else {**request.mode, "n": request.n}
     mode: Mode = build.make(build.check_part("mode", node, trust.for_runs(vouched)))
     return mode
+
+
+def _sought(request: SampleRequest) -> str:
+    """How directions are found, in a word for a file's name; empty for the usual way."""
+    usual = choices.read("along", choices.default("along"))["_target_"]
+    target = str(request.along.get("_target_", usual))
+    return "" if target == usual else target.rpartition(".")[2].lower()
 
 
 def _class_names(restored: Restored) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ TEXT = frozenset(
             "weights",
             "cache",
         ),
-        *("image", "repository", "device", "dir", "subdir", "runtime"),
+        *("image", "latent", "towards", "repository", "device", "dir", "subdir", "runtime"),
     )
 )
 RUNS = frozenset(("resume", "repeat", "init_from"))  # settings that name a run

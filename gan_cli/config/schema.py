@@ -10,7 +10,7 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from functools import cache
 from typing import Annotated, Any, TypeVar
 
@@ -269,7 +269,8 @@ def _adapter(hint: Any) -> TypeAdapter | None:
 @cache
 def hints_of(part: Callable[..., Any]) -> Mapping[str, Any]:
     """The types of a part's settings, with their ranges; an unannotated one has the type of its default."""
-    function = part.__init__ if inspect.isclass(part) else part
+    # The fields of a dataclass may come from classes in other modules, where their types have other names.
+    function = part.__init__ if inspect.isclass(part) and not is_dataclass(part) else part
     try:
         found = typing.get_type_hints(function, include_extras=True)
     except (NameError, TypeError, AttributeError):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from html import escape
 from typing import Any
 
 import torch
@@ -39,6 +40,11 @@ class Value:
         """The number of samples measured."""
         return self.n_fake
 
+    def cells(self) -> tuple[str, str, str]:
+        """Value ± standard error, sizes, and what it is."""
+        number = f"{self.value:.5g}" + (f" ± {self.se:.2g}" if self.se is not None else "")
+        return number, f"n={self.n_fake}/{self.n_real or 'unknown'}", self.convention
+
 
 class Evaluation(dict[str, Value]):
     """Values by name; each is also an attribute: `evaluation.fid.value`.
@@ -58,6 +64,16 @@ class Evaluation(dict[str, Value]):
         self.time = datetime.now(UTC).isoformat()
         self.refused: dict[str, str] = {}
         self.pictures: dict[str, torch.Tensor] = {}
+
+    def _repr_html_(self) -> str:
+        """The table that a notebook shows."""
+        rows = [(name, *value.cells()) for name, value in self.items()]
+        rows += [(name, "not measured", "", reason) for name, reason in self.refused.items()]
+        body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+        against = ", ".join(sorted({value.reference for value in self.values()}))
+        head = "".join(f"<th>{word}</th>" for word in ("metric", "value", "samples/real", "convention"))
+        caption = escape(f"{self.source} against {against}")
+        return f"<table><caption>{caption}</caption><tr>{head}</tr>{body}</table>"
 
     def __getattr__(self, name: str) -> Value:
         try:

@@ -1,22 +1,30 @@
-"""The directions that change samples most, computed from the weights (SeFa: Shen 2021, arXiv 2007.06600)."""
+"""Directions in the space of a generator's latents, and samples that move along them.
+
+SeFa finds those that change samples most, in the weights alone (Shen 2021, arXiv 2007.06600); others are learned, in
+`latent.learned`.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Annotated, ClassVar, Protocol, runtime_checkable
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Annotated, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from gan_cli.errors import Incompatible
+from gan_cli.errors import ConfigError, Incompatible, two_lines
 from gan_cli.latent import Mode, Subject
 from gan_cli.latent.drawings import Drawing, Film, Sheet
 from gan_cli.latent.styling import MANY, space, styled
 from gan_cli.networks.base import declared
 from gan_cli.sampling import in_blocks
 from gan_cli.types import Positive, PositiveInt
+
+MOST_NAMES = 20  # in a message
 
 
 @runtime_checkable
@@ -38,7 +46,7 @@ def latent_layers(generator: nn.Module) -> Sequence[nn.Module]:
     linear = [layer for layer in inside.modules() if isinstance(layer, nn.Linear)]
     if not linear:
         raise Incompatible(
-            "mode=directions: this generator does not say which layers read the latent first\n"
+            "along=sefa: this generator does not say which layers read the latent first\n"
             "  give it an attribute `latent_layers`, a list of modules with `weight` [out, in]"
         )
     return linear if parts else linear[:1]
@@ -64,28 +72,83 @@ def sefa(a: Tensor, count: int) -> Tensor:
     return (directions * largest.sign()).to(a.dtype)
 
 
+class Direction(NamedTuple):
+    """A direction in the space where a generator's directions are straight."""
+
+    name: str  # a part of a file's name
+    vector: Tensor  # [W], of length 1
+
+
+class Along(ABC):
+    """A way to find directions."""
+
+    @abstractmethod
+    def find(self, subject: Subject) -> Iterator[Direction]:
+        """The directions, the most telling first. Raises Incompatible for a generator or data that do not suit it."""
+
+
+class SeFa(Along):
+    """Those that change samples most, called 1, 2, ..."""
+
+    def find(self, subject: Subject) -> Iterator[Direction]:
+        latent_layers(subject.generator)  # refused at once
+        return self._found(subject)
+
+    @staticmethod
+    def _found(subject: Subject) -> Iterator[Direction]:
+        width = space(subject.generator).encode(*subject.latents(1)).shape[-1]
+        for i, vector in enumerate(sefa(affine(subject.generator, width), width)):
+            yield Direction(f"{i + 1}", vector)
+
+
+def moved(w: Tensor, vector: Tensor, shifts: Tensor) -> Tensor:
+    """`[N, T, ...]`: each of `w` `[N, ...]`, shifted by each of `shifts` `[T]` along a direction `[W]`."""
+    return w.unsqueeze(1) + shifts.view(-1, *[1] * (w.ndim - 1)) * vector
+
+
+def chosen(directions: Iterator[Direction], count: int, towards: str | None) -> Iterator[Direction]:
+    """The first `count` directions, or the one called `towards`. Raises ConfigError where there is none."""
+    if towards is None:
+        return islice(directions, count)
+    names: list[str] = []
+    for direction in directions:
+        if direction.name == towards:
+            return iter([direction])
+        names.append(direction.name)
+    there = ", ".join(names[:MOST_NAMES]) + (", ..." if len(names) > MOST_NAMES else "")
+    raise ConfigError(two_lines(f"mode.towards={towards}: there is no such direction", f"there are {there}"))
+
+
 @dataclass(frozen=True)
 class Directions(Mode):
-    """One sheet per direction: row i is sample i, moved from -strength to +strength standard deviations along it."""
+    """One sheet per direction: row i is sample i, moved from -strength to +strength standard deviations along it.
+
+    Args:
+        count: The most directions.
+        towards: Only the direction of this name.
+        along: How they are found.
+    """
 
     name: ClassVar[str] = "directions"
     n: PositiveInt = 4
     count: PositiveInt = 5
     steps: Annotated[int, Ge(2)] = 7
     strength: Positive = 3.0
+    towards: str | None = None
+    along: Along = field(default_factory=SeFa)
 
     def draw(self, subject: Subject) -> Drawing:
-        latent_layers(subject.generator)  # refused before anything is drawn
+        self.along.find(subject)  # refused before anything is drawn
         return Film(self.sheets(subject))
 
     def sheets(self, subject: Subject) -> Iterator[Sheet]:
+        directions = chosen(self.along.find(subject), self.count, self.towards)
         _, encode, decode = space(subject.generator)
         with torch.no_grad():
             w = encode(*subject.latents(max(self.n, MANY)))
         label = subject.latents(self.n)[1].repeat_interleave(self.steps)
         shifts = torch.linspace(-self.strength, self.strength, self.steps, device=w.device)
-        for i, direction in enumerate(sefa(affine(subject.generator, w.shape[-1]), self.count)):
-            spread = (w @ direction).std()
-            moved = w[: self.n].unsqueeze(1) + (shifts * spread).view(-1, *[1] * (w.ndim - 1)) * direction
-            samples = in_blocks(decode, moved.flatten(0, 1), label).unflatten(0, (self.n, self.steps))
-            yield Sheet(samples, f"{i + 1}", {"direction": direction.cpu()})
+        for name, vector in directions:
+            there = moved(w[: self.n], vector, shifts * (w @ vector).std())
+            samples = in_blocks(decode, there.flatten(0, 1), label).unflatten(0, (self.n, self.steps))
+            yield Sheet(samples, name, {"direction": vector.cpu()})

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from gan_cli.latent.drawings import Drawing, Sheet, Sheets
 from gan_cli.latent.styling import MANY, space
 from gan_cli.networks.base import declared
 from gan_cli.progress import tracked
-from gan_cli.sampling import in_blocks, seeded
+from gan_cli.sampling import one_by_one, seeded
 from gan_cli.types import Need, NonNegative, Positive, PositiveInt
 
 
@@ -72,39 +72,47 @@ def descend(
     return found, error
 
 
-@dataclass(frozen=True)
-class Project(Mode):
-    """The image and the sample closest to it, from `n` starts: the latents (or w) and labels of samples 0 ... n - 1.
+class Point(NamedTuple):
+    """A place in the space of a generator's latents (or w)."""
+
+    w: Tensor  # [...], without a batch
+    label: Tensor  # []
+    error: Tensor  # [], of the image there; 0 where it is not known
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search(Mode):
+    """A mode that looks for the latent (or w) of an image, from those of samples 0 ... n - 1.
 
     Args:
-        image: A file.
         steps, lr: Of Adam; the rate is in standard deviations of the latents (or w).
         perceptual: Weight of the difference in D's features.
         fit: crop | pad | stretch.
     """
 
-    image: str
-    name: ClassVar[str] = "project"
     n: PositiveInt = 8
     steps: PositiveInt = 300
     lr: Positive = 0.05
     perceptual: NonNegative = 0.1
     fit: str = "crop"
 
-    def draw(self, subject: Subject) -> Drawing:
+    def target(self, subject: Subject, image: str) -> Tensor:
+        """The image as the generator would draw it. Raises Incompatible for points, and ConfigError."""
         if subject.points:
-            raise Incompatible("mode=project looks for images, and this generator draws points\n  use another mode")
+            raise Incompatible(
+                f"mode={self.name} looks for images, and this generator draws points\n  use another mode"
+            )
         latent, label = subject.latents(1)
         _, *shape = subject.draw(latent, label).shape
-        target = read(self.image, (shape[0], shape[1], shape[2]), self.fit, subject.levels)
-        return Sheets(self.sheets(subject, target))
+        return read(image, (shape[0], shape[1], shape[2]), self.fit, subject.levels)
 
-    def sheets(self, subject: Subject, target: Tensor) -> Iterator[Sheet]:
+    def closest(self, subject: Subject, target: Tensor) -> Point:
+        """Where the sample lies that is closest to the target `[C, H, W]`."""
         discriminator = subject.game.players()["discriminator"].eval().requires_grad_(False)
         # With augmentations that merge samples, D has no features of a single sample.
         single = not any(augment.merges_samples for _, augment in subject.game.augmentations())
         looks = self.perceptual > 0 and single and Need.FEATURES in declared(discriminator).provides
-        name, encode, decode = space(subject.generator.requires_grad_(False))
+        _, encode, decode = space(subject.generator.requires_grad_(False))
         with torch.no_grad():
             points = encode(*subject.latents(max(self.n, MANY)))
         label = subject.latents(self.n)[1]
@@ -120,6 +128,26 @@ class Project(Mode):
                 self.perceptual,
             )
         best = int(error.argmin())
-        result = in_blocks(decode, found[best : best + 1], label[best : best + 1])
-        kept = {name: found[best].cpu(), "label": label[best].cpu(), "error": error[best].cpu()}
+        return Point(found[best], label[best], error[best])
+
+
+@dataclass(frozen=True)
+class Project(Search):
+    """The image and the sample closest to it, with its latent (or w) and label.
+
+    Args:
+        image: A file.
+    """
+
+    image: str
+    name: ClassVar[str] = "project"
+
+    def draw(self, subject: Subject) -> Drawing:
+        return Sheets(self.sheets(subject, self.target(subject, self.image)))
+
+    def sheets(self, subject: Subject, target: Tensor) -> Iterator[Sheet]:
+        name, _, decode = space(subject.generator)
+        w, label, error = self.closest(subject, target)
+        result = one_by_one(decode, w[None], label[None])
+        kept = {name: w.cpu(), "label": label.cpu(), "error": error.cpu()}
         yield Sheet(torch.stack([target, result[0]])[None], kept=kept)

@@ -18,6 +18,7 @@ from gan_cli.metrics.detectors import Detector, Labelled
 from gan_cli.metrics.features import Seen
 from gan_cli.metrics.store import Bookmark, Store
 from gan_cli.progress import tracked
+from gan_cli.types import PositiveInt
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ def fit(
     on: str = "the data",
 ) -> ClassifierNetwork:
     """Trains on uint8 `[N, C, H, W]`: Adam, one-cycle rate, small shifts; the same result for the same data."""
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), torch.enable_grad():
         torch.manual_seed(rng.mix("classifier", SCHEMA))
         network = ClassifierNetwork(images.shape[1], classes).to(device)
         optimizer = torch.optim.Adam(network.parameters(), 2e-3)
@@ -89,11 +90,13 @@ class Classifier(Detector):
 
     Args:
         cache: Where trained networks are kept; `classifiers` in $GAN_CACHE, or in ~/.cache/gan, when null.
+        steps: Updates of its training; 1000 when null. Numbers of differently trained ones cannot be compared.
     """
 
     name = "classifier"
 
-    def __init__(self, cache: str | None = None) -> None:
+    def __init__(self, cache: str | None = None, steps: PositiveInt | None = None) -> None:
+        self.steps = STEPS if steps is None else steps
         usual = Path(os.environ.get("GAN_CACHE") or "~/.cache/gan", "classifiers")
         self.store = Store(usual if cache is None else Path(cache))
         self.network: ClassifierNetwork | None = None
@@ -120,7 +123,7 @@ class Classifier(Detector):
     def _trained(self, data: Labelled, chosen: Tensor) -> ClassifierNetwork:
         facts = {
             "classifier": SCHEMA,
-            "steps": STEPS,
+            "steps": self.steps,
             "batch": BATCH,
             "width": WIDTH,
             "data": data.fingerprint,
@@ -130,7 +133,7 @@ class Classifier(Detector):
 
         def train(_: Bookmark) -> dict[str, Tensor]:
             log.info("training a classifier on the data (once; kept in %s)", self.store.folder)
-            return fit(data.images[chosen], data.labels[chosen], data.classes, self.device, STEPS).state_dict()
+            return fit(data.images[chosen], data.labels[chosen], data.classes, self.device, self.steps).state_dict()
 
         network = ClassifierNetwork(data.images.shape[1], data.classes)
         network.load_state_dict(self.store.get(facts, train))

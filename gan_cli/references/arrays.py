@@ -1,80 +1,27 @@
-"""Arrays from `.npz` files: no larger than the file and of the expected kind, or else refused in two lines."""
+"""What arrays from `.npz` files mean: images with labels, or statistics of features."""
 
 from __future__ import annotations
 
-import zipfile
-import zlib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from gan_cli.data.listing import checked_members, shown
+from gan_cli.data import arrays
+from gan_cli.data.arrays import Arrays
+from gan_cli.data.arrays import check_zip as check_zip
+from gan_cli.data.listing import shown
 from gan_cli.errors import DataError, two_lines
 from gan_cli.metrics.moments import Gaussian
 
 WANTED = ("arr_0", "labels", "mu", "sigma", "n")
 GIVE = "give an .npz with arr_0 (uint8 NHWC), or with mu and sigma"
-MOST_ARRAY_BYTES = 2**37
-Arrays = Mapping[str, np.ndarray]
-
-
-def check_zip(path: Path) -> None:
-    """Raises DataError for a zip that no program of ours has written; anything but a zip is left to others."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for _ in checked_members(path, archive.infolist(), MOST_ARRAY_BYTES):
-                pass
-    except DataError:
-        raise
-    except (OSError, ValueError, RuntimeError, zipfile.BadZipFile):
-        return
 
 
 def read(path: Path) -> Arrays:
-    """The arrays whose names are known; the others are never read."""
-    if path.stat().st_size == 0:
-        raise DataError(two_lines(f"{path} is empty", GIVE))
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = dict(checked_members(path, archive.infolist(), MOST_ARRAY_BYTES))
-            found = {name: member for name, member in _named(members).items() if name in WANTED}
-            if not ({"mu", "sigma"} <= found.keys() or "arr_0" in found):
-                there = ", ".join(shown(name) for name in list(_named(members))[:5]) or "nothing"
-                raise DataError(two_lines(f"{path} holds {there}", GIVE))
-            return {name: _array(archive, member, f"{path}: {name}") for name, member in found.items()}
-    except DataError:
-        raise
-    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, MemoryError) as error:
-        reason = (shown(line) for line in str(error).splitlines()[:1])
-        raise DataError(two_lines(f"{path} cannot be read ({next(reason, 'damaged')})", GIVE)) from error
-
-
-def _named(members: Mapping[str, zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
-    return {name.removesuffix(".npy"): member for name, member in members.items()}
-
-
-def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, what: str) -> np.ndarray:
-    """One array; its header must agree with the bytes that are there before any memory is allocated."""
-    with archive.open(member) as file:
-        version = np.lib.format.read_magic(file)
-        headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-        if version not in headers:
-            raise DataError(two_lines(f"{what} has an unknown format {version}", "save it with numpy.savez"))
-        shape, _, dtype = headers[version](file)
-        if dtype.hasobject or dtype.kind not in "biufcSUmM":
-            raise DataError(two_lines(f"{what} holds {dtype}, which is not a number", GIVE))
-        size = dtype.itemsize
-        for side in shape:
-            size *= int(side)
-        if size != member.file_size - file.tell():
-            there = member.file_size - file.tell()
-            raise DataError(two_lines(f"{what} says that it has {size} bytes and has {there}", "fetch it again"))
-    with archive.open(member) as file:
-        loaded: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
-    return loaded
+    """The arrays whose names are known. Raises DataError."""
+    return arrays.read(path, WANTED, lambda names: {"mu", "sigma"} <= {*names} or "arr_0" in names, GIVE)
 
 
 def images(found: Arrays, path: Path) -> np.ndarray:
