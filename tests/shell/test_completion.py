@@ -73,10 +73,10 @@ def test_it_waits_for_nothing_heavy(line: str, here: Path) -> None:
 
 
 def test_a_name_that_is_no_line_is_not_offered(here: Path) -> None:
-    for name in ("a\nb", "\x1b[2J"):
+    for name in ("Q\nb", "\x1b[2J"):
         (here / name).mkdir()
-    environment = {**os.environ, "COMP_LINE": "gan sample a"}
-    for line in ("gan sample a", "gan sample \x1b"):
+    environment = {**os.environ, "COMP_LINE": "gan sample Q"}
+    for line in ("gan sample Q", "gan sample \x1b"):
         words = [sys.executable, "-m", "gan_cli", "-sc", "query=bash"]
         done = subprocess.run(words, env={**environment, "COMP_LINE": line}, capture_output=True, text=True)
         assert (done.returncode, done.stdout) == (0, "")
