@@ -175,7 +175,7 @@ def test_help_of_a_command(gan_here: Inside, here: Path) -> None:
 
 
 def test_an_experiment_of_ones_own(gan_here: Inside, here: Path) -> None:
-    """The README's file; every mistake by which it would change nothing is reported."""
+    """The file of docs/extending.md; every mistake by which it would change nothing is reported."""
     (here / "my_conf" / "experiment").mkdir(parents=True)
     file = here / "my_conf" / "experiment" / "mine.yaml"
     chosen = "defaults:\n  - override /model: mlp\n"
@@ -195,8 +195,8 @@ def test_an_experiment_of_ones_own(gan_here: Inside, here: Path) -> None:
         done = gan_here(*arguments)
         assert (done.returncode, len(done.stderr.splitlines())) == (2, 2), done.stderr
         assert remedy in done.stderr
-    readme = (Path(__file__).resolve().parents[1] / "README.md").read_text()
-    file.write_text(readme.split("mine.yaml`:\n\n```yaml\n")[1].split("```")[0])
+    page = (Path(__file__).resolve().parents[1] / "docs" / "extending.md").read_text()
+    file.write_text(page.split("mine.yaml`:\n\n```yaml\n")[1].split("```")[0])
     done = gan_here(*arguments, "--cfg", "job")
     assert done.returncode == 0
     assert {"seed: 7", "  max_steps: 2000", "    weight: 0.5"} <= {*done.stdout.splitlines()}
