@@ -32,7 +32,7 @@ class Samples(Tensor):
     def __deepcopy__(self, memo: dict[int, Any]) -> Samples:
         return self.as_subclass(Tensor).clone().as_subclass(Samples)
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         return repr(self.as_subclass(Tensor))
 
     def _repr_png_(self) -> bytes | None:

@@ -26,7 +26,7 @@ from gan_cli.metrics.measure import Plan, Reference, collect, reference_features
 from gan_cli.metrics.memory import Memorisation
 from gan_cli.metrics.packed import Cache, as_kept
 from gan_cli.metrics.prdc import PRDC
-from gan_cli.metrics.scores import InceptionScore, Modes
+from gan_cli.metrics.scores import ClassifierScore, Modes
 from gan_cli.metrics.store import Bookmark, Store
 
 FACTS = {"data": "abc", "detector": "pixels"}
@@ -236,7 +236,7 @@ def test_an_interrupted_pass_goes_on_where_it_was(
 
 
 METRICS: tuple[Metric, ...] = (
-    Frechet(), DebiasedFrechet(), Kernel(), PerClassKernel(), PRDC(), Memorisation(), Modes(), InceptionScore(),
+    Frechet(), DebiasedFrechet(), Kernel(), PerClassKernel(), PRDC(), Memorisation(), Modes(), ClassifierScore(),
 )  # fmt: skip
 
 
