@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from gan_cli import console
-from gan_cli.commands.titles import sought, unusual
 from gan_cli.config import compose, trust
 from gan_cli.config.labels import chosen_classes
 from gan_cli.config.schema import validated
+from gan_cli.config.titles import sought, unusual
 from gan_cli.config.words import divide, listed, path
 from gan_cli.errors import ConfigError, DataError, Incompatible, Interrupted, two_lines
 from gan_cli.progress import display
