@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from gan_cli import console
-from gan_cli.config import choices, compose, trust
+from gan_cli.config import compose, trust
 from gan_cli.config.labels import chosen_classes
 from gan_cli.config.schema import validated
+from gan_cli.config.titles import sought, unusual
 from gan_cli.config.words import divide, listed, path
 from gan_cli.errors import ConfigError, DataError, Incompatible, Interrupted, two_lines
 from gan_cli.progress import display
@@ -37,7 +36,6 @@ log = logging.getLogger(__name__)
 
 MOST_NAMES = 20  # class names in one line
 SHEET = 16  # pictures of a comparison, unless told
-LONGEST = 60  # characters for the classes in a file name
 
 
 class SampleRequest(BaseModel):
@@ -119,7 +117,7 @@ def _run(config: Mapping[str, Any], vouched: Sequence[str]) -> None:
     if request.out is not None:
         _spare_inputs(request, Path(request.out))
     restored, mode, drawing = _drawing(request, vouched)
-    draws = "-".join([f"seed{request.seed}", f"n{mode.n}", *_unusual(request)]) + mode.ending
+    draws = "-".join([f"seed{request.seed}", f"n{mode.n}", *unusual(request)]) + mode.ending
     if request.out is not None:
         out = Path(request.out)
     elif restored.run is not None:
@@ -208,24 +206,6 @@ def _tell_classes(request: SampleRequest, restored: Restored) -> None:
     log.info("  classes: %s%s", ", ".join(f"{k} {named[k]}" for k in drawn[:MOST_NAMES]), more)
 
 
-def _unusual(request: SampleRequest) -> list[str]:
-    """Words for a file name that tell unusual settings, so that the picture does not replace the usual one."""
-    words = [] if request.ema else ["raw"]
-    words += [f"truncation{request.truncation!r}"] if request.truncation is not None else []
-    words += [f"statistics{request.standing_statistics}"] if request.standing_statistics else []
-    words += [word for word in (_sought(request), str(request.mode.get("towards") or "")) if word]
-    words += [request.direction] if request.direction != "a2b" else []
-    words += [_for_a_name(Path(request.source).stem)] if request.source else []
-    classes = ",".join(map(str, request.classes)) if isinstance(request.classes, list) else request.classes
-    return words if classes in (None, "") else [*words, "classes" + _for_a_name(str(classes))]
-
-
-def _for_a_name(classes: str) -> str:
-    """Class names as part of a file name: short, and without path separators."""
-    plain = re.sub(r"[^\w.,+-]", "_", classes.strip("[]").replace(", ", ","))
-    return plain if len(plain) <= LONGEST else f"{plain[:LONGEST]}-{hashlib.sha256(classes.encode()).hexdigest()[:8]}"
-
-
 def _drawing(request: SampleRequest, vouched: Sequence[str]) -> tuple[Restored, Mode, Drawing]:
     glance(request.checkpoint, vouched)
     from gan_cli.runs.restore import Manner, restore
@@ -268,18 +248,11 @@ def _mode(request: SampleRequest, vouched: Sequence[str]) -> Mode:
     """
     from gan_cli.config import build
 
-    if "along" not in request.mode and _sought(request):
+    if "along" not in request.mode and sought(request):
         raise ConfigError(two_lines("along= is for modes that move samples", "add mode=directions or mode=edit"))
     node = request.mode if request.n is None else {**request.mode, "n": request.n}
     mode: Mode = build.make(build.check_part("mode", node, trust.for_runs(vouched)))
     return mode
-
-
-def _sought(request: SampleRequest) -> str:
-    """How directions are found, in a word for a file's name; empty for the usual way."""
-    usual = choices.read("along", choices.default("along"))["_target_"]
-    target = str(request.along.get("_target_", usual))
-    return "" if target == usual else target.rpartition(".")[2].lower()
 
 
 def _class_names(restored: Restored) -> tuple[str, ...]:

@@ -80,7 +80,7 @@ class Subject:
     def prior(self) -> Prior:
         """The distribution of its latents. Raises Incompatible if the generator is fed with something else."""
         if Need.LATENTS not in self.game.prior.provides:
-            raise Incompatible("this generator is not fed with latents\n  use mode=sample")
+            raise Incompatible("this generator is not fed with latents\n  use mode=translate")
         return self.game.prior
 
     def latents(self, n: int) -> tuple[Tensor, Tensor]:

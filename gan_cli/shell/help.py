@@ -49,5 +49,6 @@ def _settings(command: Command, words: Sequence[str]) -> list[str]:
 def _choice(group: str, name: str) -> list[str]:
     """A choice's description, and its own settings."""
     first, rows = choices.described(f"{group}/{name}.yaml")
-    own = [f"{group}.{key}={value}" for key, value, _ in rows if key not in ("_target_", "n")]
+    rows = [row for row in rows if row[0] not in ("_target_", "n") and not row[1].startswith("${")]  # of another group
+    own = [f"{group}.{key}={value}" for key, value, _ in rows]
     return [f"  {name:<12} {first}", *([f"  {'':<12} {' '.join(own)}"] if own else [])]

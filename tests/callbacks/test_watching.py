@@ -14,7 +14,7 @@ from torch import Tensor
 
 from conftest import CONF, Inside, checked, same, save, weights, words
 from gan_cli import evaluate, train
-from gan_cli.config import build
+from gan_cli.config import build, compose, saved
 from gan_cli.errors import ConfigError
 from gan_cli.metrics import Better, classifier
 from gan_cli.metrics.detectors import Pixels
@@ -78,6 +78,24 @@ def test_the_reference_may_be_files(here: Path) -> None:
         run = train(*words(*asked)).folder
         found = evaluate(run, "detector=pixels", "metrics=[fid]", "n=100", reference=word).fd_pixels
         assert measured(run, f"fd_pixels_{name}_100")[2] == pytest.approx(found.value, rel=1e-9)
+
+
+@pytest.mark.parametrize(("word", "kept"), [("digits:test", "digits:test"), ("/home/a/photos", None), ("s.npz", None)])
+def test_files_that_a_stranger_s_config_compares_with_are_not_read(word: str, kept: str | None) -> None:
+    """A split of a data set is the same everywhere; a path is of this machine only if the config is."""
+    config = compose.compose("train", words(f"evaluation.reference={word}")).config
+    assert saved.at_home(config, b"of another machine")["evaluation"]["reference"] == kept
+
+
+def test_a_run_that_goes_on_compares_with_the_same_files_from_any_folder(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.savez("a.npz", arr_0=np.random.default_rng(0).integers(0, 255, (30, 16, 16, 1), np.uint8))
+    run = train(*words(*EACH, "dataset.resolution=16", "evaluation.reference=a.npz", "hydra.run.dir=run")).folder
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    train(f"resume={here / run}", "trainer.max_steps=4")
+    assert [*measured(here / run, "kid_pixels_a.npz_100")] == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(
