@@ -34,7 +34,10 @@ COMMANDS = (
 # What each extra is for, tried once it is installed.
 USES = {
     "report": (("report", RUN),),
-    "export": (("export", RUN, "as=onnx", "out=model.onnx"), ("export", RUN, "as=safetensors", "out=weights.safetensors")),
+    "export": (
+        ("export", RUN, "as=onnx", "out=model.onnx"),
+        ("export", RUN, "as=safetensors", "out=weights.safetensors"),
+    ),
     "sweep": (("train", "-m", "model=mlp", "seed=0,1", "trainer.max_steps=2", "hydra/launcher=joblib"),),
     "efficientnet": (("eval", RUN, "n=64", "detector=efficientnet_lite0", "metrics=[kid]"),),
     "photos": (("train", "experiment=srresnet_small", "dataset.split=more", "trainer.max_steps=1"),),
