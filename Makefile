@@ -13,7 +13,7 @@ help:
 	@echo "make test-all  the tests, then every combination of loss, penalties, auxiliary, augmentation, conditioning and prior (hours)"
 	@echo "make fuzz      2,000 random command lines: each runs, or is refused in two lines (five minutes)"
 	@echo "make faults    kill runs, fill disks, damage files, and count what was lost (five minutes; SEED=1 for other moments)"
-	@echo "make browser   look at the HTML pages in headless Chromium (Debian's packages chromium and chromium-driver, and npm; three minutes)"
+	@echo "make browser   look at the HTML pages in headless Chromium (Debian's package chromium, and npm; three minutes)"
 	@echo "make smoke     install the wheel into empty environments, by pip and by uv, with each extra (ten minutes)"
 	@echo "make lint      style and types"
 	@echo "make extras    try what is too large for the tests: Trackio"
@@ -51,7 +51,6 @@ faults: $(VENV)/.installed
 # Looks at the pages in headless Chromium; leaves its screenshots in build/browser.
 browser: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 0 -o python_files='*.py' tests/browser
-	$(BIN)/python tests/browser/pages.py
 
 # The wheel in empty environments, by pip and by uv, with each extra: ten minutes and twice the room of torch.
 smoke: $(VENV)/.installed

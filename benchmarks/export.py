@@ -4,7 +4,7 @@ well the page in a browser repeats `gan sample`.
     python benchmarks/export.py >> benchmarks/results/export.jsonl
 
 Small networks of all architectures after 60 steps on digits, so that they draw something, and some of usual size after
-one. Needs chromium, chromedriver and npm, unless `--browser no`.
+one. Needs chromium and npm, unless `--browser no`.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ import torch
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 sys.path[:0] = [str(TESTS), str(TESTS / "browser")]
 
+from chromium import Page, chromium  # noqa: E402
 from common import report  # noqa: E402
-from driver import Browser, browser  # noqa: E402
 from pages import compared, exported, made, picture  # noqa: E402
 
 from conftest import SMALL, SMALL_TRANSLATORS  # noqa: E402
@@ -58,14 +58,14 @@ def measured(run: Path) -> dict[str, object]:
     }
 
 
-def in_browser(run: Path, window: Browser | None) -> dict[str, object]:
+def in_browser(run: Path, window: Page | None) -> dict[str, object]:
     """The run's page against `gan sample`."""
     if window is None:
         return {}
     page = exported(run)
     sample(run, "n=16", "seed=1", "device=cpu", "out=expected.png")
     found = compared(picture(window, page, "seed=1&n=16"), Path("expected.png"))
-    told = window.run("return document.getElementById('told').textContent")
+    told = window.says("document.getElementById('told').textContent")
     return {"psnr": found.psnr, "contrast": found.contrast, "html_bytes": page.stat().st_size, "page": told}
 
 
@@ -76,7 +76,8 @@ def main() -> None:
     asked = parser.parse_args()
     only = [name for name in asked.only.split(",") if name]
     folder = tempfile.TemporaryDirectory()
-    with folder as place, browser() if asked.browser == "yes" else contextlib.nullcontext() as window:
+    browser = chromium(Path(folder.name) / "profile") if asked.browser == "yes" else contextlib.nullcontext()
+    with folder as place, browser as window:
         os.chdir(place)
         rows = [(name, "small", words) for name, words in SMALL.items()]
         rows += [(name, "usual", words) for name, words in USUAL.items()]

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from gan_cli import console
 from gan_cli.config import compose, trust
 from gan_cli.config.schema import validated
-from gan_cli.config.words import divide, path
+from gan_cli.config.words import path
 from gan_cli.errors import (
     DetectorMissing,
     Incompatible,
@@ -101,11 +101,7 @@ def main(words: Sequence[str]) -> None:
         show_cache([word for word in words if word != "checkpoint='cache'"])
         return
     vouched, settings = trust.taken(words)
-    if compose.shown_by_hydra(divide(settings)[1]):
-        with compose.friendly("eval", settings):
-            compose.hydra_main("eval", lambda config: _run(compose.plain(config), vouched), settings)
-    else:
-        _run(compose.compose("eval", settings).config, vouched)
+    compose.perform("eval", settings, lambda config: _run(config, vouched))
 
 
 def show_cache(words: Sequence[str]) -> None:
@@ -260,7 +256,7 @@ def _report(evaluation: Evaluation) -> None:
 
 def _spare_inputs(request: EvalRequest) -> None:
     """Raises WouldOverwrite where `json=` names what is measured, or what it is measured with."""
-    from gan_cli.evaluation.report import is_written
+    from gan_cli.evaluation.written import is_written
     from gan_cli.metrics.inception import ENVIRONMENT
     from gan_cli.store.inputs import parts, refuse_overwriting
 
@@ -273,15 +269,15 @@ def _spare_inputs(request: EvalRequest) -> None:
 
 def _write(request: EvalRequest, evaluation: Evaluation, source: Source | None) -> None:
     """Writes evals/<stamp>.json of a run, and the file that json= names."""
-    from gan_cli.evaluation import report
+    from gan_cli.evaluation import written
     from gan_cli.store.disk import remove_leftovers
 
     if request.json_file:
-        report.write(evaluation, Path(request.json_file))
+        written.write(evaluation, Path(request.json_file))
         if source is not None:
             log.info("written to %s", request.json_file)
     if source is not None and source.run is not None:
         target = source.run.evals / f"{compose.new_stamp()}.json"
         remove_leftovers(target.parent)
-        report.keep(evaluation, target)
+        written.keep(evaluation, target)
         log.info("written to %s", target)

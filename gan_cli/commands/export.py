@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from gan_cli import console
 from gan_cli.config import compose, trust
 from gan_cli.config.schema import validated
-from gan_cli.config.words import divide, path
+from gan_cli.config.words import path
 from gan_cli.errors import ConfigError, two_lines
 from gan_cli.progress import display
 from gan_cli.runs.glance import glance
@@ -79,11 +79,7 @@ def load(
 def main(words: Sequence[str]) -> None:
     """The command line: `words` after `gan export`."""
     vouched, settings = trust.taken(words)
-    if compose.shown_by_hydra(divide(settings)[1]):
-        with compose.friendly("export", settings):
-            compose.hydra_main("export", lambda config: _run(compose.plain(config), vouched), settings)
-    else:
-        _run(compose.compose("export", settings).config, vouched)
+    compose.perform("export", settings, lambda config: _run(config, vouched))
 
 
 @display()

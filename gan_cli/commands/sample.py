@@ -12,11 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gan_cli import console
 from gan_cli.config import compose, trust
-from gan_cli.config.labels import chosen_classes
 from gan_cli.config.schema import validated
 from gan_cli.config.titles import sought, unusual
 from gan_cli.config.words import divide, listed, path
-from gan_cli.errors import ConfigError, DataError, Incompatible, Interrupted, two_lines
+from gan_cli.errors import ConfigError, Incompatible, Interrupted, two_lines
 from gan_cli.progress import display
 from gan_cli.runs.glance import glance
 from gan_cli.store import outputs
@@ -25,8 +24,7 @@ from gan_cli.store.disk import remove_leftovers
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from gan_cli.data.decoding import Levels
-    from gan_cli.latent import Mode, Sources, Subject
+    from gan_cli.latent import Mode, Subject
     from gan_cli.latent.drawings import Drawing
     from gan_cli.latent.sources import Files
     from gan_cli.runs.restore import Restored
@@ -102,11 +100,7 @@ def main(words: Sequence[str]) -> None:
     vouched, settings = trust.taken(words)
     flags = divide(settings)[1]
     settings = settings if {"-m", "--multirun"} & {*flags} else [listed(word) for word in settings]
-    if compose.shown_by_hydra(flags):
-        with compose.friendly("sample", settings):
-            compose.hydra_main("sample", lambda config: _run(compose.plain(config), vouched), settings)
-    else:
-        _run(compose.compose("sample", settings).config, vouched)
+    compose.perform("sample", settings, lambda config: _run(config, vouched))
 
 
 @display()
@@ -194,12 +188,12 @@ def _stay_inside(out: Path) -> None:
 
 def _tell_classes(request: SampleRequest, restored: Restored) -> None:
     """Logs the names of the classes that were drawn, in the order of a grid's rows."""
-    from gan_cli import sampling
+    from gan_cli.runs import drawable
 
-    named = restored.class_names
-    if not named or sampling.on_demand(restored.generator) != len(named):
+    named = drawable.class_names(restored)
+    if not named:
         return
-    drawn = sorted({*_known_classes(request, restored)} or range(len(named)))
+    drawn = sorted({*drawable.classes(restored, request.classes)} or range(len(named)))
     if all(named[k] == str(k) for k in drawn):
         return  # the names of digits are their numbers
     more = f" and {len(drawn) - MOST_NAMES} more" if len(drawn) > MOST_NAMES else ""
@@ -208,6 +202,7 @@ def _tell_classes(request: SampleRequest, restored: Restored) -> None:
 
 def _drawing(request: SampleRequest, vouched: Sequence[str]) -> tuple[Restored, Mode, Drawing]:
     glance(request.checkpoint, vouched)
+    from gan_cli.runs import drawable
     from gan_cli.runs.restore import Manner, restore
     from gan_cli.training.runtime import pick_device, prepare_process
 
@@ -217,7 +212,7 @@ def _drawing(request: SampleRequest, vouched: Sequence[str]) -> tuple[Restored, 
     back = request.direction == "b2a"
     manner = Manner(request.seed, request.ema, request.truncation, back, request.standing_statistics)
     restored = restore(request.checkpoint, manner, device, vouched)
-    classes = _known_classes(request, restored)
+    classes = drawable.classes(restored, request.classes)
     mode = _suited(mode, request, restored)
     return restored, mode, mode.draw(_subject(request, restored, classes, device))
 
@@ -255,35 +250,20 @@ def _mode(request: SampleRequest, vouched: Sequence[str]) -> Mode:
     return mode
 
 
-def _class_names(restored: Restored) -> tuple[str, ...]:
-    """The names of the classes that the generator draws on demand; none where they are not known."""
-    from gan_cli import sampling
-
-    return restored.class_names if len(restored.class_names) == sampling.on_demand(restored.generator) else ()
-
-
-def _known_classes(request: SampleRequest, restored: Restored) -> tuple[int, ...]:
-    from gan_cli import sampling
-
-    known, names = sampling.on_demand(restored.generator), _class_names(restored)
-    if request.classes not in (None, "", []) and not known:
-        remedy = "train with conditioning=concat, projection or acgan on labelled data"
-        raise Incompatible(two_lines("classes=: this generator draws no classes on demand", remedy))
-    classes = chosen_classes(request.classes, names)
-    if classes and max(classes) >= known:
-        raise ConfigError(two_lines(f"classes={request.classes}: there is no such class", f"it knows 0..{known - 1}"))
-    return tuple(classes)
-
-
 def _subject(request: SampleRequest, restored: Restored, classes: tuple[int, ...], device: Any) -> Subject:
     from gan_cli.config import build
     from gan_cli.evaluation.samples import reference_for
     from gan_cli.latent import Subject
+    from gan_cli.latent.sources import Files
+    from gan_cli.runs import drawable
 
     def data() -> Any:
         return build.make(restored.dataset(**({} if request.root is None else {"root": request.root})))
 
     levels = restored.config["dataset"].get("levels")
+    found = drawable.sources(restored, request.source, request.root, levels)
+    if isinstance(found, Files):
+        _spare_sources(request, found)
     return Subject(
         restored.game,
         restored.generator,
@@ -292,26 +272,9 @@ def _subject(request: SampleRequest, restored: Restored, classes: tuple[int, ...
         classes,
         restored.points,
         data,
-        _sources(request, restored, levels),
+        found,
         request.tile,
         levels,
         lambda word: reference_for(restored, word, request.root).batches,
-        _class_names(restored),
+        drawable.class_names(restored),
     )
-
-
-def _sources(request: SampleRequest, restored: Restored, levels: Levels | None) -> Sources | None:
-    """The pictures that a translator draws from: the files named, or the run's data; None for other generators."""
-    from gan_cli.latent.sources import OfData, files
-
-    if not restored.translates:
-        return None
-    if request.source is not None:
-        found = files(request.source, restored.source_channels, levels)
-        _spare_sources(request, found)
-        return found
-    try:
-        return OfData(restored.unseen(request.root).data)
-    except DataError as error:
-        remedy = "root=FOLDER says where the run's data are; source=FOLDER names other pictures to draw from"
-        raise DataError(two_lines(str(error).partition("\n")[0], remedy)) from error

@@ -147,6 +147,19 @@ def shown_by_hydra(flags: Sequence[str]) -> bool:
     return any(flag.startswith("-") and flag not in CONFIG_DIR for flag in flags)
 
 
+def perform(command: str, words: Sequence[str], task: Callable[[dict[str, Any]], None]) -> None:
+    """Runs a command's task on its config; as Hydra's main function does where a flag asks for that.
+
+    Raises:
+        ConfigError: A word is wrong.
+    """
+    if not shown_by_hydra(divide(words)[1]):
+        task(compose(command, words).config)
+        return
+    with friendly(command, words):
+        hydra_main(command, lambda config: task(plain(config)), words)
+
+
 def plain(config: DictConfig) -> dict[str, Any]:
     """The config as plain values. Raises ConfigError for missing values and broken interpolations."""
     try:

@@ -78,11 +78,7 @@ def generator(weights: Weights) -> Iterator[Line]:
 
 
 def discriminator(weights: Weights) -> Iterator[Line]:
-    found = blocks(weights)
-    for i, theirs in enumerate(found.names):
-        yield from CODE.down(weights, f"stages.{i}.0", theirs, i == 0)
-        if i in found.attention:
-            yield from CODE.attend(weights, f"stages.{i}.1", found.attention[i])
+    yield from CODE.stages(weights, blocks(weights))
     yield from CODE.layer(weights, "head.linear", "linear")
     yield from CODE.layer(weights, "head.embedding", "embed")
 

@@ -154,6 +154,13 @@ class Code:
         if self.has(weights, f"{theirs}.{shortcut}"):
             yield from self.layer(weights, f"{ours}.shortcut.1", f"{theirs}.{shortcut}")
 
+    def stages(self, weights: Weights, found: Blocks) -> Iterator[Line]:
+        """A discriminator's blocks, with self-attention after those that have it."""
+        for i, theirs in enumerate(found.names):
+            yield from self.down(weights, f"stages.{i}.0", theirs, i == 0)
+            if i in found.attention:
+                yield from self.attend(weights, f"stages.{i}.1", found.attention[i])
+
 
 @dataclass(frozen=True)
 class Blocks:

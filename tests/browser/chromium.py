@@ -63,17 +63,21 @@ class Page:
             self.complaints.append(params["entry"]["text"])
         if method == "Runtime.consoleAPICalled" and params["type"] in ("warning", "error", "assert"):
             self.complaints.append(json.dumps(params["args"])[:1000])
-        if method == "Network.requestWillBeSent" and not params["request"]["url"].startswith(("data:", "blob:")):
+        local = ("data:", "blob:", "about:")
+        if method == "Network.requestWillBeSent" and not params["request"]["url"].startswith(local):
             self.asked_for.append(params["request"]["url"])
 
-    def open(self, file: Path, width: int = 1280, height: int = 900, dark: bool = False) -> None:
-        """Opens a file from the disk, in a window of this size, and waits until it is loaded."""
+    def open(self, file: Path, width: int = 1280, height: int = 900, dark: bool = False, at: str = "") -> None:
+        """Opens a file from the disk, at a place in it, in a window of this size, and waits until it is loaded."""
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.send("Emulation.setEmulatedMedia", features=[scheme])
         phone = width < 600
         self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
         self.send("Emulation.setTouchEmulationEnabled", enabled=phone)
-        self.send("Page.navigate", url=file.resolve().as_uri())
+        self.send("Page.navigate", url="about:blank")  # a page at another place in the same file is not loaded again
+        self.until("location.href === 'about:blank'")
+        self.send("Page.navigate", url=f"{file.resolve().as_uri()}#{at}" if at else file.resolve().as_uri())
+        self.until("location.protocol === 'file:'")
         self.until("document.readyState === 'complete'")
 
     def says(self, script: str) -> Any:

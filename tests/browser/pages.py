@@ -1,35 +1,24 @@
-"""Exported pages in headless Chromium: each draws what `gan sample` draws. Run by `make browser`.
-
-    python tests/browser/pages.py [--screenshots FOLDER] [--runtime FOLDER]
-
-Trains small networks of several kinds, exports each as a page, opens it from its file with no network, moves its
-controls, and compares its picture with the PNG of `gan sample`, pixel by pixel. Exits with 1 where one differs.
-"""
+"""Exported pages in a browser: each draws what `gan sample` draws, and its controls move."""
 
 from __future__ import annotations
 
-import argparse
 import base64
 import io
 import math
-import os
-import sys
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pytest
+from chromium import Page, chromium
 from PIL import Image
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from driver import Browser, browser
 
 from conftest import SMALL
 from gan_cli import sample, train
 from gan_cli.cli import main as gan
 
+SHOTS = Path(__file__).resolve().parents[2] / "build" / "browser"
 ENOUGH = 40.0  # dB
 LARGEST = 200.0  # dB, for equal pictures
 RUNS = {
@@ -43,15 +32,15 @@ RUNS = {
 # The page's controls, as in its address, and the words of `gan sample` for the same.
 CASES: dict[str, Sequence[tuple[str, tuple[str, ...]]]] = {
     "dcgan": [
-        ("", ("n=16",)),
+        ("n=16", ("n=16",)),
         ("seed=7&n=70&class=3&truncation=0.7", ("n=70", "seed=7", "classes=3", "truncation=0.7")),
         ("seed=9007199254740991&n=3", ("n=3", "seed=9007199254740991")),
     ],
-    "stylegan2": [("", ("n=16",)), ("seed=1&n=66&truncation=0.5", ("n=66", "seed=1", "truncation=0.5"))],
-    "stylegan": [("", ("n=16",))],
-    "uniform": [("seed=2", ("n=16", "seed=2"))],
-    "spherical": [("seed=3", ("n=16", "seed=3"))],
-    "truncated": [("seed=4", ("n=16", "seed=4")), ("truncation=0.5", ("n=16", "truncation=0.5"))],
+    "stylegan2": [("n=16", ("n=16",)), ("seed=1&n=66&truncation=0.5", ("n=66", "seed=1", "truncation=0.5"))],
+    "stylegan": [("n=16", ("n=16",))],
+    "uniform": [("seed=2&n=16", ("n=16", "seed=2"))],
+    "spherical": [("seed=3&n=16", ("n=16", "seed=3"))],
+    "truncated": [("seed=4&n=16", ("n=16", "seed=4")), ("n=16&truncation=0.5", ("n=16", "truncation=0.5"))],
 }
 
 
@@ -68,29 +57,24 @@ def made(name: str, words: Sequence[str], steps: int = 60) -> Path:
     return train(*words, *settings, "callback=[history,checkpoints]", f"hydra.run.dir={name}").folder
 
 
-def exported(run: Path, runtime: str | None = None) -> Path:
+def exported(run: Path) -> Path:
     """The run's page."""
     page = Path(f"{run.name}.html")
-    words = [f"as.runtime={runtime}"] if runtime else []
-    if gan(["export", str(run), "as=html", f"out={page}", *words]):
-        raise SystemExit(f"{run} cannot be exported")
+    assert gan(["export", str(run), "as=html", f"out={page}"]) == 0
     return page
 
 
-def picture(window: Browser, page: Path, controls: str) -> np.ndarray:
+def picture(page: Page, file: Path, controls: str, width: int = 1280) -> np.ndarray:
     """What the page shows: uint8 `[H, W, 3]`."""
-    window.open(f"{page.resolve().as_uri()}#{controls}")
-    window.until("document.body.dataset.drawn || document.body.dataset.failed")
-    if errors := window.errors():
-        raise SystemExit(f"{page}: {errors}")
-    if window.run("return document.body.dataset.failed"):
-        told = window.run("return document.getElementById('told').textContent")
-        raise SystemExit(f"{page}: {told}")
-    return shown(window)
+    page.open(file, width=width, at=controls)
+    page.until("document.body.dataset.drawn || document.body.dataset.failed")
+    assert page.complaints == []
+    assert not page.says("document.body.dataset.failed"), page.says("document.getElementById('told').textContent")
+    return shown(page)
 
 
-def shown(window: Browser) -> np.ndarray:
-    data = window.run("return document.getElementById('save').href").partition(",")[2]
+def shown(page: Page) -> np.ndarray:
+    data = page.says("document.getElementById('save').href").partition(",")[2]
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"))
 
 
@@ -102,56 +86,38 @@ def compared(found: np.ndarray, expected: Path) -> Compared:
     return Compared(min(LARGEST, 10 * math.log10(255**2 / error)) if error else LARGEST, float(wanted.std()))
 
 
-def controls_move(window: Browser, page: Path) -> list[str]:
-    """What is wrong with the sliders: each must change the picture, and reset must bring it back."""
-    before, wrong = picture(window, page, ""), []
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[Page]:
+    with chromium(tmp_path / "profile") as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_page_draws_what_gan_sample_draws(page: Page, here: Path, name: str) -> None:
+    run = made(name, RUNS[name])
+    file = exported(run)
+    for controls, settings in CASES[name]:
+        sample(run, *settings, "device=cpu", "out=expected.png")
+        found = compared(picture(page, file, controls), Path("expected.png"))
+        assert found.contrast > 10
+        assert found.psnr > ENOUGH, (controls, found)
+    controls_move(page, file)
+    assert {url.partition("#")[0] for url in page.asked_for} == {file.resolve().as_uri()}
+    for width, window in ((1280, "desktop"), (390, "phone")):
+        picture(page, file, "seed=1", width)
+        page.picture(SHOTS / f"page-{name}-{window}.png", whole=True)
+
+
+def controls_move(page: Page, file: Path) -> None:
+    """Each slider changes the picture, and reset brings it back."""
+    before = picture(page, file, "")
     for name, value in (("between", 0.5), ("direction0", 2), ("seed", 5)):
-        window.run(
-            "const [name, value] = arguments, input = document.getElementById(name);"
-            "delete document.body.dataset.drawn;"
-            "input.value = value; input.dispatchEvent(new Event('input', {bubbles: true}));",
-            *(name, value),
+        page.says(
+            f"{{ const input = document.getElementById('{name}'); delete document.body.dataset.drawn;"
+            f"input.value = {value}; input.dispatchEvent(new Event('input', {{bubbles: true}})) }}"
         )
-        window.until("document.body.dataset.drawn")
-        wrong += [f"{name} changes nothing"] if np.array_equal(shown(window), before) else []
-    window.run("delete document.body.dataset.drawn; document.getElementById('reset').click()")
-    window.until("document.body.dataset.drawn")
-    return wrong + ([] if np.array_equal(shown(window), before) else ["reset does not bring the picture back"])
-
-
-def screenshots(window: Browser, page: Path, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, size in (("desktop", (1200, 900)), ("phone", (420, 900))):
-        window.resize(*size)
-        picture(window, page, "seed=1")
-        window.screenshot(folder / f"{page.stem}-{name}.png")
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--screenshots", type=Path, help="a folder for pictures of the pages")
-    parser.add_argument("--runtime", help="a folder with onnxruntime-web, instead of npm's")
-    asked = parser.parse_args()
-    folder = asked.screenshots.resolve() if asked.screenshots else None
-    failed = 0
-    with tempfile.TemporaryDirectory() as place, browser() as window:
-        os.chdir(place)
-        for name, words in RUNS.items():
-            run = made(name, words)
-            page = exported(run, asked.runtime)
-            for controls, settings in CASES[name]:
-                sample(run, *settings, "device=cpu", "out=expected.png")
-                found = compared(picture(window, page, controls), Path("expected.png"))
-                failed += found.psnr < ENOUGH
-                print(f"{name:<10} {' '.join(settings):<50} {found.psnr:6.1f} dB, contrast {found.contrast:.0f}")
-            wrong = controls_move(window, page)
-            failed += len(wrong)
-            print(*(f"{name:<10} {problem}" for problem in wrong), sep="\n", end="\n" if wrong else "")
-            if folder is not None:
-                screenshots(window, page, folder)
-    print(f"{failed} differ" if failed else "all pages draw what gan sample draws")
-    return bool(failed)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        page.until("document.body.dataset.drawn")
+        assert not np.array_equal(shown(page), before), name
+    page.says("delete document.body.dataset.drawn; document.getElementById('reset').click()")
+    page.until("document.body.dataset.drawn")
+    assert np.array_equal(shown(page), before)

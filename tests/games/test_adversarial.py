@@ -314,10 +314,10 @@ def test_a_share_is_of_whole_packs() -> None:
 )
 def test_accuracy_is_the_share_that_lies_on_the_right_side(loss: Loss, at: float) -> None:
     game = points(loss)
-    real, fake = at + torch.tensor([1.0, 2.0, -1.0, 3.0]), at + torch.tensor([-1.0, 1.0, -2.0, 4.0])
-    assert game.readings(real, fake)["D(accuracy)"].item() == (3 / 4 + 2 / 4) / 2
-    # Where half of each kind lies on either side, as where nothing can be told apart, it is a half.
-    assert game.readings(fake, fake)["D(accuracy)"].item() == 0.5
+    real, fake = at + torch.tensor([0.1, 2.0, -0.1, 3.0]), at + torch.tensor([-0.1, -1.0, -2.0, -4.0])
+    assert game.readings(real, fake)["D(accuracy)"].item() == (3 / 4 + 4 / 4) / 2
+    # Where nothing can be told apart, it is a half.
+    assert game.readings(real, real)["D(accuracy)"].item() == 0.5
 
 
 def test_no_accuracy_where_logits_are_compared_only() -> None:

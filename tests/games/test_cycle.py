@@ -66,7 +66,7 @@ def batch(n: int = 4) -> Batch:
 
 def test_generators_that_change_nothing_pay_for_no_cycle() -> None:
     terms = game().generator_objective(batch(), 0).terms
-    assert {name: float(terms[name]) for name in ("cycle", "identity", "back/cycle", "back/identity")} == {
+    assert {name: terms[name].item() for name in ("cycle", "identity", "back/cycle", "back/identity")} == {
         "cycle": 0.0,
         "identity": 0.0,
         "back/cycle": 0.0,
