@@ -22,7 +22,8 @@ from gan_cli import evaluate, sample, train
 from gan_cli.config import build, listed, nodes, own, plain_yaml, saved, trust
 from gan_cli.config.choices import packaged
 from gan_cli.config.compose import compose
-from gan_cli.errors import CheckpointError, ConfigError
+from gan_cli.errors import CheckpointError, ConfigError, DataError
+from gan_cli.games.base import Game
 from gan_cli.runs.bounds import Modest
 from gan_cli.runs.glance import glance, looks_like_one
 from gan_cli.store.archives import config_in
@@ -491,3 +492,18 @@ def test_a_removed_setting_falls_back_to_the_parts_default() -> None:
     composed = compose("train", ["~dataset.batch_size", "~trainer.micro_batches"]).config
     config = build.check(composed, trust.for_runs()).config
     assert (config["dataset"]["batch_size"], config["trainer"]["micro_batches"]) == (64, 1)
+
+
+def test_the_types_of_weights_are_looked_at_before_data_are_made() -> None:
+    """A checkpoint that is refused costs no more than its game."""
+
+    def look(game: Game) -> None:
+        raise CheckpointError("seen", "name another")
+
+    nowhere = build.check(
+        compose("train", [*words("dataset=folder", "dataset.root=nowhere")]).config, trust.for_runs(())
+    )
+    with pytest.raises(CheckpointError, match="seen"):
+        build.trainer(nowhere, 0, look)
+    with pytest.raises(DataError, match="nowhere"):
+        build.trainer(nowhere)

@@ -49,6 +49,7 @@ class Tracker(Callback):
     """Passes everything on; the subclasses know how."""
 
     package: str  # that has to be installed
+    extra = "loggers"  # of ours, which brings it
 
     def __init__(self) -> None:
         self.listens = False
@@ -78,7 +79,7 @@ class Tracker(Callback):
     def foresee(self, session: Session) -> Sequence[str]:
         if find_spec(self.package) is None:
             what = f"callback={self.package} needs a package that is not installed"
-            raise ValueError(two_lines(what, "pip install 'gan-cli[loggers]', or leave it out of callback="))
+            raise ValueError(two_lines(what, f"pip install 'gan-cli[{self.extra}]', or leave it out of callback="))
         return ()
 
     @contextmanager
@@ -256,7 +257,7 @@ class Trackio(Tracker):
         project: Its project.
     """
 
-    package = "trackio"
+    package = extra = "trackio"
 
     def __init__(self, project: str = "gan") -> None:
         super().__init__()

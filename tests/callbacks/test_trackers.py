@@ -98,7 +98,7 @@ def test_a_missing_library_is_said_before_the_first_step(
     with pytest.raises(ConfigError, match="callback=trackio needs a package") as refused:
         train(*words("callback=[history,trackio]"))
     assert len(str(refused.value).splitlines()) == 2
-    assert "gan-cli[loggers]" in str(refused.value)
+    assert "gan-cli[trackio]" in str(refused.value)
     assert not list(offline.rglob("config.yaml"))
 
 
