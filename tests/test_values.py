@@ -12,7 +12,8 @@ import yaml
 from conftest import SMALL_MLP, Inside, checked, words
 from gan_cli import train
 from gan_cli.config import build, choices, schema, trust
-from gan_cli.config.schema import NUMBER, Part, admits, converted, hints_of
+from gan_cli.config.conversion import NUMBER, admits, converted, hints_of
+from gan_cli.config.schema import Part
 from gan_cli.errors import ConfigError
 from gan_cli.ramps import Linear
 from gan_cli.types import Fraction, PositiveInt, Ramp
@@ -127,11 +128,14 @@ def test_users_own_parts_get_converted_values_too(here: Path, monkeypatch: pytes
     """Without annotations the defaults say what is a switch and what is a number."""
     (here / "plain_losses.py").write_text(OWN)
     monkeypatch.syspath_prepend(here)
-    own = ("loss=hinge", "loss._target_=plain_losses.Plain", "trust=plain_losses", "~loss.discriminator_weight")
+    own = ("loss=hinge", "loss._target_=plain_losses.Plain", "trust=plain_losses")
     folder = train(*words(*own, "+loss.strict=no", "+loss.times=1e2", "loss.weight='2'")).folder
     saved = yaml.safe_load((folder / "config.yaml").read_text())["loss"]
     given = {"strict": False, "times": 100, "weight": 2.0}
     assert saved == {"_target_": "plain_losses.Plain", **given, "name": "x", "unknown": None}  # with its own defaults
+    assert "discriminator_weight" not in saved  # of the packaged file: 1.0 changes nothing, and Plain does not take it
+    with pytest.raises(ConfigError, match=r"unknown setting 'loss\.discriminator_weight' of Plain"):
+        train(*words(*own, "loss.discriminator_weight=0.5"))
     with pytest.raises(ConfigError, match=r"loss\.strict='maybe' is not valid"):
         train(*words(*own, "+loss.strict=maybe"))
 

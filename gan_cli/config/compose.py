@@ -21,9 +21,9 @@ from pydantic import ValidationError
 
 from gan_cli.config import unread
 from gan_cli.config.choices import CONFIG_DIR, conf_dir, config_dirs
+from gan_cli.config.conversion import NUMBER, converted
 from gan_cli.config.explain import broken, composing
 from gan_cli.config.explain import friendly as friendly
-from gan_cli.config.schema import NUMBER, converted
 from gan_cli.config.words import divide, readable
 from gan_cli.config.words import quote as quote
 from gan_cli.errors import ConfigError, two_lines

@@ -20,6 +20,7 @@ from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerati
 
 from gan_cli.config import choices, schema
 from gan_cli.config.compose import compose
+from gan_cli.config.conversion import hints_of
 from gan_cli.config.listed import RAMPS, several, slot_of
 from gan_cli.config.nodes import PLAYERS, of_run
 from gan_cli.config.trust import for_files
@@ -112,7 +113,7 @@ def _add(root: Place, path: str, node: Any) -> None:
         place.targets.add(target)
         called = for_files().resolve(slot_of(path), target)
         hidden = _given().get(slot_of(path), frozenset())
-        hints = {k: hint for k, hint in schema.hints_of(called).items() if k in _named(called) - hidden}
+        hints = {k: hint for k, hint in hints_of(called).items() if k in _named(called) - hidden}
     for name, hint in hints.items():
         if not schema.holds_parts(node.get(name)):
             place.at(name).may_be(_of_hint(hint))

@@ -7,28 +7,23 @@ each with its key, value and remedy, and nothing is built before everything has 
 from __future__ import annotations
 
 import inspect
-import types
-import typing
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, is_dataclass
-from functools import cache
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 from annotated_types import Ge
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
-from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from gan_cli.config.choices import TEXT
+from gan_cli.config.conversion import admits, converted, hints_of
 from gan_cli.config.errors import did_you_mean
-from gan_cli.config.listed import RAMP, is_ramp, partials, slot_of
+from gan_cli.config.listed import RAMP, is_ramp, partials, slot_of, slots
 from gan_cli.config.renamed import current
 from gan_cli.config.trust import Trust, Untrusted, refusal
 from gan_cli.config.words import in_shell
 from gan_cli.errors import ConfigError, two_lines
 
-ARBITRARY = ConfigDict(arbitrary_types_allowed=True)  # a part may take the place of a number
 OF_HYDRA = ("_args_", "_recursive_", "_convert_")  # of no use here, and they hide what is set
-NUMBER = Annotated[int | float, Field(union_mode="left_to_right")]  # whole where it can be
 LONGEST_NAME = 200  # bytes; with the stamp in front, it fits into a file system's 255
 
 
@@ -133,6 +128,8 @@ def part_of(
         if key in ("_target_", "_partial_"):
             continue
         if key not in parameters and not takes_any:
+            if _left_alone(slot, node["_target_"], key, value, trust):
+                continue
             names = [name for name in parameters if name not in given]
             hint = did_you_mean(str(key), names) or f"it takes {', '.join(names) or 'no settings'}"
             problems.append(two_lines(f"unknown setting '{path}.{key}' of {target.__name__}", hint))
@@ -148,6 +145,17 @@ def part_of(
         if name not in node and name not in given and isinstance(parameter.default, bool | int | float | str | None)
     }
     return Part(path, current(node["_target_"]), target, settings, bool(partial), {} if partial else usual)
+
+
+def _left_alone(slot: str, target: str, key: Any, value: Any, trust: Trust) -> bool:
+    """Whether a class of one's own, put into a packaged file, may do without a setting of that file: at this value it
+    changes nothing in the packaged classes of the slot that take it."""
+    packaged = slots().get(slot, frozenset())
+    if current(target) in packaged:
+        return False
+    signatures = [inspect.signature(trust.resolve(slot, name)).parameters for name in packaged]
+    usual = [parameters[key].default for parameters in signatures if key in parameters]
+    return bool(usual) and all(type(default) is type(value) and default == value for default in usual)
 
 
 def _resolved(path: str, slot: str, node: Any, trust: Trust, problems: list[str]) -> Callable[..., Any] | None:
@@ -200,15 +208,6 @@ def _value(path: str, value: Any, hint: Any, trust: Trust, problems: list[str], 
     return [inner(i, held) for i, held in enumerate(value)]
 
 
-def admits(hint: Any, kind: Callable[..., Any]) -> bool:
-    """Whether a setting of this type may be an object of that class."""
-    if typing.get_origin(hint) is Annotated:
-        return admits(typing.get_args(hint)[0], kind)
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return any(admits(one, kind) for one in typing.get_args(hint))
-    return hint is Any or (inspect.isclass(hint) and inspect.isclass(kind) and issubclass(kind, hint))
-
-
 def _converted(path: str, value: Any, hint: Any, problems: list[str]) -> Any:
     try:
         return converted(value, hint)
@@ -221,68 +220,6 @@ def _missing(path: str) -> str:
     quoted = in_shell(f"{path}='null'")
     named = f"; if it is called null, quote it: {quoted}" if path.rpartition(".")[2] in TEXT else ""
     return two_lines(f"{path} is not set", f"add {path}=...{named}")
-
-
-def converted(value: Any, hint: Any) -> Any:
-    """A value converted to the type of its setting: `no` is false for a bool, "1e2" and 100.0 are 100 for an int.
-
-    Raises:
-        ValidationError: It cannot be converted.
-    """
-    adapter = _adapter(hint)
-    if adapter is None:
-        return value
-    if isinstance(value, bool) and not _is_valid(adapter, value):
-        value = str(value).lower()  # true is not 1
-    try:
-        return adapter.validate_python(value)
-    except ValidationError:
-        number = _number(value)
-        if number is None:
-            raise
-        return adapter.validate_python(number)
-
-
-def _is_valid(adapter: TypeAdapter, value: Any) -> bool:
-    try:
-        adapter.validate_python(value, strict=True)
-    except ValidationError:
-        return False
-    return True
-
-
-def _number(value: Any) -> float | None:
-    try:
-        return float(value) if isinstance(value, str) else None
-    except ValueError:
-        return None
-
-
-def _adapter(hint: Any) -> TypeAdapter | None:
-    """What validates values of a type; None for the type of a part."""
-    try:
-        return TypeAdapter(hint, config=ARBITRARY)
-    except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation, TypeError):
-        return None
-
-
-@cache
-def hints_of(part: Callable[..., Any]) -> Mapping[str, Any]:
-    """The types of a part's settings, with their ranges; an unannotated one has the type of its default."""
-    # The fields of a dataclass may come from classes in other modules, where their types have other names.
-    function = part.__init__ if inspect.isclass(part) and not is_dataclass(part) else part
-    try:
-        found = typing.get_type_hints(function, include_extras=True)
-    except (NameError, TypeError, AttributeError):
-        found = {}
-    parameters = inspect.signature(part).parameters.items()
-    return {name: found.get(name, _of_default(parameter.default)) for name, parameter in parameters}
-
-
-def _of_default(default: Any) -> Any:
-    if type(default) is int:  # 1 may stand for 1.0
-        return NUMBER
-    return type(default) if type(default) in (bool, float) else Any
 
 
 def parts_in(value: Any) -> Iterator[Part]:
