@@ -21,6 +21,7 @@ class Prior(nn.Module, ABC):
     provides: frozenset[str] = frozenset({Need.LATENTS})
     needs: frozenset[str] = frozenset()  # `Need.REAL` if latents in training are made from a batch's real samples
     hides: frozenset[str] = frozenset()  # what the discriminator can no longer provide
+    bound: float | None = None  # how far out latents lie at most, where there is an end
 
     def __init__(self, latent_dim: NonNegativeInt) -> None:
         super().__init__()
@@ -73,7 +74,7 @@ class Truncated(Normal):
 
     def __init__(self, latent_dim: PositiveInt, bound: Positive = 2.0) -> None:
         super().__init__(latent_dim)
-        self.bound = bound
+        self.bound: float = bound
 
     def sample(self, batch: Batch) -> Tensor:
         # Φ⁻¹ of a uniform number between Φ(-bound) and Φ(bound) has the distribution of redrawing.
@@ -96,7 +97,7 @@ class Ball(Prior):
         from scipy.special import gammainc
 
         super().__init__(latent_dim)
-        self.bound = bound
+        self.bound: float = bound
         self.within = float(gammainc(latent_dim / 2, bound**2 / 2))  # the share of N(0, I) in the ball
         if self.within < sys.float_info.min:
             raise Incompatible(

@@ -94,7 +94,7 @@ class Page(Form):
             "points": restored.points,
             "n": self.n or (POINTS if restored.points else max(16, min(60, 6 * sampling.on_demand(generator)))),
             "latent_dim": prior.latent_dim,
-            "prior": {"name": type(prior).__name__, "bound": getattr(prior, "bound", None)},
+            "prior": {"name": type(prior).__name__, "bound": prior.bound},
             "classes": sampling.on_demand(generator),
             "class_names": list(restored.class_names) if sampling.on_demand(generator) else [],
             "truncation": slider(prior, generator),
@@ -118,8 +118,7 @@ def slider(prior: Prior, generator: torch.nn.Module) -> dict[str, float] | None:
     """The range of truncation, whose end stands for none; None where nothing can be truncated."""
     if isinstance(generator, Truncatable):
         return {"min": 0.0, "max": 1.0}
-    bound = float(getattr(prior, "bound", FARTHEST))
-    return {"min": 0.05, "max": bound} if isinstance(prior, priors.Normal) else None
+    return {"min": 0.05, "max": prior.bound or FARTHEST} if isinstance(prior, priors.Normal) else None
 
 
 @torch.no_grad()
