@@ -59,7 +59,8 @@ class Chart:
 
     Attributes:
         alarms: Stretches of steps in which an alarm rang, None for an open end.
-        columns: Names of places 0, 1, ... along the axis; empty where it counts steps.
+        columns: Names of places 0, 1, ... along the axis; empty where it counts.
+        counts: What it counts.
         ratios: Whether ratios matter more than differences: positive numbers over decades get a logarithmic axis.
     """
 
@@ -68,11 +69,12 @@ class Chart:
     alarms: tuple[tuple[float, float | None], ...] = ()
     columns: tuple[str, ...] = ()
     ratios: bool = False
+    counts: str = "step"
 
     @property
     def along(self) -> str:
         """What the axis counts."""
-        return "column" if self.columns else "step"
+        return "column" if self.columns else self.counts
 
 
 def library() -> str:
