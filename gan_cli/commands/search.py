@@ -133,8 +133,8 @@ def _planned(typed: Sequence[str], flags: list[str], vouched: tuple[str, ...], c
         if words:
             remedy = "only trials= may change; leave resume= out for another search"
             raise ConfigError(two_lines(f"{words[0]} does not go with resume=", remedy))
-        words = _kept(folder)
-        own, others = _parted([*words, *(word for word in typed if _key(word) in ("trials", "json"))])
+        words, most = _kept(folder)
+        own, others = _parted(merged(words, most, [word for word in typed if _key(word) in ("trials", "json")]))
         request = validated(SearchRequest, compose.compose("search", [*own, *flags]).config)
     else:
         others = _parted(words)[1]
@@ -159,18 +159,19 @@ def _anchored(word: str) -> str:
     return f"{key}={quote(os.path.abspath(text(value)))}" if there else word
 
 
-def _kept(folder: Path) -> list[str]:
-    """The words of the search in a folder, which may be a stranger's."""
+def _kept(folder: Path) -> tuple[list[str], list[str]]:
+    """The words of the search in a folder, which may be a stranger's, and how many trials it was to have."""
     remedy = "gan search resume=outputs/searches/<search> goes on with one"
     if not folder.is_dir():
         raise NotARun(two_lines(f"{folder} is not a folder", remedy))
-    words = read_json(folder / ACCOUNT).get("words")
+    kept = read_json(folder / ACCOUNT)
+    words, most = kept.get("words"), kept.get("asked")
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise NotARun(two_lines(f"{folder} holds no search", remedy))
     for word in words:
         if _key(word).partition(".")[0] in ("hydra", "trust", *CHANGING) or word.startswith("-") or "oc.env" in word:
             raise NotARun(two_lines(f"{folder / ACCOUNT}: '{word}' is not taken from a file", "begin the search anew"))
-    return words
+    return words, [f"trials={most}"] if type(most) is int else []
 
 
 def _check_folder(folder: Path, words: Sequence[str]) -> None:
@@ -217,7 +218,7 @@ def _leave_nothing(folder: Path) -> None:
 
 
 def _write(search: Search, study: Study, final: bool = False) -> dict[str, Any]:
-    told = account.of(study, search.words, search.command)
+    told = account.of(study, search.words, search.request.trials, search.command)
     told["importance"] = account.importance(study) if final else {}
     with outputs.named(f"{search.folder / ACCOUNT}"):
         write_json(search.folder / ACCOUNT, outputs.finite(told))

@@ -26,7 +26,11 @@ def charts(folder: Path) -> list[Chart]:
     account = _account(folder)
     metric = pages.shown(str(account.get("metric") or "score"), NAME)
     scored = {ended: _curve(account, ended) for ended in ENDED}
-    lines = [Line(f"search {e}", e, c, Stroke.of(i)) for i, (e, c) in enumerate(scored.items()) if len(c.steps)]
+    lines = [
+        Line(f"search {ended}", ended, curve, Stroke.of(i), joined=False)
+        for i, (ended, curve) in enumerate(scored.items())
+        if len(curve.steps)
+    ]
     if len(scored["done"].steps):
         best = np.maximum if account.get("better") == "larger" else np.minimum
         so_far = Curve(scored["done"].steps, best.accumulate(scored["done"].values))

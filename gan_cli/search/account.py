@@ -21,11 +21,12 @@ MOST_MEASURED = 200  # measurements of a trial that are told
 MOST_ROWS = 40  # of the table
 
 
-def of(study: Study, words: Sequence[str], command: str) -> dict[str, Any]:
+def of(study: Study, words: Sequence[str], asked: int, command: str) -> dict[str, Any]:
     """The account of a study.
 
     Args:
         words: What was typed, but for what may change while it goes on.
+        asked: How many trials it is to have.
     """
     trials = [_trial(study, found) for found in study.trials]
     best = min((row for row in trials if row["ended"] == DONE), key=_cost, default=None)
@@ -34,6 +35,7 @@ def of(study: Study, words: Sequence[str], command: str) -> dict[str, Any]:
         "format": FORMAT,
         "command": command,
         "words": [*words],
+        "asked": asked,
         "folder": str(study.folder),
         "storage": study.kept,
         "study": study.study.study_name,

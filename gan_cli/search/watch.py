@@ -52,12 +52,13 @@ class Watch(Callback):
             session.end_early()
 
     def _worse(self, cost: float, step: int) -> bool:
-        """Reports a measurement; whether the trial should end. What was reported before a kill is not judged anew."""
+        """Reports a measurement; whether the trial should end. Of what was reported before a kill, only the last is
+        judged anew: the process may have died between the two."""
         self.trial = self.trial or self._opened()
-        if step in self.trial.study.get_trials(deepcopy=False)[self.number].intermediate_values:
-            return False
-        self.trial.report(cost, step)
-        return bool(self.trial.should_prune())
+        reported = self.trial.study.get_trials(deepcopy=False)[self.number].intermediate_values
+        if step not in reported:
+            self.trial.report(cost, step)
+        return step >= max(reported, default=0) and bool(self.trial.should_prune())
 
     def _opened(self) -> Trial:
         import optuna

@@ -72,16 +72,15 @@ def test_a_search_that_was_killed_twice_finds_what_one_that_never_stopped_does(
 @pytest.mark.parametrize("storage", ["sqlite", "journal"])
 def test_a_search_goes_on_and_is_the_same_as_in_one_piece(gan_here: Inside, here: Path, storage: str) -> None:
     kept = f"storage={storage}"
-    first = gan_here(*asked(RATES, kept, "sampler.startup=2", "trials=2", HERE))
+    usual = (RATES, kept, "sampler.startup=1")
+    first = gan_here(*asked(*usual, "trials=1", HERE))
     assert first.returncode == 0, first.stderr
-    assert gan_here("search", "resume=search", "trials=4").returncode == 0
-    assert gan_here(*asked(RATES, kept, "sampler.startup=2", "trials=4", "hydra.run.dir=whole")).returncode == 0
+    assert gan_here("search", "resume=search", "trials=2").returncode == 0
+    assert gan_here(*asked(*usual, "trials=3", HERE)).returncode == 0  # the same command goes on as well
+    assert gan_here(*asked(*usual, "trials=3", "hydra.run.dir=whole")).returncode == 0
     assert told("search") == told("whole")
-    assert len({row[2]["optimizer.lr"] for row in told("whole")}) == 4
-    same = gan_here(*asked(RATES, kept, "sampler.startup=2", "trials=5", HERE))  # the same command goes on as well
-    assert same.returncode == 0
-    assert len(told("search")) == 5
-    other = gan_here(*asked(RATES, kept, "sampler.startup=3", HERE))
+    assert len({row[2]["optimizer.lr"] for row in told("whole")}) == 3
+    other = gan_here(*asked(RATES, kept, HERE))
     assert other.returncode == 2
     assert "search holds another search" in other.stderr
 
@@ -100,8 +99,8 @@ def test_the_best_trial_can_be_repeated_and_its_score_is_the_run_s(gan_here: Ins
 
 
 def test_a_trial_that_is_worse_ends_early_and_says_so(gan_here: Inside, here: Path) -> None:
-    """The measurements of the second are those of the first but for the seed; any difference is a verdict."""
-    done = gan_here(*asked("seed=range(0,40)", "pruner=median", "pruner.trials=1", "trials=4", HERE, steps=3))
+    rates = ("optimizer.lr=1e-6,3e-2", "sampler=random")
+    done = gan_here(*asked(*rates, "pruner=median", "pruner.trials=1", "trials=5", HERE, steps=3))
     assert done.returncode == 0, done.stderr
     rows = account()["trials"]
     pruned = [row for row in rows if row["ended"] == "pruned"]
@@ -109,7 +108,7 @@ def test_a_trial_that_is_worse_ends_early_and_says_so(gan_here: Inside, here: Pa
     for row in pruned:
         result = read_json(here / "search" / row["run"] / "result.json")
         assert (result["pruned"], result["step"]) == (row["step"], row["step"])
-        before = [dict(map(tuple, other["measured"])) for other in rows[: row["number"]]]
+        before = [dict(o["measured"]) for o in rows[: row["number"]] if o["ended"] == "done"]
         there = sorted(values[row["step"]] for values in before if row["step"] in values)
         mine = min(value for _, value in row["measured"])
         assert mine > (there[(len(there) - 1) // 2] + there[len(there) // 2]) / 2  # worse than the median there
@@ -136,7 +135,7 @@ def test_refused_trials_are_counted_with_their_reason(gan_here: Inside, here: Pa
         (("trails=3", RATES), "did you mean trials"),
         (("loss=hinge,hnge",), "did you mean hinge"),
         (("optimizer.rl=1e-3,1e-4",), "did you mean optimizer.lr"),
-        (("optimizer.lr=interval(-1,1)",), "optimizer.lr=-1"),
+        (("trainer.micro_batches=range(0,3)",), "trainer.micro_batches=0"),
         (("optimizer.lr=tag(lgo,interval(1e-5,1e-3))",), "did you mean log"),
         (("space=[gama]",), "did you mean gamma"),
         (("seed=1",), "nothing to search over"),
