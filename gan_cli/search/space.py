@@ -142,4 +142,4 @@ def _ends(distribution: BaseDistribution) -> list[Any]:
 
     if isinstance(distribution, CategoricalDistribution):
         return list(distribution.choices)
-    return list(dict.fromkeys((distribution.low, distribution.high)))  # type: ignore[attr-defined]
+    return list(dict.fromkeys((distribution.low, distribution.high)))
