@@ -103,7 +103,8 @@ def _parted(words: Sequence[str]) -> tuple[list[str], list[str]]:
     offer, of_runs = offers()["search"], offers()["train"]
     ours = {*offer.settings, *offer.groups, "hydra"}
     theirs = {*of_runs.settings, *of_runs.groups}
-    own, others = [], []
+    own: list[str] = []
+    others: list[str] = []
     for word in words:
         head = word.partition("=")[0].lstrip("+~").replace("@", ".").partition(".")[0]
         if head == "repeat":

@@ -40,7 +40,7 @@ class Watch(Callback):
         best = session.best
         if best is None or best["metric"] not in record or self.ended is not None:
             return
-        cost = Better(best["better"]).cost(record[str(best["metric"])])
+        cost = Better(str(best["better"])).cost(record[str(best["metric"])])
         try:
             with storage.faults(self.storage), storage.quiet():
                 if self._worse(cost, session.clock.step):
