@@ -11,7 +11,7 @@ HEAD = """\
 
 Written by `make docs` from the files of [conf/](../conf): the text of a choice is the first comment of its file, which
 also has its settings. `group=choice` on the command line takes it; in a group marked "several", any number can be
-chosen: `'penalty=[r1,lecam]'`. `gan train --help`, and that of `gan sample`, `eval` and
+chosen: `'penalty=[r1,lecam]'`. `gan train --help`, and that of `gan search`, `sample`, `eval` and
 `export`, list the same.
 
 """
@@ -37,7 +37,9 @@ def section(group: str) -> str:
 
 def page() -> str:
     """The whole page; groups in the order in which the commands have them."""
-    groups = [group for offer in ("train", "sample", "eval", "export") for group in choices.offers()[offer].groups]
+    groups = [
+        group for offer in ("train", "search", "sample", "eval", "export") for group in choices.offers()[offer].groups
+    ]
     rest = [group for group in choices.packaged() if group not in groups]
     contents = " · ".join(f"[{group}](#{group})" for group in [*groups, *rest])
     return HEAD + contents + "\n\n" + "\n".join(section(group) for group in [*groups, *rest])

@@ -207,13 +207,14 @@ def line(number: int, run: str = "run") -> list[str]:
     model = draw.choice([*SMALL, "mlp", "mlp", "mlp", "dcgan", "dcgan"])
     last = {
         "train": [*words("trainer.devices=1", model=SMALL[model], steps=1)],
+        "search": [*words("trials=1", "evaluation.every_steps=1", "evaluation.n=8", model=SMALL[model], steps=1)],
         "sample": ["n=2", "device=cpu", "standing_statistics=0"],
         "eval": ["n=24", "rows=50", "device=cpu", "weights=nowhere.pth"],
         "export": [],
     }[command]
     first = (
         []
-        if command == "train"
+        if not COMMANDS[command].setting
         else draw.choices([[run], [f"{run}/checkpoints/last.pt"], [draw.choice(VALUES)], []], [8, 3, 1, 1])[0]
     )
     first = [*first, "detector=pixels"] if command == "eval" and draw.random() < 0.8 else first
@@ -224,7 +225,7 @@ def line(number: int, run: str = "run") -> list[str]:
     kept = [
         word
         for word in last
-        if word.partition("=")[0] not in names or word.startswith(("trainer.max_steps", "n=", "model="))
+        if word.partition("=")[0] not in names or word.startswith(("trainer.max_steps", "n=", "model=", "trials="))
     ]
     return (
         [command, *first, *kept, *some, "trainer.max_steps=1", *flags]

@@ -19,6 +19,7 @@ LAYERS = (
     ("report",),
     ("export",),
     ("evaluation",),
+    ("search",),
     ("runs",),
     ("references",),
     ("config",),

@@ -49,7 +49,7 @@ def runs_of(word: str) -> list[Run]:
     if (folder / "config.yaml").is_file():
         return [Run.open(folder)]
     jobs = [entry for entry in folder.iterdir() if (entry / "config.yaml").is_file()]
-    if not jobs and not (folder / "failures.jsonl").is_file():
+    if not jobs and not any((folder / name).is_file() for name in ("failures.jsonl", "search.json")):
         raise NotARun(two_lines(f"{word} holds no run", "gan report outputs/train/<run>, or a sweep"))
     return [Run.open(job) for job in sorted(jobs, key=lambda job: (len(job.name), job.name))]
 
@@ -57,7 +57,7 @@ def runs_of(word: str) -> list[Run]:
 def page(given: Mapping[str, Sequence[Run]]) -> bytes:
     """The page of the runs that these words name."""
     from gan_cli.commands.show import page as facts
-    from gan_cli.report import told
+    from gan_cli.report import searches, told
     from gan_cli.report.page import of_run, of_runs
 
     runs = [run for found in given.values() for run in found]
@@ -65,11 +65,12 @@ def page(given: Mapping[str, Sequence[Run]]) -> bytes:
         (run,) = runs
         beside = [(title, lines) for title, lines in facts(run) if title not in ELSEWHERE]
         return of_run(told.of(run), beside, again(run))
-    failures = [row for word in given for row in told.failures(Path(word))]
+    failures = [row for word in given for of in (told, searches) for row in of.failures(Path(word))]
+    searched = [chart for word in given for chart in searches.charts(Path(word))]
     names = [Path(word).resolve().name for word in given]
     title = " and ".join(names[:3]) + (" ..." if len(names) > 3 else "")
     shown = runs[:MOST]
-    return of_runs(title, [told.of(run) for run in shown], [again(run) for run in shown], len(runs), failures)
+    return of_runs(title, [told.of(run) for run in shown], [again(run) for run in shown], len(runs), failures, searched)
 
 
 def again(run: Run) -> str:

@@ -20,6 +20,7 @@ from gan_cli.progress import display
 from gan_cli.store import outputs, summary
 
 if TYPE_CHECKING:
+    from gan_cli.callbacks import Callback
     from gan_cli.config.build import Checked
     from gan_cli.config.trust import Trust
     from gan_cli.runs.job import Job
@@ -94,6 +95,16 @@ def main(words: Sequence[str]) -> None:
     compose.hydra_main("train", lambda config: job(compose.inside_hydra(config), divide(settings)[0]), settings)
 
 
+def trial(asked: Asked, folder: Path, flags: Sequence[str] = ()) -> Result:
+    """One run of a search, as a job of a sweep is run; it goes on from what it saved in its folder, if anything."""
+    from gan_cli.store.run import Run, newest_first
+
+    if newest_first(Run(folder).checkpoints):
+        return _resume(replace(asked, settings=[]), str(folder))
+    composed = compose.compose("train", [*asked.settings, *flags])
+    return _begin(composed._replace(folder=folder), asked, trust.for_runs(asked.vouched))
+
+
 @dataclass(frozen=True)
 class Asked:
     """What the user asked for."""
@@ -101,6 +112,7 @@ class Asked:
     command: str  # as it was typed
     settings: list[str]
     vouched: tuple[str, ...]
+    watchers: tuple[Callback, ...] = ()  # beside those of the config
 
 
 def _take(key: str, words: Sequence[str]) -> tuple[str | None, list[str]]:
@@ -143,7 +155,8 @@ def _begin(composed: Composed, asked: Asked, trusted: Trust) -> Result:
         remedy = f"{typed('resume', Run(composed.folder))} continues it"
         raise NotWritable(two_lines(f"{composed.folder} holds a run already", remedy))
     facts = {"overrides": asked.settings, "choices": composed.choices}
-    return _play(Job(checked.config, composed.folder, asked.command, facts, trusted, resume=False), checked)
+    job = Job(checked.config, composed.folder, asked.command, facts, trusted, resume=False, watchers=asked.watchers)
+    return _play(job, checked)
 
 
 def _anchored(config: dict[str, Any]) -> dict[str, Any]:
@@ -208,7 +221,8 @@ def _go_on(run: Run, config: dict[str, Any], asked: Asked, trusted: Trust) -> Re
                 f"give it more to do: {_more(trainer, done, run.size())}",
             )
         )
-    job = Job(checked.config, run.folder, asked.command, {"overrides": asked.settings}, trusted, resume=True)
+    facts = {"overrides": asked.settings}
+    job = Job(checked.config, run.folder, asked.command, facts, trusted, resume=True, watchers=asked.watchers)
     return _play(job, checked)
 
 

@@ -26,6 +26,8 @@ TEXT = frozenset(
             "json",
             "weights",
             "cache",
+            "storage",
+            "study",
         ),
         *("image", "latent", "towards", "repository", "device", "dir", "subdir", "runtime"),
     )

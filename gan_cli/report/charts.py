@@ -44,6 +44,7 @@ class Line:
     Attributes:
         key: Lines with one key are shown and hidden together.
         error: Standard errors, float64 `[N]`, where the values have error bars; NaN for one without.
+        joined: Whether its points are joined.
     """
 
     key: str
@@ -51,6 +52,7 @@ class Line:
     curve: Curve
     stroke: Stroke
     error: np.ndarray | None = None
+    joined: bool = True
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,8 @@ class Chart:
 
     Attributes:
         alarms: Stretches of steps in which an alarm rang, None for an open end.
-        columns: Names of places 0, 1, ... along the axis; empty where it counts steps.
+        columns: Names of places 0, 1, ... along the axis; empty where it counts.
+        counts: What it counts.
         ratios: Whether ratios matter more than differences: positive numbers over decades get a logarithmic axis.
     """
 
@@ -68,11 +71,12 @@ class Chart:
     alarms: tuple[tuple[float, float | None], ...] = ()
     columns: tuple[str, ...] = ()
     ratios: bool = False
+    counts: str = "step"
 
     @property
     def along(self) -> str:
         """What the axis counts."""
-        return "column" if self.columns else "step"
+        return "column" if self.columns else self.counts
 
 
 def library() -> str:
@@ -126,7 +130,9 @@ def _figure(chart: Chart, x_range: Any, share: int) -> Any:
         drawn.xaxis.major_label_overrides = dict(enumerate(chart.columns))
     for start, end in chart.alarms:
         drawn.add_layout(BoxAnnotation(left=start, right=end, fill_color="#d33", fill_alpha=0.12, line_color=None))
-    renderers = [renderer for line in chart.lines for renderer in _line(drawn, line, share, not chart.columns)]
+    renderers = [
+        renderer for line in chart.lines for renderer in _line(drawn, line, share, line.joined and not chart.columns)
+    ]
     tips = [("", "$name"), (chart.along, "@x{0,0[.]0}"), ("value", "@y{%.5g}")]
     drawn.add_tools(HoverTool(renderers=renderers, tooltips=tips, formatters={"@y": "printf"}, line_policy="nearest"))
     return drawn

@@ -67,7 +67,12 @@ def of_run(run: Told, facts: Sequence[tuple[str, Sequence[str]]], again: str) ->
 
 
 def of_runs(
-    title: str, runs: Sequence[Told], commands: Sequence[str], there: int, failures: Sequence[tuple[str, str, str]]
+    title: str,
+    runs: Sequence[Told],
+    commands: Sequence[str],
+    there: int,
+    failures: Sequence[tuple[str, str, str]],
+    searched: Sequence[Chart] = (),
 ) -> bytes:
     """The page of several runs, or of a sweep.
 
@@ -75,6 +80,7 @@ def of_runs(
         commands: The command that repeats each.
         there: How many runs there are.
         failures: Jobs of a sweep that were refused or failed: number, words, error.
+        searched: What is to be drawn of a search.
     """
     groups: dict[tuple[str, ...] | str, list[int]] = {}
     for i, run in enumerate(runs):
@@ -91,7 +97,7 @@ def of_runs(
             runs,
             commands,
             table,
-            [*measured, *_charts_across(runs)][:MOST_CHARTS],
+            [*searched, *measured, *_charts_across(runs)][:MOST_CHARTS],
             own=[" ".join(words) for words in own],
             strokes=[Stroke.of(i) for i in range(len(runs))],
             differences=told.differences(runs)[:MOST_SETTINGS],

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from gan_cli.callbacks import Callback
 from gan_cli.config import build, compose, own
 from gan_cli.config.trust import Trust
 from gan_cli.errors import (
@@ -51,6 +52,7 @@ class Job:
     facts: dict[str, Any]
     trust: Trust
     resume: bool
+    watchers: tuple[Callback, ...] = ()  # beside those of the config
 
 
 def play(job: Job, rank: int) -> dict[str, Any]:
@@ -67,7 +69,7 @@ def play(job: Job, rank: int) -> dict[str, Any]:
             _restore(trainer, earlier, job)
             return {"status": Session(trainer, run).fit(StopRequest())}
         with display():
-            callbacks = build.callbacks(checked, beside(checked, job.trust))
+            callbacks = [*build.callbacks(checked, beside(checked, job.trust)), *job.watchers]
             session = Session(trainer, run, callbacks, compose.to_yaml(job.config))
             said = consider(session, checked)
         with run.alone():

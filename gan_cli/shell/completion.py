@@ -76,8 +76,8 @@ def candidates(line: str) -> list[str]:
         found = ["job", "hydra", "all"]
     else:
         command = COMMANDS[before[1]]
-        settings = command.name if command.configured else command.like
-        found = [*_taken(command, last), *(_settings(settings, command, last, before) if settings else [])]
+        named = [*([command.name] if command.configured else []), *([command.like] if command.like else [])]
+        found = [*_taken(command, last), *(word for name in named for word in _settings(name, command, last, before))]
         found += _runs(last) if command.runs or command.setting else []
     return list(dict.fromkeys(word for word in found if word.startswith(last)))
 

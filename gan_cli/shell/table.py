@@ -31,7 +31,7 @@ class Command:
         examples: Whole lines for the help of `gan` itself.
         setting: What a plain word sets, `checkpoint`; empty where a plain word means nothing.
         configured: Whether it has a file of settings; one without takes all its words literally.
-        like: The command whose choices and settings it takes too, where it has no file of settings.
+        like: The command whose choices and settings it takes too.
         takes: The words of a command without a file of settings, besides paths.
         runs: Whether its plain words are runs.
         detailed: Groups whose choices its help describes one by one.
@@ -80,6 +80,23 @@ TRAIN = Command(
     ),
     notes=("-m sweeps: gan train -m loss=hinge,lsgan seed=0,1",),
     python=("train", "Result"),
+)
+SEARCH = Command(
+    "search",
+    "look for good settings with Optuna; go on with resume=SEARCH",
+    ("gan search space=[learning_rates] evaluation.every_steps=500 trials=20",),
+    like="train",
+    detailed=("sampler", "pruner"),
+    typed=(
+        ("'optimizer.lr=tag(log,interval(1e-5,1e-3))'", "numbers to try; also range(1,6)"),
+        ("loss=hinge,lsgan", "choices to try, as in gan train -m"),
+        ("evaluation.every_steps=500", "when each trial is measured; required"),
+        ("loss=hinge", "and every other word of gan train: what all trials share"),
+    ),
+    notes=(
+        "  gan search resume=outputs/searches/<search>      after a kill, or in a second terminal for more processes",
+        "  gan report outputs/searches/<search>             history and importance",
+    ),
 )
 SAMPLE = Command(
     "sample",
@@ -248,6 +265,7 @@ IMPORT = Command(
 )
 ROWS = (
     TRAIN,
+    SEARCH,
     SAMPLE,
     EVAL,
     EXPORT,

@@ -49,7 +49,7 @@ def test_a_row_is_enough_for_help_completion_and_the_first_page(
     page = capsys.readouterr().out
     assert "  serve    draws on demand\n" in page
     assert "  gan serve RUN\n" in page
-    assert candidates("gan se") == ["serve"]
+    assert candidates("gan ser") == ["serve"]
     assert candidates("gan serve ") == []
     assert main(["help", "serve"]) == 0
     assert capsys.readouterr().out == "gan serve: draws on demand\n\n  gan serve RUN\n"

@@ -40,6 +40,16 @@ USES = {
         ("export", RUN, "as=safetensors", "out=weights.safetensors"),
     ),
     "sweep": (("train", "-m", "model=mlp", "seed=0,1", "trainer.max_steps=2", "hydra/launcher=joblib"),),
+    "search": (
+        (
+            "search",
+            "model=mlp",
+            "optimizer.lr=1e-4,1e-3",
+            "trainer.max_steps=2",
+            "evaluation.every_steps=2",
+            "trials=2",
+        ),
+    ),
     "efficientnet": (("eval", RUN, "n=64", "detector=efficientnet_lite0", "metrics=[kid]"),),
     "loggers": (("train", "model=mlp", "callback=[mlflow]", "trainer.max_steps=2"),),
     "trackio": (("train", "model=mlp", "callback=[trackio]", "trainer.max_steps=2"),),

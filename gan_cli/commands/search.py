@@ -1,0 +1,283 @@
+"""gan search: Optuna chooses settings, `gan train` tries them, until so many trials have ended."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gan_cli import console
+from gan_cli.commands.train import Asked, trial
+from gan_cli.config import compose, trust
+from gan_cli.config.choices import offers
+from gan_cli.config.errors import did_you_mean
+from gan_cli.config.schema import validated
+from gan_cli.config.words import divide, quote, text
+from gan_cli.errors import ConfigError, Interrupted, NotARun, NotWritable, Refused, RunFailed, two_lines
+from gan_cli.search import account, outcome, storage
+from gan_cli.search.outcome import FAILED, REFUSED, Outcome
+from gan_cli.search.space import Space, merged, read
+from gan_cli.store import outputs
+from gan_cli.store.disk import read_json, remove_empty, write_json
+from gan_cli.types import PositiveInt
+
+if TYPE_CHECKING:
+    from gan_cli.config.trust import Trust
+    from gan_cli.search.pruners import Measured
+    from gan_cli.search.study import Study, Trial
+
+log = logging.getLogger(__name__)
+
+ACCOUNT = "search.json"
+CHANGING = ("trials", "json", "resume", "hydra.run.dir")  # words that do not make it another search
+PATHS = ("dataset.root", "evaluation.reference", "init_from")  # words that may name something where they are typed
+
+
+class SearchRequest(BaseModel):
+    """The settings of conf/search.yaml."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    trials: PositiveInt
+    storage: str
+    study: str
+    resume: str | None
+    answer: str | None = Field(alias="json")
+    space: dict[str, Any]
+    sampler: dict[str, Any]
+    pruner: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search, ready to begin or to go on."""
+
+    request: SearchRequest
+    folder: Path
+    words: list[str]  # that make it this search and no other
+    space: Space
+    measured: Measured
+    trusted: Trust
+    vouched: tuple[str, ...]
+    flags: list[str]
+    command: str  # as it was typed
+
+    @property
+    def again(self) -> str:
+        """The command that goes on with it."""
+        given = [*(f"trust={home}" for home in self.vouched), *self.flags]
+        return shlex.join(["gan", "search", f"resume={self.folder}", *given])
+
+
+def main(words: Sequence[str]) -> None:
+    """The command line: `words` after `gan search`."""
+    vouched, settings = trust.taken(words)
+    typed, flags = divide(settings, "search")
+    if {"-m", "--multirun"} & {*flags}:
+        raise ConfigError(two_lines("gan search takes words with several values as they are", "leave -m out"))
+    if compose.shown_by_hydra(flags):
+        compose.perform("search", [*_parted(typed)[0], *flags], lambda config: None)
+        return
+    answer = next((text(word.partition("=")[2]) for word in reversed(typed) if word.startswith("json=")), None)
+    console.set_up(aside=answer is not None and outputs.is_standard(Path(answer)))
+    storage.load()
+    search = _planned(typed, flags, vouched, shlex.join(["gan", "search", *words]))
+    study = _opened(search)
+    try:
+        _go(search, study)
+    except KeyboardInterrupt as error:
+        what = f"stopped; the trials are in {search.folder}"
+        raise Interrupted(two_lines(what, search.again)) from error
+    _conclude(search, study)
+
+
+def _parted(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words of the search, and those of its runs. Raises ConfigError for what is probably a misspelt one of the
+    former, or not for a search."""
+    offer, of_runs = offers()["search"], offers()["train"]
+    ours = {*offer.settings, *offer.groups, "hydra"}
+    theirs = {*of_runs.settings, *of_runs.groups}
+    own: list[str] = []
+    others: list[str] = []
+    for word in words:
+        head = word.partition("=")[0].lstrip("+~").replace("@", ".").partition(".")[0]
+        if head == "repeat":
+            raise ConfigError(two_lines("repeat= repeats one run", "gan search takes the words of a new one"))
+        if head not in {*ours, *theirs} and (meant := did_you_mean(head, {*ours, *theirs})):
+            raise ConfigError(two_lines(f"no setting '{head}'", meant))
+        (own if head in ours else others).append(word)
+    return own, others
+
+
+def _key(word: str) -> str:
+    return word.partition("=")[0].lstrip("+")
+
+
+def _planned(typed: Sequence[str], flags: list[str], vouched: tuple[str, ...], command: str) -> Search:
+    """What is asked for, checked wholly before anything is written."""
+    from gan_cli.config import build
+    from gan_cli.search.pruners import Measured
+
+    own, others = _parted(typed)
+    composed = compose.compose("search", [*own, *flags])
+    request, folder = validated(SearchRequest, composed.config), composed.folder
+    words = [_anchored(word) for word in typed if _key(word) not in CHANGING]
+    trusted = trust.for_runs(vouched)
+    if request.resume is not None:
+        folder, trusted = Path(request.resume), trust.for_files(vouched)
+        if words:
+            remedy = "only trials= may change; leave resume= out for another search"
+            raise ConfigError(two_lines(f"{words[0]} does not go with resume=", remedy))
+        words, most = _kept(folder)
+        own, others = _parted(merged(words, most, [word for word in typed if _key(word) in ("trials", "json")]))
+        request = validated(SearchRequest, compose.compose("search", [*own, *flags]).config)
+    else:
+        others = _parted(words)[1]
+        _check_folder(folder, words)
+    storage.check(request.storage)
+    of_space = [build.make(build.check_part(f"space.{name}", node, trusted)) for name, node in request.space.items()]
+    space = read(merged(*of_space, others), flags)
+    checked = [build.check(compose.compose("train", [*corner, *flags]).config, trusted) for corner in space.corners()]
+    evaluation, trainer = (checked[0].config[group] for group in ("evaluation", "trainer"))
+    if evaluation.get("every_steps") is None and evaluation.get("every_epochs") is None:
+        what = "a search needs a number to go by, and these runs measure nothing"
+        raise ConfigError(two_lines(what, "add evaluation.every_steps=500"))
+    by_epochs = evaluation.get("every_epochs") is not None
+    measured = Measured(None if by_epochs else evaluation["every_steps"], trainer.get("max_steps"))
+    return Search(request, folder, words, space, measured, trusted, vouched, flags, command)
+
+
+def _anchored(word: str) -> str:
+    """A word that names something here, so that it can be gone on with from any folder."""
+    key, _, value = word.partition("=")
+    there = key in PATHS and os.path.exists(text(value))
+    return f"{key}={quote(os.path.abspath(text(value)))}" if there else word
+
+
+def _kept(folder: Path) -> tuple[list[str], list[str]]:
+    """The words of the search in a folder, which may be a stranger's, and how many trials it was to have."""
+    remedy = "gan search resume=outputs/searches/<search> goes on with one"
+    if not folder.is_dir():
+        raise NotARun(two_lines(f"{folder} is not a folder", remedy))
+    kept = read_json(folder / ACCOUNT)
+    words, most = kept.get("words"), kept.get("asked")
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise NotARun(two_lines(f"{folder} holds no search", remedy))
+    for word in words:
+        if _key(word).partition(".")[0] in ("hydra", "trust", *CHANGING) or word.startswith("-") or "oc.env" in word:
+            raise NotARun(two_lines(f"{folder / ACCOUNT}: '{word}' is not taken from a file", "begin the search anew"))
+    return words, [f"trials={most}"] if type(most) is int else []
+
+
+def _check_folder(folder: Path, words: Sequence[str]) -> None:
+    """Raises NotWritable where something else is in the folder; the same search goes on."""
+    if not os.path.isdir(folder) or not any(folder.iterdir()):
+        return
+    kept = read_json(folder / ACCOUNT).get("words")
+    if kept is None:
+        raise NotWritable(two_lines(f"{folder} is not empty", "hydra.run.dir=FOLDER names another folder"))
+    if kept != [*words]:
+        remedy = f"gan search resume={shlex.quote(str(folder))} goes on with that; hydra.run.dir= names another folder"
+        raise NotWritable(two_lines(f"{folder} holds another search", remedy))
+
+
+def _opened(search: Search) -> Study:
+    """The study, in its storage and its folder. Raises Refused and leaves no folder where one cannot be made."""
+    from gan_cli.config import build
+    from gan_cli.search.study import Study, begin
+
+    request, folder = search.request, search.folder
+    sampler = build.make(build.check_part("sampler", request.sampler, search.trusted))
+    pruner = build.make(build.check_part("pruner", request.pruner, search.trusted))(search.measured)
+    new = not folder.is_dir()
+    try:
+        early = None if storage.own(request.storage) else storage.opened(request.storage, folder)
+        with outputs.named(f"the folder {folder}"):
+            folder.mkdir(parents=True, exist_ok=True)
+        kept = early or storage.opened(request.storage, folder)
+        begun = begin(request.study, request.storage, kept, folder, new=not (folder / ACCOUNT).exists())
+        study = Study(begun, request.storage, folder, search.space, sampler, pruner)
+        _write(search, study)
+    except Refused:
+        if new and folder.is_dir():
+            _leave_nothing(folder)
+        raise
+    return study
+
+
+def _leave_nothing(folder: Path) -> None:
+    """Removes what the opening of a storage that failed has made in a folder that was not there."""
+    for name in (*storage.FILES.values(), ".asking.lock"):
+        (folder / name).unlink(missing_ok=True)
+    remove_empty(folder)
+
+
+def _write(search: Search, study: Study, final: bool = False) -> dict[str, Any]:
+    told = account.of(study, search.words, search.request.trials, search.command)
+    told["importance"] = account.importance(study) if final else {}
+    with outputs.named(f"{search.folder / ACCOUNT}"):
+        write_json(search.folder / ACCOUNT, outputs.finite(told))
+    return told
+
+
+def _go(search: Search, study: Study) -> None:
+    """Runs trials until there are as many as asked for."""
+    while True:
+        with study.next(search.request.trials) as mine:
+            if mine is None:
+                return
+            study.tell(mine, outcome.told(mine.folder) or _run(search, study, mine))
+        _write(search, study)
+
+
+def _run(search: Search, study: Study, mine: Trial) -> Outcome:
+    tried = " ".join(word for word in mine.words if word not in search.space.fixed)
+    log.info("\n#%s%s  %s", mine.number, " (left behind)" if mine.left else "", tried)
+    asked = Asked(search.command, mine.words, search.vouched, (study.watch(mine),))
+    try:
+        trial(asked, mine.folder, search.flags)
+    except NotWritable:
+        raise
+    except Refused as error:
+        log.warning("#%s was refused: %s", mine.number, error)
+        return Outcome(REFUSED, why=str(error))
+    except Exception as error:
+        log.warning("#%s failed: %s", mine.number, error)
+        log.debug("the trial failed", exc_info=True)
+        return outcome.told(mine.folder) or Outcome(FAILED, why=str(error))
+    ended = outcome.told(mine.folder)
+    assert ended is not None
+    return ended
+
+
+def _conclude(search: Search, study: Study) -> None:
+    """Tells what came of it. Raises RunFailed or ConfigError where no trial ended by itself."""
+    told = _write(search, study, final=True)
+    if search.request.answer is not None:
+        outputs.answer(search.request.answer, told)
+    log.info("")
+    for line in account.table(told):
+        log.info("%s", line)
+    log.info("%s; everything is in %s", ", ".join(f"{n} {ended}" for ended, n in told["counts"].items()), search.folder)
+    if told["best"] is None:
+        _nothing_found(search, told)
+    log.info("  gan report %s", shlex.quote(str(search.folder)))
+    log.info("  %s trials=%d", search.again, 2 * len(told["trials"]))
+    best = told["trials"][told["best"]]
+    log.info("best: #%d, %s %.5g", best["number"], best["best"]["metric"], best["best"]["value"])
+    if best["run"] is not None:
+        run = shlex.quote(str(search.folder / best["run"]))
+        log.info("  gan train repeat=%s%s", run, "".join(f" trust={home}" for home in search.vouched))
+
+
+def _nothing_found(search: Search, told: Mapping[str, Any]) -> None:
+    why = next((row["why"] for row in told["trials"] if row["why"]), "").splitlines() or ["all ended early"]
+    problem = two_lines(f"no trial ended by itself: {why[0]}", f"the trials are in {search.folder}")
+    refused = {row["ended"] for row in told["trials"]} == {REFUSED}
+    raise ConfigError(problem) if refused else RunFailed(problem)

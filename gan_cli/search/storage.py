@@ -1,0 +1,92 @@
+"""Where Optuna keeps a study: a file in the search's folder, or a database."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gan_cli.config.errors import did_you_mean
+from gan_cli.errors import ConfigError, PackageMissing, two_lines
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+
+SQLITE, JOURNAL = "sqlite", "journal"
+FILES = {SQLITE: "study.db", JOURNAL: "study.journal"}
+REMEDY = "storage=sqlite or storage=journal keeps it in a file of the search's folder"
+PATIENCE = 60  # seconds to wait for another process that writes
+
+
+def load() -> None:
+    """Imports Optuna, and keeps it quiet: what it has to say, `gan search` says. Raises PackageMissing."""
+    try:
+        import optuna
+    except ImportError as error:
+        what = f"gan search asks Optuna what to try, which cannot be imported ({error})"
+        raise PackageMissing(two_lines(what, "pip install 'gan-cli[search]'")) from error
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Optuna's remarks on its own interface are not the user's concern."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def check(storage: str) -> None:
+    """Raises ConfigError for what names no storage, and for a password, which would be written into files."""
+    if storage in FILES:
+        return
+    if "://" not in storage:
+        remedy = did_you_mean(storage, FILES) or "choices: sqlite, journal, or a database: postgresql://user@host/name"
+        raise ConfigError(two_lines(f"storage={storage} names no storage", remedy))
+    with faults(storage):
+        from sqlalchemy.engine import make_url
+
+        secret = make_url(storage).password is not None
+    if secret:
+        what = "storage= holds a password, which the files of the search would show"
+        raise ConfigError(two_lines(what, "leave it out: ~/.pgpass, or the file of options of your database, keeps it"))
+
+
+def own(storage: str) -> bool:
+    """Whether it is a file in the search's folder."""
+    return storage in FILES
+
+
+def opened(storage: str, folder: Path) -> BaseStorage:
+    """The storage, made where there is none. Raises ConfigError where that cannot be."""
+    from optuna.storages import JournalStorage, RDBStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    with faults(storage), quiet():
+        if storage == JOURNAL:
+            return JournalStorage(JournalFileBackend(str(folder / FILES[JOURNAL])))
+        if storage != SQLITE:
+            return RDBStorage(storage.replace("{", "{{").replace("}", "}}"))
+        from sqlalchemy.engine import URL
+
+        url = URL.create("sqlite", database=str((folder / FILES[SQLITE]).absolute())).render_as_string()
+        waiting = {"connect_args": {"timeout": PATIENCE}}
+        return RDBStorage(url.replace("{", "{{").replace("}", "}}"), engine_kwargs=waiting)
+
+
+@contextmanager
+def faults(storage: str) -> Iterator[None]:
+    """Turns what goes wrong with a storage into ConfigError."""
+    from optuna.exceptions import OptunaError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (OptunaError, SQLAlchemyError, ImportError, OSError, ValueError, KeyError, RuntimeError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        cause = error.__cause__ if isinstance(error.__cause__, SQLAlchemyError) else error
+        reason = (str(cause).splitlines() or [type(cause).__name__])[0]
+        raise ConfigError(two_lines(f"storage={storage} cannot be opened: {reason}", REMEDY)) from error
