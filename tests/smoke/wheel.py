@@ -21,6 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = "outputs/train/smoke"
+EFFICIENTNETS = ",".join(f"efficientnet_lite{size}" for size in range(3))
 COMMANDS = (
     ("--version",),
     ("train", "--help"),
@@ -40,7 +41,9 @@ USES = {
         ("export", RUN, "as=safetensors", "out=weights.safetensors"),
     ),
     "sweep": (("train", "-m", "model=mlp", "seed=0,1", "trainer.max_steps=2", "hydra/launcher=joblib"),),
-    "efficientnet": (("eval", RUN, "n=64", "detector=efficientnet_lite0", "metrics=[kid]"),),
+    "efficientnet": (
+        ("eval", RUN, "n=64", "detector=[efficientnet_lite0,efficientnet_lite1,efficientnet_lite2]", "metrics=[kid]"),
+    ),
     "loggers": (("train", "model=mlp", "callback=[mlflow]", "trainer.max_steps=2"),),
     "trackio": (("train", "model=mlp", "callback=[trackio]", "trainer.max_steps=2"),),
     "photos": (("train", "experiment=srresnet_small", "dataset.split=more", "trainer.max_steps=1"),),
