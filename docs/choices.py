@@ -38,7 +38,9 @@ def section(group: str) -> str:
 def page() -> str:
     """The whole page; groups in the order in which the commands have them."""
     groups = [
-        group for offer in ("train", "search", "sample", "eval", "export") for group in choices.offers()[offer].groups
+        group
+        for offer in ("train", "search", "sample", "eval", "export", "bench")
+        for group in choices.offers()[offer].groups
     ]
     rest = [group for group in choices.packaged() if group not in groups]
     contents = " · ".join(f"[{group}](#{group})" for group in [*groups, *rest])

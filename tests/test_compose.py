@@ -30,6 +30,7 @@ from gan_cli.training.session import Session
 GROUPS = choices.config_groups(CONF)
 # below; tests/test_architectures.py, tests/test_evaluation.py, tests/test_latent.py
 OTHERS = ("loss", "conditioning", "model", "detector", "metrics", "preset", "mode", "as", "along")
+OTHERS += ("suite",)  # tests/commands/test_bench.py
 EMBEDDED = ("digits", "ring", "grid", "swiss_roll", "line", "photos", "china2flower")
 SEVERAL = ("penalty", "auxiliary", "augment")  # groups that allow several choices
 # Terms of what a generator is given, which digits from noise have not.
@@ -67,6 +68,10 @@ SHRUNK = {
     "r3gan_stacked_mnist": (
         *("dataset.source.of._target_=gan_cli.data.sources.digits", "dataset.source.n=20000", "dataset.resolution=16"),
         *(*SMALL_R3GAN[1:], "dataset.batch_size=4", "trainer.precision=float32"),
+    ),
+    "modes_stacked_mnist": (
+        *("dataset.source.of._target_=gan_cli.data.sources.digits", "dataset.source.n=200", "dataset.download=false"),
+        *("model.width=2", "dataset.batch_size=4"),
     ),
     "cyclegan": CYCLEGAN,
     "cyclegan_small": CYCLEGAN[1:],
@@ -121,6 +126,7 @@ LEFT = {
     "density": {"plots"},
     "health": {"plots"},
     "history": {"metrics.jsonl"},
+    "leak": set(),  # a number for the others
     "plots": set(),  # they are drawn from history's file
     "progress": set(),  # lines of the log
     "samples": {"samples"},
@@ -134,7 +140,7 @@ TRACKERS = {"wandb", "mlflow", "trackio"}  # tests/callbacks/test_trackers.py an
 @pytest.mark.parametrize("choice", [choice for choice in GROUPS["callback"] if choice not in TRACKERS])
 def test_every_callback_runs_alone(here: Path, choice: str) -> None:
     """Without the others it does its own work, and nothing else is done."""
-    soon = ("callback.progress.every_steps=2",) if choice == "progress" else ()
+    soon = {"progress": ("callback.progress.every_steps=2",), "leak": ("callback.leak.steps=10",)}.get(choice, ())
     run = train(*words(f"callback=[{choice}]", *soon, model=MODELS.get(("callback", choice), SMALL_MLP)))
     assert run.step == 2
     found = {path.relative_to(run.folder).parts[0] for path in run.folder.rglob("*") if path.is_file()}

@@ -14,6 +14,7 @@ LIKENESS = "health/likeness"  # a translator's results to their sources: the cor
 CHANGE = "health/change"  # how far they are from their sources, of the range of values
 GENERATOR_GRADIENT, DISCRIMINATOR_GRADIENT = "health/generator_gradient", "health/discriminator_gradient"
 GENERATOR_WEIGHTS, DISCRIMINATOR_WEIGHTS = "health/generator_weights", "health/discriminator_weights"  # their rms
+LEAK = "health/leak"  # the share of samples that look augmented, by the change that most do
 GENERATOR_LOSS, DISCRIMINATOR_LOSS = "generator/loss", "discriminator/loss"
 # Beyond recovery. Critics have no scale of their own, but healthy ones drift by thousands at most.
 HUGE_LOSS = 1e6
@@ -31,6 +32,7 @@ COLLAPSED = 0.2  # of the data's diversity; generators that are merely slow to s
 CONSTANT = 0.001
 INVERTED = -0.1  # a correlation
 COPIED = 0.01  # two or three of 255
+LEAKED = 0.1  # of the samples
 VANISHED = 0.02  # of the median of the first EARLY gradient norms
 EARLY = 10
 SWING = 12  # readings in which oscillation is looked for,
@@ -142,6 +144,20 @@ ABOUT_TRANSLATORS = (
         ("loss.weight=2", "auxiliary.identity.weight=0.5", FASTER_D),
     ),
 )
+
+
+def leaks(share: Series) -> bool:
+    """More samples look augmented than a probe's mistakes explain."""
+    return share[-1] > LEAKED
+
+
+LEAKING = Alarm(
+    "leaking_augmentation",
+    (LEAK,),
+    leaks,
+    "the generator draws augmented pictures: {0:.0%} of its samples look as if a change had been done to them",
+    ("augment=[ada]", "augment=[geometry_and_color] augment.geometry_and_color.p=0.2", "augment=[]"),
+)
 DIVERGED = Alarm(
     "diverged",
     (DISCRIMINATOR_LOSS, GENERATOR_LOSS, DISCRIMINATOR_WEIGHTS, GENERATOR_WEIGHTS),
@@ -212,5 +228,5 @@ def alarms(targets: tuple[float, float] | None, images: bool, rates: Mapping[str
         about_scores = tuple(of_probabilities(alarm, *targets) for alarm in ABOUT_PROBABILITIES)
     return tuple(
         replace(alarm, remedies=tuple(words.get(remedy, remedy) for remedy in alarm.remedies))
-        for alarm in (*ALWAYS, *ABOUT_TRANSLATORS, *about_scores, diverged)
+        for alarm in (*ALWAYS, *ABOUT_TRANSLATORS, *about_scores, LEAKING, diverged)
     )

@@ -57,7 +57,10 @@ class EvalRequest(BaseModel):
     direction: Literal["a2b", "b2a"] = "a2b"
     json_file: str | None = Field(alias="json")
     weights: str | None
+    download: bool = True
     rows: Annotated[int, Field(ge=2)]
+    most: Annotated[int, Field(ge=2)] | None = None
+    lenient: bool = False
     batch_size: Annotated[int, Field(ge=1)]
     device: str
     cache: str
@@ -154,17 +157,24 @@ def _evaluate(request: EvalRequest, vouched: Sequence[str]) -> tuple[Evaluation,
     back = request.direction == "b2a"
     manner = Manner(request.seed, request.ema, request.truncation, back, request.standing_statistics)
     levels = checked_levels(request.levels, "levels")
-    source = samples.open_source(request.checkpoint, request.n, manner, device, levels, vouched, request.root)
+    source = samples.open_source(
+        request.checkpoint, request.n, manner, device, levels, vouched, request.root, request.most
+    )
     reference = samples.open_reference(request.reference, request.root, source, levels)
     if source.points != reference.points:
         raise NotComparable(
             f"{request.checkpoint} and {reference.name} cannot be compared: one holds points, one images"
         )
-    detectors, metrics = _chosen(request, source, reference, device, vouched)
+    evaluation = values.Evaluation(source.name, source.step, request.seed)
+    if source.points and {*request.detector} - {"points"}:
+        what = f"detector={next(iter({*request.detector} - {'points'}))}: these are points"
+        raise Incompatible(
+            two_lines(what, "their distances are known exactly: gan eval RUN, without preset= and detector=")
+        )
+    detectors, metrics = _chosen(request, source, reference, device, vouched, evaluation.absent)
     if not source.points and "points" in detectors:
         raise Incompatible(two_lines("detector=points: these are images", "use detector=pixels or inception"))
-    plan = Plan(request.rows, request.batch_size, Path(request.cache) / "references")
-    evaluation = values.Evaluation(source.name, source.step, request.seed)
+    plan = Plan(request.rows, request.batch_size, Path(request.cache) / "references", request.most)
     return values.measure(source, reference, detectors, metrics, plan, evaluation), source
 
 
@@ -195,9 +205,15 @@ def _of_translations(source: Source) -> tuple[str, ...]:
 
 
 def _chosen(
-    request: EvalRequest, source: Source, reference: Reference, device: Any, vouched: Sequence[str]
+    request: EvalRequest,
+    source: Source,
+    reference: Reference,
+    device: Any,
+    vouched: Sequence[str],
+    absent: dict[str, str],
 ) -> tuple[dict[str, Detector], dict[str, Metric | PairMetric]]:
-    """The detectors, on their device, and the metrics: those asked for, or those that suit the data."""
+    """The detectors, on their device and prepared for the reference, and the metrics: those asked for, or those that
+    suit the data. Where the request is lenient, detectors that are not there are noted as absent, with the remedy."""
     from gan_cli.metrics import PairMetric
 
     detectors, metrics = request.detector, request.metrics
@@ -211,6 +227,7 @@ def _chosen(
                 f"detector={name}",
                 f"metrics=[{','.join(wanted)}]",
                 f"cache={compose.quote(request.cache)}",
+                f"download={str(request.download).lower()}",
                 *([f"weights={compose.quote(request.weights)}"] if request.weights else []),
             ],
         ).config
@@ -218,8 +235,17 @@ def _chosen(
     asked = _built("metrics", metrics, vouched)
     if all(isinstance(metric, PairMetric) for metric in asked.values()):
         return {}, asked  # nobody reads features
+    built: dict[str, Detector] = {}
     try:
-        built = _built("detector", detectors, vouched)
+        for name, node in detectors.items():
+            try:
+                built |= _built("detector", {name: node}, vouched)
+                built[name] = built[name].to(device).prepare(reference.labelled)
+            except (DetectorMissing, WeightsMissing, NotMeasurable) as error:
+                if not request.lenient:
+                    raise
+                built.pop(name, None)
+                absent[name] = str(error)
     except (DetectorMissing, WeightsMissing) as error:
         of_pairs: dict[str, Metric | PairMetric] = {
             name: metric for name, metric in asked.items() if isinstance(metric, PairMetric)
@@ -228,7 +254,7 @@ def _chosen(
             raise
         log.warning("%s", error)  # the rest needs no features
         return {}, of_pairs
-    return {name: detector.to(device) for name, detector in built.items()}, asked
+    return built, asked
 
 
 def _built(group: str, nodes: Mapping[str, Any], vouched: Sequence[str]) -> dict[str, Any]:
@@ -240,9 +266,14 @@ def _built(group: str, nodes: Mapping[str, Any], vouched: Sequence[str]) -> dict
 
 
 def _report(evaluation: Evaluation) -> None:
-    """A table: name, value ± standard error, sizes, what it is."""
-    width = max((len(name) for name in evaluation), default=0)
-    for name, value in evaluation.items():
+    """A table: name, value ± standard error, sizes, what it is; ratios as a card."""
+    from gan_cli.evaluation import card
+
+    for line in card.lines(evaluation):
+        log.info("%s", line)
+    shown = {name: value for name, value in evaluation.items() if not card.holds(name)}
+    width = max((len(name) for name in shown), default=0)
+    for name, value in shown.items():
         log.info("%-*s  %-18s  %-14s  %s", width, name, *value.cells())
     for name, reason in evaluation.refused.items():
         log.info("%-*s  not measured: %s", width, name, reason.replace("\n  ", f"\n{' ' * (width + 4)}"))

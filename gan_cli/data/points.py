@@ -65,6 +65,27 @@ def line(modes: PositiveInt = 2, spacing: Positive = 4.0, std: Positive = 0.5) -
     return Mixture(((torch.arange(modes) - (modes - 1) / 2) * spacing).unsqueeze(1), std)
 
 
+def sunflower(modes: PositiveInt = 100, spacing: Positive = 2.0, std: Positive = 0.05) -> Mixture:
+    """Gaussians on the spiral of a sunflower's seeds (Vogel 1979): mode k at the angle k times the golden angle and the
+    radius 0.56 spacing √(k + ½), about one for each `spacing`²."""
+    k = torch.arange(modes, dtype=torch.float64)
+    angle, radius = k * math.pi * (3 - math.sqrt(5)), spacing / math.sqrt(math.pi) * (k + 0.5).sqrt()
+    return Mixture((radius.unsqueeze(1) * torch.stack([angle.cos(), angle.sin()], 1)).float(), std)
+
+
+def scatter(
+    modes: PositiveInt = 100, spacing: Positive = 2.0, std: Positive = 0.05, seed: NonNegativeInt = 0
+) -> Mixture:
+    """Gaussians anywhere in a square with room of `spacing`² for each, none closer than half of that to another."""
+    generator = rng.generator(seed, "scatter")
+    side, centres = spacing * math.sqrt(modes), torch.empty(0, 2)
+    while len(centres) < modes:
+        centre = (torch.rand(1, 2, generator=generator) - 0.5) * side
+        if not len(centres) or float(torch.cdist(centre, centres).min()) >= spacing / 2:
+            centres = torch.cat([centres, centre])
+    return Mixture(centres, std)
+
+
 def swiss_roll(noise: NonNegative = 0.05, scale: Positive = 0.15) -> Density:
     """A spiral (t cos t, t sin t), t from 1.5π to 4.5π, with Gaussian noise."""
 

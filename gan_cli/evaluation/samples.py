@@ -58,19 +58,21 @@ def open_source(
     levels: Levels | None = None,
     vouched: Sequence[str] = (),
     root: str | None = None,
+    most: int | None = None,
 ) -> Source:
-    """What is to be measured: `n` samples of a run or checkpoint, drawn in this manner, or images in files."""
+    """What is to be measured: `n` samples of a run or checkpoint, drawn in this manner, or images in files; at most
+    `most` where n is not given."""
     is_run = (Path(word) / "config.yaml").is_file()
     found = None if is_run else opening.stored(word, levels)
     if found is not None and found.statistics is not None:
         what = f"{word} holds statistics, not images to measure"
         raise NotMeasurable(two_lines(what, f"it can be the reference: gan eval SAMPLES reference={word}"))
     if found is not None:
-        return _exactly(found, n, word)
+        return _exactly(found, n if most is None else n or min(most, found.n), word)
     restored = restore(word, manner, device, vouched)
     if restored.translates:
         return _translations(restored, n, device, root)
-    wanted = n or DEFAULT_N
+    wanted = n or min(DEFAULT_N, most or DEFAULT_N)
     draws = sampling.Draws.of(restored.generator, manner.seed, device)
 
     def paths(count: int, epsilon: float) -> Iterator[tuple[Tensor, Tensor]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -17,7 +17,7 @@ from gan_cli.evaluation.samples import Source
 from gan_cli.metrics import Context, Estimate, Metric, NotMeasurable, PairMetric
 from gan_cli.metrics.detectors import Detector
 from gan_cli.metrics.features import Features
-from gan_cli.metrics.measure import Plan, Reference, collect, full_name, reference_features
+from gan_cli.metrics.measure import Plan, Reference, SampleSet, collect, full_name, part_of, reference_features
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,7 @@ class Evaluation(dict[str, Value]):
         source, step, seed: What was measured.
         time: When, in ISO 8601, UTC.
         refused: Metrics that are meaningless here, and why.
+        absent: Detectors that are not there or have nothing to say here, and what would help.
         pictures: Pictures that metrics drew, uint8 by name.
     """
 
@@ -63,6 +64,7 @@ class Evaluation(dict[str, Value]):
         self.seed = seed
         self.time = datetime.now(UTC).isoformat()
         self.refused: dict[str, str] = {}
+        self.absent: dict[str, str] = {}
         self.pictures: dict[str, torch.Tensor] = {}
 
     def _repr_html_(self) -> str:
@@ -90,13 +92,19 @@ def measure(
     plan: Plan,
     evaluation: Evaluation,
 ) -> Evaluation:
-    """Fills `evaluation` with every metric of every detector, and with those of pairs once; what cannot be measured is
-    noted with its reason."""
+    """Fills `evaluation` with every metric of every detector, prepared for the reference, and with those of pairs once;
+    what cannot be measured is noted with its reason."""
     of_features = {name: metric for name, metric in metrics.items() if not isinstance(metric, PairMetric)}
     of_pairs = {name: metric for name, metric in metrics.items() if isinstance(metric, PairMetric)}
     if of_features:
         _measure_features(source, reference, detectors, of_features, plan, evaluation)
-    context = Context(evaluation.seed, pairs=source.pairs, round_trips=source.round_trips)
+    context = Context(
+        evaluation.seed,
+        pairs=source.pairs,
+        round_trips=source.round_trips,
+        drawn=partial(_pictures, source, plan),
+        real=None if reference.statistics is not None else partial(_pictures, reference, plan),
+    )
     for name, metric in of_pairs.items():
         for short, estimate in _estimates(name, partial(metric.compute, context), evaluation).items():
             evaluation[short] = Value(
@@ -112,6 +120,10 @@ def measure(
                 reference.fingerprint,
             )
     return evaluation
+
+
+def _pictures(side: SampleSet, plan: Plan) -> Iterator[torch.Tensor]:
+    return (images for images, _ in side.batches(plan.batch_size))
 
 
 def _estimates(
@@ -138,8 +150,8 @@ def _measure_features(
     if reference.statistics is not None:
         blind = [name for name, metric in metrics.items() if metric.needs - {"groups", "logits"}]
         evaluation.refused |= {name: f"{reference.name} holds statistics only, {name} needs images" for name in blind}
-    for detector in detectors.values():
-        ready = detector.prepare(reference.labelled)
+    reference = part_of(reference, plan.most)
+    for ready in detectors.values():
         real = reference_features(reference, ready, needs, plan)
         fake = collect(source, ready, needs, plan)
         _check_widths(fake, real, reference)
@@ -188,4 +200,5 @@ def as_record(evaluation: Evaluation) -> dict[str, Any]:
         "seed": evaluation.seed,
         "metrics": {name: {k: _plain(v) for k, v in vars(value).items()} for name, value in evaluation.items()},
         "refused": evaluation.refused,
+        "absent": evaluation.absent,
     }

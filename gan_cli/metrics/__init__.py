@@ -44,6 +44,9 @@ class Context:
     pairs: Callable[[], Iterator[tuple[Tensor, Tensor, Tensor]]] | None = None
     # What was given and what came back of it, uint8 alike, where there is a generator of the way back.
     round_trips: Callable[[], Iterator[tuple[Tensor, Tensor]]] | None = None
+    # All samples, and all real pictures: uint8 [n, C, H, W], batch by batch; where they are pictures.
+    drawn: Callable[[], Iterator[Tensor]] | None = None
+    real: Callable[[], Iterator[Tensor]] | None = None
     scratch: dict[str, Any] = field(default_factory=dict)  # pictures to be saved beside the numbers, by name
     only: str | None = None  # the only value that is read; others need not be computed
 
@@ -86,8 +89,8 @@ class Metric(ABC):
 
 
 class PairMetric(ABC):
-    """Compares each sample with its own target, or with what it was drawn from, by itself: it reads pictures and no
-    features, is measured once whatever the detectors, and carries none in its name."""
+    """Compares each sample with its own target, or with what it was drawn from, by itself, or looks at the pictures of
+    both sides: it reads no features, is measured once whatever the detectors, and carries none in its name."""
 
     better: Mapping[str, Better] = MappingProxyType({})  # the values that improve in one direction
     detector = "none"  # what sees the pictures, as an evaluation names it

@@ -7,9 +7,11 @@ from abc import ABC, abstractmethod
 from typing import NamedTuple, Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from gan_cli.metrics.features import Seen
+from gan_cli.types import PositiveInt
 
 
 class Labelled(NamedTuple):
@@ -43,14 +45,29 @@ class Detector(ABC):
         """Features of uint8 (or float 0 ... 255) images `[N, C, H, W]`."""
 
 
+def averaged(images: Tensor, side: int) -> Tensor:
+    """Images `[N, C, H, W]`, averaged down so that no side is longer than `side`."""
+    return F.adaptive_avg_pool2d(images, (min(side, images.shape[2]), min(side, images.shape[3])))
+
+
 class Pixels(Detector):
-    """The pixel values themselves, as fractions of white: F = C·H·W."""
+    """The pixel values themselves, as fractions of white: F = C·H·W.
+
+    Args:
+        side: Larger images are averaged down to this side, so that F stays bounded; as they are when null.
+    """
 
     name = "pixels"
-    convention = "pixels/255"
+
+    def __init__(self, side: PositiveInt | None = None) -> None:
+        self.side = side
+        self.convention = "pixels/255" if side is None else f"pixels/255 averaged down to {side} x {side}"
 
     def __call__(self, images: Tensor) -> Seen:
-        return Seen(images.to(self.device).flatten(1).float() / 255)
+        floats = images.to(self.device).float() / 255
+        if self.side is not None and images.ndim == 4:
+            floats = averaged(floats, self.side)
+        return Seen(floats.flatten(1))
 
 
 class Coordinates(Detector):

@@ -8,7 +8,7 @@ the shards in which they came.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -40,6 +40,7 @@ class Features:
     row_labels: Tensor | None = None  # int64, the label of each row
     row_images: Tensor | None = None  # uint8, the image of each row, where asked for
     logit_labels: Tensor | None = None  # int64, the label of each row of logits
+    row_hashes: Tensor | None = None  # int64, of the image of each row: equal images have equal ones
 
 
 def image_hash(image: Tensor) -> int:
@@ -83,6 +84,22 @@ class _Smallest:
 
     def load(self, state: Mapping[str, Any]) -> None:
         self.hashes, self.kept = state["hashes"], state["kept"]
+
+
+def fair(batches: Iterable[tuple[Tensor, Tensor | None]], n: int) -> tuple[Tensor, Tensor]:
+    """At most n images and their labels: those with the smallest hashes, in that order, whatever order they come in.
+
+    Raises:
+        NotMeasurable: There are none.
+    """
+    smallest = _Smallest(n)
+    for images, labels in batches:
+        hashes = torch.tensor([image_hash(image) for image in images.cpu()])
+        smallest.add(hashes, [images.cpu(), torch.zeros(len(images), dtype=torch.int64) if labels is None else labels])
+    kept = smallest.finish()
+    if not kept:
+        raise NotMeasurable("there are no images")
+    return kept[0], kept[1]
 
 
 class Collector:
@@ -161,4 +178,5 @@ class Collector:
             kept[1] if kept else None,
             kept[2] if len(kept) > 2 else None,
             logits[1] if logits else None,
+            self.rows.hashes if self.rows is not None and kept else None,
         )

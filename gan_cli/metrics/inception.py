@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from gan_cli.errors import ConfigError, WeightsMissing, WeightsRefused
+from gan_cli.errors import ConfigError, WeightsMissing, WeightsRefused, two_lines
 from gan_cli.metrics import weights as files
 from gan_cli.metrics.detectors import Detector
 from gan_cli.metrics.features import Seen
@@ -23,8 +23,8 @@ DIGEST = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"  # s
 ENVIRONMENT = "GAN_INCEPTION"
 
 
-def find_weights(weights: str | None) -> Path:
-    """The file given, else $GAN_INCEPTION's, else torch hub's copy, else a download; see `expected_digest`.
+def find_weights(weights: str | None, download: bool = True) -> Path:
+    """The file given, else $GAN_INCEPTION's, else torch hub's copy, else a download if allowed; see `expected_digest`.
 
     Raises:
         WeightsMissing: None of these is available.
@@ -38,6 +38,9 @@ def find_weights(weights: str | None) -> Path:
     kept = Path(torch.hub.get_dir()) / "checkpoints" / FILE
     if kept.is_file():
         return kept
+    if not download:
+        what = f"there is no {FILE} (sha256 {DIGEST[:8]}...) at {kept}"
+        raise WeightsMissing(two_lines(what, f"put it there, or name another with weights=FILE or ${ENVIRONMENT}"))
     from pytorch_fid.inception import FID_WEIGHTS_URL
 
     try:
@@ -103,12 +106,13 @@ class Inception(Detector):
     Args:
         weights: A state dict of the network, with or without the `fc` layer.
         resize: tf1 (the published FID) | torch (pytorch-fid) | clean (clean-fid).
+        download: Whether to fetch the weights where they are not there.
     """
 
-    def __init__(self, weights: str | None = None, resize: str = "tf1") -> None:
+    def __init__(self, weights: str | None = None, resize: str = "tf1", download: bool = True) -> None:
         if resize not in RESIZES:
             raise ConfigError(f"detector.inception.resize={resize} is unknown: choose one of {', '.join(RESIZES)}")
-        path = find_weights(weights)
+        path = find_weights(weights, download)
         state, self.digest = files.read(path, expected_digest(path))
         self._set_up(state, resize)
 

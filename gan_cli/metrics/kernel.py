@@ -36,21 +36,61 @@ def _own_sum(x: Tensor) -> float:
     return float(x.double().square().sum(1).div(x.shape[1]).add(1).pow(3).sum())
 
 
-def mmd2(x: Tensor, y: Tensor) -> float:
-    """The unbiased estimate from features `[m, F]` and `[n, F]`: pairs of a sample with itself do not count."""
-    m, n = len(x), len(y)
-    within_x = (_kernel_sum(x, x) - _own_sum(x)) / (m * (m - 1))
-    within_y = (_kernel_sum(y, y) - _own_sum(y)) / (n * (n - 1))
-    return within_x + within_y - 2 * _kernel_sum(x, y) / (m * n)
+def _within(x: Tensor) -> float:
+    """The mean of k over pairs of different samples."""
+    return (_kernel_sum(x, x) - _own_sum(x)) / (len(x) * (len(x) - 1))
 
 
-def block_estimate(fake: Tensor, real: Tensor) -> Estimate:
-    """The mean over disjoint blocks, which are independent, so that its standard error is valid."""
+def _across(x: Tensor, y: Tensor, equal: Tensor) -> float:
+    """The mean of k over pairs of a sample of each, but for the pairs `equal` `[E, 2]`, unless there are no others."""
+    pairs = len(x) * len(y)
+    if not 0 < len(equal) < pairs:
+        return _kernel_sum(x, y) / pairs
+    one, other = x[equal[:, 0]].double(), y[equal[:, 1]].double()
+    own = float((one * other).sum(1).div(x.shape[1]).add(1).pow(3).sum())
+    return (_kernel_sum(x, y) - own) / (pairs - len(equal))
+
+
+def same(a: Tensor | None, b: Tensor | None) -> Tensor:
+    """The pairs `[E, 2]` of equal images, by their hashes `[m]` and `[n]`; none where these are not known."""
+    if a is None or b is None:
+        return torch.empty(0, 2, dtype=torch.int64)
+    return (a.unsqueeze(1) == b).nonzero()
+
+
+def mmd2(x: Tensor, y: Tensor, equal: Tensor | None = None) -> float:
+    """The unbiased estimate from features `[m, F]` and `[n, F]`: pairs of a sample with itself do not count.
+
+    It takes x and y for independent. An image that is in both sets is a sample beside itself, not beside another, so
+    the pairs `equal` `[E, 2]` do not count either: the distance of a set to itself is 0, not below it.
+    """
+    across = _across(x, y, same(None, None) if equal is None else equal)
+    return _within(x) + _within(y) - 2 * across
+
+
+def chance(x: Tensor, size: int) -> float:
+    """What the biased estimate, which counts all pairs, has on average for two sets of `size` samples of one law:
+    2 (E k(x, x) - E k(x, x')) / size, from features `[m, F]` of that law."""
+    return 2 * (_own_sum(x) / len(x) - _within(x)) / size
+
+
+def block_estimate(
+    fake: Tensor, real: Tensor, fake_hashes: Tensor | None = None, real_hashes: Tensor | None = None
+) -> Estimate:
+    """The mean over disjoint blocks, which are independent, so that its standard error is valid.
+
+    Rows are ordered by the hash of their image, so that equal images tend to be in the same block: see `mmd2`.
+    """
     size = min(BLOCK, min(len(fake), len(real)) // 10)
     if size < 2:
         raise NotMeasurable(f"kid needs at least {LEAST} samples on both sides, not {min(len(fake), len(real))}")
     count = min(len(fake), len(real)) // size
-    blocks = [mmd2(fake[i * size : (i + 1) * size], real[i * size : (i + 1) * size]) for i in range(count)]
+    parts = [slice(i * size, (i + 1) * size) for i in range(count)]
+
+    def equal(part: slice) -> Tensor:
+        return same(*(None if hashes is None else hashes[part] for hashes in (fake_hashes, real_hashes)))
+
+    blocks = [mmd2(fake[part], real[part], equal(part)) for part in parts]
     values = torch.tensor(blocks, dtype=torch.float64)
     used = count * size
     return Estimate(
@@ -89,7 +129,7 @@ class Kernel(Metric):
     def compute(self, fake: Features, real: Features, context: Context) -> Mapping[str, Estimate]:
         assert fake.rows is not None
         assert real.rows is not None
-        found = {"kid": block_estimate(fake.rows, real.rows)}
+        found = {"kid": block_estimate(fake.rows, real.rows, fake.row_hashes, real.row_hashes)}
         asked = self.subsets and context.wants("kid_100x1000")
         if asked and min(len(fake.rows), len(real.rows)) >= BLOCK:
             found["kid_100x1000"] = subset_estimate(fake.rows, real.rows, context.seed)
@@ -107,7 +147,14 @@ class PerClassKernel(Metric):
         if context.classes < 2 or fake.row_labels is None or len(fake.row_labels.unique()) < 2:
             raise NotMeasurable("kid_per_class needs a generator that draws classes on demand and labelled data")
         assert real.row_labels is not None
-        return {
-            f"kid_class_{k}": block_estimate(fake.rows[fake.row_labels == k], real.rows[real.row_labels == k])
-            for k in range(context.classes)
-        }
+
+        def of_class(k: int, features: Features) -> tuple[Tensor, Tensor | None]:
+            assert features.rows is not None
+            chosen = features.row_labels == k
+            return features.rows[chosen], None if features.row_hashes is None else features.row_hashes[chosen]
+
+        found = {}
+        for k in range(context.classes):
+            (x, x_hashes), (y, y_hashes) = of_class(k, fake), of_class(k, real)
+            found[f"kid_class_{k}"] = block_estimate(x, y, x_hashes, y_hashes)
+        return found

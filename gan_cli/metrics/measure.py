@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from gan_cli import pictures, sampling
 from gan_cli.data.points import Mixture
 from gan_cli.games.base import Game
 from gan_cli.metrics.detectors import Detector, Labelled
-from gan_cli.metrics.features import Collector, Features
+from gan_cli.metrics.features import Collector, Features, fair
 from gan_cli.metrics.moments import Gaussian
 from gan_cli.metrics.packed import Cache, as_kept
 from gan_cli.metrics.store import Bookmark
@@ -57,6 +57,7 @@ class Plan:
     rows: int  # most rows of features to keep, for metrics that compare individual samples
     batch_size: int
     cache: Path  # for the features of references
+    most: int | None = None  # images of a reference that detectors see; all when None
 
 
 def drawn(game: Game, generator: nn.Module, draws: sampling.Draws, n: int) -> Batches:
@@ -117,6 +118,18 @@ def reference_features(source: SampleSet, detector: Detector, needs: frozenset[s
         "passes": f"{plan.batch_size} images on {detector.device.type}",  # a network's last digits depend on them
     }
     return Cache(plan.cache).get(facts, lambda bookmark: collect(source, detector, kept, plan, bookmark))
+
+
+def part_of(reference: Reference, n: int | None) -> Reference:
+    """The reference, or a part of it of n images, chosen by their hashes."""
+    if n is None or n >= reference.n or reference.statistics is not None:
+        return reference
+
+    def batches(size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+        images, labels = fair(reference.batches(size), n)
+        yield from zip(images.split(size), labels.split(size), strict=True)
+
+    return replace(reference, n=n, batches=batches, indices=f"smallest hashes:{n}")
 
 
 def full_name(metric: str, detector: str) -> str:

@@ -38,6 +38,7 @@ def pack(features: Features) -> dict[str, Tensor]:
         "logits": features.logits,
         "row_labels": features.row_labels,
         "logit_labels": features.logit_labels,
+        "row_hashes": features.row_hashes,
     }
     return tensors | {name: tensor for name, tensor in named.items() if tensor is not None}
 
@@ -54,6 +55,7 @@ def unpack(tensors: Mapping[str, Tensor]) -> Features:
         logits=tensors.get("logits"),
         row_labels=tensors.get("row_labels"),
         logit_labels=tensors.get("logit_labels"),
+        row_hashes=tensors.get("row_hashes"),
     )
 
 

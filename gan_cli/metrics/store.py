@@ -27,7 +27,7 @@ from gan_cli.store.disk import cause, remove_leftovers, write_bytes, write_json
 
 log = logging.getLogger(__name__)
 
-SCHEMA = 2  # of the entries and of the code that fills them
+SCHEMA = 3  # of the entries and of the code that fills them
 BOOKMARK_SECONDS = 60.0
 LARGEST_NOTES = 2**20  # bytes
 

@@ -162,6 +162,9 @@ def _check_one_run(command: Command, settings: Sequence[str], flags: Sequence[st
 
     runs = [text(word.partition("=")[2]) for word in settings if word.startswith(f"{command.setting}=")]
     if len(runs) > 1:
-        raise ConfigError(two_lines(f"more than one run: {', '.join(runs)}", f"start gan {command.name} once for each"))
-    if not runs and not SHOWS & {*flags}:
+        what = command.setting if command.optional else "run"
+        raise ConfigError(
+            two_lines(f"more than one {what}: {', '.join(runs)}", f"start gan {command.name} once for each")
+        )
+    if not runs and not command.optional and not SHOWS & {*flags}:
         raise ConfigError(two_lines("which run?", f"gan {command.name} outputs/train/<run>, or a checkpoint (.pt)"))

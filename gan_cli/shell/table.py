@@ -30,6 +30,7 @@ class Command:
         says: What it does, in a line.
         examples: Whole lines for the help of `gan` itself.
         setting: What a plain word sets, `checkpoint`; empty where a plain word means nothing.
+        optional: Whether it does without that word.
         configured: Whether it has a file of settings; one without takes all its words literally.
         like: The command whose choices and settings it takes too.
         takes: The words of a command without a file of settings, besides paths.
@@ -44,6 +45,7 @@ class Command:
     says: str
     examples: tuple[str, ...]
     setting: str = ""
+    optional: bool = False
     configured: bool = True
     like: str = ""
     takes: tuple[Word, ...] = ()
@@ -263,6 +265,14 @@ IMPORT = Command(
         "The code and the sizes are recognised by the tensors. A tensor that has no place here is a reason to refuse.",
     ),
 )
+BENCH = Command(
+    "bench",
+    "experiments whose answers are known, over seeds: one table",
+    ("gan bench modes                                  ring, grid, 100 Gaussians, stacked digits",),
+    setting="suite",
+    optional=True,
+    detailed=("suite",),
+)
 ROWS = (
     TRAIN,
     SEARCH,
@@ -271,6 +281,7 @@ ROWS = (
     EXPORT,
     IMPORT,
     COMPARE,
+    BENCH,
     RUNS,
     SHOW,
     REPORT,

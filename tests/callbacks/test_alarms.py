@@ -20,6 +20,7 @@ from gan_cli.callbacks.alarms import (
     GENERATOR_WEIGHTS,
     HUGE_LOSS,
     HUGE_WEIGHTS,
+    LEAK,
     REAL,
     alarms,
     swings,
@@ -29,7 +30,7 @@ from gan_cli.losses import Hinge, LeastSquares, Loss, NonSaturating, Wasserstein
 
 RATES = {"generator": 2e-4, "discriminator": 2e-4}
 EVERY, PATIENCE = 50, 500
-HEALTHY = {REAL: 0.75, FAKE: 0.25, DIVERSITY: 0.9, DISTANCE: 0.2, GENERATOR_GRADIENT: 1.0}
+HEALTHY = {REAL: 0.75, FAKE: 0.25, DIVERSITY: 0.9, DISTANCE: 0.2, GENERATOR_GRADIENT: 1.0, LEAK: 0.02}
 
 Pattern = Callable[[int], Mapping[str, float]]
 
@@ -43,12 +44,14 @@ def healthy(i: int) -> dict[str, float]:
         DIVERSITY: min(0.9, 0.25 + 0.1 * i),
         DISTANCE: max(0.2, 1.2 - 0.1 * i),
         GENERATOR_GRADIENT: 1.0 + 0.5 * noise,
+        LEAK: 0.04 + 0.03 * noise,
     }
 
 
 def always(**values: float) -> Pattern:
     """The healthy game but for numbers that keep their values."""
     names = {"real": REAL, "fake": FAKE, "diversity": DIVERSITY, "distance": DISTANCE, "gradient": GENERATOR_GRADIENT}
+    names |= {"leak": LEAK}
     return lambda i: healthy(i) | {names[name]: value for name, value in values.items()}
 
 
@@ -70,6 +73,7 @@ PATTERNS: dict[str, Pattern] = {
     "collapsed_generator": always(diversity=0.05),
     "constant_generator": always(diversity=0.0),
     "vanishing_generator_gradient": fading,
+    "leaking_augmentation": always(leak=0.4),
     "oscillation": chase,
 }
 

@@ -21,6 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = "outputs/train/smoke"
+EFFICIENTNETS = ",".join(f"efficientnet_lite{size}" for size in range(3))
 COMMANDS = (
     ("--version",),
     ("train", "--help"),
@@ -50,7 +51,9 @@ USES = {
             "trials=2",
         ),
     ),
-    "efficientnet": (("eval", RUN, "n=64", "detector=efficientnet_lite0", "metrics=[kid]"),),
+    "efficientnet": (
+        ("eval", RUN, "n=64", "detector=[efficientnet_lite0,efficientnet_lite1,efficientnet_lite2]", "metrics=[kid]"),
+    ),
     "loggers": (("train", "model=mlp", "callback=[mlflow]", "trainer.max_steps=2"),),
     "trackio": (("train", "model=mlp", "callback=[trackio]", "trainer.max_steps=2"),),
     "photos": (("train", "experiment=srresnet_small", "dataset.split=more", "trainer.max_steps=1"),),
