@@ -24,7 +24,7 @@ REACH = NEAR + TAPS // 2  # pixels by which the image is extended
 
 
 def bank(side: int, like: Tensor) -> Tensor:
-    """A `[2·side + 10, side]`: pixel k spreads over 2k ... 2k + 11, about 2k + DELAY; AᵀA = 1. As a matrix, since on a CPU
+    """A `[2·side + 10, side]`: pixel k spreads over 2k ... 2k + 11, around 2k + DELAY. As a matrix: on a CPU,
     depthwise convolutions take four times as long."""
     taps = torch.arange(TAPS, device=like.device)
     pixel = torch.arange(side, device=like.device).unsqueeze(1)

@@ -128,7 +128,7 @@ class Generator(BaseGenerator, ForcedWeights):
         plan = pyramid("r3gan2", resolution, channel_base, channel_max)
         self.latent, first = self.conditioning.latent(latent_dim)
         self.unit = PixelNorm()
-        transitions = [Basis(first + 1, plan.widths[0], plan.base)]
+        transitions: list[nn.Module] = [Basis(first + 1, plan.widths[0], plan.base)]
         transitions += [nn.Sequential(resized(*wide), Upsample()) for wide in itertools.pairwise(plan.widths)]
         made = groups("generator", plan, blocks, group_width, branch, attention)
         self.stages = nn.ModuleList(
