@@ -227,7 +227,8 @@ class Orthogonal(Term):
     """‖WᵀW ⊙ (1 - I)‖²_F over the player's layers (BigGAN, arXiv 1809.11096, equation 3; weight 1e-4).
 
     A layer's matrix has one row per output channel; scales stay free, since the diagonal does not count. W is the
-    effective weight: after the scale of an equalised learning rate, or spectral normalisation.
+    effective weight: after the scale of an equalised learning rate, or spectral normalisation. The authors' code adds
+    half of this gradient, and that of the raw weights: its 1e-4 is 5e-5 here.
     """
 
     of_weights = True

@@ -271,6 +271,13 @@ class Dense(Protocol):
         ...
 
 
+@runtime_checkable
+class Forced(Protocol):
+    """A network that moves its weights back to where they belong; called after each of its player's updates."""
+
+    def force(self) -> None: ...
+
+
 class Data(Protocol):
     """Real samples. `batch` is a pure function of (seed, draw, rank); so is `sampling`, whose batches have labels only,
     each as often as among the real samples. `previewed` is a batch of some that are always the same; `example(i)` is

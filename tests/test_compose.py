@@ -81,6 +81,7 @@ SHRUNK = {
     "srgan": (*SRGAN[1:], "auxiliary=[l1]"),
     "esrgan": (*SMALL_TRANSLATORS["esrgan"][1:], "auxiliary=[l1,perceptual_random]"),
     "esrgan_small": SMALL_TRANSLATORS["esrgan"][1:],
+    **dict.fromkeys(("r3gan2_digits", "r3gan2_cifar10"), ("dataset=digits", *SMALL["r3gan2"], "dataset.batch_size=4")),
     "r3gan_cifar10": ("dataset=digits", *SMALL_R3GAN, "dataset.batch_size=4", "trainer.precision=float32"),
 }
 

@@ -37,6 +37,10 @@ DIFFERENT = {
     "model/wgan_gp_resnet discriminator.pool": "WGAN-GP takes the mean over all places, SNGAN the sum",
     "model/wgan_gp_resnet discriminator.spectral_norm": "WGAN-GP bounds the slope by a penalty",
     "model/wgan_gp_resnet generator.upsample": "WGAN-GP repeats pixels",
+    "augment/* *.filtered": "a run saved before the setting warps as it did",
+    "augment/diffaugment diffaugment.half_up": "a run saved before the setting rounds as it did",
+    "model/sngan generator.upsample": "the class doubles as mimicry's did; SNGAN repeats pixels",
+    "model/stylegan generator.epsilon": "a run saved before the setting adds what it did",
     "panel/slices count": "a member sees only its slice of a batch: fewer members than a jury's three",
 }
 

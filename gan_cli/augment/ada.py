@@ -7,8 +7,9 @@ import math
 import torch
 from torch import Tensor
 
+from gan_cli.augment import filtered as between_filters
+from gan_cli.augment import warps
 from gan_cli.augment.base import Augment
-from gan_cli.augment.warps import warped
 from gan_cli.types import Clock, Fraction, Need, PositiveInt, Weight
 
 
@@ -32,7 +33,7 @@ def translation(x: Tensor, y: Tensor) -> Tensor:
     return torch.stack([one, zero, x, zero, one, y, zero, zero, one], 1).view(-1, 3, 3)
 
 
-def geometry(images: Tensor, p: float) -> Tensor:
+def geometry(images: Tensor, p: float, filtered: bool = False) -> Tensor:
     """Mirroring, quarter turns, shifts, scaling, rotation, stretching, in the order and strength of appendix B."""
     n, _, height, width = images.shape
     device = images.device
@@ -66,6 +67,7 @@ def geometry(images: Tensor, p: float) -> Tensor:
         matrix = matrix @ scaling(stretch, 1 / stretch)
         matrix = matrix @ rotation(math.pi * uniform() * happens(n, p_rotation, device))
         matrix = matrix @ translation(0.125 * width * normal() * shift, 0.125 * height * normal() * shift)
+    warped = between_filters.warped if filtered else warps.warped
     return warped(images, matrix[:, :2])
 
 
@@ -101,17 +103,19 @@ class GeometryAndColor(Augment):
 
     Args:
         p: Probability of each change; a number, or a ramp.
+        filtered: Whether geometry passes through the authors' low-pass filters, which keep more of fine detail.
     """
 
     needs = frozenset({Need.IMAGES})
 
-    def __init__(self, p: Weight = 0.5) -> None:
+    def __init__(self, p: Weight = 0.5, filtered: bool = False) -> None:
         super().__init__()
         self.p = p
+        self.filtered = filtered
 
     def forward(self, samples: Tensor) -> Tensor:
         p = min(1.0, float(self.p))
-        return color(geometry(samples, p), p)
+        return color(geometry(samples, p, self.filtered), p)
 
 
 class Ada(Augment):
@@ -123,6 +127,7 @@ class Ada(Augment):
         target: The target of r.
         images: Images in which p can go from 0 to 1.
         interval: Updates between two adjustments.
+        filtered: As for `GeometryAndColor`.
     """
 
     needs = frozenset({Need.IMAGES, Need.ANCHORED_LOGITS})
@@ -132,8 +137,15 @@ class Ada(Augment):
     seen: Tensor
     adjusted: Tensor
 
-    def __init__(self, target: Fraction = 0.6, images: PositiveInt = 500_000, interval: PositiveInt = 4) -> None:
+    def __init__(
+        self,
+        target: Fraction = 0.6,
+        images: PositiveInt = 500_000,
+        interval: PositiveInt = 4,
+        filtered: bool = False,
+    ) -> None:
         super().__init__()
+        self.filtered = filtered
         self.target = target
         self.images = images
         self.interval = interval
@@ -143,7 +155,7 @@ class Ada(Augment):
 
     def forward(self, samples: Tensor) -> Tensor:
         p = float(self.p)
-        return color(geometry(samples, p), p)
+        return color(geometry(samples, p, self.filtered), p)
 
     @torch.no_grad()
     def observe(self, real_logits: Tensor) -> None:

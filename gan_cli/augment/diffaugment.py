@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from gan_cli.augment.base import Augment
-from gan_cli.augment.warps import per_sample, shifted
+from gan_cli.augment.warps import nearest, per_sample, shifted
 from gan_cli.errors import ConfigError
 from gan_cli.types import Need
 
 
-def color(images: Tensor) -> Tensor:
+def color(images: Tensor, half_up: bool = False) -> Tensor:
     """Brightness ± ½, then saturation x [0, 2] and contrast x [½, 1½], in the units of [-1, 1] images."""
     images = images + (per_sample(images) - 0.5)
     grey = images.mean(1, keepdim=True)
@@ -22,24 +22,27 @@ def color(images: Tensor) -> Tensor:
     return (images - level) * (per_sample(images) + 0.5) + level
 
 
-def translation(images: Tensor) -> Tensor:
+def translation(images: Tensor, half_up: bool = False) -> Tensor:
     """Shifted by up to an eighth of each side; the gap is filled with grey (0), as in the authors' code."""
-    return shifted(images, 0.125, 0.0)
+    return shifted(images, 0.125, 0.0, nearest if half_up else round)
 
 
-def cutout(images: Tensor) -> Tensor:
+def cutout(images: Tensor, half_up: bool = False) -> Tensor:
     """A rectangle of half of each side is greyed out (0); its centre may lie anywhere."""
     n, _, height, width = images.shape
-    top = (torch.rand(n, 1, device=images.device) * (height + 1)).floor()
-    left = (torch.rand(n, 1, device=images.device) * (width + 1)).floor()
-    rows = torch.arange(height, device=images.device)
-    columns = torch.arange(width, device=images.device)
-    in_rows = ((rows >= top - height // 4) & (rows < top + height // 4)).view(n, 1, height, 1)
-    in_columns = ((columns >= left - width // 4) & (columns < left + width // 4)).view(n, 1, 1, width)
-    return images * ~(in_rows & in_columns)
+
+    def cut(side: int) -> Tensor:
+        """Which places of a side are cut, `[N, side]`."""
+        length = nearest(side / 2) if half_up else 2 * (side // 4)
+        centre = (torch.rand(n, 1, device=images.device) * (side + 1 - length % 2)).floor()
+        first = centre - length // 2
+        place = torch.arange(side, device=images.device)
+        return (place >= first) & (place < first + length)
+
+    return images * ~(cut(height).view(n, 1, height, 1) & cut(width).view(n, 1, 1, width))
 
 
-CHANGES: Mapping[str, Callable[[Tensor], Tensor]] = {"color": color, "translation": translation, "cutout": cutout}
+CHANGES: Mapping[str, Callable[[Tensor, bool], Tensor]] = {"color": color, "translation": translation, "cutout": cutout}
 
 
 class DiffAugment(Augment):
@@ -47,12 +50,15 @@ class DiffAugment(Augment):
 
     Args:
         policy: Any of color, translation, cutout.
+        half_up: How an eighth and a half of a side become whole pixels, unless they are: as in the authors' code, or
+            else to an even number.
     """
 
     needs = frozenset({Need.IMAGES})
 
-    def __init__(self, policy: Sequence[str] = tuple(CHANGES)) -> None:
+    def __init__(self, policy: Sequence[str] = tuple(CHANGES), half_up: bool = False) -> None:
         super().__init__()
+        self.half_up = half_up
         for name in policy:
             if name not in CHANGES:
                 raise ConfigError(f"augment.diffaugment.policy={name} is unknown: choose from {', '.join(CHANGES)}")
@@ -60,5 +66,5 @@ class DiffAugment(Augment):
 
     def forward(self, samples: Tensor) -> Tensor:
         for change in self.changes:
-            samples = change(samples)
+            samples = change(samples, self.half_up)
         return samples

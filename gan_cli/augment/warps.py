@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -20,10 +23,15 @@ def mirrored(images: Tensor, probability: float = 0.5) -> Tensor:
     return torch.where(per_sample(images) < probability, images.flip(3), images)
 
 
-def shifted(images: Tensor, reach: float, fill: float) -> Tensor:
+def nearest(value: float) -> int:
+    """The nearest integer; of two, the larger."""
+    return math.floor(value + 0.5)
+
+
+def shifted(images: Tensor, reach: float, fill: float, rounded: Callable[[float], int] = round) -> Tensor:
     """Shifts each image `[N, C, H, W]` by whole pixels, up to `reach` of a side; the gap gets the value `fill`."""
     n, _, height, width = images.shape
-    reach_y, reach_x = round(reach * height), round(reach * width)
+    reach_y, reach_x = rounded(reach * height), rounded(reach * width)
     padded = F.pad(images, (reach_x, reach_x, reach_y, reach_y), value=fill)
     down = torch.randint(2 * reach_y + 1, (n, 1), device=images.device)
     right = torch.randint(2 * reach_x + 1, (n, 1), device=images.device)

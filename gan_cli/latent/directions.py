@@ -64,6 +64,9 @@ def affine(generator: nn.Module, width: int) -> Tensor:
 def sefa(a: Tensor, count: int) -> Tensor:
     """The unit directions n `[count, width]` of largest ‖A n‖, orthogonal: eigenvectors of AᵀA (equation 3).
 
+    As the paper writes it. Its authors' code first divides each row of A by its length, and of StyleGAN2's layers that
+    colour the image takes only the last: give it such rows for the figures of the paper.
+
     Of n and -n, the one whose largest coordinate is positive, so that the answer is unique.
     """
     _, vectors = torch.linalg.eigh(a.double().T @ a.double())

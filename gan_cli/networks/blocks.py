@@ -12,7 +12,7 @@ from torch.nn.utils import parametrize
 
 from gan_cli.errors import ConfigError
 from gan_cli.networks.conditioning import Wrap
-from gan_cli.networks.equalised import Scale
+from gan_cli.networks.equalised import Scale, Unit
 from gan_cli.networks.spectral import spectral_norm
 
 T = TypeVar("T")
@@ -110,8 +110,8 @@ def spectrally_normalised(network: nn.Module) -> bool:
 def _is_spectral(layer: nn.Module) -> bool:
     if not parametrize.is_parametrized(layer, "weight"):
         return False
-    # The other parametrization here is the constant factor of an equalised learning rate, which bounds nothing.
-    return not all(isinstance(p, Scale) for p in layer.parametrizations["weight"])  # type: ignore[index]
+    # The others here, the factor of an equalised learning rate and rows of norm 1, do not bound the largest slope.
+    return not all(isinstance(p, Scale | Unit) for p in layer.parametrizations["weight"])  # type: ignore[index]
 
 
 def dcgan_init(module: nn.Module) -> None:

@@ -1,4 +1,5 @@
-"""What the progressive and the style-based networks share: equalised learning rate, pixel norm, filtered resampling."""
+"""What the progressive, style-based and magnitude-preserving networks share: how weights are read, pixel norm, filtered
+resampling."""
 
 from __future__ import annotations
 
@@ -26,6 +27,29 @@ class Scale(nn.Module):
 
     def forward(self, raw: Tensor) -> Tensor:
         return raw * self.factor
+
+
+class Unit(nn.Module):
+    """A weight `[O, ...]` read with rows of norm 1, n numbers each (equation 47): w = ŵ/‖ŵ‖, and `stored` as ŵ = √n·w.
+
+    Gradients of ŵ are orthogonal to it. Left alone they would make it longer and so slow it down; kept at the norm √n,
+    every weight turns as fast as the learning rate says (section 2.3).
+
+    Args:
+        centred: Whether the mean of each row is taken off first, so that it is blind to what all its inputs share.
+    """
+
+    def __init__(self, centred: bool) -> None:
+        super().__init__()
+        self.centred = centred
+
+    def forward(self, raw: Tensor) -> Tensor:
+        rows = raw.flatten(1)
+        rows = rows - rows.mean(1, keepdim=True) if self.centred else rows
+        return F.normalize(rows, dim=1).view_as(raw)
+
+    def stored(self, raw: Tensor) -> Tensor:
+        return math.sqrt(raw[0].numel()) * self.forward(raw)
 
 
 def equalised(layer: L, gain: float = 1.0, lr_multiplier: float = 1.0) -> L:
@@ -65,7 +89,8 @@ class PixelNorm(nn.Module):
         super().__init__()
 
     def forward(self, values: Tensor) -> Tensor:
-        mean_square = values.float().square().mean(1, keepdim=True)
+        precise = torch.promote_types(values.dtype, torch.float32)
+        mean_square = values.to(precise).square().mean(1, keepdim=True)
         return values * (mean_square + 1e-8).rsqrt().to(values.dtype)
 
 

@@ -16,32 +16,33 @@ from gan_cli.networks.conditioning import GeneratorConditioning
 from gan_cli.networks.equalised import HE, Pyramid, SameConvolution, UpConvolution, equalised, pyramid
 from gan_cli.networks.growth import GrowingImage, Growth
 from gan_cli.networks.styles import Noise, StyleGenerator, Synthesis
-from gan_cli.types import Fraction, PositiveInt
+from gan_cli.types import Fraction, Positive, PositiveInt
 
 
 class AdaIN(nn.Module):
     """AdaIN(x, y) = y_s · (x - μ(x)) / σ(x) + y_b, with the style y = (y_s, y_b) = A(w) (equation 1).
 
-    μ and σ are those of each sample's channel; y_s is 1 at first.
+    μ and σ are those of each sample's channel, σ² with `epsilon` added; y_s is 1 at first.
     """
 
-    def __init__(self, channels: int, style_dim: int) -> None:
+    def __init__(self, channels: int, style_dim: int, epsilon: float) -> None:
         super().__init__()
+        self.epsilon = epsilon
         self.style = equalised(nn.Linear(style_dim, 2 * channels))
 
     def forward(self, values: Tensor, w: Tensor) -> Tensor:
         scale, shift = self.style(w)[..., None, None].chunk(2, 1)
-        return (1 + scale) * F.instance_norm(values) + shift
+        return (1 + scale) * F.instance_norm(values, eps=self.epsilon) + shift
 
 
 class Epilogue(nn.Module):
     """What follows each convolution: noise, bias, LeakyReLU 0.2, AdaIN (figure 1b)."""
 
-    def __init__(self, channels: int, style_dim: int) -> None:
+    def __init__(self, channels: int, style_dim: int, epsilon: float) -> None:
         super().__init__()
         self.noise = Noise(channels)
         self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
-        self.adain = AdaIN(channels, style_dim)
+        self.adain = AdaIN(channels, style_dim, epsilon)
 
     def forward(self, values: Tensor, w: Tensor) -> Tensor:
         styled: Tensor = self.adain(F.leaky_relu(self.noise(values) + self.bias, 0.2), w)
@@ -51,11 +52,13 @@ class Epilogue(nn.Module):
 class AdaINLayer(nn.Module):
     """A 3x3 convolution (with `UpConvolution` it doubles the sides) and its epilogue."""
 
-    def __init__(self, channels_in: int, channels_out: int, style_dim: int, convolve: nn.Module) -> None:
+    def __init__(
+        self, channels_in: int, channels_out: int, style_dim: int, epsilon: float, convolve: nn.Module
+    ) -> None:
         super().__init__()
         self.kernel = equalised(nn.Conv2d(channels_in, channels_out, 3, bias=False), gain=HE)
         self.convolve = convolve
-        self.epilogue = Epilogue(channels_out, style_dim)
+        self.epilogue = Epilogue(channels_out, style_dim, epsilon)
 
     def forward(self, values: Tensor, w: Tensor) -> Tensor:
         styled: Tensor = self.epilogue(self.convolve(values, self.kernel.weight), w)
@@ -65,17 +68,17 @@ class AdaINLayer(nn.Module):
 class GrowingSynthesis(Synthesis):
     """A learned 4x4 constant, two styled layers at every side, images of the stage that growth has reached."""
 
-    def __init__(self, plan: Pyramid, channels: int, style_dim: int, growth: Growth) -> None:
+    def __init__(self, plan: Pyramid, channels: int, style_dim: int, growth: Growth, epsilon: float) -> None:
         super().__init__()
         widths = plan.widths
         self.layers = 2 * len(widths)
         self.constant = nn.Parameter(torch.ones(widths[0], *plan.base))
-        self.first = Epilogue(widths[0], style_dim)
+        self.first = Epilogue(widths[0], style_dim, epsilon)
         self.doubling = nn.ModuleList(
-            AdaINLayer(wide_in, wide_out, style_dim, UpConvolution())
+            AdaINLayer(wide_in, wide_out, style_dim, epsilon, UpConvolution())
             for wide_in, wide_out in itertools.pairwise(widths)
         )
-        self.following = nn.ModuleList(AdaINLayer(wide, wide, style_dim, SameConvolution()) for wide in widths)
+        self.following = nn.ModuleList(AdaINLayer(wide, wide, style_dim, epsilon, SameConvolution()) for wide in widths)
         self.image = GrowingImage(growth, widths, channels)
 
     def active(self) -> int:
@@ -108,6 +111,7 @@ class Generator(StyleGenerator):
         channel_base, channel_max: A map of side s has min(channel_max, channel_base / s) channels.
         mixing: Probability of style mixing while training.
         growth: When the layers fade in.
+        epsilon: Added to variances in AdaIN; the authors' 1e-8 matters to the first map, which hardly varies at first.
         conditioning: How labels enter; here always joined to the latent.
     """
 
@@ -124,11 +128,12 @@ class Generator(StyleGenerator):
         channel_max: PositiveInt = 512,
         mixing: Fraction = 0.9,
         growth: Growth | None = None,
+        epsilon: Positive = 1e-5,
         conditioning: GeneratorConditioning | None = None,
     ) -> None:
         plan = pyramid("stylegan", resolution, channel_base, channel_max)
         super().__init__(latent_dim, style_dim, mapping_layers, mixing, conditioning)
-        self.synthesis = GrowingSynthesis(plan, channels, style_dim, growth or Growth())
+        self.synthesis = GrowingSynthesis(plan, channels, style_dim, growth or Growth(), epsilon)
 
     def matched(self, real: Tensor) -> Tensor:
         return self.synthesis.image.matched(real)

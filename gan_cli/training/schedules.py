@@ -1,4 +1,4 @@
-"""Schedules: ramps of the learning rates' factor over the run, starting at 1. Any other ramp may replace them."""
+"""Schedules: ramps of the learning rates' factor over the run. Any other ramp may replace them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from gan_cli import ramps
-from gan_cli.types import Fraction, Ramp
+from gan_cli.types import Fraction, NonNegativeInt, PositiveInt, Ramp
 
 
 class Constant(Ramp):
@@ -51,3 +51,23 @@ class Steps(ramps.Steps):
 
     def __init__(self, at: Sequence[Fraction], factor: Fraction = 0.5) -> None:
         super().__init__([factor**k for k in range(len(at) + 1)], fractions=sorted(at))
+
+
+class InverseSquareRoot(Ramp):
+    """min(1, t / rampup) / √max(1, t / reference) after t images (EDM2, arXiv 2312.02696, equation 67).
+
+    Weights of fixed length have no decay of their own: a step turns them by the learning rate, so that only it settles
+    them.
+
+    Args:
+        reference: Images after which the decay begins.
+        rampup: Images of the straight rise from 0; 0 for none.
+    """
+
+    def __init__(self, reference: PositiveInt = 100_000, rampup: NonNegativeInt = 10_000) -> None:
+        self.reference, self.rampup = reference, rampup
+        super().__init__()
+
+    def at(self, images: int, done: float = 0.0) -> float:
+        risen = min(1.0, images / self.rampup) if self.rampup else 1.0
+        return risen / math.sqrt(max(1.0, images / self.reference))

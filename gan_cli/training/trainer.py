@@ -23,7 +23,20 @@ from gan_cli.training.ema import Ema
 from gan_cli.training.limits import Limits
 from gan_cli.training.meter import Meter
 from gan_cli.training.runtime import PRECISIONS, Runtime, pick_device, prepare_process
-from gan_cli.types import Batch, Clock, Data, Named, NonNegative, Outcome, Phase, Positive, PositiveInt, Ramp, Scheduled
+from gan_cli.types import (
+    Batch,
+    Clock,
+    Data,
+    Forced,
+    Named,
+    NonNegative,
+    Outcome,
+    Phase,
+    Positive,
+    PositiveInt,
+    Ramp,
+    Scheduled,
+)
 
 Execution = Callable[[Runtime, int, Phase, Batch, int], Outcome]
 
@@ -111,6 +124,7 @@ class Trainer:
         self.ramps = ramps
         self.rates = {name: [group["lr"] for group in o.param_groups] for name, o in optimizers.items()}
         self.scheduled = [m for m in (*game.modules(), data) if isinstance(m, Scheduled)]
+        self.forced = {name: [m for m in p.modules() if isinstance(m, Forced)] for name, p in self.players.items()}
         self.ema = Ema(self.players["generator"], ema_half_life, ema_rampup)
         self.execute = partial(execution, self.runtime, micro_batches)
         self.meter = Meter(self.runtime.device)
@@ -182,6 +196,8 @@ class Trainer:
                 self.meter.add({**terms, **outcome.readings}, self.clock.step + 1)
         self.runtime.average_gradients(player.parameters())
         optimizer.step()
+        for network in self.forced[phase.player]:
+            network.force()
         phase.project()
         self.updates[phase.player] += 1
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gan_cli import ramps
-from gan_cli.augment import ada, diffaugment, warps
+from gan_cli.augment import ada, diffaugment, filtered, warps
 from gan_cli.augment.base import Augment
 from gan_cli.augment.noise import InstanceNoise
 from gan_cli.augment.packing import Packing
@@ -166,3 +166,60 @@ def test_packing_joins_neighbours_along_channels(shape: tuple[int, ...]) -> None
 def test_borders_are_mirrors() -> None:
     assert warps.reflect(torch.arange(-3, 8), 5).tolist() == [3, 2, 1, 0, 1, 2, 3, 4, 3, 2, 1]
     assert warps.reflect(torch.arange(-2, 3), 1).tolist() == [0, 0, 0, 0, 0]
+
+
+def test_the_wavelet_is_orthogonal_so_that_its_filters_lead_back() -> None:
+    taps = torch.tensor(filtered.SYM6, dtype=torch.float64)
+    for shift in range(0, len(taps), 2):
+        product = (taps[shift:] * taps[: len(taps) - shift]).sum()
+        assert product == pytest.approx(float(shift == 0), abs=1e-9)
+    x = torch.randn(2, 3, 7, 12, dtype=torch.float64)
+    torch.testing.assert_close(filtered.halved(filtered.doubled(x)), x, rtol=0, atol=1e-9)
+    wide, high = torch.randn(2, 3, 24, 34, dtype=torch.float64), filtered.doubled(x)
+    assert (high * wide).sum() == pytest.approx(
+        (x * filtered.halved(wide)).sum().item()
+    )  # one is the other's transpose
+
+
+def test_filtered_maps_are_those_of_pixels_and_keep_more_detail() -> None:
+    """Nothing and whole shifts change nothing else; at a shift of 0.43 px, 81 % of fine detail is left, not 53 %."""
+    x = torch.randn(4, 2, 16, 16)
+    one = torch.eye(3)[:2].repeat(4, 1, 1)
+    torch.testing.assert_close(filtered.warped(x, one), x, atol=1e-5, rtol=0)
+    shift = one.clone()
+    shift[:, 0, 2] = 2
+    torch.testing.assert_close(filtered.warped(x, shift)[..., 5:9], x[..., 7:11], atol=1e-5, rtol=0)
+    smooth = torch.sin(torch.arange(32.0) / 4).expand(1, 1, 32, 32)
+    shift = torch.tensor([[[1.0, 0.0, 0.43], [0.0, 1.0, 0.43]]])
+    places = (torch.arange(32.0) + 0.43) / 4
+    torch.testing.assert_close(
+        filtered.warped(smooth, shift)[0, 0, 16, 8:24], torch.sin(places)[8:24], atol=5e-3, rtol=0
+    )
+    noise = torch.randn(16, 1, 32, 32)
+    left = [
+        move(noise, shift.expand(16, -1, -1))[..., 8:24, 8:24].square().mean()
+        for move in (warps.warped, filtered.warped)
+    ]
+    assert left[1] > 1.2 * left[0]
+
+
+def test_a_saved_config_without_the_key_warps_as_it_did() -> None:
+    x = torch.rand(4, 1, 16, 16)
+    torch.manual_seed(1)
+    before = ada.Ada(0.6, 500_000, 4)
+    before.p.fill_(0.8)
+    old = before(x)
+    torch.manual_seed(1)
+    torch.testing.assert_close(ada.color(ada.geometry(x, float(before.p), False), float(before.p)), old, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("side", "half_up", "reach", "cut"), [(20, False, 2, 10), (20, True, 3, 10), (30, True, 4, 15), (30, False, 4, 14)]
+)
+def test_odd_eighths_and_halves_of_a_side(side: int, half_up: bool, reach: int, cut: int) -> None:
+    ones = torch.ones(2000, 1, side, side)
+    moved = diffaugment.translation(ones, half_up)
+    assert int((moved[:, 0, side // 2] == 0).sum(1).max()) == reach
+    kept = diffaugment.cutout(ones, half_up)
+    assert int(side - kept.amax(2).sum((1, 2)).min()) in (0, cut)
+    assert int((kept == 0).sum((1, 2, 3)).max()) == cut * cut

@@ -43,7 +43,7 @@ def test_it_draws_what_the_network_draws(name: str) -> None:
     game = made(words if name in SMALL_TRANSLATORS else (*words, *LABELLED))
     drawn = graph_of(game)
     assert ("label" in drawn.inputs) == (name in SMALL)
-    assert ("noise" in drawn.inputs) == name.startswith("stylegan")
+    assert ("noise" in drawn.inputs) == name.startswith(("stylegan", "r3gan2"))
     assert not any(parametrize.is_parametrized(module) for module in drawn.module.modules())
     for inputs, expected in drawn.answers():
         assert expected.std() > 1e-3  # something is drawn

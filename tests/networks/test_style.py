@@ -202,7 +202,7 @@ def test_style_mixing_only_while_training_and_as_often_as_said() -> None:
 
 
 def test_adain_gives_each_channel_the_styles_mean_and_deviation() -> None:
-    layer = stylegan.AdaIN(6, 5)
+    layer = stylegan.AdaIN(6, 5, 1e-8)
     w = torch.randn(4, 5)
     styled = layer(7 + 3 * torch.randn(4, 6, 16, 16), w)
     scale, shift = layer.style(w).chunk(2, 1)
