@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections.abc import Callable
+from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,10 +18,18 @@ def mix(*parts: int | str) -> int:
     return int.from_bytes(digest, "little") >> 1
 
 
+@cache
+def _torch_seeder() -> Callable[[int], Any]:
+    """Seeds torch's global generators. Without an accelerator there is the processor's alone; `torch.manual_seed` would
+    note down at every call, with a traceback, what is to be done should one appear.
+    """
+    return torch.manual_seed if torch.accelerator.is_available() else torch.default_generator.manual_seed
+
+
 def reseed(*parts: int | str) -> None:
     """Seeds every global generator that a network, a prior or an augmentation may draw from."""
     seed = mix(*parts)
-    torch.manual_seed(seed)
+    _torch_seeder()(seed)
     random.seed(seed)
     np.random.seed(seed & 0xFFFFFFFF)
 

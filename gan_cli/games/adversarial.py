@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import cast
 
 from torch import Tensor, nn
 
@@ -103,6 +104,7 @@ class Adversarial(Game):
         self.members: Mapping[str, nn.Module] = dict(parts.named())
         self.generator = parts.generator
         self.discriminator = parts.discriminator
+        self._growing = isinstance(parts.generator, Growing)  # asked once: what is asked is a protocol, which is slow
         self.loss = parts.loss
         self.prior = parts.prior
         self.penalties = nn.ModuleDict({k: v for k, v in parts.penalties.items() if isinstance(v, Term)})
@@ -160,9 +162,10 @@ class Adversarial(Game):
 
     def matched(self, batch: Batch) -> Batch:
         """The batch with real samples only as detailed as the fakes are so far, if the generator grows."""
-        if not isinstance(self.generator, Growing) or batch.images is None:
+        if not self._growing or batch.images is None:
             return batch
-        return replace(batch, images=self.generator.matched(batch.real))
+        generator = cast(Growing, self.generator)
+        return replace(batch, images=generator.matched(batch.real))
 
     def judge(self, batch: Batch, samples: Tensor, label: Tensor) -> DiscriminatorOutput:
         """D as all terms call it: on samples joined to what was given with the batch, after the augmentations."""

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from gan_cli.ramps import settled
 from gan_cli.types import Ramp
+
+Place = tuple[dict[str, Any], str]  # where a module keeps a tensor, and under which name
+
+
+def places(network: nn.Module) -> list[Place]:
+    """Where all weights and running statistics are kept, each once.
+
+    Finding them takes longer than averaging small networks, and is done once; what lies there is looked up every time,
+    since a module may put another tensor in its place.
+    """
+    kept = [(tensors, name) for m in network.modules() for tensors in (m._parameters, m._buffers) for name in tensors]
+    first = {id(tensors[name]): (tensors, name) for tensors, name in reversed(kept) if tensors[name] is not None}
+    return list(first.values())
 
 
 class Ema:
@@ -25,6 +39,7 @@ class Ema:
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
         self.half_life = half_life
         self.rampup = rampup
+        self._places = list(zip(places(self.network), places(network), strict=True))
 
     def decay(self, images: int, shown: int, done: float = 0.0) -> float:
         """β for a step that showed `shown` images, at `images` in all and `done` of the run: ½^(shown / half-life)."""
@@ -34,18 +49,12 @@ class Ema:
         return 0.5 ** (shown / half_life) if half_life > 0 else 0.0
 
     @torch.no_grad()
-    def update(self, network: nn.Module, images: int, shown: int, done: float = 0.0) -> None:
+    def update(self, images: int, shown: int, done: float = 0.0) -> None:
+        """Moves the averages towards what the network is now."""
         weight = 1 - self.decay(images, shown, done)
-        old: list[Tensor] = []
-        new: list[Tensor] = []
-        for kept, current in zip(self._state(self.network), self._state(network), strict=True):
-            if kept.is_floating_point():
-                old.append(kept)
-                new.append(current)
-            else:
+        pairs = [(ours[name], theirs[name]) for (ours, name), (theirs, _) in self._places]
+        moving = [(kept, current) for kept, current in pairs if kept.is_floating_point()]
+        torch._foreach_lerp_([kept for kept, _ in moving], [current for _, current in moving], weight)
+        for kept, current in pairs:
+            if not kept.is_floating_point():
                 kept.copy_(current)
-        torch._foreach_lerp_(old, new, weight)
-
-    @staticmethod
-    def _state(network: nn.Module) -> list[Tensor]:
-        return [*network.parameters(), *network.buffers()]

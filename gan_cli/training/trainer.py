@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
-from functools import partial
+from functools import partial, reduce
 from types import MappingProxyType
 from typing import Any
 
@@ -48,7 +47,8 @@ def eager(runtime: Runtime, parts: int, phase: Phase, batch: Batch, update: int)
     """
     with runtime.autocast():
         outcome = phase.objective(batch, update)
-    torch.stack([term.float() for term in outcome.terms.values()]).sum().div(parts).backward()
+    total = reduce(torch.add, [term.float() for term in outcome.terms.values()])
+    total.backward(torch.full_like(total, 1 / parts))
     return outcome
 
 
@@ -120,6 +120,7 @@ class Trainer:
         self.data = data
         self.game = game
         self.players: Mapping[str, nn.Module] = game.players()
+        self.weights = {name: tuple(player.parameters()) for name, player in self.players.items()}
         self.optimizers = optimizers
         self.ramps = ramps
         self.rates = {name: [group["lr"] for group in o.param_groups] for name, o in optimizers.items()}
@@ -127,7 +128,7 @@ class Trainer:
         self.forced = {name: [m for m in p.modules() if isinstance(m, Forced)] for name, p in self.players.items()}
         self.ema = Ema(self.players["generator"], ema_half_life, ema_rampup)
         self.execute = partial(execution, self.runtime, micro_batches)
-        self.meter = Meter(self.runtime.device)
+        self.meter = Meter()
         self.clock = Clock()
         self.updates = dict.fromkeys(self.players, 0)
         self.draws = 0  # batches of real samples so far
@@ -172,7 +173,7 @@ class Trainer:
         self.runtime.share(self.game.shared())
         clock = replace(self.clock, step=self.clock.step + 1, images=images + shown)
         self.clock = replace(clock, done=self.limits.progress(clock))
-        self.ema.update(self.players["generator"], self.clock.images, shown, self.clock.done)
+        self.ema.update(self.clock.images, shown, self.clock.done)
 
     @property
     def epoch(self) -> float:
@@ -187,26 +188,27 @@ class Trainer:
         return self.data.batch(self.draws - 1)
 
     def _update(self, phase: Phase, batch: Batch) -> None:
-        player, optimizer = self.players[phase.player], self.optimizers[phase.player]
+        optimizer = self.optimizers[phase.player]
         optimizer.zero_grad(set_to_none=True)
-        with self._unfrozen(phase.builds | {phase.player}):
-            for part in batch.split(self.micro_batches):
-                outcome = self.execute(phase, part, self.updates[phase.player])
-                terms = {f"{phase.player}/{name}": value for name, value in outcome.terms.items()}
-                self.meter.add({**terms, **outcome.readings}, self.clock.step + 1)
-        self.runtime.average_gradients(player.parameters())
+        self._freeze_all_but(phase.builds | {phase.player})
+        parts = [batch] if self.micro_batches == 1 else batch.split(self.micro_batches)
+        for part in parts:
+            outcome = self.execute(phase, part, self.updates[phase.player])
+            terms = {f"{phase.player}/{name}": value for name, value in outcome.terms.items()}
+            self.meter.add({**terms, **outcome.readings}, self.clock.step + 1)
+        self.runtime.average_gradients(self.weights[phase.player])
         optimizer.step()
         for network in self.forced[phase.player]:
             network.force()
         phase.project()
         self.updates[phase.player] += 1
 
-    @contextmanager
-    def _unfrozen(self, names: Collection[str]) -> Iterator[None]:
-        """Freezes every other player: its weights get no gradient, and no graph is built for them."""
-        for name, player in self.players.items():
-            player.requires_grad_(name in names)
-        yield
+    def _freeze_all_but(self, names: Collection[str]) -> None:
+        """The weights of other players get no gradient, and no graph is built for them."""
+        for name, weights in self.weights.items():
+            learns = name in names
+            for weight in weights:
+                weight.requires_grad = learns
 
     def spent(self, seconds: float) -> None:
         """Sets the time that the run has taken so far, over all sessions."""

@@ -180,7 +180,7 @@ def test_the_averaged_copy_and_a_loaded_one_have_the_same_stage() -> None:
     generator = pair("pggan")[0]
     ema = Ema(generator, 100.0, 0.0)
     grown(generator, 35)
-    ema.update(generator, 40, 5)
+    ema.update(40, 5)
     assert ema.network.image.stage() == Stage(2, 0.5)
     other = pair("pggan")[0]
     other.load_state_dict(ema.network.state_dict())

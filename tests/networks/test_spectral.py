@@ -60,7 +60,7 @@ def test_an_averaged_copy_is_divided_by_its_own_norm() -> None:
         with torch.no_grad():
             layer.parametrizations.weight.original.add_(2e-3 * torch.randn(32, 64))
         _ = layer.weight
-        average.update(layer, images=1, shown=1)
+        average.update(images=1, shown=1)
     kept = average.network.parametrizations.weight[0].u
     assert kept.norm().item() < 0.9
     assert largest(average.network.weight) == pytest.approx(1, abs=0.1)

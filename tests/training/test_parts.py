@@ -30,12 +30,12 @@ CPU = torch.device("cpu")
 
 
 def test_meter_means_over_updates_that_have_the_value() -> None:
-    meter = Meter(CPU)
+    meter = Meter()
     for i in range(4):
         meter.add({"loss": torch.tensor(float(i))}, step=i + 1)
     meter.add({"loss": torch.tensor(10.0), "r1": torch.tensor(2.0)}, step=5)
     assert meter.means() == {"loss": 16 / 5, "r1": 2.0}
-    copy = Meter(CPU)
+    copy = Meter()
     copy.load_state_dict(meter.state_dict())
     assert copy.means() == meter.means()
     meter.reset()
@@ -44,7 +44,7 @@ def test_meter_means_over_updates_that_have_the_value() -> None:
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 def test_meter_names_the_first_bad_term_and_its_step(bad: float) -> None:
-    meter = Meter(CPU)
+    meter = Meter()
     for step in range(1, 8):
         early = bad if step >= 5 else 0.0
         late = bad if step >= 6 else 0.0
@@ -60,7 +60,7 @@ def test_ema_half_life() -> None:
     ema = Ema(network, half_life=640, rampup=0.0)
     nn.init.constant_(network.weight, 1.0)
     for i in range(10):
-        ema.update(network, images=64 * (i + 1), shown=64)
+        ema.update(images=64 * (i + 1), shown=64)
     assert ema.network.weight.item() == pytest.approx(0.5)
     assert not any(p.requires_grad for p in ema.network.parameters())
 
@@ -70,7 +70,7 @@ def test_ema_rampup_and_plain_copy() -> None:
     assert Ema(network, 10_000, 0.05).decay(images=1000, shown=50) == pytest.approx(0.5)
     plain = Ema(network, 0, 0.05)
     network(torch.randn(8, 2))
-    plain.update(network, 64, 64)
+    plain.update(64, 64)
     assert torch.equal(plain.network.running_mean, network.running_mean)
     assert plain.network.num_batches_tracked == 1
 

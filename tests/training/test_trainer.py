@@ -237,8 +237,8 @@ def test_only_the_player_whose_turn_it_is_can_learn() -> None:
     t = trainer(max_steps=1)
     seen = []
     for phase in t.game.phases():
-        with t._unfrozen({phase.player}):
-            seen.append({name: all(p.requires_grad for p in player.parameters()) for name, player in t.players.items()})
+        t._freeze_all_but({phase.player})
+        seen.append({name: all(p.requires_grad for p in player.parameters()) for name, player in t.players.items()})
     assert seen == [{"discriminator": True, "generator": False}, {"discriminator": False, "generator": True}]
     t.step()
     assert all(p.grad is not None for p in t.players["discriminator"].parameters())
