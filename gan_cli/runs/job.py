@@ -104,7 +104,7 @@ def _play_alone(
     with run.logging(lines):
         for level, line in said:
             log.log(level, "%s", line)
-        log.info("training in %s on %s", job.folder, trainer.runtime.device)
+        log.info("training in %s on %s", job.folder, trainer.runtime)
         return _guarded(session, job)
 
 
