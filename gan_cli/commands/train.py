@@ -134,6 +134,7 @@ def _repeat(asked: Asked, source: str) -> Result:
 def _begin(composed: Composed, asked: Asked, trusted: Trust) -> Result:
     from gan_cli.config import build
     from gan_cli.runs.job import Job
+    from gan_cli.runs.picking import picked
     from gan_cli.store.run import Run
 
     checked = build.check(_anchored(composed.config), trusted)
@@ -142,7 +143,8 @@ def _begin(composed: Composed, asked: Asked, trusted: Trust) -> Result:
 
         remedy = f"{typed('resume', Run(composed.folder))} continues it"
         raise NotWritable(two_lines(f"{composed.folder} holds a run already", remedy))
-    facts = {"overrides": asked.settings, "choices": composed.choices}
+    checked, how = picked(checked, trusted)
+    facts = {"overrides": asked.settings, "choices": composed.choices, **({"runtime": how} if how else {})}
     return _play(Job(checked.config, composed.folder, asked.command, facts, trusted, resume=False), checked)
 
 
@@ -195,6 +197,7 @@ def _resume(asked: Asked, source: str) -> Result:
 def _go_on(run: Run, config: dict[str, Any], asked: Asked, trusted: Trust) -> Result:
     from gan_cli.config import build
     from gan_cli.runs.job import Job
+    from gan_cli.runs.picking import picked
     from gan_cli.training.limits import ENDS, Limits
 
     checked = build.check(config, trusted)
@@ -208,6 +211,7 @@ def _go_on(run: Run, config: dict[str, Any], asked: Asked, trusted: Trust) -> Re
                 f"give it more to do: {_more(trainer, done, run.size())}",
             )
         )
+    checked, _ = picked(checked, trusted)
     job = Job(checked.config, run.folder, asked.command, {"overrides": asked.settings}, trusted, resume=True)
     return _play(job, checked)
 

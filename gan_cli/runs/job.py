@@ -33,7 +33,7 @@ from gan_cli.store.checkpoint import load_newest
 from gan_cli.store.disk import NotWritten
 from gan_cli.store.rows import read_rows
 from gan_cli.store.run import Run, checkpoints_of, heard
-from gan_cli.training.runtime import StopRequest, out_of_memory, stop_on_signals
+from gan_cli.training.runtime import StopRequest, out_of_memory, process_settings_kept, stop_on_signals
 from gan_cli.training.session import Session
 from gan_cli.training.trainer import Trainer
 from gan_cli.types import Clock, Named
@@ -55,6 +55,11 @@ class Job:
 
 def play(job: Job, rank: int) -> dict[str, Any]:
     """Trains as one of the run's processes. Rank 0 writes; the result that it wrote is returned."""
+    with process_settings_kept():
+        return _play(job, rank)
+
+
+def _play(job: Job, rank: int) -> dict[str, Any]:
     run = Run(job.folder)
     try:
         checked = build.check(job.config, job.trust)

@@ -90,8 +90,13 @@ def process_settings_kept() -> Iterator[None]:
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        _set_threads(threads)
         torch.backends.cudnn.benchmark = benchmark
+
+
+def _set_threads(count: int) -> None:
+    if count != torch.get_num_threads():  # setting what is set already changes how MKL shares its work
+        torch.set_num_threads(count)
 
 
 def precision_of(name: str) -> torch.dtype:
@@ -156,7 +161,8 @@ class Runtime:
         """Readies this process."""
         prepare_process()
         torch.backends.cudnn.benchmark = self.benchmark
-        torch.set_num_threads(self.threads or torch.get_num_threads())
+        if self.threads is not None:
+            _set_threads(self.threads)
 
     def place(self, network: nn.Module) -> None:
         """Moves a network to the device; its weights' layout is what the layouts of all it computes follow from."""

@@ -37,7 +37,7 @@ class Callback:
         here reaches all callbacks once all have started."""
 
     def on_step(self, session: Session) -> None:
-        """After each step."""
+        """After each step. What the time of the next steps is spent on, `session.trainer.watch` tells."""
 
     def on_record(self, session: Session, record: Mapping[str, float]) -> None:
         """When numbers were read: losses and scores, or a measurement. `record["step"]` is the current step."""
@@ -144,9 +144,11 @@ class Session:
             trainer.step()
             trainer.spent(before + time.perf_counter() - started)
             if trainer.clock.step % trainer.log_every == 0:
-                self.publish(trainer.read())
+                with trainer.span("reading"):
+                    read = trainer.read()
+                self.publish(read)
             for callback in self.callbacks:
-                callback.on_step(self)
+                self._call(callback, lambda callback: callback.on_step(self))
         trainer.check_finite()
         status = "finished" if finished else "stopped"
         self._end(status)
@@ -198,6 +200,10 @@ class Session:
             self._held_back.append(news)
             return
         for callback in self.callbacks:
+            self._call(callback, news)
+
+    def _call(self, callback: Callback, news: News) -> None:
+        with self.trainer.span(f"callback: {type(callback).__name__}"):
             news(callback)
 
     def publish(self, values: Mapping[str, float]) -> None:

@@ -23,7 +23,7 @@ from gan_cli.training.execution import Execution, execution_of
 from gan_cli.training.limits import Limits
 from gan_cli.training.meter import Meter
 from gan_cli.training.runtime import Runtime, pick_device, precision_of
-from gan_cli.training.spans import Span, unwatched
+from gan_cli.training.spans import Span, unwatched, watched
 from gan_cli.types import Batch, Clock, Data, Named, NonNegative, Phase, Positive, PositiveInt, Ramp, Scheduled
 
 RUNTIMES = ("plain", "auto")
@@ -123,8 +123,7 @@ class Trainer:
         self.scheduled = [m for m in (*game.modules(), data) if isinstance(m, Scheduled)]
         self.ema = Ema(self.players["generator"], ema_half_life, ema_rampup)
         self.execution = execution or execution_of(self.runtime, self.players)
-        self.execute = partial(self.execution, self.runtime, micro_batches)
-        self.span: Span = unwatched  # told what the time of a step is spent on
+        self.unwatch()
         self.meter = Meter(self.runtime.device)
         self.clock = Clock()
         self.updates = dict.fromkeys(self.players, 0)
@@ -147,6 +146,16 @@ class Trainer:
         self.runtime.place(self.ema.network)
         self.data.place(self.runtime.device, self.seed, self.runtime.rank, self.runtime.world)
         self.runtime.share(t for t in (*self.game.parameters(), *self.game.buffers()))
+
+    def watch(self, span: Span) -> None:
+        """From now on `span` is told what the time of a step is spent on: data, passes, optimizers; callbacks too."""
+        self.span = span
+        self.execute = watched(partial(self.execution, self.runtime, self.micro_batches), span)
+
+    def unwatch(self) -> None:
+        """Nobody is told any more."""
+        self.span: Span = unwatched
+        self.execute = partial(self.execution, self.runtime, self.micro_batches)
 
     def step(self) -> None:
         """One step of the game: every phase in order."""
