@@ -122,6 +122,7 @@ def _guarded(session: Session, job: Job) -> dict[str, Any]:
             result = {"status": session.fit(stop)}
         except Exception as error:
             log.debug("the run failed", exc_info=True)
+            session.close()  # what is being written belongs to what is saved
             foreseen = endings.told(error, run, job.config)
             result = {"status": "failed", "error": foreseen or f"{type(error).__name__}: {error}; {endings.saved(run)}"}
             if not foreseen:

@@ -177,8 +177,9 @@ class Session:
             raise errors[0]
 
     def close(self) -> None:
-        """Closes every callback that was started; their errors do not change how the run ended."""
-        for callback in self._started:
+        """Closes every callback that was started, once; their errors do not change how the run ended."""
+        while self._started:
+            callback = self._started.pop(0)
             try:
                 callback.close()
             except Exception as error:
@@ -221,8 +222,12 @@ class Session:
 
     def save(self, path: Path) -> None:
         """Writes a checkpoint. Raises NotWritten, and NonFinite if its weights are not finite."""
+        checkpoint.save(self.state(), path)
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds; the next step changes it. Raises NonFinite if its weights are not finite."""
         self.trainer.check_finite()
-        checkpoint.save({"config": self.config, **self.trainer.state_dict()}, path)
+        return {"config": self.config, **self.trainer.state_dict()}
 
     def note_best(self, best: dict[str, float | str] | None) -> None:
         """Records the best measurement so far."""
