@@ -149,12 +149,12 @@ class Trainer:
 
     def watch(self, span: Span) -> None:
         """From now on `span` is told what the time of a step is spent on: data, passes, optimizers; callbacks too."""
-        self.span = span
+        self.span: Span = span
         self.execute = watched(partial(self.execution, self.runtime, self.micro_batches), span)
 
     def unwatch(self) -> None:
         """Nobody is told any more."""
-        self.span: Span = unwatched
+        self.span = unwatched
         self.execute = partial(self.execution, self.runtime, self.micro_batches)
 
     def step(self) -> None:
