@@ -101,6 +101,7 @@ class PathLength(Term):
     """
 
     needs = frozenset({Need.LATENTS, Need.LATENT_GRAD})
+    twice = True
     mean: Tensor
 
     def __init__(self, weight: Weight = 2.0, interval: PositiveInt = 4, decay: Fraction = 0.01) -> None:

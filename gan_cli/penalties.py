@@ -58,6 +58,8 @@ class OfGradients(Term):
             random has the expectation of the mean over all, and more variance.
     """
 
+    twice = True
+
     def __init__(self, weight: Weight = 10.0, interval: PositiveInt = 1, share: Share = 1.0) -> None:
         super().__init__(weight, interval)
         self.share = share

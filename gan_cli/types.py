@@ -190,6 +190,7 @@ class Term(nn.Module, ABC):
     lipschitz = False  # bounds the discriminator's slope
     of_weights = False  # reads weights but no samples: not an objective on its own
     share: float = 1.0  # of the batch, which it is measured on
+    twice = False  # is made of gradients, so that an update differentiates the networks twice
 
     def __init__(self, weight: Weight = 1.0, interval: PositiveInt = 1) -> None:
         super().__init__()
@@ -229,6 +230,11 @@ def nothing() -> None:
     """The projection of a player without constraints."""
 
 
+def never(update: int) -> bool:
+    """No update differentiates twice."""
+    return False
+
+
 @dataclass(frozen=True)
 class Phase:
     """One player's turn within a step."""
@@ -239,6 +245,7 @@ class Phase:
     project: Callable[[], None] = field(default=nothing)  # after each optimizer step
     shown: bool = False  # its real images count as shown to the discriminator
     uses_real: bool = True  # else its batches are sampling batches, so that no unused image is drawn
+    twice: Callable[[int], bool] = field(default=never)  # whether an update differentiates the networks twice
     builds: frozenset[str] = frozenset()  # other players whose graph it builds, for a later phase to go back through
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import time
 from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 from gan_cli.callbacks import Callback, Session
 from gan_cli.store import checkpoint
 from gan_cli.store.disk import naming
 from gan_cli.store.run import step_of
+from gan_cli.store.writer import Writer
 from gan_cli.training.limits import images_in
 from gan_cli.types import Positive, PositiveInt
 
@@ -32,6 +36,8 @@ class Checkpoints(Callback):
         keep: Number of newest saves to keep.
         keep_every: Of the older saves, keep every `keep_every`-th.
         every_epochs: Epochs between saves; where set, it replaces `every_steps`.
+        background: Training goes on while a save is written, from a copy of the weights in the computer's memory. The
+            end of the run, or of the process, waits for it; what cannot be written ends the run a step later.
     """
 
     def __init__(
@@ -41,12 +47,15 @@ class Checkpoints(Callback):
         keep: PositiveInt = 3,
         keep_every: PositiveInt = 10,
         every_epochs: Positive | None = None,
+        background: bool = True,
     ) -> None:
         self.every_steps = every_steps
         self.every_epochs = every_epochs
         self.every_minutes = every_minutes
         self.keep = keep
         self.keep_every = keep_every
+        self.background = background
+        self._writer = Writer()
 
     def on_start(self, session: Session) -> None:
         self.folder = session.run.checkpoints
@@ -54,17 +63,24 @@ class Checkpoints(Callback):
         self.saved_step = session.clock.step
 
     def on_step(self, session: Session) -> None:
+        self._writer.check()
         overdue = self.every_minutes is not None and time.monotonic() - self.saved_at > self.every_minutes * 60
         if session.due(self.every_steps, self.every_epochs) or overdue:
             self._save(session)
 
     def _save(self, session: Session) -> None:
         path = self.folder / f"step-{session.clock.step:09d}.pt"
-        session.save(path)
-        checkpoint.alias(path, "last.pt")
+        state, spacing = checkpoint.snapshot(session.state()), self._spacing(session)
+        self._writer.submit(partial(self._write, state, path, spacing))
         self.saved_at, self.saved_step = time.monotonic(), session.clock.step
+        if not self.background:
+            self._writer.wait()
+
+    def _write(self, state: dict[str, Any], path: Path, spacing: Fraction) -> None:
+        checkpoint.save(state, path)
+        checkpoint.alias(path, "last.pt")
         files = {step_of(p): p for p in self.folder.glob("step-*.pt")}
-        for step in expendable(list(files), self.keep, self._spacing(session)):
+        for step in expendable(list(files), self.keep, spacing):
             with naming(files[step]):
                 files[step].unlink(missing_ok=True)
 
@@ -78,3 +94,7 @@ class Checkpoints(Callback):
     def on_end(self, session: Session, status: str) -> None:
         if self.saved_step != session.clock.step:
             self._save(session)
+        self._writer.wait()
+
+    def close(self) -> None:
+        self._writer.wait()

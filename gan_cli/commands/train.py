@@ -146,6 +146,7 @@ def _repeat(asked: Asked, source: str) -> Result:
 def _begin(composed: Composed, asked: Asked, trusted: Trust) -> Result:
     from gan_cli.config import build
     from gan_cli.runs.job import Job
+    from gan_cli.runs.picking import picked
     from gan_cli.store.run import Run
 
     checked = build.check(_anchored(composed.config), trusted)
@@ -154,7 +155,8 @@ def _begin(composed: Composed, asked: Asked, trusted: Trust) -> Result:
 
         remedy = f"{typed('resume', Run(composed.folder))} continues it"
         raise NotWritable(two_lines(f"{composed.folder} holds a run already", remedy))
-    facts = {"overrides": asked.settings, "choices": composed.choices}
+    checked, how = picked(checked, trusted)
+    facts = {"overrides": asked.settings, "choices": composed.choices, **({"runtime": how} if how else {})}
     job = Job(checked.config, composed.folder, asked.command, facts, trusted, resume=False, watchers=asked.watchers)
     return _play(job, checked)
 
@@ -208,6 +210,7 @@ def _resume(asked: Asked, source: str) -> Result:
 def _go_on(run: Run, config: dict[str, Any], asked: Asked, trusted: Trust) -> Result:
     from gan_cli.config import build
     from gan_cli.runs.job import Job
+    from gan_cli.runs.picking import picked
     from gan_cli.training.limits import ENDS, Limits
 
     checked = build.check(config, trusted)
@@ -221,6 +224,7 @@ def _go_on(run: Run, config: dict[str, Any], asked: Asked, trusted: Trust) -> Re
                 f"give it more to do: {_more(trainer, done, run.size())}",
             )
         )
+    checked, _ = picked(checked, trusted)
     facts = {"overrides": asked.settings}
     job = Job(checked.config, run.folder, asked.command, facts, trusted, resume=True, watchers=asked.watchers)
     return _play(job, checked)

@@ -48,6 +48,11 @@ def needed(terms: Iterable[Term]) -> frozenset[str]:
     return frozenset().union(*(term.needs for term in terms if term.share == 1))
 
 
+def twice(terms: nn.ModuleDict, update: int) -> bool:
+    """Whether one update differentiates twice."""
+    return any(term.twice for term in due(terms, update).values())
+
+
 def whole(count: int | Ramp) -> int:
     """Updates in a row; at least one."""
     return max(1, int(float(count)))
@@ -124,10 +129,19 @@ class Adversarial(Game):
         """Each player's updates of the next step."""
         return {
             "discriminator": Phase(
-                "discriminator", self.discriminator_objective, whole(self.critic_steps), self._project, shown=True
+                "discriminator",
+                self.discriminator_objective,
+                whole(self.critic_steps),
+                self._project,
+                shown=True,
+                twice=partial(twice, self.penalties),
             ),
             "generator": Phase(
-                "generator", self.generator_objective, whole(self.generator_steps), uses_real=self.compares()
+                "generator",
+                self.generator_objective,
+                whole(self.generator_steps),
+                uses_real=self.compares(),
+                twice=partial(twice, self.auxiliaries),
             ),
         }
 

@@ -72,9 +72,10 @@ class Cycle(Game):
         return self._players[0]
 
     def phases(self) -> Sequence[Phase]:
-        critic = self.there.turns()["discriminator"]
-        critic = replace(critic, objective=self.discriminator_objective, project=self._project)
-        return FAKES[self.there.fakes](Phase("generator", self.generator_objective), critic, self.there.latent_needs())
+        turns = self.there.turns()
+        critic = replace(turns["discriminator"], objective=self.discriminator_objective, project=self._project)
+        drawer = Phase("generator", self.generator_objective, twice=turns["generator"].twice)
+        return FAKES[self.there.fakes](drawer, critic, self.there.latent_needs())
 
     def asks(self) -> frozenset[str]:
         return self.there.asks()

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from gan_cli.types import Batch, Outcome, Phase
+from gan_cli.types import Batch, Need, Outcome, Phase
 
 Needs = frozenset[str]
 
@@ -65,10 +65,14 @@ def fresh(first: Phase, second: Phase, needs: Needs) -> tuple[Phase, ...]:
 def reused(first: Phase, second: Phase, needs: Needs) -> tuple[Phase, ...]:
     """The last update of `first` and the first update of `second` share a batch, its latents and its fakes."""
     handover = Handover(needs)
+
+    def twice(update: int) -> bool:  # the other's update goes back through the same fakes
+        return first.twice(update) or Need.LATENT_GRAD in needs
+
     leaves, takes = _through(first, handover.leave), _through(second, handover.take)
     phases = (
         replace(first, runs=first.runs - 1),
-        replace(first, runs=1, objective=leaves, uses_real=True, builds=frozenset({"generator"})),
+        replace(first, runs=1, objective=leaves, uses_real=True, builds=frozenset({"generator"}), twice=twice),
         replace(second, runs=1, objective=takes, uses_real=False),
         replace(second, runs=second.runs - 1),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -12,7 +13,7 @@ from torch.func import functional_call
 from gan_cli.games.adversarial import Adversarial
 from gan_cli.games.fakes import Through, afresh
 from gan_cli.games.parts import Parts
-from gan_cli.types import Batch, DiscriminatorOutput, NonNegativeInt, Outcome, Positive, PositiveInt, Ramp
+from gan_cli.types import Batch, DiscriminatorOutput, NonNegativeInt, Outcome, Phase, Positive, PositiveInt, Ramp
 
 
 class Unrolled(Adversarial):
@@ -45,6 +46,10 @@ class Unrolled(Adversarial):
         """D with other weights."""
         shown = self.seen(self.prior.beside(samples, batch))
         return DiscriminatorOutput.of(functional_call(self.discriminator, dict(weights), (shown, label)))
+
+    def turns(self) -> Mapping[str, Phase]:
+        turns = super().turns()
+        return {**turns, "generator": replace(turns["generator"], twice=lambda update: True)}
 
     def compares(self) -> bool:
         return self.unroll_steps > 0 or super().compares()

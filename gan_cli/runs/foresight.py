@@ -12,7 +12,9 @@ from gan_cli.callbacks import Callback
 from gan_cli.config.build import Checked
 from gan_cli.errors import ConfigError, DataError, Refused, TooFew, raised_at, two_lines
 from gan_cli.games.contract import FAULTS, first_line, named, shown, wrong
-from gan_cli.training.runtime import out_of_memory
+from gan_cli.games.rehearsal import rows
+from gan_cli.training.execution import Compiled
+from gan_cli.training.runtime import Runtime, bfloat16_cost, out_of_memory
 from gan_cli.training.session import Session
 from gan_cli.training.trainer import Trainer
 from gan_cli.types import Batch, Data, Growing, Ramp, Term
@@ -39,6 +41,7 @@ def consider(session: Session, checked: Checked) -> list[Said]:
         prepared = [term.prepare() for term in terms]
         check_schedule(trainer.schedule)
         trainer.game.rehearse(real, part)
+        prepared += compiled(trainer, real, part)
         warnings = [warning for callback in session.callbacks for warning in foreseen(callback, session)]
     except TooFew as error:
         raise TooFew(
@@ -55,7 +58,7 @@ def consider(session: Session, checked: Checked) -> list[Said]:
             raise
         raise ConfigError(two_lines(*explained(error))) from error
     told = [(logging.INFO, line) for line in dict.fromkeys(prepared) if line]
-    return [*told, *_foresee(trainer), *((logging.WARNING, warning) for warning in warnings)]
+    return [*told, *_foresee(trainer), *slow(trainer.runtime), *((logging.WARNING, warning) for warning in warnings)]
 
 
 def _foresee(trainer: Trainer) -> list[Said]:
@@ -73,6 +76,25 @@ def _foresee(trainer: Trainer) -> list[Said]:
     return [
         (logging.WARNING, f"the run ends after {end:.0f} images, the model is fully grown after {complete}: {remedy}")
     ]
+
+
+def compiled(trainer: Trainer, real: Batch, part: int) -> list[str]:
+    """Compiles what the run computes with compiled networks, on `part` samples at once. Raises Incompatible."""
+    execution, runtime = trainer.execution, trainer.runtime
+    if not isinstance(execution, Compiled):
+        return []
+    return [execution.rehearse(runtime, trainer.game, rows(real, part, runtime.device))]
+
+
+def slow(runtime: Runtime) -> list[Said]:
+    """Warnings of settings that this machine does not take well."""
+    said = []
+    if runtime.precision == torch.bfloat16 and (cost := bfloat16_cost(runtime.device)) > 1:
+        remedy = "trainer.precision=float32 is faster"
+        said.append(f"bfloat16 takes {cost:.1f} times as long as float32 here (two matrices of 512 x 512): {remedy}")
+    if runtime.benchmark and runtime.device.type == "cuda":
+        said.append("trainer.benchmark=true: a resumed run may choose other convolutions, and differ in the last bits")
+    return [(logging.WARNING, line) for line in said]
 
 
 def explained(error: Exception) -> tuple[str, str]:

@@ -34,7 +34,7 @@ from gan_cli.store.checkpoint import load_newest
 from gan_cli.store.disk import NotWritten
 from gan_cli.store.rows import read_rows
 from gan_cli.store.run import Run, checkpoints_of, heard
-from gan_cli.training.runtime import StopRequest, out_of_memory, stop_on_signals
+from gan_cli.training.runtime import StopRequest, out_of_memory, process_settings_kept, stop_on_signals
 from gan_cli.training.session import Session
 from gan_cli.training.trainer import Trainer
 from gan_cli.types import Clock, Named
@@ -57,6 +57,11 @@ class Job:
 
 def play(job: Job, rank: int) -> dict[str, Any]:
     """Trains as one of the run's processes. Rank 0 writes; the result that it wrote is returned."""
+    with process_settings_kept():
+        return _play(job, rank)
+
+
+def _play(job: Job, rank: int) -> dict[str, Any]:
     run = Run(job.folder)
     try:
         checked = build.check(job.config, job.trust)
@@ -106,7 +111,7 @@ def _play_alone(
     with run.logging(lines):
         for level, line in said:
             log.log(level, "%s", line)
-        log.info("training in %s on %s", job.folder, trainer.runtime.device)
+        log.info("training in %s on %s", job.folder, trainer.runtime)
         return _guarded(session, job)
 
 
@@ -119,6 +124,7 @@ def _guarded(session: Session, job: Job) -> dict[str, Any]:
             result = {"status": session.fit(stop)}
         except Exception as error:
             log.debug("the run failed", exc_info=True)
+            session.close()  # what is being written belongs to what is saved
             foreseen = endings.told(error, run, job.config)
             result = {"status": "failed", "error": foreseen or f"{type(error).__name__}: {error}; {endings.saved(run)}"}
             if not foreseen:

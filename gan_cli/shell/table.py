@@ -72,7 +72,7 @@ TRAIN = Command(
     ),
     typed=(
         ("trainer.max_steps=20000", "or .max_epochs, .max_images, .max_minutes: how long"),
-        ("trainer.device=cuda", "or .devices, .precision=bfloat16: where and how"),
+        ("trainer.device=cuda", "or .devices, .precision=bfloat16, .runtime=auto: where and how"),
         ("dataset.root=FOLDER", "or .resolution, .batch_size, .channels: the data"),
         ("optimizer.lr=1e-4", "or .generator.lr, .discriminator.lr, .betas"),
         ("penalty.gradient_penalty.weight=5", "any setting of a chosen part"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import pickle
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from gan_cli.errors import CheckpointError
 from gan_cli.store import contents
@@ -28,6 +30,25 @@ def save(state: dict[str, Any], path: Path) -> None:
         path.parent.mkdir(exist_ok=True)  # only inside an existing run: a removed run does not come back
     with replacing(path) as file:
         torch.save({"format": FORMAT, **state}, file)
+
+
+def snapshot(state: Any) -> Any:
+    """A copy of a state in the computer's memory, which later steps do not change; what was shared stays shared."""
+    copies: dict[tuple[Any, ...], Tensor] = {}
+
+    def copied(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            key = value.device, value.data_ptr(), value.dtype, value.shape, value.stride()
+            if value.numel() == 0 or key not in copies:
+                copies[key] = value.detach().to("cpu", copy=True)
+            return copies[key]
+        if isinstance(value, dict):
+            other = copy.copy(value)  # a state of networks says in an attribute which version of a layer wrote it
+            other.update({key: copied(inner) for key, inner in value.items()})
+            return other
+        return type(value)(map(copied, value)) if type(value) in (list, tuple) else value
+
+    return copied(state)
 
 
 def alias(path: Path, name: str) -> Path:

@@ -53,6 +53,7 @@ class Run:
         self.log = self.folder / "train.log"
         self.result = self.folder / "result.json"
         self.report = self.folder / "report.html"
+        self.trace = self.folder / "trace.json"
 
     @classmethod
     def open(cls, folder: Path | str) -> Run:
@@ -75,7 +76,7 @@ class Run:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        return self.config, self.manifest, self.metrics, self.log, self.result, self.report
+        return self.config, self.manifest, self.metrics, self.log, self.result, self.report, self.trace
 
     @property
     def folders(self) -> tuple[Path, ...]:

@@ -17,7 +17,7 @@ from types import FrameType
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from gan_cli.errors import ConfigError
 
@@ -83,14 +83,92 @@ def prepare_process() -> None:
     keep_freed_memory()
 
 
+@contextmanager
+def process_settings_kept() -> Iterator[None]:
+    """What a run sets for its process, threads and the choice of convolutions, ends with the run."""
+    threads, benchmark = torch.get_num_threads(), torch.backends.cudnn.benchmark
+    try:
+        yield
+    finally:
+        _set_threads(threads)
+        torch.backends.cudnn.benchmark = benchmark
+
+
+def _set_threads(count: int) -> None:
+    if count != torch.get_num_threads():  # setting what is set already changes how MKL shares its work
+        torch.set_num_threads(count)
+
+
+def precision_of(name: str) -> torch.dtype:
+    """Raises ConfigError for a name that is none of a precision."""
+    if name not in PRECISIONS:
+        raise ConfigError(f"trainer.precision={name} is unknown: choose one of {', '.join(PRECISIONS)}")
+    return PRECISIONS[name]
+
+
+def bfloat16_cost(device: torch.device, side: int = 512, times: int = 3) -> float:
+    """The time of a product of two matrices in bfloat16 over the time in float32, measured; each the best of some."""
+    return _product(device, torch.bfloat16, side, times) / _product(device, torch.float32, side, times)
+
+
+def _product(device: torch.device, precision: torch.dtype, side: int, times: int) -> float:
+    matrix = torch.ones(side, side, dtype=precision, device=device)
+    matrix @ matrix  # loads the kernel
+    spent = []
+    for _ in range(times):
+        wait_for(device)
+        begun = time.perf_counter()
+        matrix @ matrix
+        wait_for(device)
+        spent.append(time.perf_counter() - begun)
+    return min(spent)
+
+
+def wait_for(device: torch.device) -> None:
+    """Until the device has done what it was given; a CPU always has."""
+    if device.type in ("cuda", "mps"):
+        getattr(torch, device.type).synchronize()
+
+
 @dataclass(frozen=True)
 class Runtime:
-    """One process of a run. `world` processes share each batch; rank 0 writes."""
+    """One process of a run, and how it computes; `str()` gives the words for it.
+
+    `world` processes share each batch; rank 0 writes.
+    """
 
     device: torch.device
     precision: torch.dtype = torch.float32
     rank: int = 0
     world: int = 1
+    channels_last: bool = False  # the channels of a pixel lie side by side in memory
+    compiled: bool = False
+    threads: int | None = None
+    benchmark: bool = False
+
+    def __str__(self) -> str:
+        words = {
+            str(self.device): True,
+            str(self.precision).removeprefix("torch."): self.precision != torch.float32,
+            "channels last": self.channels_last,
+            "compiled": self.compiled,
+            "convolutions by timing": self.benchmark,
+            f"{self.threads} thread{'s' if self.threads != 1 else ''}": self.threads is not None,
+        }
+        return ", ".join(word for word, said in words.items() if said)
+
+    def prepare(self) -> None:
+        """Readies this process."""
+        prepare_process()
+        torch.backends.cudnn.benchmark = self.benchmark
+        if self.threads is not None:
+            _set_threads(self.threads)
+
+    def place(self, network: nn.Module) -> None:
+        """Moves a network to the device; its weights' layout is what the layouts of all it computes follow from."""
+        network.to(self.device)
+        if self.channels_last:
+            network.to(memory_format=torch.channels_last)
 
     def autocast(self) -> AbstractContextManager:
         """Mixed precision in bfloat16 runs: bfloat16 where it is safe; no loss scaling, so penalties need no care."""

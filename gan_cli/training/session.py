@@ -37,7 +37,7 @@ class Callback:
         here reaches all callbacks once all have started."""
 
     def on_step(self, session: Session) -> None:
-        """After each step."""
+        """After each step. What the time of the next steps is spent on, `session.trainer.watch` tells."""
 
     def on_record(self, session: Session, record: Mapping[str, float]) -> None:
         """When numbers were read: losses and scores, or a measurement. `record["step"]` is the current step."""
@@ -144,9 +144,11 @@ class Session:
             trainer.step()
             trainer.spent(before + time.perf_counter() - started)
             if trainer.clock.step % trainer.log_every == 0:
-                self.publish(trainer.read())
+                with trainer.span("reading"):
+                    read = trainer.read()
+                self.publish(read)
             for callback in self.callbacks:
-                callback.on_step(self)
+                self._call(callback, lambda callback: callback.on_step(self))
         trainer.check_finite()
         status = "finished" if finished else "stopped"
         self._end(status)
@@ -175,8 +177,9 @@ class Session:
             raise errors[0]
 
     def close(self) -> None:
-        """Closes every callback that was started; their errors do not change how the run ended."""
-        for callback in self._started:
+        """Closes every callback that was started, once; their errors do not change how the run ended."""
+        while self._started:
+            callback = self._started.pop(0)
             try:
                 callback.close()
             except Exception as error:
@@ -198,6 +201,10 @@ class Session:
             self._held_back.append(news)
             return
         for callback in self.callbacks:
+            self._call(callback, news)
+
+    def _call(self, callback: Callback, news: News) -> None:
+        with self.trainer.span(f"callback: {type(callback).__name__}"):
             news(callback)
 
     def publish(self, values: Mapping[str, float]) -> None:
@@ -215,8 +222,12 @@ class Session:
 
     def save(self, path: Path) -> None:
         """Writes a checkpoint. Raises NotWritten, and NonFinite if its weights are not finite."""
+        checkpoint.save(self.state(), path)
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds; the next step changes it. Raises NonFinite if its weights are not finite."""
         self.trainer.check_finite()
-        checkpoint.save({"config": self.config, **self.trainer.state_dict()}, path)
+        return {"config": self.config, **self.trainer.state_dict()}
 
     def note_best(self, best: dict[str, float | str] | None) -> None:
         """Records the best measurement so far."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
-from functools import partial, reduce
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-import torch
 from torch import nn
 from torch.optim import Optimizer
 
@@ -19,9 +18,11 @@ from gan_cli.ramps import follows_run, settled
 from gan_cli.store import contents
 from gan_cli.training import warm_start
 from gan_cli.training.ema import Ema
+from gan_cli.training.execution import Execution, execution_of
 from gan_cli.training.limits import Limits
 from gan_cli.training.meter import Meter
-from gan_cli.training.runtime import PRECISIONS, Runtime, pick_device, prepare_process
+from gan_cli.training.runtime import Runtime, pick_device, precision_of
+from gan_cli.training.spans import Span, unwatched, watched
 from gan_cli.types import (
     Batch,
     Clock,
@@ -29,7 +30,6 @@ from gan_cli.types import (
     Forced,
     Named,
     NonNegative,
-    Outcome,
     Phase,
     Positive,
     PositiveInt,
@@ -37,19 +37,7 @@ from gan_cli.types import (
     Scheduled,
 )
 
-Execution = Callable[[Runtime, int, Phase, Batch, int], Outcome]
-
-
-def eager(runtime: Runtime, parts: int, phase: Phase, batch: Batch, update: int) -> Outcome:
-    """Computes a phase's objective on `batch`, one of `parts` of a whole batch, and adds to its player's gradients.
-
-    A faster execution, compiled or captured, does the same and may replace it.
-    """
-    with runtime.autocast():
-        outcome = phase.objective(batch, update)
-    total = reduce(torch.add, [term.float() for term in outcome.terms.values()])
-    total.backward(torch.full_like(total, 1 / parts))
-    return outcome
+RUNTIMES = ("plain", "auto")
 
 
 class Trainer:
@@ -68,14 +56,20 @@ class Trainer:
             shown to the discriminator as there are, however often one of them was.
         device: auto | cpu | cuda | mps.
         devices: Processes that share each batch, one per device.
-        precision: float32 | bfloat16 (autocast).
+        runtime: plain | auto. With auto, what is None of the five below is picked for the device before there is a
+            trainer, and written into the run's config (`gan_cli.runs.picking`); with plain, None is what it always was.
+        precision: float32 | bfloat16 (autocast); float32 where None.
+        channels_last: The channels of a pixel lie side by side in memory; not where None.
+        compile: Networks are compiled, in updates that differentiate once; not where None.
+        threads: Of this process on the CPU; torch's own number where None.
+        benchmark: cuDNN chooses its convolutions by timing them, and a resumed run may choose others; not where None.
         micro_batches: Parts in which a batch is computed, to save memory (gradient accumulation).
         ema_half_life: Images after which an old weight counts half in the averaged generator, or a ramp; 0 for
             no averaging.
         ema_rampup: The half-life is at most this fraction of the images so far; 0 for no ramp.
         log_every: Steps between readings of losses and scores.
         ramps: Settings of a player's optimizer that are, or contain, ramps.
-        execution: How an objective and its gradients are computed.
+        execution: How an objective and its gradients are computed; where None, as `compile` says.
     """
 
     def __init__(
@@ -91,24 +85,38 @@ class Trainer:
         max_epochs: Positive | None = None,
         device: str = "auto",
         devices: PositiveInt = 1,
-        precision: str = "float32",
+        runtime: str = "plain",
+        precision: str | None = None,
+        channels_last: bool | None = None,
+        compile: bool | None = None,
+        threads: PositiveInt | None = None,
+        benchmark: bool | None = None,
         micro_batches: PositiveInt = 1,
         ema_half_life: NonNegative | Ramp = 10_000,
         ema_rampup: NonNegative = 0.05,
         log_every: PositiveInt = 50,
         ramps: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
         rank: int = 0,
-        execution: Execution = eager,
+        execution: Execution | None = None,
     ) -> None:
-        if precision not in PRECISIONS:
-            raise ConfigError(f"trainer.precision={precision} is unknown: choose one of {', '.join(PRECISIONS)}")
+        if runtime not in RUNTIMES:
+            raise ConfigError(f"trainer.runtime={runtime} is unknown: choose one of {', '.join(RUNTIMES)}")
         if data.batch_size % (devices * micro_batches):
             raise ConfigError(
                 f"dataset.batch_size={data.batch_size} does not divide into trainer.devices={devices} x "
                 f"trainer.micro_batches={micro_batches} equal parts"
             )
-        prepare_process()
-        self.runtime = Runtime(pick_device(device), PRECISIONS[precision], rank, devices)
+        self.runtime = Runtime(
+            pick_device(device),
+            precision_of(precision or "float32"),
+            rank,
+            devices,
+            bool(channels_last),
+            bool(compile),
+            threads,
+            bool(benchmark),
+        )
+        self.runtime.prepare()
         self.limits = Limits(max_steps, max_images, max_minutes, max_epochs, len(data))
         self._check_foreseeable(
             schedule, (*game.modules(), ema_half_life, *(v for r in ramps.values() for v in r.values()))
@@ -127,7 +135,8 @@ class Trainer:
         self.scheduled = [m for m in (*game.modules(), data) if isinstance(m, Scheduled)]
         self.forced = {name: [m for m in p.modules() if isinstance(m, Forced)] for name, p in self.players.items()}
         self.ema = Ema(self.players["generator"], ema_half_life, ema_rampup)
-        self.execute = partial(execution, self.runtime, micro_batches)
+        self.execution = execution or execution_of(self.runtime, self.players)
+        self.unwatch()
         self.meter = Meter()
         self.clock = Clock()
         self.updates = dict.fromkeys(self.players, 0)
@@ -146,11 +155,20 @@ class Trainer:
 
     def place(self) -> None:
         """Moves everything to the device; all ranks start from rank 0's weights."""
-        device = self.runtime.device
-        self.game.to(device)
-        self.ema.network.to(device)
-        self.data.place(device, self.seed, self.runtime.rank, self.runtime.world)
+        self.runtime.place(self.game)
+        self.runtime.place(self.ema.network)
+        self.data.place(self.runtime.device, self.seed, self.runtime.rank, self.runtime.world)
         self.runtime.share(t for t in (*self.game.parameters(), *self.game.buffers()))
+
+    def watch(self, span: Span) -> None:
+        """From now on `span` is told what the time of a step is spent on: data, passes, optimizers; callbacks too."""
+        self.span: Span = span
+        self.execute = watched(partial(self.execution, self.runtime, self.micro_batches), span)
+
+    def unwatch(self) -> None:
+        """Nobody is told any more."""
+        self.span = unwatched
+        self.execute = partial(self.execution, self.runtime, self.micro_batches)
 
     def step(self) -> None:
         """One step of the game: every phase in order."""
@@ -182,10 +200,11 @@ class Trainer:
 
     def _draw(self, phase: Phase) -> Batch:
         """The next real batch for a phase that reads it; for other phases, the labels to draw samples for."""
-        if not phase.uses_real:
-            return self.data.sampling(sum(self.updates.values()))
-        self.draws += 1
-        return self.data.batch(self.draws - 1)
+        with self.span("data"):
+            if not phase.uses_real:
+                return self.data.sampling(sum(self.updates.values()))
+            self.draws += 1
+            return self.data.batch(self.draws - 1)
 
     def _update(self, phase: Phase, batch: Batch) -> None:
         optimizer = self.optimizers[phase.player]
@@ -197,10 +216,11 @@ class Trainer:
             terms = {f"{phase.player}/{name}": value for name, value in outcome.terms.items()}
             self.meter.add({**terms, **outcome.readings}, self.clock.step + 1)
         self.runtime.average_gradients(self.weights[phase.player])
-        optimizer.step()
-        for network in self.forced[phase.player]:
-            network.force()
-        phase.project()
+        with self.span(f"{phase.player}: optimizer"):
+            optimizer.step()
+            for network in self.forced[phase.player]:
+                network.force()
+            phase.project()
         self.updates[phase.player] += 1
 
     def _freeze_all_but(self, names: Collection[str]) -> None:
