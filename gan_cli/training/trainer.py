@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gan_cli import rng
@@ -18,7 +18,7 @@ from gan_cli.errors import ConfigError, NonFinite
 from gan_cli.games.base import Game
 from gan_cli.ramps import follows_run, settled
 from gan_cli.store import contents
-from gan_cli.training import warm_start
+from gan_cli.training import together, warm_start
 from gan_cli.training.ema import Ema
 from gan_cli.training.limits import Limits
 from gan_cli.training.meter import Meter
@@ -55,6 +55,7 @@ class Trainer:
             shown to the discriminator as there are, however often one of them was.
         device: auto | cpu | cuda | mps.
         devices: Processes that share each batch, one per device.
+        sync_batchnorm: Batch norm uses the mean and variance of all processes' samples, not of its own share.
         precision: float32 | bfloat16 (autocast).
         micro_batches: Parts in which a batch is computed, to save memory (gradient accumulation).
         ema_half_life: Images after which an old weight counts half in the averaged generator, or a ramp; 0 for
@@ -78,6 +79,7 @@ class Trainer:
         max_epochs: Positive | None = None,
         device: str = "auto",
         devices: PositiveInt = 1,
+        sync_batchnorm: bool = False,
         precision: str = "float32",
         micro_batches: PositiveInt = 1,
         ema_half_life: NonNegative | Ramp = 10_000,
@@ -103,6 +105,8 @@ class Trainer:
         self.seed = seed
         self.schedule = schedule
         self.micro_batches = micro_batches
+        self.rows = data.batch_size // (devices * micro_batches)  # computed at once
+        self.sync_batchnorm = sync_batchnorm
         self.log_every = log_every
         self.data = data
         self.game = game
@@ -135,7 +139,7 @@ class Trainer:
         self.game.to(device)
         self.ema.network.to(device)
         self.data.place(device, self.seed, self.runtime.rank, self.runtime.world)
-        self.runtime.share(t for t in (*self.game.parameters(), *self.game.buffers()))
+        together.share((*self.game.parameters(), *self.game.buffers()))
 
     def step(self) -> None:
         """One step of the game: every phase in order."""
@@ -151,11 +155,12 @@ class Trainer:
                 group.update({"lr": rate, **moved})
                 group["lr"] *= factor
         shown = 0
-        for phase in self.game.phases():
-            for _ in range(phase.runs):
-                self._update(phase, self._draw(phase))
-                shown += self.data.batch_size * phase.shown
-        self.runtime.share(self.game.shared())
+        with together.as_one(self.seed, self.clock.step, self.rows, self.sync_batchnorm):
+            for phase in self.game.phases():
+                for _ in range(phase.runs):
+                    self._update(phase, self._draw(phase))
+                    shown += self.data.batch_size * phase.shown
+        together.settle(self.game.shared())
         clock = replace(self.clock, step=self.clock.step + 1, images=images + shown)
         self.clock = replace(clock, done=self.limits.progress(clock))
         self.ema.update(self.players["generator"], self.clock.images, shown, self.clock.done)
@@ -175,12 +180,18 @@ class Trainer:
     def _update(self, phase: Phase, batch: Batch) -> None:
         player, optimizer = self.players[phase.player], self.optimizers[phase.player]
         optimizer.zero_grad(set_to_none=True)
+        read: list[tuple[tuple[str, ...], Tensor]] = []
         with self._unfrozen(phase.builds | {phase.player}):
             for part in batch.split(self.micro_batches):
                 outcome = self.execute(phase, part, self.updates[phase.player])
                 terms = {f"{phase.player}/{name}": value for name, value in outcome.terms.items()}
-                self.meter.add({**terms, **outcome.readings}, self.clock.step + 1)
-        self.runtime.average_gradients(player.parameters())
+                values = {**terms, **outcome.readings}
+                read.append((tuple(values), torch.stack([value.detach().float() for value in values.values()])))
+        # Readings travel with the gradients, so that they too are those of the whole batch.
+        gradients = [p.grad for p in player.parameters() if p.grad is not None]
+        together.average((*gradients, *(stacked for _, stacked in read)))
+        for names, stacked in read:
+            self.meter.add(dict(zip(names, stacked, strict=True)), self.clock.step + 1)
         optimizer.step()
         phase.project()
         self.updates[phase.player] += 1
