@@ -118,12 +118,12 @@ def joined(place: Member) -> Iterator[None]:
 def earlier(folder: str) -> str | None:
     """The run's folder, where its processes are started again after one of them ended; None at their first start.
 
-    torchrun's own store, which outlives the processes, keeps its name; a job that Slurm requeued has it from its words.
+    torchrun's own store, where it outlives the processes, keeps its name; else it has to be in the words.
     """
-    if int(os.environ.get("SLURM_RESTART_COUNT", "0")) > 0:
+    if os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
         return folder
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
-        return None
+        return folder if os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0" else None
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     store = dist.TCPStore(address, port, is_master=False, timeout=timedelta(minutes=1))
     key = f"gan/{os.environ.get('TORCHELASTIC_RUN_ID', '')}"
