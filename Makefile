@@ -5,7 +5,7 @@ UV := $(shell command -v uv 2>/dev/null)
 PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: help demo test test-all fuzz faults browser smoke extras lint format docs notebook wheel clean
+.PHONY: help demo test test-all fuzz faults test-cluster browser smoke extras lint format docs notebook wheel clean
 
 help:
 	@echo "make demo      set up, train on handwritten digits, show them (about a minute after the install)"
@@ -13,6 +13,7 @@ help:
 	@echo "make test-all  the tests, then every combination of loss, penalties, auxiliary, augmentation, conditioning and prior (hours)"
 	@echo "make fuzz      2,000 random command lines: each runs, or is refused in two lines (five minutes)"
 	@echo "make faults    kill runs, fill disks, damage files, and count what was lost (five minutes; SEED=1 for other moments)"
+	@echo "make test-cluster  two 'machines' in network namespaces train one run under torchrun; a process is killed and restarted (Linux; a minute)"
 	@echo "make browser   look at the HTML pages in headless Chromium (Debian's package chromium, and npm; three minutes)"
 	@echo "make smoke     install the wheel into empty environments, by pip and by uv, with each extra (ten minutes)"
 	@echo "make lint      style and types"
@@ -47,6 +48,9 @@ fuzz: $(VENV)/.installed
 SEED ?= 0
 faults: $(VENV)/.installed
 	$(BIN)/python tests/faults/run.py --seed $(SEED)
+
+test-cluster: $(VENV)/.installed
+	$(BIN)/python tests/cluster/run.py
 
 # Looks at the pages in headless Chromium; leaves its screenshots in build/browser.
 browser: $(VENV)/.installed

@@ -80,6 +80,14 @@ def set_up(aside: bool = False) -> None:
     logger.propagate = False
 
 
+def silence() -> None:
+    """Nothing is said here: another process of the run speaks for all."""
+    logger = logging.getLogger("gan_cli")
+    logger.handlers[:] = [logging.NullHandler()]
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+
+
 def is_aside() -> bool:
     """Whether messages go to standard error."""
     return any(isinstance(handler, Console) and handler.aside for handler in logging.getLogger("gan_cli").handlers)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 
 def mix(*parts: int | str) -> int:
@@ -37,3 +38,8 @@ def reseed(*parts: int | str) -> None:
 def generator(*parts: int | str, device: torch.device | str = "cpu") -> torch.Generator:
     """A separate generator, which neither reads nor advances the global ones."""
     return torch.Generator(device).manual_seed(mix(*parts))
+
+
+def dealt(draw: Callable[[int], Tensor], rows: int, rank: int, world: int) -> Tensor:
+    """Rank `rank`'s `rows` of what `draw` gives for all of them: the same numbers, however many share them."""
+    return draw(world * rows)[rank * rows : (rank + 1) * rows]

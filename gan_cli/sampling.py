@@ -86,21 +86,34 @@ class Draws:
         return seeded(self.device, self.seed, *parts)
 
 
+Deal = Callable[[Callable[[int], Tensor], int], Iterator[Tensor]]  # (computes block k, how many) -> them in order
+
+
+def in_order(compute: Callable[[int], Tensor], count: int) -> Iterator[Tensor]:
+    """Blocks 0 ... count - 1, one after the other."""
+    return map(compute, range(count))
+
+
 @torch.no_grad()
-def blocks(game: Game, generator: nn.Module, draws: Draws, n: int) -> Iterator[tuple[Tensor, Tensor]]:
+def blocks(
+    game: Game, generator: nn.Module, draws: Draws, n: int, deal: Deal = in_order
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Samples 0 ... n - 1 in order and their labels, on the device of the draws, in pieces.
 
-    The generator is used in evaluation mode and returned to its previous mode; global random state is kept.
+    `deal` has blocks computed, here or in several processes, and gives them in order.
     """
+
+    def compute(block: int) -> Tensor:
+        batch = draws.batch(block)
+        with torch.no_grad(), draws.seeded("samples", block):
+            return game.sample(generator, batch)
+
     training = generator.training
     generator.eval()
     try:
-        for block in range(-(-n // draws.rows)):
-            batch = draws.batch(block)
-            with draws.seeded("samples", block):
-                samples = game.sample(generator, batch)
+        for block, samples in enumerate(deal(compute, -(-n // draws.rows))):
             left = n - block * draws.rows
-            yield samples[:left], batch.label[:left]
+            yield samples[:left], draws.batch(block).label[:left]
     finally:
         generator.train(training)
 

@@ -11,18 +11,14 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
-import torch.distributed as dist
 from PIL import Image
 
-from conftest import SMALL_DCGAN, Inside, checked, same, weights, words
+from conftest import SMALL_DCGAN, Inside, same, weights, words
 from gan_cli import train
-from gan_cli.config import build
 from gan_cli.errors import ConfigError, Incompatible, NotWritable, Refused, RunFailed
 from gan_cli.store import checkpoint
 from gan_cli.store.rows import read_rows
 from gan_cli.store.run import newest_first
-from gan_cli.training.ranks import launch
 
 TIMES = {"seconds"}
 
@@ -192,23 +188,6 @@ def test_two_processes_train_one_run_and_resume_it(here: Path) -> None:
     train("resume=half", "trainer.max_steps=4")
     assert same(weights(here / "whole"), weights(here / "half"))
     assert numbers(here / "whole") == numbers(here / "half")
-
-
-def step_together(chosen: tuple[str, ...], rank: int) -> dict[str, str]:
-    """One step as one of several processes, after which all must hold the same weights and statistics."""
-    trainer = build.trainer(checked(chosen), rank)
-    trainer.place()
-    trainer.step()
-    for name, value in trainer.game.state_dict().items():
-        first = value.clone()
-        dist.broadcast(first, src=0)
-        assert torch.equal(value, first), f"{name} is another one in process {rank}"
-    return {"status": "finished"}
-
-
-def test_after_a_step_all_processes_hold_the_same_weights_and_statistics(here: Path) -> None:
-    """Each sees its own part of the batch, and so computes other means and variances."""
-    launch(step_together, words("trainer.devices=2", model=SMALL_DCGAN), 2)
 
 
 def test_ctrl_c_stops_all_processes_and_saves(here: Path) -> None:

@@ -15,7 +15,7 @@ from gan_cli import console
 from gan_cli.config import compose, trust
 from gan_cli.config.compose import Composed
 from gan_cli.config.words import divide, text
-from gan_cli.errors import ConfigError, Interrupted, NotARun, NotWritable, RunFailed, two_lines
+from gan_cli.errors import ConfigError, Interrupted, NotARun, NotWritable, Refused, RunFailed, two_lines
 from gan_cli.progress import display
 from gan_cli.store import outputs, summary
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gan_cli.config.trust import Trust
     from gan_cli.runs.job import Job
     from gan_cli.store.run import Run
+    from gan_cli.training.ranks import Died, Member
     from gan_cli.types import Clock
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,34 @@ def train(*words: str) -> Result:
 
 
 def _train(words: Sequence[str]) -> Result:
+    place = _place()
+    if place is None:
+        return _start(words)
+    from gan_cli.training.ranks import joined
+
+    if place.rank == 0:
+        with joined(place):
+            return _start(words)
+    console.silence()
+    try:
+        with joined(place):
+            return _start(words)
+    except Refused as error:
+        raise Refused() from error  # which rank 0 says
+    except RuntimeError as error:
+        raise RunFailed(f"process {place.rank} of {place.world}: {error}") from error
+
+
+def _place() -> Member | None:
+    """This process's place among those that torchrun or srun started; None where it is alone, as most are."""
+    if not {"RANK", "SLURM_STEP_NUM_TASKS"} & {*os.environ}:
+        return None  # without torch, which takes seconds
+    from gan_cli.training.ranks import member
+
+    return member()
+
+
+def _start(words: Sequence[str]) -> Result:
     vouched, settings = trust.taken(words)
     asked = Asked(shlex.join(["gan", "train", *words]), settings, vouched)
     for key, go in (("resume", _resume), ("repeat", _repeat)):
@@ -82,6 +111,10 @@ def main(words: Sequence[str]) -> None:
         if _take(key, settings)[0] is not None:
             remedy = f"{key}= takes its config from the run's config.yaml, with your changes on top"
             raise ConfigError(two_lines(f"{flags[0]} does not go with {key}=", remedy))
+    if {"-m", "--multirun"} & set(flags) and _place() is not None:
+        raise ConfigError(
+            two_lines(f"{flags[0]} does not go with torchrun", "trainer.devices=N gives each run N processes")
+        )
     typed = shlex.join(["gan", "train", *words])
 
     def job(composed: Composed, own: list[str]) -> float | None:
@@ -149,8 +182,13 @@ def _begin(composed: Composed, asked: Asked, trusted: Trust) -> Result:
     from gan_cli.runs.picking import picked
     from gan_cli.store.run import Run
 
-    checked = build.check(_anchored(composed.config), trusted)
-    if os.path.exists(Run(composed.folder).config):  # also where it is too long for a name
+    checked = build.check(_on_devices(_anchored(composed.config)), trusted)
+    begun = _begun(composed.folder)
+    if begun is not None:
+        return _resume(replace(asked, settings=[]), begun)
+    place = _place()
+    leads = place is None or place.rank == 0
+    if leads and os.path.exists(Run(composed.folder).config):  # also where it is too long for a name
         from gan_cli.runs.endings import typed
 
         remedy = f"{typed('resume', Run(composed.folder))} continues it"
@@ -159,6 +197,37 @@ def _begin(composed: Composed, asked: Asked, trusted: Trust) -> Result:
     facts = {"overrides": asked.settings, "choices": composed.choices, **({"runtime": how} if how else {})}
     job = Job(checked.config, composed.folder, asked.command, facts, trusted, resume=False, watchers=asked.watchers)
     return _play(job, checked)
+
+
+def _begun(folder: Path) -> str | None:
+    """The run that the processes trained when one of them ended, where torchrun starts them again; else None."""
+    place = _place()
+    if place is None:
+        return None
+    from gan_cli.store.run import Run, newest_first
+    from gan_cli.training import ranks, together
+
+    known = ranks.earlier(str(folder)) if place.rank == 0 else None
+    saved = known is not None and bool(newest_first(Run(known).checkpoints))
+    return together.told(known if known and saved else "") or None
+
+
+def _on_devices(config: dict[str, Any]) -> dict[str, Any]:
+    """With the number of processes in trainer.devices: that of the group this process belongs to, or of devices."""
+    trainer = config.get("trainer")
+    if not isinstance(trainer, dict) or "devices" not in trainer:
+        return config
+    devices, place = trainer["devices"], _place()
+    if place is not None:
+        if devices not in (1, "auto", place.world):
+            remedy = "leave trainer.devices out: torchrun or srun says how many there are"
+            raise ConfigError(two_lines(f"trainer.devices={devices}, and {place.world} processes were started", remedy))
+        devices = place.world
+    elif devices == "auto":
+        from gan_cli.training.ranks import counted
+
+        devices = counted(trainer.get("device"))
+    return {**config, "trainer": {**trainer, "devices": devices}}
 
 
 def _anchored(config: dict[str, Any]) -> dict[str, Any]:
@@ -213,7 +282,7 @@ def _go_on(run: Run, config: dict[str, Any], asked: Asked, trusted: Trust) -> Re
     from gan_cli.runs.picking import picked
     from gan_cli.training.limits import ENDS, Limits
 
-    checked = build.check(config, trusted)
+    checked = build.check(_on_devices(config), trusted)
     trainer = checked.config["trainer"]
     done = run.finished()
     limits = Limits(**{end: trainer.get(end) for end in ENDS}, size=run.size())
@@ -236,28 +305,50 @@ def _play(job: Job, checked: Checked) -> Result:
     from gan_cli.runs.foresight import consider
     from gan_cli.runs.job import play
     from gan_cli.store.run import Run
-    from gan_cli.training.ranks import launch
+    from gan_cli.training import together
+    from gan_cli.training.ranks import Died, check_present, launch
     from gan_cli.training.session import Session
 
     processes = job.config["trainer"]["devices"]
-    if processes == 1:
+    place = _place()
+    if place is not None and place.rank != 0:
+        followed = play(replace(job, folder=Path(together.told(""))), place.rank)
+        if followed["status"] == "stopped":
+            raise Interrupted("stopped")
+        return Result(job.folder, followed["status"], 0, 0, {})
+    if place is not None or processes == 1:
+        together.told(str(job.folder))
         return _conclude(job, checked, play(job, 0))
     run = Run(job.folder)
     # Problems are reported once, before the processes start.
+    check_present(processes, job.config["trainer"]["device"])
     with display():
         callbacks = build.callbacks(checked, beside(checked, job.trust))
         consider(Session(build.trainer(checked), run, callbacks), checked)
     with run.alone():
         pass
     try:
-        launch(play, job, processes)
-    except RuntimeError:
-        if run.read_result().get("status") != "failed":  # else it says what went wrong
-            raise
+        launch(play, replace(job, aloud=False), processes)
+    except Died as died:
+        _record(run, died)
     result = run.read_result()
     if not result:
         raise RunFailed(f"no process of the run reported a result; see {job.folder}")
     return _conclude(job, checked, result)
+
+
+def _record(run: Run, died: Died) -> None:
+    """Writes down which process failed, unless rank 0 knows better. Raises Died where there is no run."""
+    from gan_cli.runs import endings
+    from gan_cli.training.ranks import LOST
+
+    result = run.read_result()
+    if result.get("status") == "failed" and LOST not in result.get("error", ""):
+        return
+    if not run.config.exists():
+        raise died
+    error = two_lines(f"{died}; {endings.saved(run)}", endings.again(run))
+    run.end({"step": 0, "images": 0, "seconds": 0.0, **result, "status": "failed", "error": error})
 
 
 def _conclude(job: Job, checked: Checked, result: dict[str, Any]) -> Result:

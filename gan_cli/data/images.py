@@ -225,11 +225,13 @@ class Images:
         return Batch(self.labels[index].to(self.device), images, given)
 
     def _views(self, n: int, draw: int) -> Views:
-        views = Views.plain(n)
+        views, shared = Views.plain(n), (n, self.rank, self.world)
         if self.cropped:
-            views = views._replace(corner=torch.rand(n, 2, generator=rng.generator(self.seed, "crop", draw, self.rank)))
+            source = rng.generator(self.seed, "crop", draw, 0)
+            views = views._replace(corner=rng.dealt(lambda rows: torch.rand(rows, 2, generator=source), *shared))
         if self.flip:
-            coin = torch.rand(n, generator=rng.generator(self.seed, "flip", draw, self.rank))
+            source = rng.generator(self.seed, "flip", draw, 0)
+            coin = rng.dealt(lambda rows: torch.rand(rows, generator=source), *shared)
             views = views._replace(mirrored=coin < 0.5)
         return views
 
@@ -241,8 +243,10 @@ class Images:
 
     def sampling(self, draw: int) -> Batch:
         """As many labels as a batch has, each as likely as it is frequent; no image is read."""
-        source = rng.generator(self.seed, "sampling", draw, self.rank)
-        index = torch.randint(len(self), (self.batch_size // self.world,), generator=source)
+        source, share = rng.generator(self.seed, "sampling", draw, 0), self.batch_size // self.world
+        index = rng.dealt(
+            lambda rows: torch.randint(len(self), (rows,), generator=source), share, self.rank, self.world
+        )
         return Batch(self.labels[index.to(self.labels.device)].to(self.device))
 
     def previewed(self, n: int) -> Batch:

@@ -139,18 +139,20 @@ class Points:
 
     def batch(self, draw: int) -> Batch:
         """Batch `draw` of this rank: points `[batch_size / world, D]`."""
-        generator = rng.generator(self.seed, "points", draw, self.rank)
-        points, component = self.density(self.batch_size // self.world, generator)
-        label = component if self.classes else torch.zeros_like(component)
+        points, label = self._share("points", draw)
         return Batch(label.to(self.device), points.to(self.device))
 
     def sampling(self, draw: int) -> Batch:
         """The labels of equally many other points."""
-        _, component = self.density(
-            self.batch_size // self.world, rng.generator(self.seed, "sampling", draw, self.rank)
-        )
+        return Batch(self._share("sampling", draw)[1].to(self.device))
+
+    def _share(self, use: str, draw: int) -> tuple[Tensor, Tensor]:
+        """This rank's rows of the points and labels that are drawn for all."""
+        points, component = self.density(self.batch_size, rng.generator(self.seed, use, draw, 0))
         label = component if self.classes else torch.zeros_like(component)
-        return Batch(label.to(self.device))
+        share = self.batch_size // self.world
+        mine = slice(self.rank * share, (self.rank + 1) * share)
+        return points[mine], label[mine]
 
     def previewed(self, n: int) -> Batch:
         """`n` points, always the same."""

@@ -60,11 +60,13 @@ class Plan:
     most: int | None = None  # images of a reference that detectors see; all when None
 
 
-def drawn(game: Game, generator: nn.Module, draws: sampling.Draws, n: int) -> Batches:
+def drawn(
+    game: Game, generator: nn.Module, draws: sampling.Draws, n: int, deal: sampling.Deal = sampling.in_order
+) -> Batches:
     """A generator's first `n` samples: images rounded to uint8, points as they are."""
 
     def batches(size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
-        for block, label in sampling.blocks(game, generator, draws, n):
+        for block, label in sampling.blocks(game, generator, draws, n, deal):
             quantised = (pictures.to_uint8(block) if block.ndim == 4 else block).cpu()
             yield from zip(quantised.split(size), label.cpu().split(size), strict=True)
 

@@ -11,6 +11,7 @@ from gan_cli.errors import NonFinite, Refused, two_lines
 from gan_cli.store.disk import NotWritten, cause
 from gan_cli.store.run import Run, newest_first
 from gan_cli.training.runtime import out_of_memory
+from gan_cli.training.together import Lost
 
 
 def told(error: Exception, run: Run, config: Mapping[str, Any]) -> str | None:
@@ -21,6 +22,8 @@ def told(error: Exception, run: Run, config: Mapping[str, Any]) -> str | None:
     if isinstance(error, NonFinite):
         advice = "lower optimizer.lr, add a penalty (penalty=[r1]), or use trainer.precision=float32"
         return two_lines(f"{error}; {saved(run)}", advice)
+    if isinstance(error, Lost):
+        return two_lines(f"{error}; {saved(run)}", again(run))
     if out_of_memory(error):
         return two_lines(f"there was not enough memory; {saved(run)}", smaller(config))
     if isinstance(error, OSError):

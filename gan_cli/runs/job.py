@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import platform
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -34,6 +35,7 @@ from gan_cli.store.checkpoint import load_newest
 from gan_cli.store.disk import NotWritten
 from gan_cli.store.rows import read_rows
 from gan_cli.store.run import Run, checkpoints_of, heard
+from gan_cli.training import together
 from gan_cli.training.runtime import StopRequest, out_of_memory, process_settings_kept, stop_on_signals
 from gan_cli.training.session import Session
 from gan_cli.training.trainer import Trainer
@@ -53,6 +55,7 @@ class Job:
     trust: Trust
     resume: bool
     watchers: tuple[Callback, ...] = ()  # beside those of the config
+    aloud: bool = True  # else the process that started this one has said what is found while building
 
 
 def play(job: Job, rank: int) -> dict[str, Any]:
@@ -66,13 +69,11 @@ def _play(job: Job, rank: int) -> dict[str, Any]:
     try:
         checked = build.check(job.config, job.trust)
         earlier = _earlier(run, job)
-        # With several processes, the one that started them has already built all this, aloud.
-        with heard(aloud=job.config["trainer"]["devices"] == 1) as lines, display():
+        with heard(job.aloud and rank == 0) as lines, display():
             trainer = build.trainer(checked, rank, partial(_check_types, earlier))
         trainer.place()
         if rank != 0:
-            _restore(trainer, earlier, job)
-            return {"status": Session(trainer, run).fit(StopRequest())}
+            return _follow(Session(trainer, run), job, earlier)
         with display():
             callbacks = [*build.callbacks(checked, beside(checked, job.trust)), *job.watchers]
             session = Session(trainer, run, callbacks, compose.to_yaml(job.config))
@@ -95,6 +96,28 @@ def _play(job: Job, rank: int) -> dict[str, Any]:
         raise
 
 
+def _follow(session: Session, job: Job, earlier: Earlier | None) -> dict[str, Any]:
+    """The session of a process that does not write; it logs into a file of its own, once there is a run."""
+    trainer, rank = session.trainer, session.trainer.runtime.rank
+    _restore(trainer, earlier, job)
+    together.told("")  # the folder is made
+    with session.run.logging_of(rank):
+        log.info(
+            "process %d of %d, from step %d, on %s", rank, trainer.runtime.world, session.clock.step, _where(trainer)
+        )
+        try:
+            status = session.fit(StopRequest())
+        except Exception as error:
+            log.error("%s: %s", type(error).__name__, error, exc_info=True)
+            raise
+        log.info("%s at step %d", status, session.clock.step)
+    return {"status": status}
+
+
+def _where(trainer: Trainer) -> str:
+    return f"{trainer.runtime.device} of {platform.node()}"
+
+
 def _play_alone(
     session: Session, job: Job, earlier: Earlier | None, lines: Sequence[logging.LogRecord], said: list[Said]
 ) -> dict[str, Any]:
@@ -107,6 +130,7 @@ def _play_alone(
         said.append((logging.WARNING, f"{run.manifest} cannot be read: starting a new one"))
     facts = {**job.facts, "seed": trainer.seed, "data": described, "parameters": _sizes(trainer)}
     run.begin(session.config, job.command, facts)
+    together.told("")  # the others may write beside it
     own.remember(session.config)
     with run.logging(lines):
         for level, line in said:

@@ -51,6 +51,7 @@ class Run:
         self.evals = self.folder / "evals"
         self.exports = self.folder / "exports"
         self.log = self.folder / "train.log"
+        self.ranks = self.folder / "ranks"
         self.result = self.folder / "result.json"
         self.report = self.folder / "report.html"
         self.trace = self.folder / "trace.json"
@@ -80,8 +81,8 @@ class Run:
 
     @property
     def folders(self) -> tuple[Path, ...]:
-        kept = self.samples, self.checkpoints, self.plots, self.tensorboard, self.trackers, self.evals, self.exports
-        return kept
+        pictures = self.samples, self.plots, self.tensorboard, self.trackers
+        return *pictures, self.checkpoints, self.evals, self.exports, self.ranks
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -173,17 +174,34 @@ class Run:
         """Everything that the program logs goes, with times, into train.log; first what was logged `earlier`."""
         with naming(self.log):
             handler = Log(self.log)
-        handler.setFormatter(Plain("%(asctime)s %(levelname)s %(message)s"))
-        for record in earlier:
-            handler.handle(record)
-        logger = logging.getLogger("gan_cli")
-        logger.addHandler(handler)
-        try:
+        with _into(handler, earlier):
             yield
-        finally:
-            logger.removeHandler(handler)
-            with suppress(OSError):  # from a full disk
-                handler.close()
+
+    @contextmanager
+    def logging_of(self, rank: int) -> Iterator[None]:
+        """What the run's process number `rank` logs goes into a file of its own, ranks/rank-<n>.log."""
+        path = self.ranks / f"rank-{rank}.log"
+        with naming(path):
+            path.parent.mkdir(exist_ok=True)
+            handler = Log(path)
+        with _into(handler, ()):
+            yield
+
+
+@contextmanager
+def _into(handler: Log, earlier: Sequence[LogRecord]) -> Iterator[None]:
+    """The program's lines go into this file too; first those of `earlier`."""
+    handler.setFormatter(Plain("%(asctime)s %(levelname)s %(message)s"))
+    for record in earlier:
+        handler.handle(record)
+    logger = logging.getLogger("gan_cli")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        with suppress(OSError):  # from a full disk
+            handler.close()
 
 
 @contextmanager

@@ -43,11 +43,10 @@ class Meter:
         self._totals: dict[tuple[str, ...], Totals] = {}  # by the names that are read together
         self._waiting: dict[tuple[str, ...], list[tuple[int, Tensor]]] = {}  # steps, and values on the device
 
-    @torch.no_grad()
-    def add(self, values: Mapping[str, Tensor], step: int) -> None:
-        """Adds one reading of each value; costs one copy, and no synchronisation but every `KEPT` updates."""
-        waiting = self._waiting.setdefault(tuple(values), [])
-        waiting.append((step, torch.stack([value.detach() for value in values.values()])))
+    def add(self, names: tuple[str, ...], values: Tensor, step: int) -> None:
+        """Adds one reading `[names]`; it stays on the device, and is fetched every `KEPT` updates at the latest."""
+        waiting = self._waiting.setdefault(names, [])
+        waiting.append((step, values))
         if len(waiting) >= KEPT:
             self._fetch()
 

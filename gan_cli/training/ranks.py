@@ -1,41 +1,148 @@
-"""Several processes for one run: one per device, started by torch's elastic launcher."""
+"""Several processes for one run, one per device: started here by torch's elastic launcher, or by torchrun or srun."""
 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
 
 from gan_cli import console
-from gan_cli.training.runtime import STOPS
+from gan_cli.errors import ConfigError, two_lines
+from gan_cli.training.runtime import STOPS, pick_device
 
 GRACE = 1.0  # seconds in which the launcher fetches the result of a stopped process
+PATIENCE = timedelta(hours=6)  # the others wait while rank 0 evaluates; a process that ends is noticed at once
+PORTS = range(20_000, 50_000)  # of which a Slurm job takes one
+LOST = "another process of this run has ended"
 
 
-def _enter(work: Callable[[Any, int], Mapping[str, Any]], job: Any, aside: bool) -> None:
-    console.set_up(aside)
-    rank = int(os.environ["RANK"])
-    if rank != 0:
+class Member(NamedTuple):
+    """This process's place in a group that torchrun or srun started."""
+
+    rank: int
+    world: int
+    local: int  # its number on this machine
+
+
+class Died(RuntimeError):
+    """A process of the run failed."""
+
+    def __init__(self, rank: int, processes: int, why: str) -> None:
+        super().__init__(f"process {rank} of {processes} failed: {why}")
+        self.rank = rank
+
+
+def member() -> Member | None:
+    """This process's place among those that torchrun or srun started; None where it was started alone.
+
+    A batch script has variables of Slurm too; only `srun` sets those of a step of several tasks.
+    """
+    if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
+        names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+    elif os.environ.get("SLURM_STEP_NUM_TASKS", "1") != "1":
+        names = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID")
+    else:
+        return None
+    try:
+        rank, world, local = (int(os.environ.get(name, "0")) for name in names)
+    except ValueError:
+        rank, world, local = -1, 0, 0
+    if not 0 <= rank < world or local < 0:
+        told = " ".join(f"{name}={os.environ.get(name)}" for name in names)
+        remedy = f"start it by torchrun or srun, or `unset {names[0]}` to start it alone"
+        raise ConfigError(two_lines(f"the environment names a place that no process has: {told}", remedy))
+    return Member(rank, world, local)
+
+
+def counted(device: Any) -> int:
+    """The processes of `trainer.devices=auto`: one for each GPU of this machine, or one on anything else."""
+    gpus = torch.cuda.device_count() if device in ("auto", "cuda") and torch.cuda.is_available() else 0
+    return max(1, gpus)
+
+
+def check_present(devices: int, device: str) -> None:
+    """Raises ConfigError where this machine has fewer devices than processes are to be started on it."""
+    if devices == 1:
+        return
+    kind = pick_device(device).type
+    there = {"cuda": torch.cuda.device_count(), "cpu": os.cpu_count() or 1}.get(kind, 1)
+    if ":" in device:
+        there = 1
+    if devices > there:
+        what = {"cuda": "GPU(s)", "cpu": "core(s)"}.get(kind, "device")
+        raise ConfigError(
+            two_lines(
+                f"trainer.devices={devices}, and this machine has {there} {what} for trainer.device={device}",
+                f"use trainer.devices={there} or auto; torchrun --nnodes starts one run on several machines",
+            )
+        )
+
+
+def _find_each_other() -> None:
+    """Where rank 0 waits for the others, for a step that srun started: on the first machine."""
+    if "SLURM_STEP_NUM_TASKS" not in os.environ or "MASTER_ADDR" in os.environ:
+        return
+    first = re.match(r"([^\[,]+)(?:\[(\d+))?", os.environ.get("SLURM_STEP_NODELIST", "localhost"))
+    host = "".join(filter(None, first.groups())) if first else "localhost"
+    number = re.sub(r"\D", "", os.environ.get("SLURM_JOB_ID", "0")) or "0"
+    os.environ |= {"MASTER_ADDR": host, "MASTER_PORT": str(PORTS[int(number) % len(PORTS)])}
+
+
+@contextmanager
+def joined(place: Member) -> Iterator[None]:
+    """Within it, the processes of the run can reach each other: NCCL for GPUs, gloo for all else."""
+    if place.rank != 0:
         # Rank 0 receives a stop and tells the others at the end of the step; they must live until then.
         for number in STOPS:
             signal.signal(number, signal.SIG_IGN)
-    backend = "nccl" if torch.cuda.is_available() else "gloo"
-    if backend == "nccl":
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    # Rank 0 draws grids and evaluates while the others wait.
-    dist.init_process_group(backend, timeout=timedelta(hours=6))
+    backend = "gloo"
+    if torch.cuda.is_available():
+        torch.cuda.set_device(place.local % torch.cuda.device_count())
+        backend = "cpu:gloo,cuda:nccl"
+    _find_each_other()
+    dist.init_process_group(backend, rank=place.rank, world_size=place.world, timeout=PATIENCE)
     try:
-        result = work(job, rank)
+        yield
     finally:
         dist.destroy_process_group()
-    if result["status"] == "stopped":
-        # A launcher that received the same signal no longer fetches the result, and a process would wait for that.
+
+
+def earlier(folder: str) -> str | None:
+    """The run's folder, where its processes are started again after one of them ended; None at their first start.
+
+    torchrun's own store, where it outlives the processes, keeps its name; else it has to be in the words.
+    """
+    if os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
+        return folder
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return folder if os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0" else None
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    store = dist.TCPStore(address, port, is_master=False, timeout=timedelta(minutes=1))
+    key = f"gan/{os.environ.get('TORCHELASTIC_RUN_ID', '')}"
+    known = bytes(store.get(key)).decode() if store.check([key]) else None
+    store.set(key, known or folder)
+    return known
+
+
+def _enter(work: Callable[[Any, int], Mapping[str, Any]], job: Any, aside: bool) -> None:
+    place = member()
+    assert place is not None
+    if place.rank == 0:
+        console.set_up(aside)
+    else:
+        console.silence()
+    with joined(place):
+        result = work(job, place.rank)
+    if result["status"] in ("stopped", "failed"):
+        # A launcher that is ending no longer fetches the result, and a process would wait for that.
         leave = threading.Timer(GRACE, os._exit, (0,))
         leave.daemon = True
         leave.start()
@@ -44,10 +151,10 @@ def _enter(work: Callable[[Any, int], Mapping[str, Any]], job: Any, aside: bool)
 def launch(work: Callable[[Any, int], Mapping[str, Any]], job: Any, processes: int) -> None:
     """Runs `work(job, rank)` in `processes` new processes and waits for them, or until a signal stops them.
 
-    `work` returns how it ended under `status`: "stopped" if a signal ended it.
+    `work` returns how it ended under `status`: "stopped" if a signal ended it, "failed" if it wrote down why.
 
     Raises:
-        RuntimeError: One of them failed; its own message is in the text.
+        Died: One of them failed; the others were ended. Its own message is in the text.
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -62,6 +169,7 @@ def launch(work: Callable[[Any, int], Mapping[str, Any]], job: Any, processes: i
         rdzv_backend="c10d",
         rdzv_endpoint="localhost:0",
         max_restarts=0,
+        monitor_interval=0.5,
         start_method="spawn",
     )
     try:
@@ -69,5 +177,7 @@ def launch(work: Callable[[Any, int], Mapping[str, Any]], job: Any, processes: i
     except SignalException:
         return  # the processes were asked to stop, and have recorded their progress in the run folder
     except ChildFailedError as error:
-        rank, failure = error.get_first_failure()
-        raise RuntimeError(f"process {rank} of {processes} failed: {failure.message}") from error
+        # The one that failed by itself, not those that missed it.
+        by_itself = {rank: f for rank, f in error.failures.items() if LOST not in str(f.message)} or error.failures
+        rank, failure = min(by_itself.items(), key=lambda item: item[1].timestamp)
+        raise Died(rank, processes, failure.message) from error

@@ -10,14 +10,13 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from types import FrameType
 
 import torch
-import torch.distributed as dist
-from torch import Tensor, nn
+from torch import nn
 
 from gan_cli.errors import ConfigError
 
@@ -172,33 +171,7 @@ class Runtime:
 
     def autocast(self) -> AbstractContextManager:
         """Mixed precision in bfloat16 runs: bfloat16 where it is safe; no loss scaling, so penalties need no care."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16)
-
-    def average_gradients(self, parameters: Iterable[Tensor]) -> None:
-        """Averages each gradient over all ranks, in one message."""
-        if self.world == 1:
-            return
-        gradients = [p.grad for p in parameters if p.grad is not None]
-        flat = torch.cat([g.flatten() for g in gradients])
-        dist.all_reduce(flat)
-        flat /= self.world
-        for gradient, piece in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
-            gradient.copy_(piece.view_as(gradient))
-
-    def share(self, tensors: Iterable[Tensor]) -> None:
-        """Copies rank 0's values to all ranks (running statistics, initial weights)."""
-        if self.world == 1:
-            return
-        for tensor in tensors:
-            dist.broadcast(tensor, src=0)
-
-    def agree(self, flag: bool) -> bool:
-        """Rank 0's answer, so that all ranks stop at the same step."""
-        if self.world == 1:
-            return flag
-        answer = torch.tensor([float(flag)], device=self.device)
-        dist.broadcast(answer, src=0)
-        return bool(answer.item())
+        return torch.autocast(self.device.type, torch.bfloat16) if self.precision == torch.bfloat16 else nullcontext()
 
 
 @dataclass

@@ -15,8 +15,10 @@ from torch import Tensor
 from gan_cli.sampling import Draws, blocks
 from gan_cli.store import checkpoint
 from gan_cli.store.run import Run
+from gan_cli.training import together
 from gan_cli.training.limits import due
 from gan_cli.training.runtime import StopRequest
+from gan_cli.training.together import Word
 from gan_cli.training.trainer import Trainer
 from gan_cli.types import Batch, Clock
 
@@ -126,7 +128,14 @@ class Session:
     def samples(self, n: int) -> Iterator[Tensor]:
         """Samples 0 ... n - 1 of the averaged generator in pieces, on its device, from the same latents every time."""
         trainer = self.trainer
-        yield from (samples for samples, _ in blocks(trainer.game, trainer.ema.network, self.draws, n))
+        dealt = blocks(trainer.game, trainer.ema.network, self.draws, n, together.dealt)
+        yield from (samples for samples, _ in dealt)
+
+    def contribute(self, count: int) -> None:
+        """Draws this process's part of `count` blocks that rank 0 needs for `samples`."""
+        trainer, n = self.trainer, count * self.draws.rows
+        for _ in blocks(trainer.game, trainer.ema.network, self.draws, n, together.contributed):
+            pass
 
     def fit(self, stop: StopRequest) -> str:
         """Trains until a limit is reached ("finished") or a stop is requested ("stopped").
@@ -137,9 +146,7 @@ class Session:
         trainer = self.trainer
         self._start()
         started, before = time.perf_counter(), trainer.clock.seconds
-        while not (finished := trainer.runtime.agree(self._enough or trainer.limits.reached(trainer.clock))):
-            if trainer.runtime.agree(stop.asked):
-                break
+        while (word := together.agreed(self._next(stop), self.contribute)) is Word.STEP:
             self.before = trainer.clock
             trainer.step()
             trainer.spent(before + time.perf_counter() - started)
@@ -150,9 +157,17 @@ class Session:
             for callback in self.callbacks:
                 self._call(callback, lambda callback: callback.on_step(self))
         trainer.check_finite()
-        status = "finished" if finished else "stopped"
-        self._end(status)
+        status = "finished" if word is Word.FINISH else "stopped"
+        try:
+            self._end(status)
+        finally:
+            together.agreed(word, self.contribute)  # the others draw with rank 0 until the last grid is there
         return status
+
+    def _next(self, stop: StopRequest) -> Word:
+        if self._enough or self.trainer.limits.reached(self.trainer.clock):
+            return Word.FINISH
+        return Word.STOP if stop.asked else Word.STEP
 
     def _start(self) -> None:
         """Starts all, and only then passes on what some published while starting: their order does not matter."""

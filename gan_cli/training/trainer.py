@@ -8,7 +8,8 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gan_cli import rng
@@ -16,7 +17,7 @@ from gan_cli.errors import ConfigError, NonFinite
 from gan_cli.games.base import Game
 from gan_cli.ramps import follows_run, settled
 from gan_cli.store import contents
-from gan_cli.training import warm_start
+from gan_cli.training import together, warm_start
 from gan_cli.training.ema import Ema
 from gan_cli.training.execution import Execution, execution_of
 from gan_cli.training.limits import Limits
@@ -56,6 +57,7 @@ class Trainer:
             shown to the discriminator as there are, however often one of them was.
         device: auto | cpu | cuda | mps.
         devices: Processes that share each batch, one per device.
+        sync_batchnorm: Batch norm uses the mean and variance of all processes' samples, not of its own share.
         runtime: plain | auto. With auto, what is None of the five below is picked for the device before there is a
             trainer, and written into the run's config (`gan_cli.runs.picking`); with plain, None is what it always was.
         precision: float32 | bfloat16 (autocast); float32 where None.
@@ -85,6 +87,7 @@ class Trainer:
         max_epochs: Positive | None = None,
         device: str = "auto",
         devices: PositiveInt = 1,
+        sync_batchnorm: bool = False,
         runtime: str = "plain",
         precision: str | None = None,
         channels_last: bool | None = None,
@@ -124,6 +127,8 @@ class Trainer:
         self.seed = seed
         self.schedule = schedule
         self.micro_batches = micro_batches
+        self.rows = data.batch_size // (devices * micro_batches)  # computed at once
+        self.sync_batchnorm = sync_batchnorm
         self.log_every = log_every
         self.data = data
         self.game = game
@@ -158,7 +163,7 @@ class Trainer:
         self.runtime.place(self.game)
         self.runtime.place(self.ema.network)
         self.data.place(self.runtime.device, self.seed, self.runtime.rank, self.runtime.world)
-        self.runtime.share(t for t in (*self.game.parameters(), *self.game.buffers()))
+        together.share((*self.game.parameters(), *self.game.buffers()))
 
     def watch(self, span: Span) -> None:
         """From now on `span` is told what the time of a step is spent on: data, passes, optimizers; callbacks too."""
@@ -184,11 +189,12 @@ class Trainer:
                 group.update({"lr": rate, **moved})
                 group["lr"] *= factor
         shown = 0
-        for phase in self.game.phases():
-            for _ in range(phase.runs):
-                self._update(phase, self._draw(phase))
-                shown += self.data.batch_size * phase.shown
-        self.runtime.share(self.game.shared())
+        with together.as_one(self.seed, self.clock.step, self.rows, self.sync_batchnorm):
+            for phase in self.game.phases():
+                for _ in range(phase.runs):
+                    self._update(phase, self._draw(phase))
+                    shown += self.data.batch_size * phase.shown
+        together.settle(self.game.shared())
         clock = replace(self.clock, step=self.clock.step + 1, images=images + shown)
         self.clock = replace(clock, done=self.limits.progress(clock))
         self.ema.update(self.clock.images, shown, self.clock.done)
@@ -211,11 +217,17 @@ class Trainer:
         optimizer.zero_grad(set_to_none=True)
         self._freeze_all_but(phase.builds | {phase.player})
         parts = [batch] if self.micro_batches == 1 else batch.split(self.micro_batches)
+        read: list[tuple[tuple[str, ...], Tensor]] = []
         for part in parts:
             outcome = self.execute(phase, part, self.updates[phase.player])
             terms = {f"{phase.player}/{name}": value for name, value in outcome.terms.items()}
-            self.meter.add({**terms, **outcome.readings}, self.clock.step + 1)
-        self.runtime.average_gradients(self.weights[phase.player])
+            values = {**terms, **outcome.readings}
+            read.append((tuple(values), torch.stack([value.detach().float() for value in values.values()])))
+        # Readings travel with the gradients, so that they too are those of the whole batch.
+        gradients = [weight.grad for weight in self.weights[phase.player] if weight.grad is not None]
+        together.average((*gradients, *(values for _, values in read)))
+        for names, values_read in read:
+            self.meter.add(names, values_read, self.clock.step + 1)
         with self.span(f"{phase.player}: optimizer"):
             optimizer.step()
             for network in self.forced[phase.player]:

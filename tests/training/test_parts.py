@@ -32,8 +32,8 @@ CPU = torch.device("cpu")
 def test_meter_means_over_updates_that_have_the_value() -> None:
     meter = Meter()
     for i in range(4):
-        meter.add({"loss": torch.tensor(float(i))}, step=i + 1)
-    meter.add({"loss": torch.tensor(10.0), "r1": torch.tensor(2.0)}, step=5)
+        meter.add(("loss",), torch.tensor([float(i)]), step=i + 1)
+    meter.add(("loss", "r1"), torch.tensor([10.0, 2.0]), step=5)
     assert meter.means() == {"loss": 16 / 5, "r1": 2.0}
     copy = Meter()
     copy.load_state_dict(meter.state_dict())
@@ -48,7 +48,7 @@ def test_meter_names_the_first_bad_term_and_its_step(bad: float) -> None:
     for step in range(1, 8):
         early = bad if step >= 5 else 0.0
         late = bad if step >= 6 else 0.0
-        meter.add({"late": torch.tensor(late), "early": torch.tensor(early)}, step)
+        meter.add(("late", "early"), torch.tensor([late, early]), step)
     with pytest.raises(NonFinite, match="early became infinite or not a number at step 5"):
         meter.means()
 

@@ -1,0 +1,195 @@
+"""N processes compute what one would: the same losses, weights, samples and scores; and they end together."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from conftest import SMALL_DCGAN, checked, words
+from gan_cli import train
+from gan_cli.config import build
+from gan_cli.errors import ConfigError, RunFailed
+from gan_cli.store.rows import read_rows
+from gan_cli.training import ranks, together
+from gan_cli.training.ranks import launch
+
+STEPS, TOLERANCE = 20, 1e-5
+SHARED = ("dataset.batch_size=64", "dataset.flip=true")
+UNNORMED = ("model.generator.norm=none", "model.discriminator.norm=none")
+CASES = {
+    "gradient penalty": words("loss=wgan_gp", *SHARED, steps=STEPS),
+    "penalties": words("penalty=[r1,r2,lecam]", *SHARED, steps=STEPS),
+    "augmented": words("augment=[diffaugment]", "loss=hinge", *UNNORMED, *SHARED, model=SMALL_DCGAN, steps=STEPS),
+    "labels": words("conditioning=projection", "loss=hinge", *SHARED, steps=STEPS),
+}
+SYNCHRONISED = words("trainer.sync_batchnorm=true", "penalty=[r1]", *SHARED, model=SMALL_DCGAN, steps=5)
+Played = tuple[list[dict[str, float]], dict[str, torch.Tensor]]
+
+
+def played(chosen: tuple[str, ...], devices: int, rank: int) -> Played:
+    trainer = build.trainer(checked((*chosen, f"trainer.devices={devices}")), rank)
+    trainer.place()
+    read = []
+    while not trainer.limits.reached(trainer.clock):
+        trainer.step()
+        read.append(trainer.read())
+    return read, trainer.game.state_dict()
+
+
+def write_all(job: tuple[dict[str, tuple[str, ...]], Path], rank: int) -> dict[str, str]:
+    """Plays every case as one of two processes; rank 0 writes what came of it."""
+    cases, path = job
+    told = {name: played(chosen, 2, rank) for name, chosen in cases.items()}
+    for name, value in ((n, v) for _, state in told.values() for n, v in state.items()):
+        first = value.clone()
+        dist.broadcast(first, src=0)
+        assert torch.equal(value, first), f"{name} is another one in process {rank}"
+    if rank == 0:
+        torch.save(told, path)
+    return {"status": "finished"}
+
+
+@pytest.fixture(scope="module")
+def by_two(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Played]:
+    path = tmp_path_factory.mktemp("two") / "played.pt"
+    launch(write_all, ({**CASES, "synchronised": SYNCHRONISED}, path), 2)
+    return torch.load(path, weights_only=True)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_two_halves_of_a_batch_are_the_batch(case: str, by_two: dict[str, Played]) -> None:
+    """1 x 64 and 2 x 32: the same latents, flips, mixtures and augmentations, split by rows."""
+    (losses, weights), (others, their_weights) = played(CASES[case], 1, 0), by_two[case]
+    assert len(losses) == len(others) == STEPS
+    for mine, theirs in zip(losses, others, strict=True):
+        assert mine == pytest.approx(theirs, abs=TOLERANCE)
+    for name, weight in weights.items():
+        torch.testing.assert_close(their_weights[name], weight, rtol=0, atol=TOLERANCE)
+
+
+def test_synchronised_batch_norm_is_that_of_the_whole_batch(by_two: dict[str, Played]) -> None:
+    """Twice differentiated too. A bias before batch norm has no gradient but rounding, which Adam makes a step of; the
+    running means follow it."""
+    (losses, weights), (others, their_weights) = played(SYNCHRONISED, 1, 0), by_two["synchronised"]
+    for mine, theirs in zip(losses, others, strict=True):
+        assert mine == pytest.approx(theirs, abs=TOLERANCE)
+    for name in [name for name in weights if name.endswith("weight")]:
+        torch.testing.assert_close(their_weights[name], weights[name], rtol=1e-4, atol=TOLERANCE)
+
+
+def test_samples_grids_and_scores_do_not_depend_on_the_number_of_processes(here: Path) -> None:
+    """And the run goes on with another number of them, from the same state."""
+    base = words("callback=[history,checkpoints,samples]", "evaluation.every_steps=2", "evaluation.n=150", steps=2)
+    train(*base, "hydra.run.dir=one")
+    train("resume=one", "trainer.max_steps=4", "optimizer.lr=0")
+    train(*base, "hydra.run.dir=two")
+    train("resume=two", "trainer.max_steps=4", "optimizer.lr=0", "trainer.devices=2")
+    one, two = Path("one"), Path("two")
+    grid = "step-000000004.png"
+    assert (one / "samples" / grid).read_bytes() == (two / "samples" / grid).read_bytes()
+    scores = [
+        [value for row in read_rows(run / "metrics.jsonl") for name, value in row.items() if name.endswith("_150")]
+        for run in (one, two)
+    ]
+    assert scores[0] == scores[1]
+    assert len(scores[0]) == 2
+    assert "process 1 of 2, from step 2, on cpu" in (two / "ranks" / "rank-1.log").read_text()
+
+
+def test_a_process_that_fails_ends_the_run_with_its_error_and_the_run_goes_on(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "my_part.py").write_text(
+        "import os\n"
+        "from gan_cli.penalties import R1\n"
+        "class Fails(R1):\n"
+        "    steps = 0\n"
+        "    def forward(self, current):\n"
+        "        self.steps += os.environ.get('RANK') == '1'\n"
+        "        if self.steps == 3 and not os.path.exists('mended'):\n"
+        "            raise FloatingPointError('the third step of process 1')\n"
+        "        return super().forward(current)\n"
+    )
+    monkeypatch.syspath_prepend(str(here))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(here), os.environ.get("PYTHONPATH", "")]))
+    base = words("penalty=[r1]", "penalty.r1._target_=my_part.Fails", "trust=my_part", "hydra.run.dir=run", steps=6)
+    with pytest.raises(RunFailed, match=r"process 1 of 2 failed: .*the third step of process 1"):
+        train(*base, "trainer.devices=2", "callback.checkpoints.every_steps=1")
+    result = json.loads(Path("run/result.json").read_text())
+    assert result["status"] == "failed"
+    assert "the third step of process 1" in result["error"]
+    assert "FloatingPointError" in Path("run/ranks/rank-1.log").read_text()
+    Path("mended").touch()
+    assert train("resume=run", "trainer.devices=1", "trust=my_part").step == 6
+
+
+@pytest.mark.parametrize(
+    ("words_too_many", "problem"),
+    [
+        ((f"trainer.devices={(os.cpu_count() or 1) + 1}", "dataset.batch_size=840"), "this machine has"),
+        (("trainer.devices=2", "dataset.batch_size=7"), "does not divide into trainer.devices=2"),
+    ],
+)
+def test_what_cannot_be_shared_is_refused_and_leaves_nothing(
+    here: Path, words_too_many: tuple[str, ...], problem: str
+) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        train(*words(*words_too_many, "hydra.run.dir=run"))
+    assert not list(here.iterdir())
+
+
+def test_automatic_devices_are_one_process_without_gpus(here: Path) -> None:
+    assert train(*words("trainer.devices=auto")).step == 2
+
+
+@pytest.mark.parametrize("size", [1, 5, 100])
+def test_buckets_keep_order_and_types_and_lose_nothing(size: int) -> None:
+    tensors = [torch.zeros(3), torch.zeros(9), torch.zeros(1), torch.zeros(2, dtype=torch.float64), torch.zeros(4)]
+    found = list(together.buckets(tensors, size))
+    assert [id(t) for bucket in found for t in bucket] == [id(t) for t in tensors]
+    for bucket in found:
+        assert len({t.dtype for t in bucket}) == 1
+        assert len(bucket) == 1 or sum(t.numel() for t in bucket) <= size
+
+
+@pytest.mark.parametrize("world", [1, 2, 4])
+def test_rows_drawn_by_all_are_those_drawn_by_one(world: int) -> None:
+    """However the size is written; what has another first dimension remains each rank's own."""
+    rows = 12 // world
+    draws = (
+        lambda n: torch.rand(n, 2),
+        lambda n: torch.randn((n, 1, 1)),
+        lambda n: torch.randint(9, (n,)),
+        lambda n: torch.randint(3, 5, size=(n, 2)),
+        lambda n: torch.rand_like(torch.zeros(n, 3)),
+        lambda n: torch.randn(n, dtype=torch.float64),
+    )
+    torch.manual_seed(3)
+    whole = [draw(12) for draw in draws]
+    shares = []
+    for rank in range(world):
+        with together.AsOne(rank, world, rows, 3, False):
+            shares.append([draw(rows) for draw in draws])
+    for expected, *pieces in zip(whole, *shares, strict=True):
+        assert torch.equal(torch.cat(pieces), expected)
+
+
+def test_places_in_a_group_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    assert ranks.member() is None
+    monkeypatch.setenv("SLURM_PROCID", "3")
+    monkeypatch.setenv("SLURM_NTASKS", "4")
+    assert ranks.member() is None  # in a batch script, not in a step of srun
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "4")
+    monkeypatch.setenv("SLURM_LOCALID", "1")
+    assert ranks.member() == (3, 4, 1)
+    monkeypatch.setenv("RANK", "4")
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    with pytest.raises(ConfigError, match="RANK=4"):
+        ranks.member()
