@@ -98,14 +98,15 @@ def named(what: str) -> Iterator[None]:
 def answer(target: str, record: Any) -> None:
     """Writes JSON where `json=` says; infinity and NaN, which it lacks, as words. Raises NotWritable."""
     with named(f"json={target}"), writing(Path(target)) as file:
-        file.write(json.dumps(_finite(record), indent=2, default=str, allow_nan=False).encode() + b"\n")
+        file.write(json.dumps(finite(record), indent=2, default=str, allow_nan=False).encode() + b"\n")
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """The value for JSON: infinity and NaN, which it lacks, as words."""
     if isinstance(value, dict):
-        return {str(key): _finite(inner) for key, inner in value.items()}
+        return {str(key): finite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
+        return [finite(inner) for inner in value]
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
