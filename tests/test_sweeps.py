@@ -11,9 +11,9 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from conftest import Inside, words
-from gan_cli.sweeps import folder, play
 from gan_cli.config.compose import Composed
 from gan_cli.errors import ConfigError, RunFailed
+from gan_cli.sweeps import folder, play
 
 
 def test_a_sweep_in_which_no_job_can_begin_leaves_nothing(gan_here: Inside, here: Path) -> None:

@@ -74,4 +74,4 @@ def _decide(asked: plain.Asked) -> None:
         remedy = "give two: gan compare OLD NEW --verdict, runs or sweeps over seeds"
         raise NotComparable(two_lines(f"--verdict is about two, and here are {len(sides)}", remedy))
     console.set_up(aside=True)
-    print(json.dumps(outputs.finite(verdicts.compare(*sides))), flush=True)
+    print(json.dumps(outputs.finite(verdicts.compare(sides[0], sides[1]))), flush=True)

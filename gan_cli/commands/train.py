@@ -102,7 +102,8 @@ def _sweep(words: Sequence[str], answer: str | None) -> None:
         remedy = "repeat= takes its config from the run's config.yaml, with your changes on top"
         raise ConfigError(two_lines("-m does not go with repeat=", remedy))
     asked = request.read(words)
-    console.set_up(aside=asked.decide is not None or (answer is not None and outputs.is_standard(Path(answer))))
+    aside = asked.decide is not None or (answer is not None and outputs.is_standard(Path(answer)))
+    console.set_up(aside=aside)
     vouched = trust.taken(asked.words)[0]
 
     def begin(composed: Composed, own: list[str]) -> float | None:
@@ -111,7 +112,7 @@ def _sweep(words: Sequence[str], answer: str | None) -> None:
     def resume(folder: Path) -> float | None:
         return _resume(Asked(asked.command, [], vouched), str(folder)).score
 
-    found = play.play(asked, play.Jobs(begin, resume))
+    found = play.play(asked, play.Jobs(begin, resume), aside)
     if answer is not None:
         outputs.answer(answer, found)
 

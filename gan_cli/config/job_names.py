@@ -29,4 +29,4 @@ def _part(typed: str, value: str) -> str:
     key, value = _key(typed).partition("@")[0], value.strip("'\"[]")
     if "." not in key and value[:1].isalpha():
         return value
-    return f"{key.rpartition('.')[2]}{'' if value[:1].isdigit() else '-'}{value}"
+    return f"{key.rpartition('.')[2]}{'' if value[:1].isdigit() or value[:1] == '-' else '-'}{value}"

@@ -145,7 +145,7 @@ def decision(sweep: Sweep, jobs: Sequence[Job], key: str) -> dict[str, Any]:
     def own(words: Sequence[str]) -> str:
         return " ".join(word for word in words if word.partition("=")[0].lstrip("+") == key)
 
-    typed = dict.fromkeys(own(words) for words in sweep.jobs() or [job.words for job in jobs])
+    typed = dict.fromkeys(own(words) for words in sweep.jobs() or [list(job.words) for job in jobs])
     sides = {value: [(job, found) for job, found in scored(jobs) if own(job.words) == value] for value in typed}
     a, b = (
         Side(

@@ -122,8 +122,9 @@ class Sweep:
     def jobs(self) -> list[list[str]] | None:
         """The words of each job; None where it does not say."""
         jobs = self._read().get("jobs")
-        good = isinstance(jobs, list) and all(isinstance(words, list) for words in jobs)
-        return [[str(word) for word in words] for words in jobs] if good else None
+        if not isinstance(jobs, list) or not all(isinstance(words, list) for words in jobs):
+            return None
+        return [[str(word) for word in words] for words in jobs]
 
     def where(self) -> str | None:
         """The folder in which it was typed."""

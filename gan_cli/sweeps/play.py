@@ -42,9 +42,12 @@ class Jobs(NamedTuple):
     resume: Callable[[Path], float | None]
 
 
-def play(request: Request, jobs: Jobs) -> dict[str, Any]:
+def play(request: Request, jobs: Jobs, aside: bool = False) -> dict[str, Any]:
     """Runs the jobs that are wanted, and returns the sweep's answer. To a search, a job that is refused or fails scores
     worst; the sweep goes on.
+
+    Args:
+        aside: Whether what is said goes to standard error.
 
     Raises:
         ConfigError: The sweep cannot begin, or every job that failed was refused.
@@ -57,7 +60,7 @@ def play(request: Request, jobs: Jobs) -> dict[str, Any]:
         with sweep.alone():
             try:
                 _prepare(request)
-                _launch(request, jobs)
+                _launch(request, jobs, aside)
                 answer = conclusion.conclude(sweep, request.decide)
                 failed = sweep.failed()
             finally:
@@ -84,10 +87,11 @@ def _not_from_there(launcher: str) -> str:
     return two_lines(what, f"hydra/launcher={launcher} on the command line does")
 
 
-def _launch(request: Request, jobs: Jobs) -> None:
+def _launch(request: Request, jobs: Jobs, aside: bool) -> None:
     wanted, again, sweep = request.wanted, request.again, request.sweep
 
     def task(config: DictConfig) -> float | None:
+        console.set_up(aside=aside)
         return one(config, jobs, wanted, again)
 
     typed = f"gan train -m resume={shlex.quote(str(sweep.folder))}"
@@ -107,7 +111,6 @@ def _launch(request: Request, jobs: Jobs) -> None:
 
 def one(config: DictConfig, jobs: Jobs, wanted: frozenset[int] | None, again: bool) -> float | None:
     """Hydra's task: one job, in whatever process the launcher starts it."""
-    console.set_up()
     meta = HydraConfig.get()
     os.chdir(meta.runtime.cwd)  # paths are relative to where they were typed, hydra.job.chdir or not
     number, folder = int(meta.job.num), Path(meta.runtime.output_dir)
