@@ -24,6 +24,7 @@ MULTIRUN = ("-m", "--multirun")
 MOST = 10_000  # jobs
 BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"  # tries every combination; the others search
 JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
+RAY = "hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher"
 LAUNCHER = ("hydra/launcher=", "hydra.launcher.")  # how the words begin that say what starts the jobs
 # Launcher -> its package, and the extra that brings it.
 PLUGINS = {
@@ -108,7 +109,7 @@ def plan(words: Sequence[str]) -> Plan:
 
 def launches(word: str) -> bool:
     """Whether a word says what starts the jobs, not what they are."""
-    return word.startswith(LAUNCHER)
+    return word.lstrip("+~").startswith(LAUNCHER)
 
 
 def _check_plugins(overrides: Sequence[str]) -> None:
@@ -160,11 +161,17 @@ def _jobs(parsed: Sequence[Override], swept: Swept) -> tuple[tuple[str, ...], ..
 
 
 def _shared(overrides: Sequence[str], swept: Swept, jobs: Sequence[object] | None) -> list[str]:
-    """Of joblib, which gives each of its processes an equal share of the cores: no more processes than jobs."""
-    said = any(word.startswith("hydra.launcher.n_jobs=") for word in overrides)
-    if said or jobs is None or swept.launcher.get("_target_") != JOBLIB or swept.launcher.get("n_jobs") != -1:
-        return []
-    return [f"hydra.launcher.n_jobs={max(1, min(len(jobs), os.cpu_count() or 1))}"]
+    """What a launcher is told unless the user tells it. Joblib gives each of its processes an equal share of the cores:
+    no more processes than jobs. Ray would print what its jobs say, which is in their logs, behind the sweep's answer.
+    """
+    launcher, said = swept.launcher, {word.lstrip("+").partition("=")[0] for word in overrides}
+    if launcher.get("_target_") == JOBLIB and jobs is not None and launcher.get("n_jobs") == -1:
+        processes = max(1, min(len(jobs), os.cpu_count() or 1))
+        return [] if "hydra.launcher.n_jobs" in said else [f"hydra.launcher.n_jobs={processes}"]
+    if launcher.get("_target_") == RAY:
+        key = "hydra.launcher.ray.init.log_to_driver"
+        return [] if key in said else [f"++{key}=false"]
+    return []
 
 
 def _ignored(alone: Sequence[str], swept: Swept) -> str | None:
