@@ -204,6 +204,12 @@ def verdict(a: Mean, b: Mean) -> str:
     return "differs" if abs(a.value - b.value) > bar(freedom) * spread else "no difference shown"
 
 
+def shown(mean: Mean) -> str:
+    """A number as tables show it."""
+    error = "" if mean.se is None else f" ± {mean.se:.2g}"
+    return f"{mean.value:.5g}{error}" + (f" ({mean.seeds} seeds)" if mean.seeds > 1 else "")
+
+
 def table(sides: Sequence[Side]) -> list[str]:
     """Lines of a table: a row per metric, a column per side, each later column with a verdict against the first."""
     names = check_comparable(sides)
@@ -212,8 +218,7 @@ def table(sides: Sequence[Side]) -> list[str]:
         means = [mean_of(side, name) for side in sides]
         cells = []
         for i, mean in enumerate(means):
-            text = f"{mean.value:.5g}" + (f" ± {mean.se:.2g}" if mean.se is not None else "")
-            text += f" ({mean.seeds} seeds)" if mean.seeds > 1 else ""
+            text = shown(mean)
             cells.append(text if i == 0 else f"{text}  {verdict(means[0], mean)}")
         rows.append([name, *cells])
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]

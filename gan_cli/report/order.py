@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gan_cli.errors import DataError, NotComparable
+from gan_cli.evaluation.comparison import shown
 from gan_cli.sweeps import conclusion, ranking
 from gan_cli.sweeps.folder import Sweep
 from gan_cli.sweeps.sides import jobs_of
@@ -44,7 +45,7 @@ def of_sweep(sweep: Sweep) -> list[Order]:
     if order is None:
         return []
     best, value = order.best
-    rows = [(row.name, [ranking.shown(mean) for mean in row.means.values()], row.verdict) for row in order.rows]
+    rows = [(row.name, [shown(mean) for mean in row.means.values()], row.verdict) for row in order.rows]
     return [
         Order(
             name,

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gan_cli.evaluation.comparison import Mean, Side, check_comparable, mean_of, verdict
+from gan_cli.evaluation.comparison import Mean, Side, check_comparable, mean_of, shown, verdict
 from gan_cli.evaluation.verdicts import ranking_metric
 from gan_cli.sweeps.sides import Job, Scores, are_trained, grouped, named, scored
 
@@ -85,12 +85,6 @@ def ranked(jobs: Sequence[Job]) -> Ranking | None:
 
 def _of(jobs: Sequence[Job], scores: Mapping[int, Scores]) -> tuple[Scores, ...]:
     return tuple(scores[id(job)] for job in jobs)
-
-
-def shown(mean: Mean) -> str:
-    """A number as tables show it."""
-    error = "" if mean.se is None else f" ± {mean.se:.2g}"
-    return f"{mean.value:.5g}{error}" + (f" ({mean.seeds} seeds)" if mean.seeds > 1 else "")
 
 
 def lines(ranking: Ranking) -> list[str]:
