@@ -151,7 +151,7 @@ def test_a_sweep_makes_a_folder_per_job(gan: Shell, here: Path) -> None:
     assert done.returncode == 0, done.stderr
     (sweep,) = (here / "outputs" / "sweeps").iterdir()
     jobs = sorted(p for p in sweep.iterdir() if p.is_dir())
-    assert [p.name for p in jobs] == ["0", "1", "2", "3"]
+    assert [p.name for p in jobs] == ["0-hinge-seed0", "1-hinge-seed1", "2-lsgan-seed0", "3-lsgan-seed1"]
     chosen = {tuple(json.loads((j / "manifest.json").read_text())["choices"][g] for g in ("loss",)) for j in jobs}
     assert chosen == {("hinge",), ("lsgan",)}
     assert all((j / "result.json").exists() for j in jobs)

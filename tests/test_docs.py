@@ -99,7 +99,11 @@ def test_what_is_shown_can_be_typed(command: str) -> None:
     """Each shown training is composed and checked; of a sweep, its first job."""
     words = shlex.split(command)[2:]
     if "-m" in words:
-        swept = [word for word in words if not word.startswith(("-m", "hydra/", "hydra.")) and "interval(" not in word]
+        swept = [
+            word
+            for word in words
+            if not word.startswith(("-m", "hydra/", "hydra.", "decide=")) and "interval(" not in word
+        ]
         words = [word if "[" in word else word.split(",")[0] for word in swept]
     words = [word for word in words if word not in ("--cfg", "job")]
     build.check(compose.compose("train", words).config, trust.for_runs())

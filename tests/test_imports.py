@@ -17,6 +17,7 @@ LAYERS = (
     ("cli", "shell", "demo", "__main__"),
     ("commands",),
     ("report",),
+    ("sweeps",),
     ("export",),
     ("evaluation",),
     ("search",),

@@ -11,9 +11,9 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from conftest import Inside, words
-from gan_cli.config import sweeps
 from gan_cli.config.compose import Composed
 from gan_cli.errors import ConfigError, RunFailed
+from gan_cli.sweeps import folder, play
 
 
 def test_a_sweep_in_which_no_job_can_begin_leaves_nothing(gan_here: Inside, here: Path) -> None:
@@ -38,7 +38,7 @@ def test_failures_are_kept_beside_the_jobs(gan_here: Inside, here: Path) -> None
     assert (failure["job"], failure["code"]) == (1, 2)
     assert "seed=-1" in failure["words"]
     assert "seed=-1 is not valid" in failure["error"]
-    assert sorted(p.name for p in Path("sweep").iterdir() if p.is_dir()) == ["0"]
+    assert sorted(p.name for p in Path("sweep").iterdir() if p.is_dir()) == ["0-seed0"]
 
 
 def test_a_search_without_a_number_to_go_by_is_refused(gan_here: Inside, here: Path) -> None:
@@ -82,10 +82,11 @@ def test_what_a_search_is_told_of_a_job(here: Path, direction: str, ends: object
     }
     HydraConfig.instance().cfg = OmegaConf.create({"hydra": meta})  # type: ignore[assignment]
     try:
-        assert sweeps._one(OmegaConf.create({"model": {"_target_": "x"}}), job) == score
+        jobs = play.Jobs(job, lambda run: None)
+        assert play.one(OmegaConf.create({"model": {"_target_": "x"}}), jobs, None, False) == score
     finally:
         HydraConfig.instance().cfg = None
-    assert (here / sweeps.FAILURES).exists() == isinstance(ends, Exception)
+    assert folder.Sweep(here).failures.exists() == isinstance(ends, Exception)
 
 
 def test_two_measurements_of_one_process_are_two_files(gan_here: Inside, finished: Path, here: Path) -> None:
@@ -100,8 +101,8 @@ def test_jobs_in_processes_of_their_own_report_how_they_ended(gan_here: Inside, 
     told = gan_here("train", "-m", *words(), *asked, "seed=0,-1")
     assert told.returncode == 2
     assert "one job of the sweep failed: #1: seed=-1 is not valid" in told.stderr
-    assert json.loads((here / "sweep" / "0" / "result.json").read_text())["status"] == "finished"
-    assert not (here / "sweep" / "1").exists()
+    assert json.loads((here / "sweep" / "0-seed0" / "result.json").read_text())["status"] == "finished"
+    assert not (here / "sweep" / "1-seed-1").exists()
 
 
 def test_an_empty_working_directory_stays(gan_here: Inside, here: Path) -> None:

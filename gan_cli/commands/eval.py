@@ -13,13 +13,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from gan_cli import console
 from gan_cli.config import compose, trust
 from gan_cli.config.schema import validated
-from gan_cli.config.words import path
+from gan_cli.config.words import SHOWS, path, take
 from gan_cli.errors import (
     DetectorMissing,
     Incompatible,
     Interrupted,
+    NotARun,
     NotComparable,
     NotMeasurable,
+    Refused,
     WeightsMissing,
     two_lines,
 )
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from gan_cli.metrics import Metric, PairMetric
     from gan_cli.metrics.detectors import Detector
     from gan_cli.metrics.measure import Reference
+    from gan_cli.sweeps.folder import Sweep
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +107,50 @@ def main(words: Sequence[str]) -> None:
         show_cache([word for word in words if word != "checkpoint='cache'"])
         return
     vouched, settings = trust.taken(words)
+    named, others = take("checkpoint", settings)
+    if named is not None and not (SHOWS & {*settings}):
+        from gan_cli.sweeps.folder import Sweep
+
+        if Sweep(named).is_one():
+            _every(Sweep(named), others, vouched)
+            return
     compose.perform("eval", settings, lambda config: _run(config, vouched))
+
+
+def _every(sweep: Sweep, words: Sequence[str], vouched: Sequence[str]) -> None:
+    """Measures every run of a sweep alike, and says which choice came out best.
+
+    Raises:
+        ConfigError: A word is wrong, or some run could not be measured.
+        Interrupted: It was stopped; the runs that were measured keep their numbers.
+    """
+    from gan_cli.store.run import newest_first
+    from gan_cli.sweeps.conclusion import conclude
+
+    answer, others = take("json", words)
+    console.set_up(aside=answer is not None and outputs.is_standard(Path(answer)))
+    runs = sweep.runs()
+    there = [run for run in runs if newest_first(run.checkpoints)]
+    if not there:
+        raise NotARun(two_lines(f"{sweep.folder} has no run with a checkpoint", "gan train -m ... trains them"))
+    refused = []
+    for i, run in enumerate(there):
+        log.info("\n%s (%d of %d)", run.folder.name, i + 1, len(there))
+        chosen = compose.compose("eval", [f"checkpoint={compose.quote(str(run.folder))}", *others]).config
+        try:
+            _run(chosen, vouched)
+        except Interrupted as stop:
+            what = f"interrupted: {i} of {len(there)} runs are measured"
+            raise Interrupted(two_lines(what, "the same command starts again")) from stop
+        except Refused as error:
+            log.warning("%s", error)
+            refused.append(f"{run.folder.name} was not measured: {str(error).splitlines()[0]}")
+    with sweep.alone():
+        found = conclude(sweep)
+    if answer is not None:
+        outputs.answer(answer, found)
+    if refused:
+        raise NotMeasurable(*refused)
 
 
 def show_cache(words: Sequence[str]) -> None:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import logging
 import os
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gan_cli import console
-from gan_cli.config import own, plain
+from gan_cli.config import plain
 from gan_cli.errors import ConfigError, NotARun, WouldOverwrite, two_lines
 from gan_cli.store import outputs
 from gan_cli.store.disk import peek
 from gan_cli.store.inputs import refuse_links, refuse_overwriting
 from gan_cli.store.run import Run
+from gan_cli.sweeps.conclusion import repeat
+from gan_cli.sweeps.folder import Sweep
+
+if TYPE_CHECKING:
+    from gan_cli.report.order import Order
 
 log = logging.getLogger(__name__)
 
@@ -48,10 +53,9 @@ def runs_of(word: str) -> list[Run]:
         raise NotARun(two_lines(f"{word} is not a folder", "gan report outputs/train/<run>, or a sweep"))
     if (folder / "config.yaml").is_file():
         return [Run.open(folder)]
-    jobs = [entry for entry in folder.iterdir() if (entry / "config.yaml").is_file()]
-    if not jobs and not any((folder / name).is_file() for name in ("failures.jsonl", "search.json")):
+    if not Sweep(folder).is_one() and not (folder / "search.json").is_file():
         raise NotARun(two_lines(f"{word} holds no run", "gan report outputs/train/<run>, or a sweep"))
-    return [Run.open(job) for job in sorted(jobs, key=lambda job: (len(job.name), job.name))]
+    return [Run.open(run.folder) for run in Sweep(folder).runs()]
 
 
 def page(given: Mapping[str, Sequence[Run]]) -> bytes:
@@ -64,18 +68,22 @@ def page(given: Mapping[str, Sequence[Run]]) -> bytes:
     if [str(run.folder) for run in runs] == [str(Path(word)) for word in given] and len(runs) == 1:
         (run,) = runs
         beside = [(title, lines) for title, lines in facts(run) if title not in ELSEWHERE]
-        return of_run(told.of(run), beside, again(run))
+        return of_run(told.of(run), beside, repeat(run))
     failures = [row for word in given for of in (told, searches) for row in of.failures(Path(word))]
     searched = [chart for word in given for chart in searches.charts(Path(word))]
     names = [Path(word).resolve().name for word in given]
     title = " and ".join(names[:3]) + (" ..." if len(names) > 3 else "")
     shown = runs[:MOST]
-    return of_runs(title, [told.of(run) for run in shown], [again(run) for run in shown], len(runs), failures, searched)
+    order = [line for word in given for line in _order(Path(word))]
+    commands = [repeat(run) for run in shown]
+    return of_runs(title, [told.of(run) for run in shown], commands, len(runs), failures, searched, order)
 
 
-def again(run: Run) -> str:
-    """The command that repeats a run."""
-    return f"gan train repeat={shlex.quote(str(run.folder))}{own.vouched(run)}"
+def _order(folder: Path) -> list[Order]:
+    """Which choice of a sweep came out best; nothing for a run, or where its jobs have no order."""
+    from gan_cli.report.order import of_sweep
+
+    return of_sweep(Sweep(folder)) if Sweep(folder).is_one() else []
 
 
 def _target(out: Path | None, words: Sequence[str]) -> Path:

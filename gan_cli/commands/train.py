@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gan_cli import console
 from gan_cli.config import compose, trust
 from gan_cli.config.compose import Composed
-from gan_cli.config.words import divide, text
+from gan_cli.config.words import divide, take
 from gan_cli.errors import ConfigError, Interrupted, NotARun, NotWritable, Refused, RunFailed, two_lines
 from gan_cli.progress import display
 from gan_cli.store import outputs, summary
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from gan_cli.types import Clock
 
 log = logging.getLogger(__name__)
+
+RESUMES = "resume=outputs/train/<run> continues a run"
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def _start(words: Sequence[str]) -> Result:
     vouched, settings = trust.taken(words)
     asked = Asked(shlex.join(["gan", "train", *words]), settings, vouched)
     for key, go in (("resume", _resume), ("repeat", _repeat)):
-        source, others = _take(key, settings)
+        source, others = take(key, settings)
         if source is not None:
             return go(replace(asked, settings=others), source)
     return _begin(compose.compose("train", settings), asked, trust.for_runs(vouched))
@@ -96,7 +98,7 @@ def _start(words: Sequence[str]) -> Result:
 
 def main(words: Sequence[str]) -> None:
     """The command line: `words` after `gan train`."""
-    answer, words = _take("json", words)
+    answer, words = take("json", words)
     console.set_up(aside=answer is not None and outputs.is_standard(Path(answer)))
     vouched, settings = trust.taken(words)
     flags = divide(settings)[1]
@@ -105,26 +107,23 @@ def main(words: Sequence[str]) -> None:
         if answer is not None:
             outputs.answer(answer, vars(result))
         return
+    if {"-m", "--multirun"} & {*flags}:
+        if _place() is not None:
+            remedy = "trainer.devices=N gives each run N processes"
+            raise ConfigError(two_lines("-m does not go with torchrun", remedy))
+        _sweep(words, answer)
+        return
     if answer is not None:
-        raise ConfigError(two_lines(f"{flags[0]} does not go with json=", "only a single run has one answer"))
+        raise ConfigError(two_lines(f"{flags[0]} does not go with json=", "only what is run has an answer"))
     for key in ("resume", "repeat"):
-        if _take(key, settings)[0] is not None:
+        if take(key, settings)[0] is not None:
             remedy = f"{key}= takes its config from the run's config.yaml, with your changes on top"
             raise ConfigError(two_lines(f"{flags[0]} does not go with {key}=", remedy))
-    if {"-m", "--multirun"} & set(flags) and _place() is not None:
-        raise ConfigError(
-            two_lines(f"{flags[0]} does not go with torchrun", "trainer.devices=N gives each run N processes")
-        )
     typed = shlex.join(["gan", "train", *words])
 
     def job(composed: Composed, own: list[str]) -> float | None:
         return _begin(composed, Asked(typed, own, vouched), trust.for_runs(vouched)).score
 
-    if {"-m", "--multirun"} & set(flags):
-        from gan_cli.config.sweeps import sweep
-
-        sweep(settings, job)
-        return
     compose.hydra_main("train", lambda config: job(compose.inside_hydra(config), divide(settings)[0]), settings)
 
 
@@ -138,6 +137,29 @@ def trial(asked: Asked, folder: Path, flags: Sequence[str] = ()) -> Result:
     return _begin(composed._replace(folder=folder), asked, trust.for_runs(asked.vouched))
 
 
+def _sweep(words: Sequence[str], answer: str | None) -> None:
+    """`gan train -m ...`: many runs. The verdict that decide= asks for is all that standard output gets."""
+    from gan_cli.sweeps import play, request
+
+    if take("repeat", words)[0] is not None:
+        remedy = "repeat= takes its config from the run's config.yaml, with your changes on top"
+        raise ConfigError(two_lines("-m does not go with repeat=", remedy))
+    asked = request.read(words)
+    aside = asked.decide is not None or (answer is not None and outputs.is_standard(Path(answer)))
+    console.set_up(aside=aside)
+    vouched = trust.taken(asked.words)[0]
+
+    def begin(composed: Composed, own: list[str]) -> float | None:
+        return _begin(composed, Asked(asked.command, own, vouched), trust.for_runs(vouched)).score
+
+    def resume(folder: Path) -> float | None:
+        return _resume(Asked(asked.command, [], vouched), str(folder)).score
+
+    found = play.play(asked, play.Jobs(begin, resume), aside)
+    if answer is not None:
+        outputs.answer(answer, found)
+
+
 @dataclass(frozen=True)
 class Asked:
     """What the user asked for."""
@@ -146,12 +168,6 @@ class Asked:
     settings: list[str]
     vouched: tuple[str, ...]
     watchers: tuple[Callback, ...] = ()  # beside those of the config
-
-
-def _take(key: str, words: Sequence[str]) -> tuple[str | None, list[str]]:
-    """The value of the last word `key=value`, and the other words."""
-    values = [text(word.partition("=")[2]) for word in words if word.startswith(f"{key}=")]
-    return (values[-1] if values else None), [word for word in words if not word.startswith(f"{key}=")]
 
 
 def _repeat(asked: Asked, source: str) -> Result:
@@ -164,7 +180,7 @@ def _repeat(asked: Asked, source: str) -> Result:
         text = path if path.is_file() else Run.open(path).config
     except NotARun as error:
         raise NotARun(two_lines(str(error).splitlines()[0], "repeat=outputs/train/<run> repeats a run")) from error
-    folder, others = _take("hydra.run.dir", asked.settings)
+    folder, others = take("hydra.run.dir", asked.settings)
     content = saved.content_of(text)
     there = saved.read(content, text)
     trusted = trust.for_files(asked.vouched)
@@ -264,7 +280,7 @@ def _resume(asked: Asked, source: str) -> Result:
     try:
         run = Run.open(source)
     except NotARun as error:
-        raise NotARun(two_lines(str(error), "resume=outputs/train/<run> continues a run")) from error
+        raise NotARun(two_lines(str(error), _resumable(source))) from error
     if run.imported():
         typed = shlex.quote(source)
         remedy = f"gan train repeat={typed} init_from={typed} dataset.root=FOLDER begins a run with its weights"
@@ -274,6 +290,13 @@ def _resume(asked: Asked, source: str) -> Result:
     trusted = trust.for_files(asked.vouched)
     nodes.check_names(there, nodes.of_run, trusted)
     return _go_on(run, saved.change(saved.at_home(there, content), asked.settings, saved.KEPT), asked, trusted)
+
+
+def _resumable(source: str) -> str:
+    """The remedy where there is no run to resume."""
+    from gan_cli.sweeps.folder import Sweep
+
+    return f"gan train -m resume={source} continues this sweep" if Sweep(source).is_one() else RESUMES
 
 
 def _go_on(run: Run, config: dict[str, Any], asked: Asked, trusted: Trust) -> Result:

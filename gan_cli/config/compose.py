@@ -24,6 +24,7 @@ from gan_cli.config.choices import CONFIG_DIR, conf_dir, config_dirs
 from gan_cli.config.conversion import NUMBER, converted
 from gan_cli.config.explain import broken, composing
 from gan_cli.config.explain import friendly as friendly
+from gan_cli.config.job_names import job_name
 from gan_cli.config.words import divide, readable
 from gan_cli.config.words import quote as quote
 from gan_cli.errors import ConfigError, two_lines
@@ -82,6 +83,7 @@ def _label(name: str | None, experiment: str | None, model: str, loss: str, data
 # One config has one stamp, however often it is asked for.
 OmegaConf.register_new_resolver("gan.stamp", new_stamp, use_cache=True, replace=True)
 OmegaConf.register_new_resolver("gan.label", _label, replace=True)
+OmegaConf.register_new_resolver("gan.job", job_name, replace=True)
 OmegaConf.register_new_resolver("gan.times", _times, replace=True)
 OmegaConf.register_new_resolver("gan.plus", _plus, replace=True)
 OmegaConf.register_new_resolver("gan.load", _load, replace=True)
@@ -213,14 +215,30 @@ def compose_unresolved(command: str, words: Sequence[str]) -> tuple[dict[str, An
     return {str(key): value for key, value in written.items()}, Composed(resolved, chosen, folder)
 
 
-def compose_sweep(words: Sequence[str]) -> tuple[dict[str, Any], Mapping[str, Any], Path]:
-    """The config of a sweep's job, the node of its sweeper and the sweep's folder."""
+class Swept(NamedTuple):
+    """A sweep as Hydra sees it."""
+
+    job: dict[str, Any]  # the config of a job
+    sweeper: Mapping[str, Any]
+    launcher: Mapping[str, Any]
+    chosen: str  # the launcher's name
+    folder: Path
+
+
+def compose_sweep(words: Sequence[str]) -> Swept:
+    """A sweep of which `words` are one job's."""
     with _with_hydras_part("train", words) as config:
         chosen = _chosen(config.hydra.runtime.choices)
-        sweeper, folder = OmegaConf.to_container(config.hydra.sweeper, resolve=False), Path(config.hydra.sweep.dir)
-        assert isinstance(sweeper, dict)
-        job = _without_hydras_part("train", config, chosen)
-        return job, {str(key): value for key, value in sweeper.items()}, folder
+        sweeper, launcher = (_node(config.hydra[key]) for key in ("sweeper", "launcher"))
+        launched, folder = str(config.hydra.runtime.choices["hydra/launcher"]), Path(config.hydra.sweep.dir)
+        return Swept(_without_hydras_part("train", config, chosen), sweeper, launcher, launched, folder)
+
+
+def _node(config: DictConfig) -> dict[str, Any]:
+    """A part of Hydra's own config, with its interpolations."""
+    node = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(node, dict)
+    return {str(key): value for key, value in node.items()}
 
 
 @contextmanager

@@ -1,71 +1,140 @@
-"""Sweeps: Hydra's sweepers and launchers run the jobs; what became of each is kept in the sweep's folder."""
+"""What the words of a sweep mean: its jobs, its folder, and what starts them."""
 
 from __future__ import annotations
 
-import json
-import logging
 import os
-import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from itertools import islice
+from math import prod
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep, Transformer
-from omegaconf import DictConfig
 
-from gan_cli import console
 from gan_cli.config import compose
-from gan_cli.config.compose import Composed
-from gan_cli.config.words import divide, quote, readable
-from gan_cli.errors import ConfigError, Refused, RunFailed, two_lines
-from gan_cli.store.disk import remove_empty
+from gan_cli.config.compose import Swept
+from gan_cli.config.words import divide, quote, readable, text
+from gan_cli.errors import ConfigError, PackageMissing, two_lines
 
-log = logging.getLogger(__name__)
-
-FAILURES = "failures.jsonl"  # one line per job that was refused or failed
-OWN_FILES = (FAILURES, "multirun.yaml", "optimization_results.yaml")  # what is in the folder beside the jobs
 MULTIRUN = ("-m", "--multirun")
+MOST = 10_000  # jobs
 BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"  # tries every combination; the others search
+JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
+RAY = "hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher"
+LAUNCHER = ("hydra/launcher=", "hydra.launcher.")  # how the words begin that say what starts the jobs
+# Launcher -> its package, and the extra that brings it.
+PLUGINS = {
+    "joblib": ("hydra_plugins.hydra_joblib_launcher", "sweep"),
+    "submitit_local": ("hydra_plugins.hydra_submitit_launcher", "slurm"),
+    "submitit_slurm": ("hydra_plugins.hydra_submitit_launcher", "slurm"),
+    "ray": ("hydra_plugins.hydra_ray_launcher", "ray"),
+}
 
-SweepJob = Callable[[Composed, list[str]], float | None]  # (config, its words) -> score, the lower the better
+
+@dataclass(frozen=True)
+class Plan:
+    """A sweep, before it begins.
+
+    Attributes:
+        words: What Hydra is given.
+        folder: Of the sweep.
+        jobs: The words of each job; None for a search, which chooses as it goes.
+        swept: The keys that take several values, and how many; of a search, any number.
+        ignored: A launcher that a file names and Hydra does not take from there.
+        measured: Whether its jobs measure while they train.
+    """
+
+    words: tuple[str, ...]
+    folder: Path
+    jobs: tuple[tuple[str, ...], ...] | None
+    swept: dict[str, int]
+    ignored: str | None
+    measured: bool
+
+    @property
+    def searches(self) -> bool:
+        return self.jobs is None
+
+    def within(self, folder: Path) -> Plan:
+        """The same sweep in another folder."""
+        return replace(self, folder=folder)
+
+    def typed(self) -> list[str]:
+        """The words for Hydra, with those that place its jobs."""
+        return [*self.words, f"hydra.sweep.dir={quote(str(self.folder))}"]
 
 
-def sweep(words: Sequence[str], job: SweepJob) -> None:
-    """Runs all jobs of a sweep. To a search, a job that is refused or fails scores worst; the sweep goes on.
+def plan(words: Sequence[str]) -> Plan:
+    """What these words ask for.
 
     Raises:
-        ConfigError: The sweep cannot begin, or every job that failed was refused.
-        RunFailed: A job failed after it began.
+        ConfigError: A word is wrong in the very first job, or there are too many jobs.
+        PackageMissing: The launcher is not installed.
     """
-    folder = _planned(words)
-
-    def task(config: DictConfig) -> float | None:
-        return _one(config, job)
-
-    if not any(word.startswith("hydra.sweep.dir=") for word in words):
-        words = [f"hydra.sweep.dir={quote(str(folder))}", *words]
-    try:
-        compose.hydra_main("train", task, words)
-        _conclude(folder)
-    finally:
-        _leave_nothing_of_what_never_began(folder)
-
-
-def _planned(words: Sequence[str]) -> Path:
-    """The sweep's folder. Raises ConfigError for words that are wrong in the very first job."""
     overrides, flags = divide(words)
+    _check_plugins(overrides)
     with compose.friendly("train", overrides):
         parsed = OverridesParser.create().parse_overrides([readable(word) for word in overrides])
-    first = [_first(word, override) for word, override in zip(overrides, parsed, strict=True)]
+    _check_number(parsed)
     chosen = [flag for flag in flags if flag not in MULTIRUN]
-    composed, sweeper, folder = compose.compose_sweep([*first, *chosen])
-    measured = {composed["evaluation"][key] for key in ("every_steps", "every_epochs")} != {None}
-    if sweeper.get("_target_") != BASIC and not measured:
+    first = [_first(word, override) for word, override in zip(overrides, parsed, strict=True)]
+    swept = compose.compose_sweep([*first, *chosen])
+    evaluation = swept.job["evaluation"]
+    measured = {evaluation[key] for key in ("every_steps", "every_epochs")} != {None}
+    if swept.sweeper.get("_target_") != BASIC and not measured:
         what = "a search needs a number to go by, and these jobs measure nothing"
         raise ConfigError(two_lines(what, "add evaluation.every_steps=500"))
-    return folder
+    alone = [word for word, override in zip(overrides, parsed, strict=True) if not override.is_sweep_override()]
+    with compose.friendly("train", overrides):
+        jobs = _jobs(parsed, swept)
+    several = {o.key_or_group: _count(o) for o in parsed if o.is_sweep_override()}
+    several |= dict.fromkeys(swept.sweeper.get("params") or {}, 2)
+    fixed = {override.key_or_group for override in parsed} - set(several)
+    names = ",".join(quote(key) for key in sorted(fixed))
+    more = [f"hydra.job.config.override_dirname.exclude_keys=[{names}]", *_shared(overrides, swept, jobs)]
+    kept = [word for word in overrides if not word.startswith("hydra.sweep.dir=")]
+    return Plan(
+        (*kept, *more, *flags),
+        swept.folder,
+        jobs,
+        several,
+        _ignored([*alone, *chosen], swept) if len(alone) < len(overrides) else None,
+        measured,
+    )
+
+
+def launches(word: str) -> bool:
+    """Whether a word says what starts the jobs, not what they are."""
+    return word.lstrip("+~").startswith(LAUNCHER)
+
+
+def _check_plugins(overrides: Sequence[str]) -> None:
+    chosen = [text(word.partition("=")[2]) for word in overrides if word.startswith(LAUNCHER[0])]
+    for launcher in chosen:
+        package, extra = PLUGINS.get(launcher, ("gan_cli", ""))
+        try:
+            missing = find_spec(package) is None
+        except ModuleNotFoundError:
+            missing = True
+        if missing:
+            what = f"hydra/launcher={launcher} is a plugin that is not installed"
+            raise PackageMissing(two_lines(what, f"pip install 'gan-cli[{extra}]'"))
+
+
+def _count(override: Override) -> int:
+    """How many values a word gives, as far as that matters."""
+    if isinstance(override.value(), IntervalSweep) or not override.is_discrete_sweep():
+        return 1
+    return sum(1 for _ in islice(override.sweep_iterator(Transformer.encode), MOST + 1))
+
+
+def _check_number(parsed: Sequence[Override]) -> None:
+    if prod(_count(override) for override in parsed if override.is_sweep_override()) > MOST:
+        raise ConfigError(two_lines(f"a sweep of more than {MOST} jobs", "give fewer values, or search among them"))
 
 
 def _first(word: str, override: Override) -> str:
@@ -82,59 +151,31 @@ def _first(word: str, override: Override) -> str:
     return f"{word.partition('=')[0]}={start}"
 
 
-def _one(config: DictConfig, job: SweepJob) -> float | None:
-    """Hydra's task: one job, in whatever process the launcher starts it."""
-    console.set_up()
-    meta = HydraConfig.get()
-    os.chdir(meta.runtime.cwd)  # paths are relative to where they were typed, hydra.job.chdir or not
-    words = list(meta.overrides.task)
-    log.info("\n#%s  %s", meta.job.num, " ".join(words))
-    sign = -1 if meta.sweeper.get("direction") == "maximize" else 1  # a search looks for the lowest score
-    worst = sign * float("inf")
-    try:
-        score = job(compose.inside_hydra(config), words)
-    except Exception as error:
-        log.warning("#%s failed: %s", meta.job.num, error)
-        log.debug("the job failed", exc_info=True)
-        _note(Path(meta.sweep.dir), {"job": meta.job.num, "words": words, "error": str(error), "code": _code(error)})
-        return worst
-    finally:
-        # Hydra makes a job's folder before the config is checked.
-        remove_empty(Path(meta.runtime.output_dir))
-    if score is None:
-        return None if meta.sweeper.get("_target_") == BASIC else worst
-    return sign * score
+def _jobs(parsed: Sequence[Override], swept: Swept) -> tuple[tuple[str, ...], ...] | None:
+    """The words of each job in Hydra's own order; None where the sweeper searches."""
+    if swept.sweeper.get("_target_") != BASIC:
+        return None
+    params = [f"{key}={value}" for key, value in (swept.sweeper.get("params") or {}).items()]
+    asked = [*OverridesParser.create().parse_overrides(params), *(o for o in parsed if not o.is_hydra_override())]
+    return tuple(tuple(words) for batch in BasicSweeper.split_arguments(asked, None) for words in batch)
 
 
-def _code(error: Exception) -> int:
-    return 2 if isinstance(error, Refused) else 1
+def _shared(overrides: Sequence[str], swept: Swept, jobs: Sequence[object] | None) -> list[str]:
+    """What a launcher is told unless the user tells it. Joblib gives each of its processes an equal share of the cores:
+    no more processes than jobs. Ray would print what its jobs say, which is in their logs, behind the sweep's answer.
+    """
+    launcher, said = swept.launcher, {word.lstrip("+").partition("=")[0] for word in overrides}
+    if launcher.get("_target_") == JOBLIB and jobs is not None and launcher.get("n_jobs") == -1:
+        processes = max(1, min(len(jobs), os.cpu_count() or 1))
+        return [] if "hydra.launcher.n_jobs" in said else [f"hydra.launcher.n_jobs={processes}"]
+    if launcher.get("_target_") == RAY:
+        key = "hydra.launcher.ray.init.log_to_driver"
+        return [] if key in said else [f"++{key}=false"]
+    return []
 
 
-def _note(folder: Path, failure: dict[str, Any]) -> None:
-    """One line at the end of the file, whole even where several jobs write at once."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / FAILURES).open("a") as file:
-        file.write(json.dumps(failure) + "\n")
-
-
-def _conclude(folder: Path) -> None:
-    """Raises the error that the failed jobs call for."""
-    path = folder / FAILURES
-    failures = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
-    if not failures:
-        return
-    named = "; ".join(f"#{row['job']}: {row['error'].splitlines()[0]}" for row in failures[:3])
-    more = f" and {len(failures) - 3} more" if len(failures) > 3 else ""
-    began = any((job / "config.yaml").is_file() for job in folder.glob("*"))
-    where = f"the others are in {folder}" if began else "nothing was written"
-    jobs = "one job" if len(failures) == 1 else f"{len(failures)} jobs"
-    text = two_lines(f"{jobs} of the sweep failed: {named}{more}", where)
-    raise RunFailed(text) if any(row["code"] != 2 for row in failures) else ConfigError(text)
-
-
-def _leave_nothing_of_what_never_began(folder: Path) -> None:
-    """Removes the folder where no job began: it holds only Hydra's own notes."""
-    if not folder.is_dir() or any(path.is_dir() or path.name not in OWN_FILES for path in folder.iterdir()):
-        return
-    shutil.rmtree(folder)
-    remove_empty(folder.parent)
+def _ignored(alone: Sequence[str], swept: Swept) -> str | None:
+    """The launcher of a job's config where the sweep's does not have it: Hydra reads no file that is swept over."""
+    if swept.launcher.get("_target_", "").endswith(".BasicLauncher"):
+        return None
+    return swept.chosen if compose.compose_sweep(alone).chosen != swept.chosen else None

@@ -123,6 +123,12 @@ def text(value: str) -> str:
     return os.path.expanduser(value) if at_home(value) else value
 
 
+def take(key: str, words: Sequence[str]) -> tuple[str | None, list[str]]:
+    """The value of the last word `key=value`, and the other words."""
+    values = [text(word.partition("=")[2]) for word in words if word.startswith(f"{key}=")]
+    return (values[-1] if values else None), [word for word in words if not word.startswith(f"{key}=")]
+
+
 def path(source: object, what: str) -> str:
     """A path as a string. Raises ConfigError for anything else, such as samples themselves."""
     if not isinstance(source, str | os.PathLike):

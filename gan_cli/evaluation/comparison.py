@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,8 +11,8 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from gan_cli.config import own
 from gan_cli.errors import DataError, NotComparable, two_lines
+from gan_cli.store import summary
 from gan_cli.store.disk import cause
 from gan_cli.store.rows import LAST_STEP
 from gan_cli.store.run import Run
@@ -33,6 +31,8 @@ class Side:
 
     name: str
     records: tuple[Mapping[str, Any], ...]  # metric name -> value record, one per seed
+    pairs: tuple[str, ...] = ()  # what pairs each with one of another side: its seed, where it is known
+    trained: bool = False  # whether the scores were taken while training
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,11 @@ class Mean:
     value: float
     se: float | None  # over seeds if there are several, else of the single measurement
     seeds: int
+
+    @property
+    def freedom(self) -> float:
+        """Degrees of freedom of the standard error; that of a single measurement is as good as known."""
+        return self.seeds - 1 if self.seeds > 1 else math.inf
 
 
 @dataclass(frozen=True)
@@ -119,44 +124,16 @@ def words_of(folder: Path) -> tuple[str, ...]:
     return tuple(word for word in words if isinstance(word, str)) if isinstance(words, list) else ()
 
 
+def direction(metric: str) -> str | None:
+    """Which way a metric improves, "smaller" or "larger", by its name; None where that is not known."""
+    known = {"fd": "smaller", **summary.BETTER}  # `fd_pixels` is fid of another detector
+    found = [name for name in known if metric == name or metric.startswith(f"{name}_")]
+    return known[max(found, key=len)] if found else None
+
+
 def apart_from_the_seed(words: Iterable[str]) -> tuple[str, ...]:
     """What distinguishes a job of a sweep from the others, apart from its seed."""
     return tuple(sorted(word for word in words if not word.startswith("seed=")))
-
-
-def sides_of(word: str) -> list[Side]:
-    """The sides that a word names: a run, an evaluation file, or a sweep, whose jobs are grouped over seeds.
-
-    Raises:
-        NotComparable: It is none of these, or has not been measured yet.
-        DataError: A file is not an evaluation file.
-    """
-    path = Path(word)
-    if not os.path.exists(word):  # also where it is too long for a name
-        raise NotComparable(two_lines(f"{word} does not exist", "give run folders, sweeps or evaluation files"))
-    if path.is_file():
-        return [Side(path.stem, (read(path).metrics,))]
-    if (path / "config.yaml").is_file():
-        found = latest(Run(path))
-        if found is None:
-            raise NotComparable(two_lines(f"{word} was not measured yet", _measure(word)))
-        return [Side(path.name, (found.metrics,))]
-    jobs = sorted((p for p in path.glob("*") if (p / "config.yaml").is_file()), key=lambda p: (len(p.name), p.name))
-    if not jobs:
-        raise NotComparable(two_lines(f"{word} is nothing to compare", "give run folders, sweeps or evaluation files"))
-    gathered: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
-    for job in jobs:
-        found = latest(Run(job))
-        if found is None:
-            raise NotComparable(two_lines(f"{job} was not measured yet", _measure(job)))
-        gathered.setdefault(apart_from_the_seed(words_of(job)), []).append(found.metrics)
-    common = set.intersection(*(set(label) for label in gathered))
-    return [Side(" ".join(w for w in words if w not in common) or path.name, tuple(r)) for words, r in gathered.items()]
-
-
-def _measure(folder: str | Path) -> str:
-    """What to type to measure a run."""
-    return f"gan eval {shlex.quote(str(folder))}{own.vouched(Run(folder))}"
 
 
 def check_comparable(sides: Sequence[Side]) -> list[str]:
@@ -205,14 +182,32 @@ def mean_of(side: Side, name: str) -> Mean:
     return Mean(values[0], None if se is None else float(se), 1)
 
 
+def bar(freedom: float) -> float:
+    """How many standard errors make a difference: two, and more of one that few seeds tell, so that chance alone
+    exceeds it as rarely (4.6 %): Student's t."""
+    if math.isinf(freedom):
+        return SURE
+    from scipy.special import ndtr, stdtrit
+
+    return float(stdtrit(freedom, ndtr(SURE)))
+
+
 def verdict(a: Mean, b: Mean) -> str:
-    """ "differs" beyond two standard errors, "no difference shown" within, "no error bar" without one."""
+    """ "differs" beyond two standard errors (`bar`), "no difference shown" within, "no error bar" without one."""
     if a.se is None or b.se is None:
         return "no error bar"
     spread = math.hypot(a.se, b.se)
     if spread == 0:
         return "differs" if a.value != b.value else "no difference shown"
-    return "differs" if abs(a.value - b.value) > SURE * spread else "no difference shown"
+    # Welch and Satterthwaite: the degrees of freedom of a difference of two means.
+    freedom = spread**4 / (a.se**4 / a.freedom + b.se**4 / b.freedom) if a.seeds > 1 or b.seeds > 1 else math.inf
+    return "differs" if abs(a.value - b.value) > bar(freedom) * spread else "no difference shown"
+
+
+def shown(mean: Mean) -> str:
+    """A number as tables show it."""
+    error = "" if mean.se is None else f" ± {mean.se:.2g}"
+    return f"{mean.value:.5g}{error}" + (f" ({mean.seeds} seeds)" if mean.seeds > 1 else "")
 
 
 def table(sides: Sequence[Side]) -> list[str]:
@@ -223,8 +218,7 @@ def table(sides: Sequence[Side]) -> list[str]:
         means = [mean_of(side, name) for side in sides]
         cells = []
         for i, mean in enumerate(means):
-            text = f"{mean.value:.5g}" + (f" ± {mean.se:.2g}" if mean.se is not None else "")
-            text += f" ({mean.seeds} seeds)" if mean.seeds > 1 else ""
+            text = shown(mean)
             cells.append(text if i == 0 else f"{text}  {verdict(means[0], mean)}")
         rows.append([name, *cells])
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]

@@ -12,6 +12,7 @@ from gan_cli.report import scores, told
 from gan_cli.report.charts import Chart, Line, Stroke, document, library
 from gan_cli.report.curves import Curve
 from gan_cli.report.grids import Film, film
+from gan_cli.report.order import Order
 from gan_cli.report.scores import Table
 from gan_cli.report.told import Told
 from gan_cli.store.disk import peek
@@ -37,6 +38,7 @@ class Content:
         differences: Settings, and what they are in each.
         failures: Jobs of a sweep that were refused or failed: number, words, error.
         more: Runs that are not shown.
+        orders: Of each sweep, which choice came out best.
     """
 
     title: str
@@ -51,6 +53,7 @@ class Content:
     differences: Sequence[tuple[str, Sequence[str | None]]] = ()
     failures: Sequence[tuple[str, str, str]] = ()
     more: int = 0
+    orders: Sequence[Order] = ()
 
 
 def of_run(run: Told, facts: Sequence[tuple[str, Sequence[str]]], again: str) -> bytes:
@@ -73,6 +76,7 @@ def of_runs(
     there: int,
     failures: Sequence[tuple[str, str, str]],
     searched: Sequence[Chart] = (),
+    orders: Sequence[Order] = (),
 ) -> bytes:
     """The page of several runs, or of a sweep.
 
@@ -81,6 +85,7 @@ def of_runs(
         there: How many runs there are.
         failures: Jobs of a sweep that were refused or failed: number, words, error.
         searched: What is to be drawn of a search.
+        orders: Of each sweep, which choice came out best.
     """
     groups: dict[tuple[str, ...] | str, list[int]] = {}
     for i, run in enumerate(runs):
@@ -103,6 +108,7 @@ def of_runs(
             differences=told.differences(runs)[:MOST_SETTINGS],
             failures=failures,
             more=there - len(runs),
+            orders=orders,
         )
     )
 

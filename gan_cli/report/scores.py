@@ -12,7 +12,7 @@ import numpy as np
 
 from gan_cli import pages
 from gan_cli.errors import NotComparable
-from gan_cli.evaluation.comparison import Mean, Side, check_comparable, mean_of, verdict
+from gan_cli.evaluation.comparison import Mean, Side, check_comparable, mean_of, shown, verdict
 from gan_cli.report.charts import Chart, Line, Stroke
 from gan_cli.report.curves import Curve
 from gan_cli.report.told import Told
@@ -46,12 +46,6 @@ class Table:
     note: str = ""
 
 
-def text(mean: Mean) -> str:
-    """A number as tables show it."""
-    error = "" if mean.se is None else f" ± {mean.se:.2g}"
-    return f"{mean.value:.5g}{error}" + (f" ({mean.seeds} seeds)" if mean.seeds > 1 else "")
-
-
 def in_time(told: Told) -> tuple[Table, list[Chart]]:
     """A run's evaluations, a column each, and a chart of each metric that was measured at two steps or more."""
     records = told.records
@@ -63,7 +57,7 @@ def in_time(told: Told) -> tuple[Table, list[Chart]]:
     for name in names:
         means = [mean_of(Side("", (r.metrics,)), name) if name in r.metrics else None for r in records]
         last = next(r.metrics[name] for r in reversed(records) if name in r.metrics)
-        rows.append((name, tuple(None if mean is None else Cell(text(mean)) for mean in means), _measured(last)))
+        rows.append((name, tuple(None if mean is None else Cell(shown(mean)) for mean in means), _measured(last)))
         pairs = zip(records, means, strict=True)
         there = [(float(r.step), mean) for r, mean in pairs if mean is not None and r.step is not None]
         if len({step for step, _ in there}) > 1:
@@ -92,7 +86,7 @@ def side_by_side(groups: Sequence[tuple[str, Sequence[Told]]]) -> tuple[Table, l
     for name in _names([record for side in sides for record in side.records]):
         means = [mean_of(side, name) if all(name in record for record in side.records) else None for side in sides]
         cells = [
-            None if mean is None else Cell(text(mean), _verdict(means, i, name in comparable))
+            None if mean is None else Cell(shown(mean), _verdict(means, i, name in comparable))
             for i, mean in enumerate(means)
         ]
         last = next(record[name] for side in sides for record in side.records if name in record)

@@ -80,7 +80,11 @@ TRAIN = Command(
         ("repeat=RUN", "a new run from another's config.yaml"),
         ("--json", "how the run ended, as JSON on standard output; json=FILE"),
     ),
-    notes=("-m sweeps: gan train -m loss=hinge,lsgan seed=0,1",),
+    notes=(
+        "-m sweeps: gan train -m loss=hinge,lsgan seed=0,1",
+        "  gan train -m resume=outputs/sweeps/<sweep>       goes on with one; jobs=failed, jobs=3 run some again",
+        "  gan train -m loss=OLD,NEW seed=0,1,2,3,4 evaluation.every_steps=500 decide=loss   keep, drop or undecided",
+    ),
     python=("train", "Result"),
 )
 SEARCH = Command(
@@ -128,11 +132,12 @@ COMPARE = Command(
     "runs, sweeps and evaluation files side by side",
     ("gan compare outputs/train/<run> outputs/train/<other>",),
     configured=False,
-    takes=(JSON,),
+    takes=(JSON, Word("--verdict", "keep, drop or undecided: the second against the first, paired by seed, as JSON")),
     runs=True,
     notes=(
         "  gan compare outputs/train/<run> outputs/train/<other>",
-        "  gan compare outputs/sweeps/<sweep>               jobs that differ only by seed form one column",
+        "  gan compare outputs/sweeps/<sweep>               its choices in order, means over seeds",
+        "  gan compare outputs/sweeps/<old> outputs/sweeps/<new> --verdict",
         "  gan compare a.json b.json                        files that gan eval wrote",
         "",
         "The latest evaluation of each run counts. Different conventions, references or sample counts are refused.",

@@ -102,6 +102,7 @@ def answer(target: str, record: Any) -> None:
 
 
 def finite(value: Any) -> Any:
+    """The value for JSON: infinity and NaN, which it lacks, as words."""
     if isinstance(value, dict):
         return {str(key): finite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

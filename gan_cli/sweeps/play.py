@@ -1,0 +1,169 @@
+"""Runs the jobs of a sweep: Hydra's sweepers and launchers start them; what became of each is kept in its folder."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from gan_cli import console
+from gan_cli.config import compose
+from gan_cli.config.compose import Composed
+from gan_cli.config.sweeps import BASIC
+from gan_cli.errors import ConfigError, Interrupted, NotWritable, Refused, RunFailed, two_lines
+from gan_cli.store import removal
+from gan_cli.store.disk import NotWritten, remove_empty
+from gan_cli.store.run import ENDED, Run, newest_first
+from gan_cli.sweeps import conclusion
+from gan_cli.sweeps.devices import own_device
+from gan_cli.sweeps.folder import Failure, Sweep
+from gan_cli.sweeps.request import Request
+
+log = logging.getLogger(__name__)
+
+# What is in the folder beside the jobs.
+OWN_FILES = (
+    *("sweep.json", "sweep.csv", "failures.jsonl", "multirun.yaml", "optimization_results.yaml"),
+    *(".submitit", ".lock"),
+)
+
+
+class Jobs(NamedTuple):
+    """How a job is run. Each returns its score, the lower the better; None where nothing was measured."""
+
+    begin: Callable[[Composed, list[str]], float | None]  # (config, its words)
+    resume: Callable[[Path], float | None]
+
+
+def play(request: Request, jobs: Jobs, aside: bool = False) -> dict[str, Any]:
+    """Runs the jobs that are wanted, and returns the sweep's answer. To a search, a job that is refused or fails scores
+    worst; the sweep goes on.
+
+    Args:
+        aside: Whether what is said goes to standard error.
+
+    Raises:
+        ConfigError: The sweep cannot begin, or every job that failed was refused.
+        NotARun: Another process is at it.
+        RunFailed: A job failed after it began.
+        Interrupted: It was stopped; it can go on.
+    """
+    sweep = request.sweep
+    try:
+        with sweep.alone():
+            try:
+                _prepare(request)
+                _launch(request, jobs, aside)
+                answer = conclusion.conclude(sweep, request.decide)
+                failed = sweep.failed()
+            finally:
+                _leave_nothing_of_what_never_began(sweep.folder)
+    except NotWritten as error:
+        raise NotWritable(two_lines(str(error), "hydra.sweep.dir=FOLDER names another folder")) from error
+    if failed:
+        _report(failed, sweep)
+    return answer
+
+
+def _prepare(request: Request) -> None:
+    sweep = request.sweep
+    if not request.again:
+        sweep.begin(request.words, request.plan.jobs)
+    elif request.wanted is not None:
+        sweep.forget(request.wanted)
+    if request.plan.ignored is not None:
+        log.warning("%s", _not_from_there(request.plan.ignored))
+
+
+def _not_from_there(launcher: str) -> str:
+    what = f"the launcher {launcher} does not count: Hydra reads no launcher from a file that is swept over"
+    return two_lines(what, f"hydra/launcher={launcher} on the command line does")
+
+
+def _launch(request: Request, jobs: Jobs, aside: bool) -> None:
+    wanted, again, sweep = request.wanted, request.again, request.sweep
+
+    def task(config: DictConfig) -> float | None:
+        console.set_up(aside=aside)
+        return one(config, jobs, wanted, again)
+
+    typed = f"gan train -m resume={shlex.quote(str(sweep.folder))}"
+    try:
+        compose.hydra_main("train", task, request.plan.typed())
+    except KeyboardInterrupt as stop:
+        if not sweep.runs():
+            raise
+        what = f"stopped, {conclusion.progress(sweep)}; everything is saved in {sweep.folder}"
+        raise Interrupted(two_lines(what, f"{typed} continues it")) from stop
+    except ConfigError as error:
+        if not sweep.runs():
+            raise
+        what = f"the sweep broke off, {conclusion.progress(sweep)}: {str(error).splitlines()[0]}"
+        raise RunFailed(two_lines(what, f"{typed} continues it")) from error
+
+
+def one(config: DictConfig, jobs: Jobs, wanted: frozenset[int] | None, again: bool) -> float | None:
+    """Hydra's task: one job, in whatever process the launcher starts it."""
+    meta = HydraConfig.get()
+    os.chdir(meta.runtime.cwd)  # paths are relative to where they were typed, hydra.job.chdir or not
+    number, folder = int(meta.job.num), Path(meta.runtime.output_dir)
+    words = list(meta.overrides.task)
+    sign = -1 if meta.sweeper.get("direction") == "maximize" else 1  # a search looks for the lowest score
+    worst = sign * float("inf")
+    try:
+        if wanted is not None and number not in wanted:
+            return None
+        log.info("\n#%s  %s", number, " ".join(words))
+        with own_device(Path(meta.sweep.dir), number):
+            score = _played(compose.inside_hydra(config), words, jobs, again)
+    except Exception as error:
+        log.warning("#%s failed: %s", number, error)
+        log.debug("the job failed", exc_info=True)
+        code = 2 if isinstance(error, Refused) else 1
+        Sweep(meta.sweep.dir).note(Failure(number, tuple(words), str(error), code))
+        return worst
+    finally:
+        remove_empty(folder)  # Hydra makes a job's folder before the config is checked
+    if score is None:
+        return None if meta.sweeper.get("_target_") == BASIC else worst
+    return sign * score
+
+
+def _played(composed: Composed, words: list[str], jobs: Jobs, again: bool) -> float | None:
+    """Begins a job, or does what is left of it."""
+    run = Run(composed.folder)
+    if not again or not run.config.is_file():
+        return jobs.begin(composed, words)
+    if run.read_result().get("status") in ENDED:
+        log.info("it is finished already")
+        return None
+    if newest_first(run.checkpoints):
+        return jobs.resume(run.folder)
+    removal.remove(removal.own_folder(str(run.folder)))  # it was killed before its first checkpoint
+    return jobs.begin(composed, words)
+
+
+def _report(failed: Sequence[Failure], sweep: Sweep) -> None:
+    """Raises the error that these failures call for."""
+    named = "; ".join(f"#{failure.job}: {failure.reason}" for failure in failed[:3])
+    more = f" and {len(failed) - 3} more" if len(failed) > 3 else ""
+    again = f"gan train -m resume={shlex.quote(str(sweep.folder))} jobs=failed runs them again"
+    jobs = "one job" if len(failed) == 1 else f"{len(failed)} jobs"
+    what = f"{jobs} of the sweep failed: {named}{more}"
+    text = two_lines(what, again if sweep.folder.exists() else "nothing was written")
+    raise RunFailed(text) if any(failure.code != 2 for failure in failed) else ConfigError(text)
+
+
+def _leave_nothing_of_what_never_began(folder: Path) -> None:
+    """Removes the folder where no job began: it holds only notes."""
+    if not folder.is_dir() or any(path.name not in OWN_FILES for path in folder.iterdir()):
+        return
+    shutil.rmtree(folder)
+    remove_empty(folder.parent)
