@@ -1,7 +1,9 @@
-"""Decoded pictures on disk: one memory-mapped uint8 array per entry, with notes that hold the digest of both.
+"""Decoded pictures on disk: one uint8 array per entry, with notes that hold the digest of both.
 
-An entry is read in full once, to be verified; one that is damaged, or does not match its notes, is removed with a
-warning and built again. Where nothing can be written, the pictures are held in memory.
+An entry that fits into the memory that is allowed is read into it, and verified; of a larger one only the pictures that
+are shown are read, and it is verified when its file is another than at the last start. One that is damaged, or does not
+match its notes, is removed with a warning and built again. Where nothing can be written, the pictures are held in
+memory.
 """
 
 from __future__ import annotations
@@ -9,19 +11,24 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
+from gan_cli.data import memo
+from gan_cli.data.ondisk import OnDisk, Opened
+from gan_cli.data.stored import OneSize, Stored, Views
 from gan_cli.store.disk import naming, replacing, write_text
 
 log = logging.getLogger(__name__)
 
-SCHEMA = 2  # of the entries and of the decoder; raise it when either changes
-CHUNK = 2**24
+SCHEMA = 3  # of the entries and of the decoder; raise it when either changes
+MEMORY = 2**28  # bytes of a set that is held in memory where nothing else is said
+AGAIN = "start again, or resume the run: the decoded pictures are then made again"
 
 
 class Unreadable(NamedTuple):
@@ -34,13 +41,13 @@ class DecodedFiles:
     """The outcome of decoding a list of files.
 
     Attributes:
-        images: uint8 `[kept, C, H, W]`; a list of `[C, H, W]` where each has its own size.
+        images: The pictures that could be read.
         kept: The indices of the files that could be read, increasing.
         unreadable: The indices of the others, each with the reason.
         ranges: The range of values used, by the value of white.
     """
 
-    images: np.ndarray | list[np.ndarray]
+    images: Stored
     kept: list[int]
     unreadable: list[tuple[int, str]]
     ranges: dict[int, tuple[float, float]]
@@ -57,19 +64,20 @@ Ranges = Callable[[], dict[int, tuple[float, float]]]
 
 def key_of(*facts: Any) -> str:
     """The key of the entry that these facts describe."""
-    return hashlib.sha256(json.dumps([SCHEMA, *facts]).encode()).hexdigest()
+    return memo.key_of(SCHEMA, *facts)
 
 
-def digest(images: np.ndarray, notes: dict[str, Any]) -> str:
-    """sha256 of the pixels, their shape and the notes."""
-    found = hashlib.sha256(json.dumps([list(images.shape), notes], sort_keys=True).encode())
-    flat = images.reshape(-1)
-    for start in range(0, flat.size, CHUNK):
-        found.update(flat[start : start + CHUNK].data)
+def digest(shape: Sequence[int], digests: Iterable[bytes], notes: dict[str, Any]) -> str:
+    """sha256 of the pictures' digests, their shape and the notes."""
+    found = hashlib.sha256(json.dumps([list(shape), notes], sort_keys=True).encode())
+    for each in digests:
+        found.update(each)
     return found.hexdigest()
 
 
-def kept_or_made(folder: Path, key: str, shape: tuple[int, ...], items: Items, ranges: Ranges) -> DecodedFiles:
+def kept_or_made(
+    folder: Path, key: str, shape: tuple[int, ...], items: Items, ranges: Ranges, memory: int = MEMORY
+) -> DecodedFiles:
     """The entry `key`, verified, or made anew from `items`.
 
     Args:
@@ -77,43 +85,62 @@ def kept_or_made(folder: Path, key: str, shape: tuple[int, ...], items: Items, r
         shape: `(files, C, H, W)`.
         items: Decodes the files, in their order.
         ranges: Gives the range of values met, after decoding.
+        memory: Bytes up to which pictures are held in memory.
     """
     array, notes = folder / f"{key}.npy", folder / f"{key}.json"
     if array.exists() or notes.exists():
-        found = _read(array, notes, shape)
+        found = _read(array, notes, shape, memory)
         if isinstance(found, DecodedFiles):
             return found
         log.warning("the decoded images in %s are damaged (%s): they are removed and made again", array, found)
         _remove(array, notes)
     try:
-        return _written(array, notes, shape, items, ranges)
+        return _written(array, notes, shape, items, ranges, memory)
     except OSError as error:
         log.warning("decoded images cannot be kept (%s): this time they stay in memory", error)
     return _collected(items, ranges, np.empty(shape, np.uint8))
 
 
-def _read(array: Path, notes: Path, shape: tuple[int, ...]) -> DecodedFiles | str:
+def _read(array: Path, notes: Path, shape: tuple[int, ...], memory: int) -> DecodedFiles | str:
     """The entry, or a description of what is wrong with it."""
     try:
         facts = json.loads(notes.read_bytes())
-        if array.stat().st_size > np.prod(shape, dtype=np.int64) + 2**16:
-            return "it is too large"
-        images = np.load(array, mmap_mode="c", allow_pickle=False)
-        entry = DecodedFiles(
-            images,
-            [int(i) for i in facts["kept"]],
-            [(int(i), str(reason)) for i, reason in facts["unreadable"]],
-            {int(white): (float(low), float(high)) for white, (low, high) in facts["ranges"]},
-        )
-        if images.dtype != np.uint8 or images.shape != (len(entry.kept), *shape[1:]) or not images.flags.c_contiguous:
-            return f"it holds {images.dtype} {list(images.shape)}"
-        if sorted([*entry.kept, *(i for i, _ in entry.unreadable)]) != list(range(shape[0])):
+        kept = [int(i) for i in facts["kept"]]
+        unreadable = [(int(i), str(reason)) for i, reason in facts["unreadable"]]
+        if sorted([*kept, *(i for i, _ in unreadable)]) != list(range(shape[0])):
             return "its notes belong to other files"
-        if facts["sha256"] != digest(images, entry.notes()):
+        images = _stored(array, (len(kept), *shape[1:]), memory)
+        if isinstance(images, str):
+            return images
+        ranges = {int(white): (float(low), float(high)) for white, (low, high) in facts["ranges"]}
+        entry = DecodedFiles(images, kept, unreadable, ranges)
+        if facts["sha256"] != digest((len(kept), *shape[1:]), images.digests(), entry.notes()):
             return "its checksum differs"
         return entry
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RecursionError) as error:
         return str(error).split("\n")[0] or "it is incomplete"
+
+
+def _stored(array: Path, shape: tuple[int, ...], memory: int) -> Stored | str:
+    """The pictures of an array, in memory or where they lie, or a description of what is wrong with it."""
+    file = Opened(array, AGAIN)
+    with array.open("rb") as head:
+        version = np.lib.format.read_magic(head)
+        there, by_columns, kind = np.lib.format.read_array_header_1_0(head) if version == (1, 0) else ((), True, None)
+        begin = head.tell()
+    if kind != np.uint8 or there != shape or by_columns:
+        return f"it holds {kind} {list(there)}"
+    count = int(np.prod(shape, dtype=np.int64))
+    if file.stamp[0] != begin + count:
+        return "it is too large" if file.stamp[0] > begin + count else "it is cut"
+    if count <= memory:
+        pixels = np.empty(shape, np.uint8)
+        file.into(pixels, begin)
+        return OneSize(torch.from_numpy(pixels))
+    unverified = OnDisk(file, begin, shape[1:], [b""] * shape[0])
+    find = lambda: [hashlib.sha256(picture.numpy().tobytes()).hexdigest() for picture in unverified]  # noqa: E731
+    found = memo.remembered(array.parent, ["pictures", str(array)], [file.stamp], find)
+    return OnDisk(file, begin, shape[1:], [bytes.fromhex(each) for each in found])
 
 
 def _remove(*paths: Path) -> None:
@@ -134,32 +161,39 @@ def _collected(items: Items, ranges: Ranges, memory: np.ndarray) -> DecodedFiles
         else:
             memory[len(kept)] = item
             kept.append(i)
-    return DecodedFiles(memory[: len(kept)], kept, unreadable, ranges())
+    return DecodedFiles(OneSize(torch.from_numpy(memory[: len(kept)])), kept, unreadable, ranges())
 
 
-def _written(array: Path, notes: Path, shape: tuple[int, ...], items: Items, ranges: Ranges) -> DecodedFiles:
+def _written(
+    array: Path, notes: Path, shape: tuple[int, ...], items: Items, ranges: Ranges, memory: int
+) -> DecodedFiles:
     """Both files, the notes last: an array without its notes is not an entry. Raises OSError."""
     with naming(array.parent):
         array.parent.mkdir(parents=True, exist_ok=True)
     kept: list[int] = []
     unreadable: list[tuple[int, str]] = []
-    with replacing(array, durable=False) as file:  # written, not mapped: a full disk is then an error, not a signal
+    digests: list[bytes] = []
+    with replacing(array, durable=False) as file:
         header = np.lib.format.header_data_from_array_1_0(np.empty((0, *shape[1:]), np.uint8))
         np.lib.format.write_array_header_1_0(file, {**header, "shape": shape})
+        begin = file.tell()
         for i, item in enumerate(items()):
             if isinstance(item, Unreadable):
                 unreadable.append((i, item.reason))
             else:
-                file.write(item.tobytes())
+                pixels = item.tobytes()
+                file.write(pixels)
+                digests.append(hashlib.sha256(pixels).digest())
                 kept.append(i)
         file.seek(0)  # the header has room for any number of images
-        np.lib.format.write_array_header_1_0(file, {**header, "shape": (len(kept), *shape[1:])})
-        file.flush()
-        images = np.load(file.name, mmap_mode="c") if kept else np.empty((0, *shape[1:]), np.uint8)
-        entry = DecodedFiles(images, kept, unreadable, ranges())
-        facts = json.dumps({**entry.notes(), "sha256": digest(images, entry.notes())})
-    if kept:
-        write_text(notes, facts)
-    else:
+        made = (len(kept), *shape[1:])
+        np.lib.format.write_array_header_1_0(file, {**header, "shape": made})
+    if not kept:
         _remove(array)
+        return DecodedFiles(OneSize(torch.empty(made, dtype=torch.uint8)), kept, unreadable, ranges())
+    images: Stored = OnDisk(Opened(array, AGAIN), begin, shape[1:], digests)
+    if images.nbytes <= memory:
+        images = OneSize(images.windows(torch.arange(len(kept)), Views.plain(len(kept)), (shape[2], shape[3])))
+    entry = DecodedFiles(images, kept, unreadable, ranges())
+    write_text(notes, json.dumps({**entry.notes(), "sha256": digest(made, digests, entry.notes())}))
     return entry

@@ -6,21 +6,21 @@ import hashlib
 import logging
 import os
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 import numpy as np
 import torch
 
-from gan_cli.data import cache
+from gan_cli.data import ahead, cache, memo
 from gan_cli.data.cache import Unreadable
 from gan_cli.data.class_names import Classified, classified
 from gan_cli.data.decoding import Extent, decode
 from gan_cli.data.described import describe
 from gan_cli.data.flaws import PictureError
 from gan_cli.data.listing import NAMED, File, is_zip, listed, nothing_in, shown
-from gan_cli.data.request import Decoded, Request
+from gan_cli.data.request import Decoded, Request, given_as
+from gan_cli.data.stored import ManySizes
 from gan_cli.errors import DataError
 from gan_cli.progress import tracked
 
@@ -39,6 +39,23 @@ def _digest(file: Readable) -> str:
         return hashlib.sha256(file.read_bytes()).hexdigest()
     except OSError as error:
         return f"unreadable: {error}"
+
+
+def _digests(files: Sequence[Readable], request: Request) -> list[str]:
+    """The sha256 of each file; those of many are remembered for as long as the files stay as they are."""
+
+    def read() -> list[str]:
+        return list(tracked(ahead.in_order(_digest, files), len(files), "reading"))
+
+    paths = [file.path if isinstance(file, File) else file for file in files]
+    try:
+        stamps = [memo.stamped(path) for path in paths if isinstance(path, Path)]
+    except OSError:
+        return read()
+    if len(stamps) < len(files) or sum(stamp[0] for stamp in stamps) <= request.memory:
+        return read()
+    found: list[str] = memo.remembered(request.cache, ["files", [str(path) for path in paths]], stamps, read)
+    return found
 
 
 def _decode(file: Readable, request: Request, extent: Extent | None = None) -> np.ndarray | Unreadable:
@@ -72,22 +89,21 @@ def read_files(files: Sequence[Readable], request: Request, place: str) -> cache
         DataError: A file cannot be read and `strict` is set, its values need `levels`, or no file can be read.
     """
     extent = Extent()
-    with ThreadPoolExecutor(min(32, os.cpu_count() or 1)) as pool:
-        digests = list(tracked(pool.map(_digest, files), len(files), "reading"))
 
-        def items() -> Iterable[np.ndarray | Unreadable]:
-            decoded = pool.map(lambda file: _decode(file, request, extent), files)
-            yield from tracked(decoded, len(files), "decoding")
-            refusal = extent.refusal(place, "dataset.levels")
-            if refusal is not None:
-                raise DataError(refusal)
+    def items() -> Iterable[np.ndarray | Unreadable]:
+        decoded = ahead.in_order(lambda file: _decode(file, request, extent), files)
+        yield from tracked(decoded, len(files), "decoding")
+        refusal = extent.refusal(place, "dataset.levels")
+        if refusal is not None:
+            raise DataError(refusal)
 
-        if request.windows:
-            entry = _whole(items(), extent)
-        else:
-            frame = (request.channels, request.height, request.width, request.fit.__name__, request.levels)
-            shape = (len(files), request.channels, request.height, request.width)
-            entry = cache.kept_or_made(request.cache, cache.key_of(frame, digests), shape, items, lambda: extent.ranges)
+    if request.windows:
+        entry = _whole(items(), extent)
+    else:
+        frame = (request.channels, request.height, request.width, request.fit.__name__, request.levels)
+        shape = (len(files), request.channels, request.height, request.width)
+        key = cache.key_of(frame, _digests(files, request))
+        entry = cache.kept_or_made(request.cache, key, shape, items, lambda: extent.ranges, request.memory)
     _report([Unreadable(shown(str(files[i])), reason) for i, reason in entry.unreadable], request.strict)
     if not entry.kept:
         raise DataError(f"dataset.root={request.root}: none of its {len(files)} images can be read")
@@ -101,20 +117,16 @@ def read_files(files: Sequence[Readable], request: Request, place: str) -> cache
 
 def _whole(items: Iterable[np.ndarray | Unreadable], extent: Extent) -> cache.DecodedFiles:
     """Pictures of their own sizes, which are kept in memory only."""
-    pictures: list[np.ndarray] = []
+    pictures: list[torch.Tensor] = []
     kept: list[int] = []
     unreadable: list[tuple[int, str]] = []
     for i, item in enumerate(items):
         if isinstance(item, Unreadable):
             unreadable.append((i, item.reason))
         else:
-            pictures.append(np.ascontiguousarray(item))
+            pictures.append(torch.from_numpy(np.ascontiguousarray(item)))
             kept.append(i)
-    return cache.DecodedFiles(pictures, kept, unreadable, extent.ranges)
-
-
-def _tensors(images: np.ndarray | list[np.ndarray]) -> torch.Tensor | list[torch.Tensor]:
-    return torch.from_numpy(images) if isinstance(images, np.ndarray) else [torch.from_numpy(each) for each in images]
+    return cache.DecodedFiles(ManySizes(pictures), kept, unreadable, extent.ranges)
 
 
 def _names(files: Sequence[File], kept: Sequence[int]) -> tuple[str, ...]:
@@ -128,7 +140,7 @@ def decode_files(files: Sequence[Path], labels: list[int] | None, names: tuple[s
     """Files with known labels. Raises DataError as `read_files` does."""
     entry = read_files(files, request, str(request.root))
     kept = None if labels is None else torch.tensor([labels[i] for i in entry.kept], dtype=torch.int64)
-    return Decoded(_tensors(entry.images), kept, names)
+    return Decoded(given_as(entry.images), kept, names)
 
 
 def decode_folder(request: Request) -> Decoded:
@@ -148,7 +160,7 @@ def decode_folder(request: Request) -> Decoded:
     why = _why_none(found, names)
     described = describe(listing, found, [names[k] for k in labels] if names else None, len(entry.kept), why)
     called = _names(found.files, entry.kept)
-    return Decoded(_tensors(entry.images), torch.tensor(labels) if names else None, names, described, called)
+    return Decoded(given_as(entry.images), torch.tensor(labels) if names else None, names, described, called)
 
 
 def _classes_left(found: Classified, kept: Sequence[int]) -> tuple[tuple[str, ...], list[int]]:

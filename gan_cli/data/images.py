@@ -22,9 +22,9 @@ from gan_cli.data.request import Request as Request
 from gan_cli.data.request import decoded_by, fitted
 from gan_cli.data.request import to_float as to_float
 from gan_cli.data.stored import OneSize, Views, mirrored, stored
-from gan_cli.data.subset import digests_of, fair_part
+from gan_cli.data.subset import fair_part
 from gan_cli.errors import DataError
-from gan_cli.types import Batch, Need, NonNegativeInt, PositiveInt, sample_shape
+from gan_cli.types import Batch, Need, NonNegative, NonNegativeInt, PositiveInt, sample_shape
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def _chosen(decoded: Decoded, limit: int | None, classes: int) -> list[int] | No
     if labels is not None and 1 < limit < classes:
         raise DataError(f"dataset.limit={limit} leaves some of dataset.classes={classes} without an image: raise it")
     log.info("%d of %d images, chosen by their content%s", limit, len(decoded.images), ", evenly" if labels else "")
-    return fair_part(digests_of(decoded.images), labels, limit)
+    return fair_part(stored(decoded.images).digests(), labels, limit)
 
 
 class Images:
@@ -62,6 +62,7 @@ class Images:
             resolution itself when null.
         windows: Images keep the size of their files; a batch shows random windows of `resolution`.
         given: The sources that a translator draws the images from.
+        memory: MiB of decoded files that are held in memory; of a larger set only what is shown is read.
 
     Raises:
         DataError: There is nothing, there are too few images, or the labels contradict `classes`.
@@ -86,6 +87,7 @@ class Images:
         load: PositiveInt | Sequence[PositiveInt] | None = None,
         windows: bool = False,
         given: Given | None = None,
+        memory: NonNegative = 256,
     ) -> None:
         if channels not in (1, 3):
             raise DataError(f"dataset.channels={channels}: images have 1 channel (grey) or 3 (colour)")
@@ -112,6 +114,7 @@ class Images:
             cache=Path(os.path.expanduser(cache)),
             levels=checked_levels(levels, "dataset.levels"),
             windows=windows,
+            memory=round(memory * 2**20),
         )
         decoded = self._read(source, request, limit)
         self.cropped = windows or load is not None
@@ -165,7 +168,11 @@ class Images:
         """All images as they are previewed, uint8 `[N, C, H, W]`."""
         if isinstance(self.stored, OneSize) and not self.cropped:
             return self.stored.images
-        return self.stored.windows(torch.arange(len(self)), Views.plain(len(self)), self._size)
+        return self.kept(torch.arange(len(self)))
+
+    def kept(self, rows: Tensor) -> Tensor:
+        """Some images as they are previewed, uint8 `[N, C, H, W]`."""
+        return self.stored.windows(rows, Views.plain(len(rows)), self._size)
 
     @property
     def _size(self) -> tuple[int, int]:
@@ -211,18 +218,25 @@ class Images:
             home = device
         self.stored, self.labels = self.stored.to(home), self.labels.to(home)
         self.order = Shuffle(len(self), self.batch_size, seed, home)
+        self.read = self.stored.reader(self._read_draw)
         if self.given is not None:
             self.given.place(seed, self.batch_size, self.flip)
 
     def batch(self, draw: int) -> Batch:
         """Batch `draw` of this rank: images `[batch_size / world, C, H, W]` in [-1, 1], labels, and sources."""
-        index = self.order(draw, self.rank, self.world)
-        views = self._views(len(index), draw)
-        images = self._seen(index, views)
+        index, views, pixels = self.read(draw)
+        images = self._seen(pixels, views)
         given = None
         if self.given is not None:
             given = self.given.batch(images, index, views, draw, self.rank, self.world)
         return Batch(self.labels[index].to(self.device), images, given)
+
+    def _read_draw(self, draw: int) -> tuple[Tensor, Views, Tensor]:
+        """Which images batch `draw` shows, and how; and their windows, uint8 `[N, C, H, W]`."""
+        index = self.order(draw, self.rank, self.world)
+        views = self._views(len(index), draw)
+        step = 1 if self.given is None else self.given.scale
+        return index, views, self.stored.windows(index, views, self._size, step)
 
     def _views(self, n: int, draw: int) -> Views:
         views, shared = Views.plain(n), (n, self.rank, self.world)
@@ -235,10 +249,9 @@ class Images:
             views = views._replace(mirrored=coin < 0.5)
         return views
 
-    def _seen(self, index: Tensor, views: Views) -> Tensor:
+    def _seen(self, pixels: Tensor, views: Views) -> Tensor:
         """Images `[N, C, H, W]` in [-1, 1]."""
-        step = 1 if self.given is None else self.given.scale
-        images = to_float(self.stored.windows(index, views, self._size, step).to(self.device, non_blocking=True))
+        images = to_float(pixels.to(self.device, non_blocking=True))
         return mirrored(images, views.mirrored) if self.flip else images
 
     def sampling(self, draw: int) -> Batch:

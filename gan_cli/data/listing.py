@@ -39,11 +39,12 @@ def natural(name: str) -> tuple[tuple[int, int, str], ...]:
 
 @dataclass(frozen=True)
 class File:
-    """A file at the place: its name relative to it, and its bytes."""
+    """A file at the place: its name relative to it, its bytes, and where it lies on the disk, if it does on its own."""
 
     name: str
     place: str
     read_bytes: Callable[[], bytes] = field(repr=False, compare=False)
+    path: Path | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
         return shown(f"{self.place}/{self.name}")
@@ -168,7 +169,8 @@ def _folder(root: Path) -> Listing:
                 elif len(links) < MOST_LINKS:
                     links.append(inside)
             elif kind in ("file", "folder"):
-                listing.sort_in(File(name, str(root), _from_disk(Path(entry.path))))
+                path = Path(entry.path)
+                listing.sort_in(File(name, str(root), _from_disk(path), path))
             else:
                 listing.pass_over(kind, name)
     return listing.ordered()

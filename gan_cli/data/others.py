@@ -108,9 +108,10 @@ class Others(Given):
 
 def _alike(images: Decoded, others: Decoded) -> bool:
     """Whether both are the same pictures."""
-    first = images.images[0], others.images[0]
-    same = len(images.images) == len(others.images) and images.names == others.names
-    return same and first[0].shape == first[1].shape and torch.equal(*first)
+    if len(images.images) != len(others.images) or images.names != others.names or not len(images.images):
+        return False
+    first, second = next(iter(images.images)), next(iter(others.images))
+    return first.shape == second.shape and torch.equal(first, second)
 
 
 def _partners(images: Decoded, found: Decoded, request: Request, root: Path) -> tuple[Decoded, list[int]]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gan_cli.data.decoding import Levels
 from gan_cli.data.fit import FITS, Fit, fit_stack, recolour
+from gan_cli.data.stored import ManySizes, OneSize, Stored
 from gan_cli.errors import DataError, two_lines
 
 
@@ -30,12 +31,13 @@ class Request:
     cache: Path
     levels: Levels | None = None
     windows: bool = False  # pictures keep their size, where it is not smaller than `height` and `width`
+    memory: int = 2**28  # bytes of decoded pictures that may be held in memory
 
 
 class Decoded(NamedTuple):
     """What a source returns."""
 
-    images: Tensor | Sequence[Tensor]  # uint8 [N, C, H, W] of any one size, or [C, H, W] each, of any sizes
+    images: Tensor | Sequence[Tensor] | Stored  # uint8 [N, C, H, W] of any one size, or [C, H, W] each, of any sizes
     labels: Tensor | None = None  # int64 [N]
     class_names: tuple[str, ...] = ()
     described: Mapping[str, Any] = {}  # what was read and what was passed over, where files were listed
@@ -45,10 +47,22 @@ class Decoded(NamedTuple):
         """Some of the images, in this order."""
         index = torch.tensor(list(rows), dtype=torch.int64)
         return self._replace(
-            images=self.images[index] if isinstance(self.images, Tensor) else [self.images[i] for i in rows],
+            images=self._images(index),
             labels=None if self.labels is None else self.labels[index],
             names=tuple(self.names[i] for i in rows) if self.names else (),
         )
+
+    def _images(self, index: Tensor) -> Tensor | Sequence[Tensor] | Stored:
+        if isinstance(self.images, Stored):
+            return self.images.rows(index.tolist())
+        return self.images[index] if isinstance(self.images, Tensor) else [self.images[i] for i in index.tolist()]
+
+
+def given_as(images: Stored) -> Tensor | Sequence[Tensor] | Stored:
+    """Pictures as a source gives them: those in memory as tensors."""
+    if isinstance(images, OneSize):
+        return images.images
+    return images.pictures if isinstance(images, ManySizes) else images
 
 
 EXPECTED = (
@@ -75,9 +89,10 @@ def _fault(gave: Any) -> str:
     if not isinstance(gave, Decoded):
         return f"it gave {_shown(gave)}"
     images, labels = gave.images, gave.labels
-    n = len(images) if isinstance(images, Tensor | Sequence) else 0
+    n = len(images) if isinstance(images, Tensor | Sequence | Stored) else 0
     stacked = isinstance(images, Tensor)
-    for image in (images,) if stacked else images if isinstance(images, Sequence) else (images,):
+    looked_at = [images.picture(0)] if isinstance(images, Stored) and n else images
+    for image in (images,) if stacked else looked_at if isinstance(looked_at, Sequence) else (images,):
         if not _is_picture(image, 4 if stacked else 3):
             return f"its images are {_shown(image)}{'' if image is images else ' each, or some of them'}"
     if labels is not None:
@@ -113,19 +128,22 @@ def to_float(images: Tensor) -> Tensor:
     return images.float().div_(127.5).sub_(1)
 
 
-def fitted(images: Tensor | Sequence[Tensor], request: Request) -> Tensor | list[Tensor]:
-    """The images as they were asked for: their channels, and their size or, as windows, no less than it."""
+def fitted(images: Tensor | Sequence[Tensor] | Stored, request: Request) -> Tensor | list[Tensor] | Stored:
+    """The images as they were asked for: their channels, and their size or, as windows, no less than it. Those that are
+    read while they are shown are so already."""
+    if isinstance(images, Stored):
+        return images
     if request.windows:
-        return [_covering(picture.unsqueeze(0), request)[0] for picture in images]
+        return [covering(picture, request) for picture in images]
     if isinstance(images, Tensor):
         return recolour(fit_stack(images, request.height, request.width, request.fit), request.channels)
     frame = (request.height, request.width, request.fit)
     return torch.cat([recolour(fit_stack(each.unsqueeze(0), *frame), request.channels) for each in images])
 
 
-def _covering(image: Tensor, request: Request) -> Tensor:
-    """A picture `[1, C, H, W]`, enlarged where a window would not fit into it."""
-    height, width = image.shape[-2:]
+def covering(picture: Tensor, request: Request) -> Tensor:
+    """A picture `[C, H, W]`, enlarged where a window would not fit into it."""
+    height, width = picture.shape[-2:]
     scale = max(request.height / height, request.width / width)
     size = (height, width) if scale <= 1 else (round(height * scale), round(width * scale))
-    return recolour(fit_stack(image, *size, FITS["stretch"]), request.channels)
+    return recolour(fit_stack(picture.unsqueeze(0), *size, FITS["stretch"]), request.channels)[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from gan_cli.data.folder import decode_folder
 from gan_cli.data.listing import is_zip
 from gan_cli.data.request import Decoded, Request, fitted
 from gan_cli.data.sources import installed
+from gan_cli.data.stored import Cut, Stored
 from gan_cli.errors import DataError, two_lines
 
 SIDES = ("A", "B")
@@ -67,6 +69,8 @@ def half(request: Request, side: str) -> Decoded:
     """The left half (A) or the right half (B) of each picture."""
     whole = decode_folder(replace(request, width=2 * request.width))
     both = fitted(whole.images, replace(request, width=2 * request.width))
+    if isinstance(both, Stored):
+        return whole._replace(images=Cut(both, partial(_cut, side=side)))
     return whole._replace(images=_cut(both, side) if isinstance(both, Tensor) else [_cut(each, side) for each in both])
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
+
+Made = TypeVar("Made")
 
 
 class Hash(Protocol):
@@ -45,6 +48,9 @@ class Stored(ABC):
     @abstractmethod
     def __len__(self) -> int: ...
 
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self.picture(i) for i in range(len(self)))
+
     @abstractmethod
     def picture(self, i: int) -> Tensor:
         """One picture, whole."""
@@ -74,9 +80,24 @@ class Stored(ABC):
             cut.append(picture[:, top : top + height, left : left + width])
         return torch.stack(cut)
 
+    def reader(self, make: Callable[[int], Made]) -> Callable[[int], Made]:
+        """How draws that read these pictures are best made: as they come where they lie in memory."""
+        return make
+
+    def digests(self) -> list[bytes]:
+        """sha256 of each picture's values, or of all that they follow from."""
+        return [hashlib.sha256(picture.cpu().contiguous().numpy().tobytes()).digest() for picture in self]
+
     @abstractmethod
+    def sizes(self) -> Iterable[Sequence[int]]:
+        """Of each picture, or one for all."""
+
     def enter(self, digest: Hash) -> None:
         """Adds all sizes and pixels to a digest."""
+        for size in self.sizes():
+            digest.update(repr(tuple(size)).encode())
+        for each in self.digests():
+            digest.update(each)
 
 
 class OneSize(Stored):
@@ -105,10 +126,8 @@ class OneSize(Stored):
         whole = tuple(self.images.shape[-2:]) == size
         return self.images[index.to(self.images.device)] if whole else super().windows(index, views, size, step)
 
-    def enter(self, digest: Hash) -> None:
-        digest.update(repr(tuple(self.images.shape)).encode())
-        for piece in self.images.split(4096):
-            digest.update(piece.cpu().contiguous().numpy().data)
+    def sizes(self) -> Iterable[Sequence[int]]:
+        return [self.images.shape]
 
 
 class ManySizes(Stored):
@@ -133,12 +152,41 @@ class ManySizes(Stored):
     def nbytes(self) -> int:
         return sum(picture.nbytes for picture in self.pictures)
 
-    def enter(self, digest: Hash) -> None:
-        for picture in self.pictures:
-            digest.update(repr(tuple(picture.shape)).encode())
-            digest.update(picture.cpu().contiguous().numpy().data)
+    def sizes(self) -> Iterable[Sequence[int]]:
+        return (picture.shape for picture in self.pictures)
 
 
-def stored(images: Tensor | Sequence[Tensor]) -> Stored:
-    """Keeps a tensor `[N, C, H, W]`, or pictures `[C, H, W]` of any sizes."""
+class Cut(Stored):
+    """A part of each picture; the pictures lie elsewhere."""
+
+    def __init__(self, whole: Stored, part: Callable[[Tensor], Tensor]) -> None:
+        self.whole, self.part = whole, part
+
+    def __len__(self) -> int:
+        return len(self.whole)
+
+    def picture(self, i: int) -> Tensor:
+        return self.part(self.whole.picture(i))
+
+    def rows(self, index: Sequence[int]) -> Stored:
+        return Cut(self.whole.rows(index), self.part)
+
+    def to(self, device: torch.device) -> Stored:
+        return Cut(self.whole.to(device), self.part)
+
+    @property
+    def nbytes(self) -> int:
+        return self.whole.nbytes
+
+    def reader(self, make: Callable[[int], Made]) -> Callable[[int], Made]:
+        return self.whole.reader(make)
+
+    def sizes(self) -> Iterable[Sequence[int]]:
+        return [(len(self), *self.picture(0).shape)] if len(self) else []
+
+
+def stored(images: Tensor | Sequence[Tensor] | Stored) -> Stored:
+    """Keeps a tensor `[N, C, H, W]`, or pictures `[C, H, W]` of any sizes; what is kept already stays where it is."""
+    if isinstance(images, Stored):
+        return images
     return OneSize(images) if isinstance(images, Tensor) else ManySizes(images)

@@ -141,7 +141,7 @@ class Learned(Along):
         data = subject.data()
         labelled = None
         if isinstance(data, Images) and data.classes > 1:
-            labelled = Labelled(data.images, data.labels, data.classes, data.fingerprint())
+            labelled = Labelled(lambda: data.images, data.labels, data.classes, data.fingerprint())
         try:
             judge = self.judge.to(subject.device).prepare(labelled)
         except NotMeasurable as error:

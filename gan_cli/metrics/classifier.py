@@ -159,7 +159,7 @@ class StackedClassifier(Classifier):
             raise NotMeasurable("detector=stacked is for three stacked digits: colour images with 1000 classes")
         digits = [data.labels // 100, data.labels // 10 % 10, data.labels % 10]
         single = Labelled(
-            torch.cat([data.images[:, i : i + 1] for i in range(3)]),
+            lambda: torch.cat([data.images[:, i : i + 1] for i in range(3)]),
             torch.cat(digits),
             10,
             f"{data.fingerprint}:channels",

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from typing import NamedTuple, Self
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -14,13 +17,18 @@ from gan_cli.metrics.features import Seen
 from gan_cli.types import PositiveInt
 
 
-class Labelled(NamedTuple):
-    """The real images that a detector may be fitted to."""
+@dataclass(frozen=True)
+class Labelled:
+    """The real images that a detector may be fitted to, which are read when it is."""
 
-    images: Tensor  # uint8 [N, C, H, W]
+    read: Callable[[], Tensor]  # uint8 [N, C, H, W]
     labels: Tensor  # int64 [N]
     classes: int  # 0 when unlabelled
     fingerprint: str
+
+    @cached_property
+    def images(self) -> Tensor:
+        return self.read()
 
 
 class Detector(ABC):

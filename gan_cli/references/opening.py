@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from gan_cli.config import build, choices, compose, trust
@@ -216,9 +217,10 @@ def of_data(data: Any, name: str) -> Reference:
     fingerprint = data.fingerprint()
 
     def batches(size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
-        yield from zip(data.images.split(size), data.labels.split(size), strict=True)
+        for rows in torch.arange(len(data)).split(size):
+            yield data.kept(rows), data.labels[rows]
 
     labelled = None
     if isinstance(data, Images) and data.classes > 1:
-        labelled = Labelled(data.images, data.labels, data.classes, fingerprint)
+        labelled = Labelled(lambda: data.images, data.labels, data.classes, fingerprint)
     return Reference(name, len(data), batches, fingerprint, labelled=labelled, shape=data.shape, data=data)

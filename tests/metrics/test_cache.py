@@ -249,7 +249,11 @@ def pictures(n: int, seed: int) -> Reference:
         return zip(images.split(size), labels.split(size), strict=True)
 
     return Reference(
-        f"data {seed}", n, batches, fingerprint=f"print {seed}", labelled=Labelled(images, labels, 3, f"print {seed}")
+        f"data {seed}",
+        n,
+        batches,
+        fingerprint=f"print {seed}",
+        labelled=Labelled(lambda: images, labels, 3, f"print {seed}"),
     )
 
 

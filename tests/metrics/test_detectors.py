@@ -167,7 +167,8 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Labelled:
     root = tmp_path_factory.mktemp("none")
     decoded = sources.digits(Request(root, "all", False, False, 1, 8, 8, crop, root))
     assert decoded.labels is not None
-    return Labelled(decoded.images, decoded.labels, 10, "digits")
+    images = decoded.images
+    return Labelled(lambda: images, decoded.labels, 10, "digits")
 
 
 def test_the_classifier_knows_the_digits_and_is_kept(
@@ -204,7 +205,7 @@ def test_stacked_digits_are_classified_by_channel(
     index = torch.randint(len(digits.images), (900, 3), generator=torch.Generator().manual_seed(0))
     images = torch.cat([digits.images[index[:, i]] for i in range(3)], 1)
     labels = digits.labels[index] @ torch.tensor([100, 10, 1])
-    stacked = classifier.StackedClassifier(str(tmp_path)).prepare(Labelled(images, labels, 1000, "stacked"))
+    stacked = classifier.StackedClassifier(str(tmp_path)).prepare(Labelled(lambda: images, labels, 1000, "stacked"))
     seen = stacked(images)
     assert seen.logits is not None
     assert (seen.logits.argmax(1) == labels).double().mean() > 0.85
