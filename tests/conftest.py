@@ -44,7 +44,7 @@ SMALL_PROGRESSIVE = {
     "stylegan2": ("model=stylegan2", *SMALL_STYLED),
 }
 SMALL_R3GAN = ("model=r3gan", "model.latent_dim=4", "model.width=8", "model.blocks=1")
-SMALL_R3GAN2 = ("model=r3gan2", *SMALL_GROWING, "model.blocks=1", "model.group_width=4")
+SMALL_R3GAN2 = ("model=r3gan2", *SMALL_GROWING, "model.blocks=1", "model.group_width=2")
 SMALL = {
     "mlp": SMALL_MLP,
     "r3gan": SMALL_R3GAN,

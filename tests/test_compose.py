@@ -30,7 +30,12 @@ from gan_cli.training.session import Session
 GROUPS = choices.config_groups(CONF)
 # below; tests/test_architectures.py, tests/test_evaluation.py, tests/test_latent.py
 OTHERS = ("loss", "conditioning", "model", "detector", "metrics", "preset", "mode", "as", "along")
-OTHERS += ("suite",)  # tests/commands/test_bench.py
+OTHERS += (
+    "suite",
+    "space",
+    "sampler",
+    "pruner",
+)  # tests/commands/test_bench.py, tests/search, tests/commands/test_search.py
 EMBEDDED = ("digits", "ring", "grid", "swiss_roll", "line", "photos", "china2flower")
 SEVERAL = ("penalty", "auxiliary", "augment")  # groups that allow several choices
 # Terms of what a generator is given, which digits from noise have not.
@@ -60,7 +65,7 @@ WITHOUT_WEIGHTS = ("perceptual",)  # VGG19's are not here: tests/test_image_auxi
 LOSSES = GROUPS["loss"]
 # Experiments that are made for other data and machines, on data that are here.
 SHRUNK = {
-    **dict.fromkeys(("dcgan_cifar10", "dcgan_mnist"), ("dataset=digits", "model.width=2")),
+    **dict.fromkeys(("dcgan_cifar10", "dcgan_mnist", "mnist_on_demand"), ("dataset=digits", "model.width=2")),
     "mlp_mnist": ("dataset=digits", "model.generator.hidden=[8,8]", "model.discriminator.hidden=[8]"),
     **dict.fromkeys(("sngan_cifar10", "sngan_mnist"), ("dataset=digits", "model.width=1")),
     **dict.fromkeys(("stylegan2_cifar10_small", "stylegan2_mnist"), ("dataset=digits", *SMALL["stylegan2"])),
@@ -129,6 +134,7 @@ LEFT = {
     "history": {"metrics.jsonl"},
     "leak": set(),  # a number for the others
     "plots": set(),  # they are drawn from history's file
+    "profile": set(),  # a trace of later steps
     "progress": set(),  # lines of the log
     "samples": {"samples"},
     "tensorboard": {"tensorboard"},

@@ -16,6 +16,7 @@ OTHERS = ("experiment", "optimizer")
 DIFFERENT = {
     "augment/instance_noise instance_noise.sigma.images": "a ramp counts images or a fraction: neither is usual",
     "conditioning/bilinear generator.width": "R3GAN's embedding of labels; other papers' are narrower",
+    "detector/thumbnail thumbnail.side": "thumbnails are small; pixels by themselves are as large as the pictures",
     "dataset/* classes": "a fact of the data",
     "dataset/* channels": "a fact of the data: digits are grey",
     "dataset/digits split": "1797 images are too few to be parted",

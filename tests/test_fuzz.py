@@ -211,6 +211,7 @@ def line(number: int, run: str = "run") -> list[str]:
         "sample": ["n=2", "device=cpu", "standing_statistics=0"],
         "eval": ["n=24", "rows=50", "device=cpu", "weights=nowhere.pth"],
         "export": [],
+        "bench": ["steps=1", "only=[ring8]", "seeds=[0]"],
     }[command]
     first = (
         []

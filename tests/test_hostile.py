@@ -437,7 +437,7 @@ def test_the_list_is_what_conf_names() -> None:
     assert not [name for named in slots.values() for name in named if name.startswith("torch.nn")]
     groups = packaged()
     labelled = [model for model in groups["model"] if model not in (*SMALL_TRANSLATORS, "affine")]
-    assert len(labelled) == 10
+    assert len(labelled) == 11
     for model in groups["model"]:
         for conditioning in groups["conditioning"] if model in labelled else ("none",):
             composed = compose("train", [f"model={model}", f"conditioning={conditioning}"])

@@ -47,7 +47,7 @@ class Copies(PairMetric):
 
     detector = "pixels"
 
-    def __init__(self, closer: Fraction = 1 / 3, side: PositiveInt = 32, n: PositiveInt = 2000) -> None:
+    def __init__(self, closer: Fraction = 0.3333, side: PositiveInt = 32, n: PositiveInt = 2000) -> None:
         self.closer, self.side, self.n = closer, side, n
 
     def compute(self, context: Context) -> Mapping[str, Estimate]:

@@ -253,9 +253,9 @@ def test_a_cost_is_lower_where_the_value_is_better() -> None:
 @pytest.mark.parametrize(
     ("needs", "indices", "plan", "key"),
     [
-        (Kernel().needs, "spread:100", (100, 250), "dd33775be8effa18458f460625c5fc289e5530ca8b00a2c94e64070150872ca3"),
-        (Frechet().needs, "spread:100", (100, 250), "b08f7aeba3e6ef69ceada5092f93de673b02def8c40f854f841cb57ed86669d7"),
-        (EVAL, "all", (10_000, 32), "5e2dbc5b87be77fcfa9d9087946febeb7202cc836e908167ee165b41444b09a6"),
+        (Kernel().needs, "spread:100", (100, 250), "64e395b1bc9cd3db407da56abd2cbfb6ecae09ca1e9e3501a134ea75f4a023a8"),
+        (Frechet().needs, "spread:100", (100, 250), "f61ce74e65979bc7b68500b4eb87b2923eaf3327ba7575118ddd474dcfa63380"),
+        (EVAL, "all", (10_000, 32), "1c54449a4843e73acb420022f105f412507ade76ffb678bcda77c5a1413f6aa5"),
     ],
 )
 def test_kept_references_are_found_for_ever(

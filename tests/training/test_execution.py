@@ -162,7 +162,7 @@ def tensors(state: Any) -> list[Tensor]:
     "settings",
     [
         ("trainer.channels_last=true",),
-        ("trainer.channels_last=true", "trainer.precision=bfloat16", "+optimizer.fused=true", "trainer.threads=1"),
+        ("trainer.channels_last=true", "trainer.precision=bfloat16", "optimizer.fused=true", "trainer.threads=1"),
     ],
 )
 def test_a_run_resumes_bit_for_bit_with_each_setting(here: Path, settings: tuple[str, ...]) -> None:
