@@ -6,25 +6,22 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import TYPE_CHECKING, Any
 
 from gan_cli import console
 from gan_cli.config import compose, trust
 from gan_cli.config.schema import validated
 from gan_cli.config.words import SHOWS, path, take
 from gan_cli.errors import (
-    DetectorMissing,
     Incompatible,
     Interrupted,
     NotARun,
     NotComparable,
     NotMeasurable,
     Refused,
-    WeightsMissing,
     two_lines,
 )
+from gan_cli.evaluation.asked import EvalRequest, chosen
 from gan_cli.progress import display
 from gan_cli.runs.glance import glance, looks_like_one
 from gan_cli.store import outputs
@@ -32,43 +29,9 @@ from gan_cli.store import outputs
 if TYPE_CHECKING:
     from gan_cli.evaluation.samples import Source
     from gan_cli.evaluation.values import Evaluation
-    from gan_cli.metrics import Metric, PairMetric
-    from gan_cli.metrics.detectors import Detector
-    from gan_cli.metrics.measure import Reference
     from gan_cli.sweeps.folder import Sweep
 
 log = logging.getLogger(__name__)
-
-ENOUGH = 50  # translations, to compare their features with those of real pictures
-COMMON = ("fid", "fid_debiased", "kid", "prdc")
-
-
-class EvalRequest(BaseModel):
-    """The settings of conf/eval.yaml."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    checkpoint: str
-    reference: str | None
-    root: str | None
-    levels: tuple[float, float] | None = None
-    n: Annotated[int, Field(ge=2)] | None
-    seed: Annotated[int, Field(ge=0)]
-    ema: bool
-    truncation: Annotated[float, Field(ge=0)] | None
-    standing_statistics: Annotated[int, Field(ge=0)]
-    direction: Literal["a2b", "b2a"] = "a2b"
-    json_file: str | None = Field(alias="json")
-    weights: str | None
-    download: bool = True
-    rows: Annotated[int, Field(ge=2)]
-    most: Annotated[int, Field(ge=2)] | None = None
-    lenient: bool = False
-    batch_size: Annotated[int, Field(ge=1)]
-    device: str
-    cache: str
-    detector: dict[str, Any] = {}
-    metrics: dict[str, Any] = {}
 
 
 def evaluate(
@@ -217,98 +180,11 @@ def _evaluate(request: EvalRequest, vouched: Sequence[str]) -> tuple[Evaluation,
         raise Incompatible(
             two_lines(what, "their distances are known exactly: gan eval RUN, without preset= and detector=")
         )
-    detectors, metrics = _chosen(request, source, reference, device, vouched, evaluation.absent)
+    detectors, metrics = chosen(request, source, reference, device, vouched, evaluation.absent)
     if not source.points and "points" in detectors:
         raise Incompatible(two_lines("detector=points: these are images", "use detector=pixels or inception"))
     plan = Plan(request.rows, request.batch_size, Path(request.cache) / "references", request.most)
     return values.measure(source, reference, detectors, metrics, plan, evaluation), source
-
-
-def _suiting(source: Source, reference: Reference) -> str:
-    """The detector that suits these data: Inception means nothing for points or for grey labelled images."""
-    if source.points:
-        return "points"
-    labelled = reference.labelled
-    grey = labelled is not None and labelled.classes > 1 and labelled.images.shape[1] == 1
-    return "classifier" if grey else "inception"
-
-
-# The metrics of the detectors chosen by default, unless metrics= or a preset says otherwise.
-SUITING = {
-    "points": ("point_modes",),
-    "classifier": (*COMMON, "modes", "classifier_score"),
-    "inception": (*COMMON, "inception_score"),
-}
-
-
-def _of_translations(source: Source) -> tuple[str, ...]:
-    """What translations are asked by default; nothing for other samples."""
-    if source.data is None:
-        return ()
-    wanted = ["fidelity"] if source.pairs is not None else []
-    wanted += ["cycle_error"] if source.round_trips is not None else []
-    return (*wanted, *(("fid", "kid") if source.n >= ENOUGH or not wanted else ()))
-
-
-def _chosen(
-    request: EvalRequest,
-    source: Source,
-    reference: Reference,
-    device: Any,
-    vouched: Sequence[str],
-    absent: dict[str, str],
-) -> tuple[dict[str, Detector], dict[str, Metric | PairMetric]]:
-    """The detectors, on their device and prepared for the reference, and the metrics: those asked for, or those that
-    suit the data. Where the request is lenient, detectors that are not there are noted as absent, with the remedy."""
-    from gan_cli.metrics import PairMetric
-
-    detectors, metrics = request.detector, request.metrics
-    if not (detectors and metrics):
-        name = next(iter(detectors), None) or _suiting(source, reference)
-        wanted = _of_translations(source) or SUITING.get(name, COMMON)
-        chosen = compose.compose(
-            "eval",
-            [
-                f"checkpoint={compose.quote(request.checkpoint)}",
-                f"detector={name}",
-                f"metrics=[{','.join(wanted)}]",
-                f"cache={compose.quote(request.cache)}",
-                f"download={str(request.download).lower()}",
-                *([f"weights={compose.quote(request.weights)}"] if request.weights else []),
-            ],
-        ).config
-        detectors, metrics = detectors or chosen["detector"], metrics or chosen["metrics"]
-    asked = _built("metrics", metrics, vouched)
-    if all(isinstance(metric, PairMetric) for metric in asked.values()):
-        return {}, asked  # nobody reads features
-    built: dict[str, Detector] = {}
-    try:
-        for name, node in detectors.items():
-            try:
-                built |= _built("detector", {name: node}, vouched)
-                built[name] = built[name].to(device).prepare(reference.labelled)
-            except (DetectorMissing, WeightsMissing, NotMeasurable) as error:
-                if not request.lenient:
-                    raise
-                built.pop(name, None)
-                absent[name] = str(error)
-    except (DetectorMissing, WeightsMissing) as error:
-        of_pairs: dict[str, Metric | PairMetric] = {
-            name: metric for name, metric in asked.items() if isinstance(metric, PairMetric)
-        }
-        if request.detector or request.metrics or request.weights or not of_pairs:
-            raise
-        log.warning("%s", error)  # the rest needs no features
-        return {}, of_pairs
-    return built, asked
-
-
-def _built(group: str, nodes: Mapping[str, Any], vouched: Sequence[str]) -> dict[str, Any]:
-    from gan_cli.config import build
-
-    trusted = trust.for_runs(vouched)
-    parts = {name: build.check_part(f"{group}.{name}", node, trusted) for name, node in nodes.items()}
-    return {name: build.make(part) for name, part in parts.items()}
 
 
 def _report(evaluation: Evaluation) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import shlex
 from collections.abc import Mapping, Sequence
@@ -15,35 +14,18 @@ from gan_cli import console
 from gan_cli.config import compose, trust
 from gan_cli.config.compose import Composed
 from gan_cli.config.words import divide, take
-from gan_cli.errors import ConfigError, Interrupted, NotARun, NotWritable, Refused, RunFailed, two_lines
-from gan_cli.progress import display
+from gan_cli.errors import ConfigError, NotARun, NotWritable, Refused, RunFailed, two_lines
+from gan_cli.runs.processes import Result, more, on_devices, our_place, play_all
 from gan_cli.store import outputs, summary
 
 if TYPE_CHECKING:
     from gan_cli.callbacks import Callback
-    from gan_cli.config.build import Checked
     from gan_cli.config.trust import Trust
-    from gan_cli.runs.job import Job
     from gan_cli.store.run import Run
-    from gan_cli.training.ranks import Died, Member
-    from gan_cli.types import Clock
 
 log = logging.getLogger(__name__)
 
 RESUMES = "resume=outputs/train/<run> continues a run"
-
-
-@dataclass(frozen=True)
-class Result:
-    """How a run ended, as in result.json."""
-
-    folder: Path
-    status: str  # finished, or diverged: it reached its end, but with losses or weights beyond any use
-    step: int
-    images: int
-    metrics: dict[str, float]
-    # What a sweep minimises: the best measurement, negated where larger is better; infinite where the run diverged.
-    score: float | None = None
 
 
 def train(*words: str) -> Result:
@@ -59,7 +41,7 @@ def train(*words: str) -> Result:
 
 
 def _train(words: Sequence[str]) -> Result:
-    place = _place()
+    place = our_place()
     if place is None:
         return _start(words)
     from gan_cli.training.ranks import joined
@@ -75,15 +57,6 @@ def _train(words: Sequence[str]) -> Result:
         raise Refused() from error  # which rank 0 says
     except RuntimeError as error:
         raise RunFailed(f"process {place.rank} of {place.world}: {error}") from error
-
-
-def _place() -> Member | None:
-    """This process's place among those that torchrun or srun started; None where it is alone, as most are."""
-    if not {"RANK", "SLURM_STEP_NUM_TASKS"} & {*os.environ}:
-        return None  # without torch, which takes seconds
-    from gan_cli.training.ranks import member
-
-    return member()
 
 
 def _start(words: Sequence[str]) -> Result:
@@ -108,7 +81,7 @@ def main(words: Sequence[str]) -> None:
             outputs.answer(answer, vars(result))
         return
     if {"-m", "--multirun"} & {*flags}:
-        if _place() is not None:
+        if our_place() is not None:
             remedy = "trainer.devices=N gives each run N processes"
             raise ConfigError(two_lines("-m does not go with torchrun", remedy))
         _sweep(words, answer)
@@ -198,11 +171,11 @@ def _begin(composed: Composed, asked: Asked, trusted: Trust) -> Result:
     from gan_cli.runs.picking import picked
     from gan_cli.store.run import Run
 
-    checked = build.check(_on_devices(_anchored(composed.config)), trusted)
+    checked = build.check(on_devices(_anchored(composed.config)), trusted)
     begun = _begun(composed.folder)
     if begun is not None:
         return _resume(replace(asked, settings=[]), begun)
-    place = _place()
+    place = our_place()
     leads = place is None or place.rank == 0
     if leads and os.path.exists(Run(composed.folder).config):  # also where it is too long for a name
         from gan_cli.runs.endings import typed
@@ -212,12 +185,12 @@ def _begin(composed: Composed, asked: Asked, trusted: Trust) -> Result:
     checked, how = picked(checked, trusted)
     facts = {"overrides": asked.settings, "choices": composed.choices, **({"runtime": how} if how else {})}
     job = Job(checked.config, composed.folder, asked.command, facts, trusted, resume=False, watchers=asked.watchers)
-    return _play(job, checked)
+    return play_all(job, checked)
 
 
 def _begun(folder: Path) -> str | None:
     """The run that the processes trained when one of them ended, where torchrun starts them again; else None."""
-    place = _place()
+    place = our_place()
     if place is None:
         return None
     from gan_cli.store.run import Run, newest_first
@@ -226,24 +199,6 @@ def _begun(folder: Path) -> str | None:
     known = ranks.earlier(str(folder)) if place.rank == 0 else None
     saved = known is not None and bool(newest_first(Run(known).checkpoints))
     return together.told(known if known and saved else "") or None
-
-
-def _on_devices(config: dict[str, Any]) -> dict[str, Any]:
-    """With the number of processes in trainer.devices: that of the group this process belongs to, or of devices."""
-    trainer = config.get("trainer")
-    if not isinstance(trainer, dict) or "devices" not in trainer:
-        return config
-    devices, place = trainer["devices"], _place()
-    if place is not None:
-        if devices not in (1, "auto", place.world):
-            remedy = "leave trainer.devices out: torchrun or srun says how many there are"
-            raise ConfigError(two_lines(f"trainer.devices={devices}, and {place.world} processes were started", remedy))
-        devices = place.world
-    elif devices == "auto":
-        from gan_cli.training.ranks import counted
-
-        devices = counted(trainer.get("device"))
-    return {**config, "trainer": {**trainer, "devices": devices}}
 
 
 def _anchored(config: dict[str, Any]) -> dict[str, Any]:
@@ -261,16 +216,6 @@ def _setting(config: Mapping[str, Any], group: str, key: str) -> str | None:
     node = config.get(group)
     value = node.get(key) if isinstance(node, dict) else None
     return value if isinstance(value, str) else None
-
-
-def _more(limits: Mapping[str, Any], done: Clock, size: int) -> str:
-    """The settings that let a run on `size` images go on for as long again as it was allowed to so far."""
-    from gan_cli.training.limits import ENDS, Limits
-
-    set_ends = {key: limits[key] for key in ENDS if limits.get(key)}
-    alone = {key: Limits(**{**dict.fromkeys(ENDS), key: end}, size=size) for key, end in set_ends.items()}
-    reached = [f"trainer.{key}={2 * set_ends[key]:.12g}" for key, limit in alone.items() if limit.reached(done)]
-    return " ".join(reached) or f"trainer.max_steps={2 * done.step}"
 
 
 def _resume(asked: Asked, source: str) -> Result:
@@ -305,7 +250,7 @@ def _go_on(run: Run, config: dict[str, Any], asked: Asked, trusted: Trust) -> Re
     from gan_cli.runs.picking import picked
     from gan_cli.training.limits import ENDS, Limits
 
-    checked = build.check(_on_devices(config), trusted)
+    checked = build.check(on_devices(config), trusted)
     trainer = checked.config["trainer"]
     done = run.finished()
     limits = Limits(**{end: trainer.get(end) for end in ENDS}, size=run.size())
@@ -313,99 +258,10 @@ def _go_on(run: Run, config: dict[str, Any], asked: Asked, trusted: Trust) -> Re
         raise ConfigError(
             two_lines(
                 f"{run.folder} is finished: step {done.step}, {done.images} images",
-                f"give it more to do: {_more(trainer, done, run.size())}",
+                f"give it more to do: {more(trainer, done, run.size())}",
             )
         )
     checked, _ = picked(checked, trusted)
     facts = {"overrides": asked.settings}
     job = Job(checked.config, run.folder, asked.command, facts, trusted, resume=True, watchers=asked.watchers)
-    return _play(job, checked)
-
-
-def _play(job: Job, checked: Checked) -> Result:
-    from gan_cli.config import build
-    from gan_cli.references.opening import beside
-    from gan_cli.runs.foresight import consider
-    from gan_cli.runs.job import play
-    from gan_cli.store.run import Run
-    from gan_cli.training import together
-    from gan_cli.training.ranks import Died, check_present, launch
-    from gan_cli.training.session import Session
-
-    processes = job.config["trainer"]["devices"]
-    place = _place()
-    if place is not None and place.rank != 0:
-        followed = play(replace(job, folder=Path(together.told(""))), place.rank)
-        if followed["status"] == "stopped":
-            raise Interrupted("stopped")
-        return Result(job.folder, followed["status"], 0, 0, {})
-    if place is not None or processes == 1:
-        together.told(str(job.folder))
-        return _conclude(job, checked, play(job, 0))
-    run = Run(job.folder)
-    # Problems are reported once, before the processes start.
-    check_present(processes, job.config["trainer"]["device"])
-    with display():
-        callbacks = build.callbacks(checked, beside(checked, job.trust))
-        consider(Session(build.trainer(checked), run, callbacks), checked)
-    with run.alone():
-        pass
-    try:
-        launch(play, replace(job, aloud=False), processes)
-    except Died as died:
-        _record(run, died)
-    result = run.read_result()
-    if not result:
-        raise RunFailed(f"no process of the run reported a result; see {job.folder}")
-    return _conclude(job, checked, result)
-
-
-def _record(run: Run, died: Died) -> None:
-    """Writes down which process failed, unless rank 0 knows better. Raises Died where there is no run."""
-    from gan_cli.runs import endings
-    from gan_cli.training.ranks import LOST
-
-    result = run.read_result()
-    if result.get("status") == "failed" and LOST not in result.get("error", ""):
-        return
-    if not run.config.exists():
-        raise died
-    error = two_lines(f"{died}; {endings.saved(run)}", endings.again(run))
-    run.end({"step": 0, "images": 0, "seconds": 0.0, **result, "status": "failed", "error": error})
-
-
-def _conclude(job: Job, checked: Checked, result: dict[str, Any]) -> Result:
-    """Says where everything is, and raises the error that the run's end calls for."""
-    from gan_cli.store.run import Run, newest_first
-    from gan_cli.types import Clock
-
-    folder, step = job.folder, result["step"]
-    if result["status"] == "failed":
-        raise RunFailed(result["error"])
-    typed, vouched = shlex.quote(str(folder)), trust.asked_for(checked.targets())
-    resume = f"gan train resume={typed}{vouched}"
-    if result["status"] == "stopped":
-        again = resume if newest_first(Run(folder).checkpoints) else f"gan train repeat={typed}{vouched}"
-        raise Interrupted(two_lines(f"stopped at step {step}; everything is saved in {folder}", again))
-    diverged = result["status"] == "diverged"
-    if diverged:
-        log.warning("the run diverged: at step %d losses or weights are beyond any use", step)
-    log.info("%s at step %d; everything is in %s", result["status"], step, folder)
-    if newest_first(Run(folder).checkpoints):
-        translates = job.config["dataset"].get("given") is not None
-        wanted = "source=FOLDER out=FOLDER" if translates else "n=64"
-        log.info("  gan sample %s %s%s", typed, wanted, vouched)
-        log.info("  gan eval %s%s", typed, vouched)
-        done = Clock(*(result[key] for key in ("step", "images", "seconds")))
-        log.info("  %s %s", resume, _more(job.config["trainer"], done, Run(folder).size()))
-    else:
-        log.warning("no weights were kept: callback=[checkpoints] keeps them")
-    score = math.inf if diverged else _cost(result["best"])
-    return Result(folder, result["status"], step, result["images"], result["last"], score)
-
-
-def _cost(best: Mapping[str, Any] | None) -> float | None:
-    """The score of a run that a sweep minimises; None where nothing was measured."""
-    from gan_cli.metrics import Better
-
-    return None if best is None else Better(best["better"]).cost(float(best["value"]))
+    return play_all(job, checked)
