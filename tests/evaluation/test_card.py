@@ -51,6 +51,13 @@ def test_verdicts(ratios: dict[str, float], verdict: str) -> None:
     assert re.match(verdict, said), said
 
 
+@pytest.mark.parametrize(("ratio", "said"), [(2.0, "leaking_augmentation"), (20.0, "no word on augmentation")])
+def test_a_generator_that_has_hardly_begun_is_not_said_to_leak(ratio: float, said: str) -> None:
+    found = measured(inception=ratio, pixels=2 * ratio)
+    found["leak_cutout"] = Value(0.44, 0.01, 100, 100, "", "fake", "probe", None, None, None)
+    assert card.verdicts(found)[-1].startswith(said)
+
+
 @pytest.fixture(scope="module")
 def digits() -> tuple[Tensor, Labelled]:
     """The held-out pictures, and those of training."""
