@@ -18,6 +18,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
+from torchvision import models
 
 from gan_cli import Result, train
 from gan_cli.cli import main
@@ -196,6 +198,18 @@ def coded(number: int, height: int, width: int) -> np.ndarray:
     """A picture uint8 `[height, width, 3]`, whose places differ: x in red, y in green, a number in blue."""
     down, right = np.indices((height, width))
     return np.stack([5 * right, 7 * down, np.full_like(down, 2 * number)], -1).astype(np.uint8)
+
+
+def backbone(name: str) -> nn.Sequential:
+    """The features of torchvision's network of this name, with weights by chance."""
+    with torch.device("meta"):
+        network = models.get_model(name, weights=None).features.to_empty(device="cpu")
+    for layer in network:
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight)
+            nn.init.normal_(layer.bias)  # type: ignore[arg-type]
+    made: nn.Sequential = network.requires_grad_(False)
+    return made
 
 
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:

@@ -26,7 +26,8 @@ from gan_cli.callbacks import Callback, plots
 from gan_cli.callbacks.health import Health
 from gan_cli.callbacks.samples import Samples
 from gan_cli.errors import ConfigError, RunFailed
-from gan_cli.store.disk import holding, lock, remove_leftovers
+from gan_cli.store.disk import lock, remove_leftovers
+from gan_cli.store.locks import holding
 from gan_cli.store.rows import read_rows
 from gan_cli.store.run import Run
 from gan_cli.training.runtime import StopRequest
@@ -210,9 +211,8 @@ def test_rows_are_objects_of_numbers_with_a_step(tmp_path: Path) -> None:
 
 
 def test_readings_beyond_every_scale_are_drawn_without_a_warning(tmp_path: Path) -> None:
-    from gan_cli.callbacks import health
-    from gan_cli.callbacks.alarms import GENERATOR_GRADIENT
-    from gan_cli.callbacks.monitor import WATCHED, Monitor
+    from gan_cli.callbacks import health, readings
+    from gan_cli.callbacks.monitor import Monitor
 
     inf = float("inf")
     with warnings.catch_warnings():
@@ -222,7 +222,7 @@ def test_readings_beyond_every_scale_are_drawn_without_a_warning(tmp_path: Path)
             plots.plot(rows, ["generator/loss"], "losses", tmp_path / "losses.png")
             monitor = Monitor((), 1)
             for i, value in enumerate(values):
-                monitor.observe({"step": i, **dict.fromkeys(WATCHED, value), GENERATOR_GRADIENT: value})
+                monitor.observe({"step": i, **dict.fromkeys(readings.ALL, value), readings.GENERATOR_GRADIENT: value})
             health.plot(monitor, tmp_path / "health.png")
 
 

@@ -24,7 +24,7 @@ from gan_cli.commands.runs import record
 from gan_cli.shell.completion import candidates
 from gan_cli.shell.table import COMMANDS
 from gan_cli.store import removal, summary
-from gan_cli.store.disk import holder, holding
+from gan_cli.store.locks import holder, holding
 from gan_cli.store.run import Run
 
 LIGHT = """

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from conftest import CONF, SMALL_TRANSLATORS, Inside, checked, coded, same, save, weights, words
 from gan_cli import sample, train
-from gan_cli.callbacks.alarms import CHANGE, LIKENESS, alarms
+from gan_cli.callbacks import readings
+from gan_cli.callbacks.alarms import alarms
 from gan_cli.callbacks.health import beside_sources
 from gan_cli.callbacks.monitor import Monitor
 from gan_cli.config import build, choices
@@ -496,7 +497,7 @@ def test_tiles_of_a_run_are_its_whole(enlarging: Path, both_ways: Path, here: Pa
 
 
 def rung(**numbers: float) -> set[str]:
-    names = {"likeness": LIKENESS, "change": CHANGE}
+    names = {"likeness": readings.LIKENESS, "change": readings.CHANGE}
     monitor = Monitor(alarms(None, True, {"generator": 1e-4, "discriminator": 1e-4}), patience=500)
     for step in range(50, 1500, 50):
         monitor.observe({"step": float(step), **{names[name]: value for name, value in numbers.items()}})
@@ -506,23 +507,23 @@ def rung(**numbers: float) -> set[str]:
 def test_negatives_and_copies_ring() -> None:
     sources = torch.rand(6, 3, 16, 16) * 2 - 1
     negatives, copies = beside_sources(-sources, sources, None), beside_sources(sources, sources, None)
-    assert negatives[LIKENESS] == pytest.approx(-1, abs=1e-4)
-    assert copies[LIKENESS] == pytest.approx(1, abs=1e-4)
-    assert copies[CHANGE] == 0
-    assert negatives[CHANGE] == pytest.approx(float(sources.abs().mean()), rel=1e-4)
-    assert rung(likeness=negatives[LIKENESS], change=negatives[CHANGE]) == {"inverted_colours"}
-    assert rung(likeness=copies[LIKENESS], change=copies[CHANGE]) == {"copied_source"}
+    assert negatives[readings.LIKENESS] == pytest.approx(-1, abs=1e-4)
+    assert copies[readings.LIKENESS] == pytest.approx(1, abs=1e-4)
+    assert copies[readings.CHANGE] == 0
+    assert negatives[readings.CHANGE] == pytest.approx(float(sources.abs().mean()), rel=1e-4)
+    assert rung(likeness=negatives[readings.LIKENESS], change=negatives[readings.CHANGE]) == {"inverted_colours"}
+    assert rung(likeness=copies[readings.LIKENESS], change=copies[readings.CHANGE]) == {"copied_source"}
     assert rung(likeness=0.6, change=0.2) == set()
 
 
 def test_what_should_be_a_negative_is_none() -> None:
     """Where each source has its own target, it says what is alike."""
     sources = torch.rand(4, 1, 8, 8)
-    assert beside_sources(-sources, sources, -sources)[LIKENESS] == pytest.approx(1, abs=1e-4)
-    assert beside_sources(sources, sources, -sources)[LIKENESS] == pytest.approx(-1, abs=1e-4)
+    assert beside_sources(-sources, sources, -sources)[readings.LIKENESS] == pytest.approx(1, abs=1e-4)
+    assert beside_sources(sources, sources, -sources)[readings.LIKENESS] == pytest.approx(-1, abs=1e-4)
     larger = beside_sources(sources.repeat_interleave(2, 2).repeat_interleave(2, 3), sources, None)
-    assert larger.keys() == {LIKENESS}  # of another size, nothing is copied
-    assert larger[LIKENESS] == pytest.approx(1, abs=1e-4)
+    assert larger.keys() == {readings.LIKENESS}  # of another size, nothing is copied
+    assert larger[readings.LIKENESS] == pytest.approx(1, abs=1e-4)
 
 
 def test_tiles_that_differ_from_the_whole_are_told(both_ways: Path, gan_here: Inside) -> None:

@@ -7,15 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-REAL, FAKE = "D(real)", "D(fake)"
-DIVERSITY = "health/diversity"  # how far samples lie apart, as a fraction of the data's own
-DISTANCE = "health/distance"  # how far they lie from the data, in the data's own spread
-LIKENESS = "health/likeness"  # a translator's results to their sources: the correlation of brightness
-CHANGE = "health/change"  # how far they are from their sources, of the range of values
-GENERATOR_GRADIENT, DISCRIMINATOR_GRADIENT = "health/generator_gradient", "health/discriminator_gradient"
-GENERATOR_WEIGHTS, DISCRIMINATOR_WEIGHTS = "health/generator_weights", "health/discriminator_weights"  # their rms
-LEAK = "health/leak"  # the share of samples that look augmented, by the change that most do
-GENERATOR_LOSS, DISCRIMINATOR_LOSS = "generator/loss", "discriminator/loss"
+from gan_cli.callbacks import readings
+
 # Beyond recovery. Critics have no scale of their own, but healthy ones drift by thousands at most.
 HUGE_LOSS = 1e6
 HUGE_LOSS_OF_PROBABILITIES = 1e3  # -log p; a float32 sigmoid is 0 from a tenth of this on
@@ -104,7 +97,7 @@ SWINGING = "the players chase each other: D(real) - D(fake) swings widely"
 ALWAYS = (
     Alarm(
         "collapsed_generator",
-        (DIVERSITY,),
+        (readings.DIVERSITY,),
         lambda diversity: CONSTANT < diversity[-1] < COLLAPSED,
         "the generator has collapsed, or never opened: its samples differ {0:.2g} times as much as the data's",
         (
@@ -114,14 +107,14 @@ ALWAYS = (
     ),
     Alarm(
         "constant_generator",
-        (DIVERSITY,),
+        (readings.DIVERSITY,),
         lambda diversity: diversity[-1] <= CONSTANT,
         "the generator draws the same sample for every latent",
         ("model.generator.norm=batch", SLOWER_G, "auxiliary=[mode_seeking]"),
     ),
     Alarm(
         "vanishing_generator_gradient",
-        (GENERATOR_GRADIENT,),
+        (readings.GENERATOR_GRADIENT,),
         vanished,
         "the generator's gradient has all but vanished (norm {0:.2g}): it no longer learns",
         ("loss=nonsaturating", "loss=wgan_gp", SLOWER_D, HARDER),
@@ -131,14 +124,14 @@ ALWAYS = (
 ABOUT_TRANSLATORS = (
     Alarm(
         "inverted_colours",
-        (LIKENESS,),
+        (readings.LIKENESS,),
         lambda likeness: likeness[-1] < INVERTED,
         "the generator draws negatives: where a source is bright its result is dark (correlation {0:.2f})",
         ("'auxiliary=[cycle,identity]'", "seed=1"),
     ),
     Alarm(
         "copied_source",
-        (CHANGE,),
+        (readings.CHANGE,),
         lambda change: change[-1] < COPIED,
         "the generator copies what it is given: results differ from their sources by {0:.2g} of the range",
         ("loss.weight=2", "auxiliary.identity.weight=0.5", FASTER_D),
@@ -153,51 +146,57 @@ def leaks(share: Series) -> bool:
 
 LEAKING = Alarm(
     "leaking_augmentation",
-    (LEAK,),
+    (readings.LEAK,),
     leaks,
     "the generator draws augmented pictures: {0:.0%} of its samples look as if a change had been done to them",
     ("augment=[ada]", "augment=[geometry_and_color] augment.geometry_and_color.p=0.2", "augment=[]"),
 )
 DIVERGED = Alarm(
     "diverged",
-    (DISCRIMINATOR_LOSS, GENERATOR_LOSS, DISCRIMINATOR_WEIGHTS, GENERATOR_WEIGHTS),
+    (readings.DISCRIMINATOR_LOSS, readings.GENERATOR_LOSS, readings.DISCRIMINATOR_WEIGHTS, readings.GENERATOR_WEIGHTS),
     beyond_use(HUGE_LOSS),
     "the run has diverged: D's loss is {0:.2g}, G's {1:.2g}; weights of D have a mean size of {2:.2g}, of G {3:.2g}",
     CALMER,
     at_once=True,
 )
-ABOUT_CRITICS = (Alarm("oscillation", (REAL, FAKE), swings_of_critics, SWINGING, CALMER),)
+ABOUT_CRITICS = (Alarm("oscillation", (readings.REAL, readings.FAKE), swings_of_critics, SWINGING, CALMER),)
 # Scores are scaled so that D's target for fakes is 0 and that for real samples is 1.
 ABOUT_PROBABILITIES = (
     Alarm(
         "saturated_discriminator",
-        (REAL, FAKE),
+        (readings.REAL, readings.FAKE),
         lambda real, fake: real[-1] > SURE or fake[-1] < 1 - SURE,
         "the discriminator is too sure of itself (D(real) {0:.3f}, D(fake) {1:.3f}): the generator learns little",
         ("penalty=[r1]", HARDER, SLOWER_D, "loss.real_label=0.9"),
     ),
     Alarm(
         "discriminator_fails_on_real",
-        (REAL, FAKE),
+        (readings.REAL, readings.FAKE),
         lambda real, fake: real[-1] < FAILING,
         "the discriminator takes real samples for fake (D(real) {0:.3f}, D(fake) {1:.3f})",
         (SLOWER_G, "game.critic_steps=2", SLOWER_D),
     ),
     Alarm(
         "weak_discriminator",
-        (REAL, FAKE, DISTANCE),
+        (readings.REAL, readings.FAKE, readings.DISTANCE),
         undecided,
         "the discriminator is too weak: samples are far from the data, yet D(real) is {0:.3f} and D(fake) {1:.3f}",
         (FASTER_D, "game.critic_steps=2", SLOWER_G),
     ),
     Alarm(
         "fooled_discriminator",
-        (REAL, FAKE),
+        (readings.REAL, readings.FAKE),
         lambda real, fake: fake[-1] > FOOLED,
         "the discriminator takes fakes for real (D(real) {0:.3f}, D(fake) {1:.3f})",
         ("game.critic_steps=2", FASTER_D, SLOWER_G),
     ),
-    Alarm("oscillation", (REAL, FAKE), lambda real, fake: swings(gaps(real, fake)) > AMPLITUDE, SWINGING, CALMER),
+    Alarm(
+        "oscillation",
+        (readings.REAL, readings.FAKE),
+        lambda real, fake: swings(gaps(real, fake)) > AMPLITUDE,
+        SWINGING,
+        CALMER,
+    ),
 )
 
 

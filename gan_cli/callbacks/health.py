@@ -14,19 +14,8 @@ from annotated_types import Ge
 from torch import Tensor, nn
 
 from gan_cli import pictures
-from gan_cli.callbacks import Callback, Session
-from gan_cli.callbacks.alarms import (
-    CHANGE,
-    COLLAPSED,
-    DISCRIMINATOR_GRADIENT,
-    DISTANCE,
-    DIVERSITY,
-    FAKE,
-    GENERATOR_GRADIENT,
-    LIKENESS,
-    REAL,
-    alarms,
-)
+from gan_cli.callbacks import Callback, Session, readings
+from gan_cli.callbacks.alarms import COLLAPSED, alarms
 from gan_cli.callbacks.monitor import Finding, Monitor
 from gan_cli.callbacks.plots import line
 from gan_cli.data.given import grey
@@ -50,7 +39,7 @@ def compare(samples: Tensor, real: Tensor) -> dict[str, float]:
     unit = real_spread.clamp_min(1e-12)
     distance = torch.hypot((mean - real_mean).norm(), spread - real_spread)
     diversity, distance = torch.stack([spread / unit, distance / unit]).tolist()
-    return {DIVERSITY: diversity, DISTANCE: distance}
+    return {readings.DIVERSITY: diversity, readings.DISTANCE: distance}
 
 
 def beside_sources(samples: Tensor, sources: Tensor, real: Tensor | None) -> dict[str, float]:
@@ -68,9 +57,9 @@ def beside_sources(samples: Tensor, sources: Tensor, real: Tensor | None) -> dic
     likeness = (bright(samples) * bright(sources)).sum(1).mean()
     if real is not None:
         likeness = likeness * (bright(real) * bright(sources)).sum(1).mean().sign()
-    found = {LIKENESS: float(likeness)}
+    found = {readings.LIKENESS: float(likeness)}
     if samples.shape == sources.shape:
-        found[CHANGE] = float((samples - sources).abs().mean() / 2)
+        found[readings.CHANGE] = float((samples - sources).abs().mean() / 2)
     return found
 
 
@@ -97,9 +86,9 @@ def plot(monitor: Monitor, path: Path) -> None:
     from matplotlib.figure import Figure
 
     panels = {
-        "D(x)": (REAL, FAKE),
-        "gradient norm": (GENERATOR_GRADIENT, DISCRIMINATOR_GRADIENT),
-        "samples against data": (DIVERSITY, DISTANCE),
+        "D(x)": (readings.REAL, readings.FAKE),
+        "gradient norm": (readings.GENERATOR_GRADIENT, readings.DISCRIMINATOR_GRADIENT),
+        "samples against data": (readings.DIVERSITY, readings.DISTANCE),
     }
     figure = Figure(figsize=(8, 9), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
@@ -110,7 +99,7 @@ def plot(monitor: Monitor, path: Path) -> None:
         axes.set_ylabel(title)
         axes.grid(alpha=0.3)
         axes.legend(fontsize="small", loc="best")
-    if all(0 <= score <= 1 for name in (REAL, FAKE) for score in monitor.series[name]):
+    if all(0 <= score <= 1 for name in (readings.REAL, readings.FAKE) for score in monitor.series[name]):
         above[0].set_ylim(-0.02, 1.02)
     if any(0 < norm <= DRAWN for name in panels["gradient norm"] for norm in monitor.series[name]):
         above[1].set_yscale("log", nonpositive="clip")

@@ -10,8 +10,7 @@ from annotated_types import Ge
 
 from gan_cli import pictures
 from gan_cli.augment.diffaugment import CHANGES
-from gan_cli.callbacks import Callback, Session
-from gan_cli.callbacks.alarms import LEAK
+from gan_cli.callbacks import Callback, Session, readings
 from gan_cli.errors import two_lines
 from gan_cli.metrics.leak import LEAST, Probe, checked
 from gan_cli.types import PositiveInt
@@ -54,4 +53,4 @@ class Leak(Callback):
         samples = torch.cat([piece.cpu() for piece in session.samples(session.few(self.n))])
         shares = self.probe.shares(pictures.to_uint8(samples))
         if shares:
-            session.publish({LEAK: max(share for share, _ in shares.values())})
+            session.publish({readings.LEAK: max(share for share, _ in shares.values())})

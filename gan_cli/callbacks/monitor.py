@@ -9,28 +9,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from gan_cli.callbacks.alarms import (
-    CHANGE,
-    DISCRIMINATOR_GRADIENT,
-    DISCRIMINATOR_LOSS,
-    DISCRIMINATOR_WEIGHTS,
-    DISTANCE,
-    DIVERSITY,
-    FAKE,
-    GENERATOR_GRADIENT,
-    GENERATOR_LOSS,
-    GENERATOR_WEIGHTS,
-    LEAK,
-    LIKENESS,
-    REAL,
-    Alarm,
-    Series,
-)
+from gan_cli.callbacks import readings
+from gan_cli.callbacks.alarms import Alarm, Series
 
 READINGS = 3  # a change counts after at least this many readings
-
-WATCHED = frozenset({REAL, FAKE, DIVERSITY, DISTANCE, GENERATOR_GRADIENT, DISCRIMINATOR_GRADIENT})
-WATCHED |= {GENERATOR_LOSS, DISCRIMINATOR_LOSS, GENERATOR_WEIGHTS, DISCRIMINATOR_WEIGHTS, LIKENESS, CHANGE, LEAK}
 
 
 @dataclass(frozen=True)
@@ -94,7 +76,7 @@ class Monitor:
     def observe(self, row: Mapping[str, float]) -> list[Finding]:
         """The changes; see `Watch.observe`."""
         step = int(row["step"])
-        for name in row.keys() & WATCHED:
+        for name in row.keys() & readings.ALL:
             self.series[name].append(row[name])
             self.steps[name].append(step)
         known = [watch for watch in self.watches if all(self.series[name] for name in watch.alarm.reads)]

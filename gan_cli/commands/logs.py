@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from gan_cli import console
 from gan_cli.config import plain
 from gan_cli.errors import NotARun, two_lines
-from gan_cli.store.disk import AS_IT_STANDS, cause, holder
+from gan_cli.store.disk import AS_IT_STANDS, cause
+from gan_cli.store.locks import holder
 from gan_cli.store.run import Run
 
 LOOK = 0.3  # seconds between looks at a log that is followed

@@ -17,7 +17,7 @@ from gan_cli import console
 from gan_cli.config import own, plain
 from gan_cli.errors import NotARun, RunFailed, two_lines
 from gan_cli.store import outputs, summary
-from gan_cli.store.disk import holder
+from gan_cli.store.locks import holder
 from gan_cli.store.run import Run, newest_first
 
 log = logging.getLogger(__name__)

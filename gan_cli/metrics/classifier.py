@@ -46,6 +46,18 @@ class ClassifierNetwork(nn.Module):
         return Seen(features, self.head(features))
 
 
+def descend(network: nn.Module, steps: int, loss: Callable[[], Tensor], title: str) -> None:
+    """`steps` updates by Adam with a one-cycle rate (arXiv 1708.07120), each of a `loss` of a new batch."""
+    optimizer = torch.optim.Adam(network.parameters(), 2e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, steps)
+    for _ in tracked(range(steps), steps, title):
+        value = loss()
+        optimizer.zero_grad(set_to_none=True)
+        value.backward()
+        optimizer.step()
+        schedule.step()
+
+
 def fit(
     images: Tensor,
     labels: Tensor,
@@ -58,19 +70,16 @@ def fit(
     with torch.random.fork_rng(), torch.enable_grad():
         torch.manual_seed(rng.mix("classifier", SCHEMA))
         network = ClassifierNetwork(images.shape[1], classes).to(device)
-        optimizer = torch.optim.Adam(network.parameters(), 2e-3)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, steps)
         generator = rng.generator("classifier", "batches")
         reach = max(1, images.shape[-1] // 16)
-        for _ in tracked(range(steps), steps, f"training a classifier on {on}"):
+
+        def loss() -> Tensor:
             index = torch.randint(len(images), (BATCH,), generator=generator)
             shift = torch.randint(-reach, reach + 1, (2,), generator=generator).tolist()
             batch = images[index].to(device).float().roll(shift, (-2, -1))
-            loss = F.cross_entropy(network(batch).logits, labels[index].to(device), label_smoothing=0.05)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            schedule.step()
+            return F.cross_entropy(network(batch).logits, labels[index].to(device), label_smoothing=0.05)
+
+        descend(network, steps, loss, f"training a classifier on {on}")
     return network.eval().requires_grad_(False)
 
 

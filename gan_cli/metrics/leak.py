@@ -16,10 +16,9 @@ from gan_cli import rng
 from gan_cli.augment.diffaugment import CHANGES
 from gan_cli.errors import ConfigError, two_lines
 from gan_cli.metrics import Context, Estimate, NotMeasurable, PairMetric
-from gan_cli.metrics.classifier import ClassifierNetwork
+from gan_cli.metrics.classifier import ClassifierNetwork, descend
 from gan_cli.metrics.detectors import averaged
 from gan_cli.metrics.features import fair
-from gan_cli.progress import tracked
 from gan_cli.types import PositiveInt
 
 BATCH = 64
@@ -79,16 +78,13 @@ class Probe:
 
     def _fitted(self, pictures: Tensor, steps: int) -> nn.Module:
         network = ClassifierNetwork(pictures.shape[1], len(self.policy))
-        optimizer = torch.optim.Adam(network.parameters(), 2e-3)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, steps)
-        for _ in tracked(range(steps), steps, "training a probe for augmentations"):
+
+        def loss() -> Tensor:
             images, done = changed(pictures[torch.randint(len(pictures), (BATCH,))], self.policy)
             logits = network((weathered(images) + 1) * 127.5).logits
-            loss = F.binary_cross_entropy_with_logits(logits, done.float())
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            schedule.step()
+            return F.binary_cross_entropy_with_logits(logits, done.float())
+
+        descend(network, steps, loss, "training a probe for augmentations")
         return network.eval().requires_grad_(False)
 
     @torch.inference_mode()

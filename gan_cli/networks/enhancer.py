@@ -6,7 +6,7 @@ convolution, so a range of [-1, 1] in place of BasicSR's [0, 1] changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -33,14 +33,25 @@ def same(wide_in: int, wide_out: int) -> nn.Conv2d:
     return nn.Conv2d(wide_in, wide_out, 3, padding=1)
 
 
-def check_scale(network: str, scales: Mapping[int, object], scale: int) -> None:
-    """Raises Incompatible unless `scale` is one of these."""
-    if scale not in scales:
-        known = ", ".join(map(str, sorted(scales)))
-        raise Incompatible(
-            f"model.generator ({network}) cannot enlarge {scale} times\n"
-            f"  choose model.generator.scale, which follows dataset.given.scale, among {known}"
-        )
+class Enhancer(Translator):
+    """A translator that enlarges by one of certain factors.
+
+    Args:
+        scale: Of the target's sides to the source's.
+        scales: The factors that the network knows.
+
+    Raises:
+        Incompatible: `scale` is none of them.
+    """
+
+    def __init__(self, source_channels: int, channels: int, scale: int, scales: Collection[int]) -> None:
+        super().__init__(source_channels, channels)
+        if scale not in scales:
+            raise Incompatible(
+                f"model.generator ({type(self).__name__}) cannot enlarge {scale} times\n  choose model.generator.scale,"
+                f" which follows dataset.given.scale, among {', '.join(map(str, sorted(scales)))}"
+            )
+        self.scale = scale
 
 
 class Plain(nn.Module):
@@ -55,7 +66,7 @@ class Plain(nn.Module):
         return output
 
 
-class SRResNet(Translator):
+class SRResNet(Enhancer):
     """Residual blocks at the size of the source, pixel shuffles, and the bilinearly enlarged source added to what comes
     out (arXiv 1609.04802, 2.1.1; without batch norm, with the skip: BasicSR's MSRResNet).
 
@@ -75,9 +86,7 @@ class SRResNet(Translator):
         width: PositiveInt = 64,
         blocks: NonNegativeInt = 16,
     ) -> None:
-        super().__init__(source_channels, channels)
-        check_scale("SRResNet", self.SHUFFLES, scale)
-        self.scale = scale
+        super().__init__(source_channels, channels, scale, self.SHUFFLES)
         layers: list[nn.Module] = [same(source_channels, width), nn.LeakyReLU(0.1, inplace=True)]
         layers += [Plain(width) for _ in range(blocks)]
         steps: list[Step] = [convolved(3), convolved(3)]
@@ -132,7 +141,7 @@ class Nested(nn.Module):
         return torch.add(values, self.blocks(values), alpha=0.2)
 
 
-class RRDB(Translator):
+class RRDB(Enhancer):
     """Residual in residual dense blocks on a small map, doubled twice by repetition (arXiv 1809.00219, 3.1; BasicSR's
     RRDBNet).
 
@@ -153,9 +162,7 @@ class RRDB(Translator):
         growth: PositiveInt = 32,
         blocks: NonNegativeInt = 23,
     ) -> None:
-        super().__init__(source_channels, channels)
-        check_scale("RRDB", self.UNSHUFFLES, scale)
-        self.scale = scale
+        super().__init__(source_channels, channels, scale, self.UNSHUFFLES)
         self.multiple = self.least = self.UNSHUFFLES[scale]
         self.first = same(source_channels * self.multiple**2, width)
         self.body = nn.Sequential(*(Nested(width, growth) for _ in range(blocks)), same(width, width))

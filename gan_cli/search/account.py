@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gan_cli.search import storage
 from gan_cli.search.outcome import DONE, ENDINGS
 from gan_cli.search.study import ABOUT, Study
-from gan_cli.store.disk import holder
+from gan_cli.store.locks import holder
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial

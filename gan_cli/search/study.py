@@ -18,7 +18,7 @@ from gan_cli.search.outcome import DIVERGED, DONE, PRUNED, Outcome, home
 from gan_cli.search.samplers import OfTrial
 from gan_cli.search.space import Space
 from gan_cli.search.watch import Watch
-from gan_cli.store.disk import Held, holding
+from gan_cli.store.locks import Held, holding
 
 if TYPE_CHECKING:
     import optuna

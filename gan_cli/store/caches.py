@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from gan_cli.store.disk import holder
+from gan_cli.store.locks import holder
 
 KEY = "[0-9a-f]{64}"  # the sha256 of what an entry follows from
 

@@ -8,11 +8,10 @@ import os
 import re
 import stat
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import Any, BinaryIO
 
 if sys.platform != "win32":
     import fcntl
@@ -21,7 +20,6 @@ LEFTOVER = re.compile(r"\.(\d+)\.tmp(\.json)?$")  # the end of an unfinished fil
 LARGEST_JSON = 2**24  # bytes read of a JSON file
 # How a file that may be anybody's is opened: no link is followed, no pipe is waited for.
 AS_IT_STANDS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-GLANCE = 0.05  # seconds; longer than `holder` has a lock
 
 
 class NotWritten(OSError):
@@ -30,10 +28,6 @@ class NotWritten(OSError):
     def __init__(self, path: Path, error: OSError) -> None:
         super().__init__(f"{path} cannot be written: {cause(error)}")
         self.path = path
-
-
-class Held(RuntimeError):
-    """Another process holds the file; the message is what that process says about itself."""
 
 
 def cause(error: OSError) -> str:
@@ -136,66 +130,6 @@ def lock(descriptor: int) -> bool:
         except OSError:
             return True
     return True
-
-
-def _lock_after_a_glance(descriptor: int) -> bool:
-    """As `lock`; where it is only being looked at, by `holder`, that is waited for."""
-    if lock(descriptor):
-        return True
-    time.sleep(GLANCE)
-    return lock(descriptor)
-
-
-@contextmanager
-def holding(path: Path, who: str) -> Iterator[None]:
-    """Keeps others out of the block, by a lock file that exists meanwhile and says `who` we are.
-
-    Raises:
-        Held: Another process is in it.
-    """
-
-    def opened() -> IO[str]:
-        return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | AS_IT_STANDS, 0o666), "a+")
-
-    file = opened()
-    try:
-        while True:
-            if not _lock_after_a_glance(file.fileno()):
-                file.seek(0)
-                raise Held(file.read().strip())
-            if os.fstat(file.fileno()).st_nlink:
-                break
-            file.close()  # its last holder removed it between our opening and our locking it
-            file = opened()
-        file.truncate(0)
-        file.write(who)
-        file.flush()
-        try:
-            yield
-        finally:
-            with suppress(OSError):
-                path.unlink()
-    finally:
-        file.close()
-
-
-def holder(path: Path | str) -> str | None:
-    """What the process in the block of `holding` says about itself; None where there is none."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | AS_IT_STANDS)
-    except OSError:
-        return None
-    try:
-        if sys.platform == "win32" or not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return None
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return os.read(descriptor, 300).decode(errors="replace").strip()
-    except OSError:  # a file system without locks
-        return None
-    finally:
-        os.close(descriptor)
-    return None
 
 
 def peek(path: Path | str, most: int, end: bool = False) -> bytes:

@@ -13,7 +13,8 @@ from pathlib import Path
 from gan_cli.errors import NotARun, two_lines
 from gan_cli.store import caches, summary
 from gan_cli.store.caches import Cache
-from gan_cli.store.disk import Held, holding, naming
+from gan_cli.store.disk import naming
+from gan_cli.store.locks import Held, holding
 from gan_cli.store.run import Run, step_of
 
 

@@ -9,7 +9,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from logging import LogRecord
 from pathlib import Path
@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from gan_cli.console import Plain
 from gan_cli.errors import NotARun
 from gan_cli.store import machine
-from gan_cli.store.disk import Held, holding, naming, read_json, remove_empty, remove_leftovers, write_json, write_text
+from gan_cli.store.disk import naming, read_json, remove_leftovers, write_json, write_text
+from gan_cli.store.locks import alone_in
 
 if TYPE_CHECKING:
     from gan_cli.types import Clock
@@ -94,21 +95,9 @@ class Run:
             NotARun: Another process is training it, or there is a folder where a file belongs.
             NotWritten: Nothing can be written here.
         """
-        lock = self.folder / ".lock"
-        made = not self.folder.exists()
-        try:
-            with ExitStack() as held:
-                with naming(lock):
-                    self.folder.mkdir(parents=True, exist_ok=True)
-                    held.enter_context(holding(lock, f"process {os.getpid()} on {platform.node()}"))
-                self._tidy()
-                yield
-        except Held as error:
-            who = str(error) or "another process"
-            raise NotARun(f"{self.folder} is being trained by {who}\n  wait until it ends, or stop it") from None
-        finally:
-            if made:
-                remove_empty(self.folder)
+        with alone_in(self.folder, "trained"):
+            self._tidy()
+            yield
 
     def _tidy(self) -> None:
         misplaced = [path for path in self.files if path.is_dir()]

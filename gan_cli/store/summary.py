@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from gan_cli.store.disk import holder, peek
+from gan_cli.store.disk import peek
+from gan_cli.store.locks import holder
 from gan_cli.store.rows import LAST_STEP, row
 
 STATUSES = ("running", "stopped", "finished", "failed", "diverged")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from gan_cli.store.disk import Held, holding
+from gan_cli.store.locks import Held, holding
 
 
 @contextmanager

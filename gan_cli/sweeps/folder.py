@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import re
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from gan_cli.config import own
 from gan_cli.errors import NotARun, two_lines
-from gan_cli.store.disk import Held, holding, naming, peek, remove_empty, remove_leftovers, write_json, write_text
+from gan_cli.store.disk import peek, remove_leftovers, write_json, write_text
+from gan_cli.store.locks import alone_in
 from gan_cli.store.run import Run
 
 FORMAT = 1
@@ -77,21 +77,9 @@ class Sweep:
             NotARun: Another process is at it.
             NotWritten: Nothing can be written here.
         """
-        lock = self.folder / ".lock"
-        made = not self.folder.exists()
-        try:
-            with ExitStack() as held:
-                with naming(lock):
-                    self.folder.mkdir(parents=True, exist_ok=True)
-                    held.enter_context(holding(lock, f"process {os.getpid()} on {platform.node()}"))
-                remove_leftovers(self.folder)
-                yield
-        except Held as error:
-            what = f"{self.folder} is being swept by {str(error) or 'another process'}"
-            raise NotARun(two_lines(what, "wait until it ends, or stop it")) from None
-        finally:
-            if made:
-                remove_empty(self.folder)
+        with alone_in(self.folder, "swept"):
+            remove_leftovers(self.folder)
+            yield
 
     def begin(self, words: Sequence[str], jobs: Sequence[Sequence[str]] | None) -> None:
         """Notes what was typed and what it comes to. Raises NotWritten."""

@@ -8,29 +8,21 @@ from itertools import count
 
 import pytest
 
-from gan_cli.callbacks.alarms import (
-    CONSTANT,
-    DISCRIMINATOR_LOSS,
-    DISCRIMINATOR_WEIGHTS,
-    DISTANCE,
-    DIVERSITY,
-    FAKE,
-    GENERATOR_GRADIENT,
-    GENERATOR_LOSS,
-    GENERATOR_WEIGHTS,
-    HUGE_LOSS,
-    HUGE_WEIGHTS,
-    LEAK,
-    REAL,
-    alarms,
-    swings,
-)
+from gan_cli.callbacks import readings
+from gan_cli.callbacks.alarms import CONSTANT, HUGE_LOSS, HUGE_WEIGHTS, alarms, swings
 from gan_cli.callbacks.monitor import Finding, Monitor
 from gan_cli.losses import Hinge, LeastSquares, Loss, NonSaturating, Wasserstein
 
 RATES = {"generator": 2e-4, "discriminator": 2e-4}
 EVERY, PATIENCE = 50, 500
-HEALTHY = {REAL: 0.75, FAKE: 0.25, DIVERSITY: 0.9, DISTANCE: 0.2, GENERATOR_GRADIENT: 1.0, LEAK: 0.02}
+HEALTHY = {
+    readings.REAL: 0.75,
+    readings.FAKE: 0.25,
+    readings.DIVERSITY: 0.9,
+    readings.DISTANCE: 0.2,
+    readings.GENERATOR_GRADIENT: 1.0,
+    readings.LEAK: 0.02,
+}
 
 Pattern = Callable[[int], Mapping[str, float]]
 
@@ -39,30 +31,36 @@ def healthy(i: int) -> dict[str, float]:
     """A game that goes well, with the noise of one."""
     noise = math.sin(12.9898 * i)
     return {
-        REAL: 0.75 + 0.05 * noise,
-        FAKE: 0.25 - 0.04 * noise,
-        DIVERSITY: min(0.9, 0.25 + 0.1 * i),
-        DISTANCE: max(0.2, 1.2 - 0.1 * i),
-        GENERATOR_GRADIENT: 1.0 + 0.5 * noise,
-        LEAK: 0.04 + 0.03 * noise,
+        readings.REAL: 0.75 + 0.05 * noise,
+        readings.FAKE: 0.25 - 0.04 * noise,
+        readings.DIVERSITY: min(0.9, 0.25 + 0.1 * i),
+        readings.DISTANCE: max(0.2, 1.2 - 0.1 * i),
+        readings.GENERATOR_GRADIENT: 1.0 + 0.5 * noise,
+        readings.LEAK: 0.04 + 0.03 * noise,
     }
 
 
 def always(**values: float) -> Pattern:
     """The healthy game but for numbers that keep their values."""
-    names = {"real": REAL, "fake": FAKE, "diversity": DIVERSITY, "distance": DISTANCE, "gradient": GENERATOR_GRADIENT}
-    names |= {"leak": LEAK}
+    names = {
+        "real": readings.REAL,
+        "fake": readings.FAKE,
+        "diversity": readings.DIVERSITY,
+        "distance": readings.DISTANCE,
+        "gradient": readings.GENERATOR_GRADIENT,
+    }
+    names |= {"leak": readings.LEAK}
     return lambda i: healthy(i) | {names[name]: value for name, value in values.items()}
 
 
 def chase(i: int) -> dict[str, float]:
     """The players take turns in winning."""
     lead = 0.4 * math.cos(i * math.pi / 2)
-    return healthy(i) | {REAL: 0.5 + lead, FAKE: 0.5 - lead}
+    return healthy(i) | {readings.REAL: 0.5 + lead, readings.FAKE: 0.5 - lead}
 
 
 def fading(i: int) -> dict[str, float]:
-    return healthy(i) | {GENERATOR_GRADIENT: 0.5**i}
+    return healthy(i) | {readings.GENERATOR_GRADIENT: 0.5**i}
 
 
 PATTERNS: dict[str, Pattern] = {
@@ -152,9 +150,9 @@ def test_scores_that_are_no_probabilities_are_not_taken_for_them(loss: Loss) -> 
         assert play(monitor(loss), PATTERNS[name], 60) == []
     for name in ("collapsed_generator", "constant_generator", "vanishing_generator_gradient"):
         assert [f.name for f in play(monitor(loss), PATTERNS[name], 60)] == [name]
-    wide = lambda i: healthy(i) | {REAL: 5 * math.cos(i * math.pi / 2), FAKE: 0.0}  # noqa: E731
+    wide = lambda i: healthy(i) | {readings.REAL: 5 * math.cos(i * math.pi / 2), readings.FAKE: 0.0}  # noqa: E731
     assert [f.name for f in play(monitor(loss), wide, 60)] == ["oscillation"]
-    steady = lambda i: healthy(i) | {REAL: 20 + math.cos(i * math.pi / 2), FAKE: 0.0}  # noqa: E731
+    steady = lambda i: healthy(i) | {readings.REAL: 20 + math.cos(i * math.pi / 2), readings.FAKE: 0.0}  # noqa: E731
     assert play(monitor(loss), steady, 60) == []
 
 
@@ -191,16 +189,21 @@ def test_thresholds_are_in_order() -> None:
     steps = count(1)
     judge = monitor(patience=1)
     for _ in range(3):
-        judge.observe({"step": next(steps), DIVERSITY: CONSTANT / 2})
+        judge.observe({"step": next(steps), readings.DIVERSITY: CONSTANT / 2})
     for _ in range(3):
-        judge.observe({"step": next(steps), DIVERSITY: CONSTANT * 2})
+        judge.observe({"step": next(steps), readings.DIVERSITY: CONSTANT * 2})
     assert [(f.name, f.cleared is None) for f in judge.findings] == [
         ("constant_generator", False),
         ("collapsed_generator", True),
     ]
 
 
-SIZES = {DISCRIMINATOR_LOSS: 1.4, GENERATOR_LOSS: 0.7, DISCRIMINATOR_WEIGHTS: 0.1, GENERATOR_WEIGHTS: 0.05}
+SIZES = {
+    readings.DISCRIMINATOR_LOSS: 1.4,
+    readings.GENERATOR_LOSS: 0.7,
+    readings.DISCRIMINATOR_WEIGHTS: 0.1,
+    readings.GENERATOR_WEIGHTS: 0.05,
+}
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -220,8 +223,8 @@ def test_divergence_is_told_at_once_and_no_longer_once_it_is_over(loss: Loss, na
 
 def test_critics_that_drift_have_not_diverged_and_probabilities_of_nothing_have() -> None:
     """A critic's scores have no zero: what all of them gain, its loss does not see and G's does."""
-    drifted = {**SIZES, DISCRIMINATOR_LOSS: -40.0, GENERATOR_LOSS: 9000.0}
+    drifted = {**SIZES, readings.DISCRIMINATOR_LOSS: -40.0, readings.GENERATOR_LOSS: 9000.0}
     assert play(monitor(Wasserstein()), lambda i: drifted, 60) == []
     assert [f.name for f in play(monitor(), lambda i: drifted, 60)] == ["diverged"]
-    mapping = {**SIZES, GENERATOR_WEIGHTS: 100.0}  # of layers whose learning rate is a hundredth
+    mapping = {**SIZES, readings.GENERATOR_WEIGHTS: 100.0}  # of layers whose learning rate is a hundredth
     assert play(monitor(), lambda i: mapping, 60) == []

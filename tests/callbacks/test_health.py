@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from conftest import same, weights, words
 from gan_cli import train
-from gan_cli.callbacks.alarms import DISTANCE, DIVERSITY
+from gan_cli.callbacks import readings
 from gan_cli.callbacks.health import Health, compare, gradient_norms
 from gan_cli.data.points import Points, ring
 from gan_cli.games.adversarial import Adversarial
@@ -85,7 +85,7 @@ def test_a_healthy_run_raises_no_alarm(here: Path) -> None:
     assert "WARNING" not in (run.folder / "train.log").read_text()
     assert (run.folder / "plots" / "health.png").exists()
     # the last numbers of a run are those of all who told of its last step
-    assert {"D(real)", "generator/loss", "health/generator_gradient", DIVERSITY} <= run.metrics.keys()
+    assert {"D(real)", "generator/loss", "health/generator_gradient", readings.DIVERSITY} <= run.metrics.keys()
 
 
 def test_a_resumed_run_judges_as_one_that_never_stopped(here: Path) -> None:
@@ -157,7 +157,7 @@ def test_samples_are_compared_as_round_gaussians() -> None:
     noise = torch.randn(4000, 16, generator=torch.Generator().manual_seed(0))
     real = torch.randn(4000, 4, 2, 2, generator=torch.Generator().manual_seed(1))
     found = compare(0.7 + 0.5 * noise, real)
-    assert found[DIVERSITY] == pytest.approx(0.5, abs=0.01)
-    assert found[DISTANCE] == pytest.approx(math.hypot(0.7, 0.5), abs=0.02)
-    assert compare(real, real) == {DIVERSITY: 1.0, DISTANCE: 0.0}
-    assert compare(torch.ones(8, 2), torch.randn(8, 2))[DIVERSITY] == 0
+    assert found[readings.DIVERSITY] == pytest.approx(0.5, abs=0.01)
+    assert found[readings.DISTANCE] == pytest.approx(math.hypot(0.7, 0.5), abs=0.02)
+    assert compare(real, real) == {readings.DIVERSITY: 1.0, readings.DISTANCE: 0.0}
+    assert compare(torch.ones(8, 2), torch.randn(8, 2))[readings.DIVERSITY] == 0

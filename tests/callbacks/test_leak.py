@@ -8,7 +8,7 @@ import pytest
 
 from conftest import words
 from gan_cli import train
-from gan_cli.callbacks.alarms import LEAK
+from gan_cli.callbacks import readings
 from gan_cli.errors import Refused
 from gan_cli.store.rows import read_rows
 
@@ -17,7 +17,7 @@ WATCHING = ("callback=[history,leak]", "callback.leak.every_steps=2", "callback.
 
 def test_a_run_publishes_the_share_of_samples_that_look_changed(here: Path) -> None:
     run = train(*words(*WATCHING, steps=4))
-    read = {row["step"]: row[LEAK] for row in read_rows(run.folder / "metrics.jsonl") if LEAK in row}
+    read = {row["step"]: row[readings.LEAK] for row in read_rows(run.folder / "metrics.jsonl") if readings.LEAK in row}
     assert {*read} == {2, 4}
     assert all(0 <= share <= 1 for share in read.values())
 

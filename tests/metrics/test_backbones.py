@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torchvision import models
 
+from conftest import backbone
 from gan_cli.errors import ConfigError, WeightsMissing, WeightsRefused
 from gan_cli.metrics.backbones import (
     AlexNet,
@@ -43,14 +44,8 @@ class Made(NamedTuple):
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     folder, networks = tmp_path_factory.mktemp("made"), {}
     for name in MODELS:
-        with torch.device("meta"):
-            network = models.get_model(name, weights=None).features.to_empty(device="cpu")
-        for layer in network:
-            if isinstance(layer, nn.Conv2d):
-                nn.init.kaiming_normal_(layer.weight)
-                nn.init.normal_(layer.bias)  # type: ignore[arg-type]
-        networks[name] = network.requires_grad_(False)
-        state = {f"features.{key}": value for key, value in network.state_dict().items()}
+        networks[name] = backbone(name)
+        state = {f"features.{key}": value for key, value in networks[name].state_dict().items()}
         torch.save({**state, "classifier.0.weight": torch.zeros(2)}, folder / f"{name}.pth")
     return Made(networks, folder)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
-from torchvision import models
 
+from conftest import backbone
 from gan_cli.metrics import Context, NotMeasurable
 from gan_cli.metrics.lpips import AlexNetLpips, Lpips, Vgg16Lpips, distance
 
@@ -23,16 +23,11 @@ AUTHORS = {
 def made(here: Path) -> dict[type[Lpips], tuple[nn.Sequential, list[Tensor]]]:
     found = {}
     for kind, (name, _, channels, _) in AUTHORS.items():
-        with torch.device("meta"):
-            network = models.get_model(name, weights=None).features.to_empty(device="cpu")
-        for layer in network:
-            if isinstance(layer, nn.Conv2d):
-                nn.init.kaiming_normal_(layer.weight)
-                nn.init.normal_(layer.bias)  # type: ignore[arg-type]
+        network = backbone(name)
         linear = [torch.rand(1, width, 1, 1) for width in channels]
         torch.save({f"features.{key}": value for key, value in network.state_dict().items()}, f"{name}.pth")
         torch.save({f"lin{i}.model.1.weight": value for i, value in enumerate(linear)}, f"{name}-linear.pth")
-        found[kind] = (network.requires_grad_(False), linear)
+        found[kind] = (network, linear)
     return found
 
 

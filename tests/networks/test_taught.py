@@ -15,17 +15,9 @@ from torch import Tensor, nn
 from conftest import checked
 from gan_cli.config import build
 from gan_cli.errors import Refused
+from gan_cli.networks import conditioning as conditionings
 from gan_cli.networks import dcgan, mlp
 from gan_cli.networks.blocks import spectrally_normalised
-from gan_cli.networks.conditioning import (
-    AuxiliaryClassifier,
-    ConcatLatent,
-    ConcatSample,
-    ConditionalNorm,
-    DiscriminatorConditioning,
-    GeneratorConditioning,
-    Projection,
-)
 from gan_cli.networks.minibatch import Alone
 from gan_cli.types import DiscriminatorOutput
 
@@ -274,11 +266,14 @@ def test_momentum_is_how_much_of_a_batch_enters_the_running_statistics() -> None
     torch.testing.assert_close(network.hidden[1].norm.module.running_mean, 0.8 * means[0])
 
 
-@pytest.mark.parametrize("conditioning", [GeneratorConditioning(), ConcatLatent(4), ConditionalNorm(4)])
+@pytest.mark.parametrize(
+    "conditioning",
+    [conditionings.GeneratorConditioning(), conditionings.ConcatLatent(4), conditionings.ConditionalNorm(4)],
+)
 @pytest.mark.parametrize("first", ["projected", "convolution"])
 @pytest.mark.parametrize("resolution", [16, (16, 32)])
 def test_what_is_taught_goes_with_labels_and_attention(
-    conditioning: GeneratorConditioning, first: str, resolution: int | tuple[int, int]
+    conditioning: conditionings.GeneratorConditioning, first: str, resolution: int | tuple[int, int]
 ) -> None:
     generator = dcgan.Generator(
         *(3, 2, resolution),
@@ -301,10 +296,13 @@ def test_what_is_taught_goes_with_labels_and_attention(
     assert all(p.grad is not None for p in generator.parameters())
 
 
-@pytest.mark.parametrize("conditioning", [DiscriminatorConditioning(), ConcatSample(4), Projection(4)])
+@pytest.mark.parametrize(
+    "conditioning",
+    [conditionings.DiscriminatorConditioning(), conditionings.ConcatSample(4), conditionings.Projection(4)],
+)
 @pytest.mark.parametrize("minibatch", ["stddev", "discrimination"])
 def test_what_is_taught_goes_with_spectral_norm_and_minibatch_layers(
-    conditioning: DiscriminatorConditioning, minibatch: str
+    conditioning: conditionings.DiscriminatorConditioning, minibatch: str
 ) -> None:
     settings = {"dropout": (0.1, 0.0), "norm": ("layer", "none"), "minibatch": minibatch, "activation_first": True}
     networks = (
@@ -320,7 +318,7 @@ def test_what_is_taught_goes_with_spectral_norm_and_minibatch_layers(
 
 
 def test_a_class_head_goes_with_layers_without_biases() -> None:
-    network = dcgan.Discriminator(1, 16, 2, bias=False, conditioning=AuxiliaryClassifier(4))
+    network = dcgan.Discriminator(1, 16, 2, bias=False, conditioning=conditionings.AuxiliaryClassifier(4))
     assert network(torch.randn(4, 1, 16, 16), LABEL).class_logits.shape == (4, 4)
     assert not [m for m in network.modules() if isinstance(m, nn.Linear | nn.Conv2d) and m.bias is not None]
 

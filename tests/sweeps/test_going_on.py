@@ -14,7 +14,7 @@ from conftest import Inside, same, weights, words
 from gan_cli.cli import main
 from gan_cli.config.job_names import job_name
 from gan_cli.config.sweeps import plan
-from gan_cli.store.disk import holding
+from gan_cli.store.locks import holding
 from gan_cli.sweeps import request
 from gan_cli.sweeps.devices import _free
 from gan_cli.sweeps.folder import Sweep
