@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -182,9 +183,11 @@ def test_a_run_that_fails_keeps_what_was_good(here: Path) -> None:
 
 def test_two_processes_train_one_run_and_resume_it(here: Path) -> None:
     """Gradients are averaged over ranks: all of them hold the same weights, and the run resumes bit for bit."""
-    base = words("trainer.devices=2", "loss=wgan_gp", model=SMALL_DCGAN)
+    base = words("trainer.devices=2", "loss=wgan_gp", "callback.checkpoints.every_steps=2", model=SMALL_DCGAN)
     train(*base, "hydra.run.dir=whole", "trainer.max_steps=4")
-    train(*base, "hydra.run.dir=half", "trainer.max_steps=2")
+    shutil.copytree(here / "whole", here / "half")
+    for later in ("result.json", "checkpoints/last.pt", "checkpoints/step-000000004.pt"):  # as if it had been killed
+        (here / "half" / later).unlink()
     train("resume=half", "trainer.max_steps=4")
     assert same(weights(here / "whole"), weights(here / "half"))
     assert numbers(here / "whole") == numbers(here / "half")
