@@ -7,8 +7,8 @@ be any module: `declared` reads what a network says about itself; one that says 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -25,14 +25,33 @@ class Declared(NamedTuple):
     latent_layers: tuple[nn.Module, ...] = ()  # of a generator: those the latent enters
 
 
+@runtime_checkable
+class Provides(Protocol):
+    provides: Collection[str]
+
+
+@runtime_checkable
+class Conditional(Protocol):
+    classes: int
+
+
+@runtime_checkable
+class ReadsLabels(Protocol):
+    reads_labels: bool
+
+
+@runtime_checkable
+class EnteredByLatents(Protocol):
+    latent_layers: Sequence[nn.Module]
+
+
 def declared(network: nn.Module) -> Declared:
     """What a network declares, in attributes of these names."""
-    usual = Declared()
     return Declared(
-        frozenset(getattr(network, "provides", usual.provides)),
-        int(getattr(network, "classes", usual.classes)),
-        bool(getattr(network, "reads_labels", usual.reads_labels)),
-        tuple(getattr(network, "latent_layers", usual.latent_layers)),
+        frozenset(network.provides) if isinstance(network, Provides) else frozenset(),
+        int(network.classes) if isinstance(network, Conditional) else 0,
+        bool(network.reads_labels) if isinstance(network, ReadsLabels) else False,
+        tuple(network.latent_layers) if isinstance(network, EnteredByLatents) else (),
     )
 
 
