@@ -4,11 +4,11 @@
     python benchmarks/speed.py --table              # writes the tables of docs/performance.md from that file
     python benchmarks/speed.py --tiny               # every pair with the smallest networks: does it run?
 
-All loops of a pair live in one process and take turns: five rounds, in each a block of steps of every loop. A time is
-the median of the blocks, a ratio the median over the rounds of the tutorial's time over ours, so that a busy minute
-slows both down. GFLOP are counted by the formulas of `torch.utils.flop_counter`, for products of matrices and
-convolutions; their share is of the rate of one large product of matrices, measured between the rounds. MiB are the
-most bytes of tensors alive within a step, data included.
+All loops of a pair live in one process and take turns: 5 to 25 rounds, in each a tenth of a second or a step of every
+loop, and each time another loop begins. A time is the median of the rounds, a ratio the median over the rounds of the
+tutorial's time over ours, so that a busy minute slows both down. GFLOP are counted by the formulas of
+`torch.utils.flop_counter`, for products of matrices and convolutions; their share is of the rate of one large product
+of matrices, measured between the rounds. MiB are the most bytes of tensors alive within a step, data included.
 """
 
 from __future__ import annotations
@@ -22,80 +22,24 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import speed_tables
 import torch
-import tutorial
 from common import report
 from counted import cost
+from pairs import PAIRS, Pair
 from torch import Tensor
-from tutorial import Recipe, Tutorial
+from tutorial import Tutorial
 
 from gan_cli import train
 from gan_cli.config import build, compose, trust
 from gan_cli.training.runtime import bfloat16_cost, pick_device, prepare_process, wait_for
 from gan_cli.training.trainer import Trainer
 
-ROUNDS = 5
+LEAST, MOST = 5, 25  # rounds
 SIDE, TINY_SIDE = 2048, 64  # of the matrices whose product tells the machine's rate
 
-
-@dataclass(frozen=True)
-class Pair:
-    """A model on data.
-
-    Args:
-        words: As `gan train` takes them.
-        tiny: More of them, for networks of almost nothing.
-        recipe: What the tutorial computes.
-        variants: Our other ways to train the same, by name.
-    """
-
-    words: tuple[str, ...]
-    tiny: tuple[str, ...]
-    recipe: Recipe
-    variants: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-
-COLOUR = ("dataset=digits", "dataset.resolution=32", "dataset.channels=3")
-GREY = ("dataset=digits", "dataset.resolution=32")
-REUSED = {"reused": ("game.fakes=reused",)}
-SHARE = ("penalty.gradient_penalty.share=0.25",)
-FEWER = {"share=0.25": SHARE, "share=0.25, reused": (*SHARE, *REUSED["reused"])}
-BFLOAT16 = {"bfloat16": ("trainer.precision=bfloat16",)}  # tried where the device is faster in it
-BOTH = {**REUSED, **BFLOAT16, "bfloat16, reused": (*BFLOAT16["bfloat16"], *REUSED["reused"])}
-SMALL = ("model.latent_dim=4", "model.width=2", "dataset.batch_size=4")
-SMALL_MLP = ("model.generator.hidden=[8]", "model.discriminator.hidden=[8]", "dataset.batch_size=4")
-STYLED = ("model.generator.style_dim=64", "model.generator.mapping_layers=2", "penalty=[r1]")
-PAIRS = {
-    "dcgan, 32 px": Pair(
-        ("model=dcgan", "model.width=32", "dataset.batch_size=64", *COLOUR), SMALL, tutorial.DCGAN, BOTH
-    ),
-    "sngan, 32 px": Pair(
-        ("model=sngan", "loss=hinge", "dataset.batch_size=16", *COLOUR), SMALL, tutorial.HINGE, REUSED
-    ),
-    "dcgan, wgan_gp": Pair(
-        ("model=dcgan", "model.width=32", "loss=wgan_gp", "dataset.batch_size=64", *COLOUR),
-        SMALL,
-        tutorial.WGAN_GP,
-        FEWER,
-    ),
-    "mlp, 32 px grey": Pair(("model=mlp", "dataset.batch_size=64", *GREY), SMALL_MLP, tutorial.DCGAN, BOTH),
-    "mlp on ring": Pair(("model=mlp", "dataset=ring", "dataset.batch_size=256"), SMALL_MLP, tutorial.DCGAN, BOTH),
-    "r3gan, small": Pair(
-        ("model=r3gan", "loss=r3gan", "model.width=32", "dataset.batch_size=16", *COLOUR),
-        ("model.latent_dim=4", "model.width=8", "model.blocks=1", "model.group_width=2", "dataset.batch_size=4"),
-        tutorial.R3GAN,
-    ),
-    "stylegan2, small": Pair(
-        ("model=stylegan2", "model.channel_base=1024", "model.latent_dim=64", *STYLED, "dataset.batch_size=16", *GREY),
-        ("model.channel_base=32", "model.channel_max=4", "model.generator.style_dim=4", "dataset.batch_size=4"),
-        tutorial.STYLEGAN2,
-    ),
-    "gan train, digits": Pair((), SMALL, tutorial.DCGAN, BOTH),
-}
 CALLED_BACK = ("mlp on ring", "gan train, digits")
 CALLBACKS = ("ProgressLine", "Health", "History")
 TUTORIALS = {"tutorial, fakes once": "once", "tutorial, fakes twice": "twice"}
@@ -139,6 +83,23 @@ def trainer_of(words: Sequence[str]) -> tuple[Trainer, dict[str, Any]]:
     return trainer, checked.config
 
 
+def tutorial_of(pair: Pair, ours: Trainer, config: Mapping[str, Any], draws: str, device: torch.device) -> Tutorial:
+    """The tutorial's loop with copies of our networks, and our settings."""
+    players = copy.deepcopy(dict(ours.players))
+    return Tutorial(
+        **players,
+        samples=ours.data.previewed(len(ours.data)).real.cpu(),
+        batch_size=ours.data.batch_size,
+        latent_dim=config["model"]["latent_dim"],
+        recipe=pair.recipe,
+        critic_steps=config["game"]["critic_steps"],
+        draws=draws,
+        lr=config["optimizer"]["lr"],
+        betas=tuple(config["optimizer"]["betas"]),
+        device=device,
+    )
+
+
 def loops(pair: Pair, words: tuple[str, ...], device: torch.device) -> dict[str, Callable[[], Any]]:
     """A step of each: ours, ours in other ways, and the tutorial's."""
     ours, config = trainer_of(words)
@@ -147,21 +108,7 @@ def loops(pair: Pair, words: tuple[str, ...], device: torch.device) -> dict[str,
     for name, more in pair.variants.items():
         if not (slow and "trainer.precision=bfloat16" in more):
             steps[name] = trainer_of((*words, *more))[0].step
-    for name, draws in TUTORIALS.items():
-        players = copy.deepcopy(dict(ours.players))
-        steps[name] = Tutorial(
-            **players,
-            samples=ours.data.previewed(len(ours.data)).real.cpu(),
-            batch_size=ours.data.batch_size,
-            latent_dim=config["model"]["latent_dim"],
-            recipe=pair.recipe,
-            critic_steps=config["game"]["critic_steps"],
-            draws=draws,
-            lr=config["optimizer"]["lr"],
-            betas=tuple(config["optimizer"]["betas"]),
-            device=device,
-        ).step
-    return steps
+    return steps | {name: tutorial_of(pair, ours, config, draws, device).step for name, draws in TUTORIALS.items()}
 
 
 def measured(name: str, arguments: argparse.Namespace, device: torch.device) -> None:
@@ -169,15 +116,17 @@ def measured(name: str, arguments: argparse.Namespace, device: torch.device) -> 
     pair = PAIRS[name]
     steps = loops(pair, words_of(pair, arguments), device)
     clock, side = clock_of(device, arguments.threads), TINY_SIDE if arguments.tiny else SIDE
+    begun = clock()
     costs = {loop: cost(step) for loop, step in steps.items()}  # the first steps, which are slower
-    slowest = max(seconds(step, 1, clock) for step in steps.values())
-    block, product = max(1, round(arguments.seconds / slowest)), multiplied(device, side)
+    first = (clock() - begun) / len(steps)
+    typical = first if first > 1 else max(seconds(step, 1, clock) for step in steps.values())
+    block = max(1, round(arguments.seconds / MOST / typical))
     times: dict[str, list[float]] = {loop: [] for loop in steps}
-    products = []
-    for _ in range(ROUNDS):
-        products.append(seconds(product, 2, clock))
-        for loop, step in steps.items():
-            times[loop].append(seconds(step, block, clock))
+    products, product = [], multiplied(device, side)
+    for turn in range(max(LEAST, round(arguments.seconds / typical / block))):
+        products.append(seconds(product, 1, clock))
+        for loop in rotated(list(steps), turn):
+            times[loop].append(seconds(steps[loop], block, clock))
     rate = 2 * side**3 / 1e9 / min(products)
     found: dict[str, dict[str, Any]] = {}
     for loop, (gflop, mib) in costs.items():
@@ -185,8 +134,20 @@ def measured(name: str, arguments: argparse.Namespace, device: torch.device) -> 
         found[loop] = {"seconds": spent, "gflop": gflop, "share": gflop / spent / rate, "mib": mib}
         if loop not in TUTORIALS:
             found[loop]["ratios"] = {theirs: ratio(times[theirs], times[loop]) for theirs in TUTORIALS}
-    facts = {"device": name_of(device), "gemm_gflop_per_s": rate, "block": block, "loops": found}
+    facts = {
+        "device": name_of(device),
+        "gemm_gflop_per_s": rate,
+        "rounds": len(products),
+        "block": block,
+        "loops": found,
+    }
     report("speed", pair=name, words=" ".join(pair.words), **rounded(facts))
+
+
+def rotated(loops: Sequence[str], turn: int) -> list[str]:
+    """Another one begins at each turn."""
+    first = turn % len(loops)
+    return [*loops[first:], *loops[:first]]
 
 
 def ratio(theirs: Sequence[float], ours: Sequence[float]) -> float:
@@ -228,8 +189,8 @@ def main() -> None:
     parser.add_argument("pairs", nargs="*", help=f"all, or some of: {'; '.join(PAIRS)}")
     parser.add_argument("--device", default="cpu", help="auto | cpu | cuda")
     parser.add_argument("--threads", type=int, default=1, help="of the CPU")
-    parser.add_argument("--seconds", type=float, default=0.5, help="that a block takes, or one step")
-    parser.add_argument("--tiny", action="store_true", help="networks of almost nothing, blocks of a step")
+    parser.add_argument("--seconds", type=float, default=2.5, help="for each loop, or five steps")
+    parser.add_argument("--tiny", action="store_true", help="networks of almost nothing, five rounds")
     parser.add_argument("--table", action="store_true", help="only write the tables of docs/performance.md")
     arguments = parser.parse_args()
     if arguments.table:

@@ -41,11 +41,11 @@ def steps(lines: Sequence[Line]) -> list[str]:
 
 
 def callbacks(lines: Sequence[Line]) -> list[str]:
-    """A row for each run, of shares of a step."""
-    names = list(lines[0]["shares"]) if lines else []
-    return head("callbacks", *names) + [
-        row(line["pair"], *(f"{s:.1%}" for s in line["shares"].values())) for line in lines
-    ]
+    """A row for each run, of shares of a step; nothing where there is no run."""
+    if not lines:
+        return []
+    rows = [row(line["pair"], *(f"{share:.2%}" for share in line["shares"].values())) for line in lines]
+    return [*head("callbacks, of a step", *lines[0]["shares"]), *rows]
 
 
 def newest(lines: Sequence[Line], benchmark: str) -> dict[str, list[Line]]:
@@ -60,13 +60,20 @@ def newest(lines: Sequence[Line], benchmark: str) -> dict[str, list[Line]]:
     return {where: list(by_pair.values()) for where, by_pair in found.items()}
 
 
-def write() -> None:
-    """Replaces what stands between the page's two marks."""
-    lines = [json.loads(line) for line in RESULTS.read_text().splitlines()]
+def page(before: str, lines: Sequence[Line]) -> str:
+    """The page with what stands between its two marks replaced."""
     again = newest(lines, "callbacks")
     parts = [
         "\n".join([f"{where}:", "", *steps(of), "", *callbacks(again.get(where, []))]).rstrip()
         for where, of in newest(lines, "speed").items()
     ]
-    before, _, rest = PAGE.read_text().partition(BEGIN)
-    PAGE.write_text(before + BEGIN + "\n\n".join(parts) + END + rest.partition(END)[2])
+    above, _, rest = before.partition(BEGIN)
+    return above + BEGIN + "\n\n".join(parts) + END + rest.partition(END)[2]
+
+
+def results() -> list[Line]:
+    return [json.loads(line) for line in RESULTS.read_text().splitlines()]
+
+
+def write() -> None:
+    PAGE.write_text(page(PAGE.read_text(), results()))

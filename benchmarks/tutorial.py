@@ -24,7 +24,7 @@ class Recipe(NamedTuple):
     """A paper's losses, as its tutorials write them."""
 
     discriminator: Callable[[Tensor, Tensor], Tensor]  # logits of real samples and of fakes
-    generator: Callable[[Tensor, Tensor], Tensor]  # logits of fakes, and of real samples where `compares`
+    generator: Callable[[Tensor, Tensor], Tensor]  # logits of fakes, and of real samples if it `compares`
     penalty: Callable[[Judge, Tensor, Tensor, Tensor, Tensor], Tensor] | None = None  # D, real, fake and their logits
     leaves: tuple[bool, bool] = (False, False)  # whether the penalty differentiates by the real samples, by the fakes
     compares: bool = False
@@ -113,28 +113,40 @@ class Tutorial:
         fakes: Tensor = self.generator(torch.randn(len(label), self.latent_dim, device=self.device), label)
         return fakes
 
+    def against(self, label: Tensor) -> Judge:
+        """The discriminator for samples of these labels."""
+
+        def judge(samples: Tensor) -> Tensor:
+            logits: Tensor = self.discriminator(samples, label).logits
+            return logits
+
+        return judge
+
+    def discriminator_loss(self, real: Tensor, label: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The loss with its penalty; the fakes, and the logits of both kinds."""
+        recipe, judge, fake = self.recipe, self.against(label), self.draw(label)
+        real, shown = real.requires_grad_(recipe.leaves[0]), fake.detach().requires_grad_(recipe.leaves[1])
+        on_real, on_fake = judge(real), judge(shown)
+        loss = recipe.discriminator(on_real, on_fake)
+        if recipe.penalty is not None:
+            loss = loss + recipe.penalty(judge, real, shown, on_real, on_fake)
+        return loss, fake, on_real, on_fake
+
+    def generator_loss(self, fake: Tensor, real: Tensor, label: Tensor) -> Tensor:
+        judge = self.against(label)
+        on_fake = judge(fake)
+        return self.recipe.generator(on_fake, judge(real.detach()) if self.recipe.compares else on_fake)
+
     def step(self) -> None:
         """The discriminator's updates, then the generator's."""
-        recipe = self.recipe
         for _ in range(self.critic_steps):
             real, label = (part.to(self.device) for part in next(self.batches))
-
-            def judge(samples: Tensor, label: Tensor = label) -> Tensor:
-                logits: Tensor = self.discriminator(samples, label).logits
-                return logits
-
             self.of_discriminator.zero_grad()
-            fake = self.draw(label)
-            real, shown = real.requires_grad_(recipe.leaves[0]), fake.detach().requires_grad_(recipe.leaves[1])
-            on_real, on_fake = judge(real), judge(shown)
-            loss = recipe.discriminator(on_real, on_fake)
-            if recipe.penalty is not None:
-                loss = loss + recipe.penalty(judge, real, shown, on_real, on_fake)
+            loss, fake, on_real, on_fake = self.discriminator_loss(real, label)
             loss.backward()
             self.of_discriminator.step()
         self.of_generator.zero_grad()
-        fake = fake if self.draws == "once" else self.draw(label)
-        answer = recipe.generator(judge(fake), judge(real.detach()) if recipe.compares else on_real)
+        answer = self.generator_loss(fake if self.draws == "once" else self.draw(label), real, label)
         answer.backward()
         self.of_generator.step()
         self.told.append((loss.item(), answer.item(), on_real.mean().item(), on_fake.mean().item()))
