@@ -39,12 +39,9 @@ from gan_cli.training.trainer import Trainer
 
 LEAST, MOST = 5, 25  # rounds
 SIDE, TINY_SIDE = 2048, 64  # of the matrices whose product tells the machine's rate
-
 CALLED_BACK = ("mlp on ring", "gan train, digits")
 CALLBACKS = ("ProgressLine", "Health", "History")
 TUTORIALS = {"tutorial, fakes once": "once", "tutorial, fakes twice": "twice"}
-
-
 Clock = Callable[[], float]  # seconds
 
 
@@ -190,6 +187,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="auto | cpu | cuda")
     parser.add_argument("--threads", type=int, default=1, help="of the CPU")
     parser.add_argument("--seconds", type=float, default=2.5, help="for each loop, or five steps")
+    parser.add_argument("--part", metavar="K/N", default="1/1", help="only every N-th pair, from the K-th on")
     parser.add_argument("--tiny", action="store_true", help="networks of almost nothing, five rounds")
     parser.add_argument("--table", action="store_true", help="only write the tables of docs/performance.md")
     arguments = parser.parse_args()
@@ -202,7 +200,8 @@ def main() -> None:
     prepare_process()
     torch.set_num_threads(arguments.threads)
     device = pick_device(arguments.device)
-    chosen = arguments.pairs or list(PAIRS)
+    first, every = (int(number) for number in arguments.part.split("/"))
+    chosen = (arguments.pairs or list(PAIRS))[first - 1 :: every]
     for name in chosen:
         measured(name, arguments, device)
     for name in CALLED_BACK:
