@@ -5,7 +5,7 @@ UV := $(shell command -v uv 2>/dev/null)
 PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: help demo test test-all fuzz faults test-cluster browser smoke extras lint format docs notebook wheel clean
+.PHONY: help demo test test-all fuzz faults test-cluster browser smoke bench bench-gpu extras lint format docs notebook wheel clean
 
 help:
 	@echo "make demo      set up, train on handwritten digits, show them (about a minute after the install)"
@@ -16,6 +16,8 @@ help:
 	@echo "make test-cluster  two 'machines' in network namespaces train one run under torchrun; a process is killed and restarted (Linux; a minute)"
 	@echo "make browser   look at the HTML pages in headless Chromium (Debian's package chromium, and npm; three minutes)"
 	@echo "make smoke     install the wheel into empty environments, by pip and by uv, with each extra (ten minutes)"
+	@echo "make bench     time steps against a tutorial's loop, and write the tables of docs/performance.md (five minutes)"
+	@echo "make bench-gpu the same on a GPU (in two parts of less than nine minutes)"
 	@echo "make lint      style and types"
 	@echo "make extras    try what is too large for the tests: Trackio"
 	@echo "make docs      write docs/choices.md from the files of conf/"
@@ -59,6 +61,18 @@ browser: $(VENV)/.installed
 # The wheel in empty environments, by pip and by uv, with each extra: ten minutes and twice the room of torch.
 smoke: $(VENV)/.installed
 	$(BIN)/python tests/smoke/wheel.py
+
+# On one thread, as the results that are kept.
+bench: $(VENV)/.installed
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/speed.py >> benchmarks/results/speed.jsonl
+	$(BIN)/python benchmarks/speed.py --table
+
+# Two parts of a few minutes, so that one that is broken off costs no more.
+bench-gpu: $(VENV)/.installed
+	for part in 1/2 2/2; do \
+		timeout 540 $(BIN)/python benchmarks/speed.py --device cuda --part $$part >> benchmarks/results/speed.jsonl || exit; \
+	done
+	$(BIN)/python benchmarks/speed.py --table
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -143,7 +143,9 @@ class Points:
         return Batch(label.to(self.device), points.to(self.device))
 
     def sampling(self, draw: int) -> Batch:
-        """The labels of equally many other points."""
+        """The labels of equally many other points; without classes no point need be drawn for them."""
+        if not self.classes:
+            return Batch(torch.zeros(self.batch_size // self.world, dtype=torch.int64, device=self.device))
         return Batch(self._share("sampling", draw)[1].to(self.device))
 
     def _share(self, use: str, draw: int) -> tuple[Tensor, Tensor]:
