@@ -215,8 +215,8 @@ class Term(nn.Module, ABC):
         """The unweighted term for each sample or judgement, `[N]`, or one value `[]`."""
 
 
-class Local(nn.Module):
-    """A module whose buffers are each process's own, where several share a batch."""
+class Alike(nn.Module):
+    """A module whose buffers are the same in all processes that share a batch, by what it computes."""
 
 
 class Outcome(NamedTuple):

@@ -29,7 +29,7 @@ LAYERS = (
     ("games", "data", "foreign"),
     ("losses", "penalties", "auxiliaries", "image_auxiliaries", "priors", "augment", "networks"),
     ("store",),
-    ("types", "ramps", "rng", "progress", "pages", "notebook"),
+    ("types", "whole", "ramps", "rng", "progress", "pages", "notebook"),
     ("console",),
     ("errors",),
 )

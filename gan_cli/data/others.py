@@ -84,8 +84,8 @@ class Others(Given):
     def batch(self, images: Tensor, index: Tensor, views: Views, draw: int, rank: int, world: int) -> Tensor:
         if not self.paired:
             index = self.order(draw, rank, world)
-            source = rng.generator(self.seed, "given views", draw, rank)
-            views = Views.at_random(len(index), self.flip, source)
+            source = rng.generator(self.seed, "given views", draw, 0)
+            views = Views.at_random(len(index), self.flip, source, rank, world)
         return self._seen(images, index, views)
 
     def preview(self, images: Tensor, index: Tensor, views: Views) -> Tensor:

@@ -10,6 +10,8 @@ from typing import NamedTuple, Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from gan_cli import rng
+
 Made = TypeVar("Made")
 
 
@@ -26,9 +28,10 @@ class Views(NamedTuple):
     mirrored: Tensor  # bool [N]
 
     @classmethod
-    def at_random(cls, n: int, flip: bool, source: torch.Generator) -> Views:
-        """Anywhere; mirrored with probability one half where `flip` allows it."""
-        corner, coin = torch.rand(n, 2, generator=source), torch.rand(n, generator=source)
+    def at_random(cls, n: int, flip: bool, source: torch.Generator, rank: int = 0, world: int = 1) -> Views:
+        """Rank `rank`'s `n` of them: anywhere; mirrored with probability one half where `flip` allows it."""
+        corner = rng.dealt(lambda rows: torch.rand(rows, 2, generator=source), n, rank, world)
+        coin = rng.dealt(lambda rows: torch.rand(rows, generator=source), n, rank, world)
         return cls(corner, (coin < 0.5) & flip)
 
     @classmethod

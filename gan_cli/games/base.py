@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from gan_cli.augment.base import Augment
 from gan_cli.errors import Incompatible
 from gan_cli.priors import Prior
-from gan_cli.types import Batch, Local, Phase
+from gan_cli.types import Alike, Batch, Phase
 
 
 class Least(NamedTuple):
@@ -59,10 +59,10 @@ class Game(nn.Module, ABC):
         """The game of the way back. Raises Incompatible where there is none."""
         raise Incompatible("direction=b2a: this model has no way back\n  leave it out, or train with game=cycle")
 
-    def shared(self) -> Iterator[Tensor]:
-        """The buffers that are the same in every process."""
-        own = {id(buffer) for module in self.modules() if isinstance(module, Local) for buffer in module.buffers()}
-        yield from (buffer for buffer in self.buffers() if id(buffer) not in own)
+    def parted(self) -> Iterator[Tensor]:
+        """The buffers that a step leaves different in processes that share its batch: running statistics."""
+        alike = {id(buffer) for module in self.modules() if isinstance(module, Alike) for buffer in module.buffers()}
+        yield from (buffer for buffer in self.buffers() if id(buffer) not in alike)
 
     def augmentations(self) -> Iterator[tuple[str, Augment]]:
         """The augmentations by name, in order."""

@@ -7,13 +7,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from gan_cli.types import Local, NonNegativeInt, PositiveInt, sample_shape
+from gan_cli.types import Alike, NonNegativeInt, PositiveInt, sample_shape
+from gan_cli.whole import of_whole
 
 
-class Pool(Local):
+class Pool(Alike):
     """Keeps `size` fakes. Once it is full, half of the fakes shown are kept ones, whose places the new ones take.
 
-    Each process keeps its own: its buffers are not shared. They are saved, so that a resumed run goes on with them.
+    Processes that share a batch keep one and the same pool, of the fakes of all of them. It is saved, so that a resumed
+    run goes on with it.
 
     Args:
         size: 50 in CycleGAN (arXiv 1703.10593, section 4).
@@ -43,11 +45,13 @@ class Pool(Local):
     @torch.no_grad()
     def forward(self, fake: Tensor) -> Tensor:
         """As many fakes as came in; each is the one that came or one that was kept, unchanged."""
+        places, coins = torch.randint(len(self.fakes), (len(fake),)), torch.rand(len(fake))
+        return of_whole(self._exchange, fake, places, coins < 0.5)
+
+    def _exchange(self, fake: Tensor, places: Tensor, swaps: Tensor) -> Tensor:
         shown = fake.clone()
-        size = len(self.fakes)
-        places, swaps = torch.randint(size, (len(fake),)).tolist(), (torch.rand(len(fake)) < 0.5).tolist()
-        seen = int(self.count)
-        for i, (place, swap) in enumerate(zip(places, swaps, strict=True)):
+        size, seen = len(self.fakes), int(self.count)
+        for i, (place, swap) in enumerate(zip(places.tolist(), swaps.tolist(), strict=True)):
             if seen + i < size:
                 self.fakes[seen + i] = fake[i]
             elif swap:

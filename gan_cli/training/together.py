@@ -2,7 +2,8 @@
 
 Rank 0 leads: between two steps it says what comes next, and the others follow. Gradients and readings are averaged in
 flat buckets, running statistics in one message. Draws for a batch are made for the whole batch, and each rank takes its
-rows. Every function here does nothing, or what one process would do, where there is only one.
+rows; what a part computes of the whole batch (`gan_cli.whole`), each rank computes of the rows of all. Every function
+here does nothing, or what one process would do, where there is only one.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from torch.overrides import TorchFunctionMode
 
 from gan_cli import rng
 from gan_cli.training.ranks import LOST
+from gan_cli.whole import Rowwise, of_whole
 
 BUCKET = 2**23  # numbers sent in one message: 32 MiB of float32
 LARGEST = 2**22  # numbers drawn at most by every rank for the whole batch: milliseconds, whatever the number of ranks
@@ -99,6 +101,15 @@ def settle(buffers: Iterable[Tensor]) -> None:
 def _spread(flat: Tensor, tensors: Sequence[Tensor]) -> None:
     for tensor, piece in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
         tensor.copy_(piece.view_as(tensor))
+
+
+def gathered(rows: Tensor) -> Tensor:
+    """The rows of all ranks, in their order: `[N, ...]` of each, `[world N, ...]` in each."""
+    own = rows.detach().contiguous()
+    pieces = [torch.empty_like(own) for _ in range(dist.get_world_size())]
+    with _reached():
+        dist.all_gather(pieces, own)
+    return torch.cat(pieces)
 
 
 class Word(IntEnum):
@@ -187,6 +198,7 @@ class AsOne(TorchFunctionMode):
     """Within it, what a part draws for each row of its share of a batch are rows of what one process would draw.
 
     Every rank draws for the whole batch, from one seed, and takes its rows; parts, also those of users, need not know.
+    What a part computes by `of_whole`, every rank computes of the rows of all, and takes its own.
     Draws from a generator, of other sizes, or of more than `LARGEST` numbers in all remain each rank's own, as do the
     masks of dropout.
 
@@ -206,6 +218,8 @@ class AsOne(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         settings = dict(kwargs or {})
+        if func is of_whole:
+            return self._of_whole(*args)
         if func is F.batch_norm and self.synchronised:
             return batch_norm(*args, **settings)
         if func in LIKE and len(args) == 1 and len(args[0]) == self.rows:
@@ -220,6 +234,11 @@ class AsOne(TorchFunctionMode):
                 whole = func(*before, (self.world * self.rows, *size[1:]), generator=source, **settings)
                 return whole[self.rank * self.rows : (self.rank + 1) * self.rows].clone()
         return func(*args, **settings)
+
+    def _of_whole(self, compute: Rowwise, *rows: Tensor) -> Tensor:
+        """This rank's rows of what `compute` gives for those of all ranks."""
+        whole = compute(*map(gathered, rows))
+        return whole.tensor_split(self.world)[self.rank].clone()
 
     def _source(self, device: Any) -> torch.Generator:
         place = torch.get_default_device() if device is None else torch.device(device)

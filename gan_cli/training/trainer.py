@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gan_cli import rng
-from gan_cli.errors import ConfigError, NonFinite
+from gan_cli.errors import ConfigError, NonFinite, two_lines
 from gan_cli.games.base import Game
 from gan_cli.ramps import follows_run, settled
 from gan_cli.store import contents
@@ -105,9 +105,14 @@ class Trainer:
         if runtime not in RUNTIMES:
             raise ConfigError(f"trainer.runtime={runtime} is unknown: choose one of {', '.join(RUNTIMES)}")
         if data.batch_size % (devices * micro_batches):
+            parts = devices * micro_batches
+            less, more = data.batch_size // parts * parts, -(-data.batch_size // parts) * parts
             raise ConfigError(
-                f"dataset.batch_size={data.batch_size} does not divide into trainer.devices={devices} x "
-                f"trainer.micro_batches={micro_batches} equal parts"
+                two_lines(
+                    f"dataset.batch_size={data.batch_size} does not divide into trainer.devices={devices} x "
+                    f"trainer.micro_batches={micro_batches} equal parts",
+                    f"use dataset.batch_size={f'{less} or {more}' if less else more}, or another number of parts",
+                )
             )
         self.runtime = Runtime(
             pick_device(device),
@@ -194,7 +199,7 @@ class Trainer:
                 for _ in range(phase.runs):
                     self._update(phase, self._draw(phase))
                     shown += self.data.batch_size * phase.shown
-        together.settle(self.game.shared())
+        together.settle(self.game.parted())
         clock = replace(self.clock, step=self.clock.step + 1, images=images + shown)
         self.clock = replace(clock, done=self.limits.progress(clock))
         self.ema.update(self.clock.images, shown, self.clock.done)

@@ -129,7 +129,7 @@ def test_every_weight_is_there_once_and_every_state_once_a_way() -> None:
     assert other is not None
     played.discriminator_objective(batch(2), 0)
     assert not torch.equal(one.fakes, other.fakes)  # each has the fakes of its way
-    assert not {id(buffer) for buffer in played.shared()} & {id(one.fakes), id(other.fakes)}
+    assert not {id(buffer) for buffer in played.parted()} & {id(one.fakes), id(other.fakes)}
 
 
 def test_turned_it_draws_the_way_back_with_the_same_weights() -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from conftest import SMALL_DCGAN, checked, words
+from conftest import SMALL_DCGAN, SMALL_TRANSLATORS, checked, words
 from gan_cli import train
 from gan_cli.config import build
 from gan_cli.errors import ConfigError, RunFailed
@@ -21,11 +21,14 @@ from gan_cli.training.ranks import launch
 STEPS, TOLERANCE = 20, 1e-5
 SHARED = ("dataset.batch_size=64", "dataset.flip=true")
 UNNORMED = ("model.generator.norm=none", "model.discriminator.norm=none")
+# Windows and flips of both sides; pools that are full after three steps, so that half of the fakes are then past ones.
+CYCLE = (*SMALL_TRANSLATORS["cyclegan"], "game.past.size=10", "model.width=8", *UNNORMED)
 CASES = {
     "gradient penalty": words("loss=wgan_gp", *SHARED, steps=STEPS),
     "penalties": words("penalty=[r1,r2,lecam]", *SHARED, steps=STEPS),
     "augmented": words("augment=[diffaugment]", "loss=hinge", *UNNORMED, *SHARED, model=SMALL_DCGAN, steps=STEPS),
     "labels": words("conditioning=projection", "loss=hinge", *SHARED, steps=STEPS),
+    "past fakes": words("dataset.batch_size=4", model=CYCLE, steps=STEPS),
 }
 SYNCHRONISED = words("trainer.sync_batchnorm=true", "penalty=[r1]", *SHARED, model=SMALL_DCGAN, steps=5)
 Played = tuple[list[dict[str, float]], dict[str, torch.Tensor]]
@@ -41,10 +44,28 @@ def played(chosen: tuple[str, ...], devices: int, rank: int) -> Played:
     return read, trainer.game.state_dict()
 
 
+def resumed(chosen: tuple[str, ...], rank: int, path: Path) -> Played:
+    """The same as one of two processes, stopped halfway: all go on from what rank 0 saved."""
+    read = []
+    for end in (STEPS // 2, STEPS):
+        trainer = build.trainer(checked((*chosen, f"trainer.max_steps={end}", "trainer.devices=2")), rank)
+        trainer.place()
+        if path.exists():
+            trainer.load_state_dict(torch.load(path, weights_only=True))
+        while not trainer.limits.reached(trainer.clock):
+            trainer.step()
+            read.append(trainer.read())
+        if rank == 0:
+            torch.save(trainer.state_dict(), path)
+        together.told("saved")
+    return read, trainer.game.state_dict()
+
+
 def write_all(job: tuple[dict[str, tuple[str, ...]], Path], rank: int) -> dict[str, str]:
     """Plays every case as one of two processes; rank 0 writes what came of it."""
     cases, path = job
     told = {name: played(chosen, 2, rank) for name, chosen in cases.items()}
+    told["resumed"] = resumed(cases["past fakes"], rank, path.with_name("halfway.pt"))
     for name, value in ((n, v) for _, state in told.values() for n, v in state.items()):
         first = value.clone()
         dist.broadcast(first, src=0)
@@ -70,6 +91,16 @@ def test_two_halves_of_a_batch_are_the_batch(case: str, by_two: dict[str, Played
         assert mine == pytest.approx(theirs, abs=TOLERANCE)
     for name, weight in weights.items():
         torch.testing.assert_close(their_weights[name], weight, rtol=0, atol=TOLERANCE)
+
+
+def test_processes_that_go_on_do_so_bit_for_bit(by_two: dict[str, Played]) -> None:
+    """With past fakes of all of them: the pool in the checkpoint is everybody's."""
+    (losses, weights), (others, their_weights) = by_two["past fakes"], by_two["resumed"]
+    assert losses == others
+    pool = weights["there.past.fakes"]
+    assert len(pool.flatten(1).unique(dim=0)) == 10
+    for name, weight in weights.items():
+        assert torch.equal(weight, their_weights[name]), name
 
 
 def test_synchronised_batch_norm_is_that_of_the_whole_batch(by_two: dict[str, Played]) -> None:
@@ -132,7 +163,11 @@ def test_a_process_that_fails_ends_the_run_with_its_error_and_the_run_goes_on(
     ("words_too_many", "problem"),
     [
         ((f"trainer.devices={(os.cpu_count() or 1) + 1}", "dataset.batch_size=840"), "this machine has"),
-        (("trainer.devices=2", "dataset.batch_size=7"), "does not divide into trainer.devices=2"),
+        (
+            ("trainer.devices=2", "dataset.batch_size=7"),
+            r"does not divide into trainer.devices=2 .*parts\n  use dataset.batch_size=6 or 8, or",
+        ),
+        (("trainer.devices=2", "dataset.batch_size=1"), r"parts\n  use dataset.batch_size=2, or"),
     ],
 )
 def test_what_cannot_be_shared_is_refused_and_leaves_nothing(
