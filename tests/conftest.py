@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import subprocess
@@ -85,7 +86,12 @@ BEFORE_COLLECTION = torch.get_rng_state()
 
 
 def pytest_collection_finish() -> None:
-    """Numbers drawn while tests are collected depend on which tests are, and differ in each process."""
+    """Numbers drawn while tests are collected depend on which tests are, and differ in each process.
+
+    What has been imported and collected stays to the end, and is not searched for garbage again and again.
+    """
+    gc.collect()
+    gc.freeze()
     if not torch.equal(torch.get_rng_state(), BEFORE_COLLECTION):
         raise pytest.UsageError("a test module draws random numbers when it is imported: draw them inside the test")
 
