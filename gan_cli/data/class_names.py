@@ -49,9 +49,8 @@ def classified(listing: Listing, split: str | None = None) -> Classified:
     files, base = list(listing.files), ""
     if listing.packed:
         base = _shared_folder(files, stop=SPLITS if split is not None else frozenset())
-    tops = _tops(files, base)
     taken = ""
-    if split is not None and tops and all(top.casefold() in SPLITS for top in tops):
+    if split is not None and (tops := splits(listing)):
         (taken, *_) = [top for top in tops if top.casefold() == split.casefold()] or [""]
         if not taken:
             there = ", ".join(map(shown, tops))
@@ -60,6 +59,13 @@ def classified(listing: Listing, split: str | None = None) -> Classified:
         base = f"{base}{taken}/"
         files = [file for file in files if file.name.startswith(base)]
     return replace(_labelled(listing, files, base), taken=shown(taken))
+
+
+def splits(listing: Listing) -> list[str]:
+    """The splits that a place is divided into; none where other folders or pictures lie beside them."""
+    base = _shared_folder(listing.files, stop=SPLITS) if listing.packed else ""
+    tops = _tops(listing.files, base)
+    return tops if all(top.casefold() in SPLITS for top in tops) else []
 
 
 def _tops(files: Sequence[File], base: str) -> list[str]:

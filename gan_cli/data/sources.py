@@ -17,6 +17,7 @@ from gan_cli import rng
 from gan_cli.data.fit import fit_stack
 from gan_cli.data.folder import decode_files, decode_folder
 from gan_cli.data.request import Decoded, Request
+from gan_cli.data.shards import decode_shards
 from gan_cli.errors import DataError
 from gan_cli.types import PositiveInt
 
@@ -178,3 +179,10 @@ def folder(request: Request) -> Decoded:
     A sub-folder with the split's name (`train`, `test`), if there is one, is taken as the root.
     """
     return decode_folder(request)
+
+
+def webdataset(request: Request) -> Decoded:
+    """Tar shards in WebDataset's layout, as `gan data pack` and others write them: those of a folder, or of a pattern
+    such as `shards/{000..009}.tar`. Each sample is a picture, with a `.cls` if there are classes.
+    """
+    return decode_shards(request)
