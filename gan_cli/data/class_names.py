@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gan_cli.data.listing import SPLITS, File, Listing, Unopened, natural, shown
-from gan_cli.errors import DataError
+from gan_cli.errors import DataError, two_lines
 
 MOST_CLASSES = 100_000
 UNFIT = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')  # in the name of a folder, on one system or another
@@ -127,6 +127,38 @@ def _by_json(files: Sequence[File], given: Mapping[str, object], home: str, told
         labels.append(label)
     names = tuple(str(k) for k in range(max(labels, default=-1) + 1))
     return Classified(files, names, labels, numbered=True)
+
+
+def by_numbers(
+    files: Sequence[File], labels: Sequence[int | None], names: Sequence[str], told_by: str, taken: str
+) -> Classified:
+    """The classes that are stated file by file, if they are of all.
+
+    Args:
+        labels: Numbers; None where nothing is stated, -1 for what is no class.
+        names: What the classes are called; their numbers where this is empty.
+        told_by: What states them, worded to follow "has no".
+
+    Raises:
+        DataError: A number lies beyond the names.
+    """
+    given = [label for label in labels if label is not None]
+    if not given:
+        return Classified(files, why_none=f"no picture has a {told_by}", taken=taken)
+    without = next((file for file, label in zip(files, labels, strict=True) if label is None or label < 0), None)
+    if without is not None:
+        return Classified(files, why_none=f"{without} has no {told_by}", taken=taken)
+    if names and max(given) >= len(names):
+        what = f"{told_by}: there is a class {max(given)}, and the names of only {len(names)} classes"
+        raise DataError(two_lines(what, "pack or fetch the files again"))
+    called = tuple(names) or tuple(str(k) for k in range(max(given) + 1))
+    return Classified(files, called, given, taken=taken, numbered=True)
+
+
+def checked_names(names: object) -> list[str]:
+    """Names of classes out of a stranger's file; nothing where they are none."""
+    whole = isinstance(names, list) and len(names) <= MOST_CLASSES and all(isinstance(name, str) for name in names)
+    return [shown(name) for name in names] if whole and isinstance(names, list) else []
 
 
 def folders_for(labels: Sequence[int], names: Sequence[str] = ()) -> dict[int, str]:

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
 
 from gan_cli.data import memo
-from gan_cli.data.class_names import MOST_CLASSES, Classified
+from gan_cli.data.class_names import MOST_CLASSES, by_numbers, checked_names
 from gan_cli.data.decoding import MOST_BYTES, endings
 from gan_cli.data.folder import decode_listed
 from gan_cli.data.listing import File, Listing, Passed, shown
@@ -68,8 +68,10 @@ def decode_shards(request: Request) -> Decoded:
             name, read = f"{path.name}/{sample.key}.{sample.ending}", reader(path, stamp, sample.begin, sample.size)
             listing.files.append(File(name, str(path.parent), read, path))
         samples += shard.samples
-    names = [name for facts in index.values() for name in _class_names(facts)] if len(index) == 1 else []
-    classes = _classified(listing.files, [sample.label for sample in samples], names, taken)
+    names = (
+        [name for facts in index.values() for name in checked_names(facts.get("classes"))] if len(index) == 1 else []
+    )
+    classes = by_numbers(listing.files, [sample.label for sample in samples], names, "class number in a .cls", taken)
     keys = tuple(sample.key for sample in samples)
     return decode_listed(listing, classes, request, keys if len(set(keys)) == len(keys) else None)
 
@@ -174,24 +176,3 @@ def _told(index: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
         name, size = (each.get("url"), each.get("filesize")) if isinstance(each, dict) else (None, None)
         if isinstance(name, str) and type(size) is int and "/" not in name:
             yield name, size
-
-
-def _class_names(index: Mapping[str, Any]) -> list[str]:
-    names = index.get("classes")
-    whole = isinstance(names, list) and len(names) <= MOST_CLASSES and all(isinstance(name, str) for name in names)
-    return [shown(name) for name in names] if whole and isinstance(names, list) else []
-
-
-def _classified(files: Sequence[File], labels: Sequence[int | None], names: Sequence[str], taken: str) -> Classified:
-    """The classes that the samples state, if all of them do. Raises DataError for a number beyond the names."""
-    given = [label for label in labels if label is not None]
-    without = next((file for file, label in zip(files, labels, strict=True) if label is None or label < 0), None)
-    if not given:
-        return Classified(files, why_none="their shards hold no .cls files", taken=taken)
-    if without is not None:
-        return Classified(files, why_none=f"{without} has no .cls with a class number", taken=taken)
-    if names and max(given) >= len(names):
-        what = f"a .cls says class {max(given)}, and {INDEX} names {len(names)} classes"
-        raise DataError(two_lines(what, FETCH))
-    called = tuple(names) or tuple(str(k) for k in range(max(given) + 1))
-    return Classified(files, called, given, taken=taken, numbered=True)

@@ -16,6 +16,7 @@ from torch import Tensor
 from gan_cli import rng
 from gan_cli.data.fit import fit_stack
 from gan_cli.data.folder import decode_files, decode_folder
+from gan_cli.data.parquet import decode_parquet
 from gan_cli.data.request import Decoded, Request
 from gan_cli.data.shards import decode_shards
 from gan_cli.errors import DataError
@@ -186,3 +187,13 @@ def webdataset(request: Request) -> Decoded:
     such as `shards/{000..009}.tar`. Each sample is a picture, with a `.cls` if there are classes.
     """
     return decode_shards(request)
+
+
+def parquet(request: Request, image: str = "image", label: str = "label") -> Decoded:
+    """Parquet files of the Hugging Face layout: those of a folder, or of a pattern. Needs the extra `parquet`.
+
+    Args:
+        image: The column of pictures, struct{bytes, path}.
+        label: The column of class numbers, if there is one.
+    """
+    return decode_parquet(request, image, label)
