@@ -100,7 +100,7 @@ def many(folder: Path, count: int) -> None:
         shutil.rmtree(cache)
 
 
-def streamed(folder: Path, mib: int, side: int, repeats: int = 3) -> None:
+def streamed(folder: Path, mib: int, side: int, repeats: int = 2) -> None:
     """A set of four times `mib`: in memory, and by processes that get no more than `mib` from the system."""
     count = 4 * mib * 2**20 // (3 * side**2) + 1
     packing.pack(listing(count, side), folder / "shards", 2**28)
@@ -110,7 +110,7 @@ def streamed(folder: Path, mib: int, side: int, repeats: int = 3) -> None:
     limit = partial(resource.setrlimit, resource.RLIMIT_DATA, (mib * 2**20, mib * 2**20))
     trained((*usual, *MLP, "trainer.max_steps=20", "dataset.memory=64"), cache)  # decoded once
     for name, model, steps in (("dcgan", DCGAN, 40), ("mlp", MLP, 400)):
-        words = (*usual, *model, f"trainer.max_steps={steps}")
+        words = (*usual, *model, "dataset.batch_size=16", f"trainer.max_steps={steps}")
         for repeat in range(repeats):
             for way, memory, bound in (("in memory", 8 * mib, None), ("streamed", 64, limit)):
                 found = trained((*words, f"dataset.memory={memory}"), cache, bound)
@@ -123,7 +123,7 @@ def main() -> None:
     parser.add_argument("--part", choices=("many", "streamed"), required=True)
     parser.add_argument("--folder", help="where there is room; the system's temporary folder when left out")
     parser.add_argument("--pictures", type=int, default=100_000)
-    parser.add_argument("--mib", type=int, default=1024)
+    parser.add_argument("--mib", type=int, default=1280)
     asked = parser.parse_args()
     with TemporaryDirectory(dir=asked.folder, prefix="gan-memory-") as folder:
         if asked.part == "many":

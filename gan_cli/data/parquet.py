@@ -109,15 +109,19 @@ def _pyarrow() -> Any:
 
 
 @contextmanager
-def _opened(path: Path, column: str) -> Iterator[Any]:
-    """The file. A picture that many rows repeat is held once: what is read is no larger than what the file states.
+def _opened(path: Path, repeated: tuple[str, ...] = ()) -> Iterator[Any]:
+    """The file.
+
+    Args:
+        repeated: Columns of which a value that many rows repeat is held once, so that what is read is no larger than
+            what the file states.
 
     Raises:
         DataError: It cannot be read, then or while it is used.
     """
     library = _pyarrow()
     try:
-        with library.ParquetFile(path, read_dictionary=[f"{column}.bytes"], memory_map=False) as file:
+        with library.ParquetFile(path, read_dictionary=repeated) as file:
             yield file
     except (OSError, ValueError, TypeError, KeyError, MemoryError, NotImplementedError) as error:
         if isinstance(error, DataError):
@@ -130,8 +134,9 @@ def _pictures(part: Part) -> Any:
     """The column of a row group, and that the file is the same before and after."""
     try:
         same = memo.stamped(part.path) == part.stamp
-        with _opened(part.path, part.column) as file:
-            column = file.read_row_group(part.number, columns=[f"{part.column}.bytes"], use_threads=False).column(0)
+        leaf = f"{part.column}.bytes"
+        with _opened(part.path, (leaf,)) as file:
+            column = file.read_row_group(part.number, columns=[leaf], use_threads=False).column(0)
         same = same and memo.stamped(part.path) == part.stamp
     except OSError as error:
         what = f"{part.path} cannot be read any more ({error.strerror or error})"
@@ -144,7 +149,7 @@ def _pictures(part: Part) -> Any:
 def _table(path: Path, image: str, label: str) -> Table:
     """What the end of the file says, and its classes. Raises DataError for what is no such file."""
     stamp = memo.stamped(path)
-    with _opened(path, image) as file:
+    with _opened(path) as file:
         facts = file.metadata
         columns = {facts.schema.column(i).path: i for i in range(facts.num_columns)}
         place = columns.get(f"{image}.bytes")

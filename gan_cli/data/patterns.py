@@ -19,7 +19,7 @@ BEGINS = re.compile(r"([A-Za-z]+)[-_.]")  # train-00000-of-00005.parquet
 
 
 class Found(NamedTuple):
-    """Files in the order in which they count, and the split that was taken, where there is more than one."""
+    """Files in the order in which they count, and the split's folder that was taken, if one was."""
 
     files: list[Path]
     taken: str = ""
@@ -89,7 +89,7 @@ def _of_split(files: list[Path], root: Path, split: str, taken: str) -> Found:
         there = sorted(set(begin))
         what = f"dataset.split={split}: {root} is split into {', '.join(there)}"
         raise DataError(two_lines(what, f"choose one of these, dataset.split={there[0]}"))
-    return Found(chosen, split)
+    return Found(chosen)
 
 
 def expanded(pattern: str) -> Iterator[str]:

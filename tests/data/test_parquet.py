@@ -115,18 +115,18 @@ def test_other_columns_and_rows_without_a_class(tmp_path: Path, stack: np.ndarra
     assert torch.equal(read.images, torch.from_numpy(stack).permute(0, 3, 1, 2))
 
 
-@pytest.mark.parametrize("harm", ["cut", "no parquet", "no column", "flat column", "class", "missing"])
+@pytest.mark.parametrize(
+    ("harm", "says"),
+    [("cut", "cannot be read"), ("no parquet", "cannot be read"), ("missing", "1 of 2 files are missing"),
+     ("no column", "its columns are img, label\n  dataset.source.image="), ("flat column", "has no column image of"),
+     ("class", "there is a class 3, and the names of only 1")],
+)  # fmt: skip
 def test_files_that_are_not_what_they_should_be_are_refused_in_two_lines(
-    tmp_path: Path, stack: np.ndarray, gan_here: Inside, harm: str
+    tmp_path: Path, stack: np.ndarray, gan_here: Inside, harm: str, says: str
 ) -> None:
     path, content = tmp_path / "set" / "0.parquet", [png(pixels) for pixels in stack]
-    write(
-        path,
-        list(content),
-        [0] * 6 + [3],
-        ["a"] if harm == "class" else None,
-        "img" if harm == "no column" else "image",
-    )
+    names, image = ["a"] if harm == "class" else None, "img" if harm == "no column" else "image"
+    write(path, list(content), [0] * 6 + [3], names, image)
     root = tmp_path / "set"
     if harm == "cut":
         os.truncate(path, path.stat().st_size - 8)
@@ -139,6 +139,7 @@ def test_files_that_are_not_what_they_should_be_are_refused_in_two_lines(
     done = gan_here("train", "dataset=parquet", f"dataset.root={root}", "dataset.resolution=8", *SMALL_MLP, *TINY)
     assert done.returncode == 2, done.stderr
     assert len(done.stderr.strip().splitlines()) == 2, done.stderr
+    assert says in done.stderr
     assert not [*Path("outputs").rglob("*")]
 
 
