@@ -21,12 +21,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import torch
 from PIL import Image
+from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from common import report
 
-from gan_cli.data import packing
+from gan_cli.data import packing, sources
+from gan_cli.data.images import Images
 from gan_cli.data.listing import File, Listing
 
 GAN = (sys.executable, "-m", "gan_cli")
@@ -116,6 +119,30 @@ def streamed(folder: Path, mib: int, side: int, repeats: int = 2) -> None:
                 found = trained((*words, f"dataset.memory={memory}"), cache, bound)
                 facts = {"model": name, "pictures": count, "side": side, "limit_mib": mib, "repeat": repeat}
                 report("memory: streamed", way=way, **facts, **{**found, "curve": None})
+    interleaved(folder, mib, side)
+
+
+def interleaved(folder: Path, mib: int, side: int, blocks: int = 30, steps: int = 20) -> None:
+    """Short blocks of steps of one cheap network, in turn on the set in memory and streamed: whatever else the machine
+    does falls on both."""
+    cache = str(folder / "cache" / "decoded")
+    sets = {
+        way: Images(sources.webdataset, str(folder / "shards"), side, batch_size=16, memory=memory, cache=cache)
+        for way, memory in (("in memory", 8 * mib), ("streamed", 64))
+    }
+    critic = nn.Sequential(nn.Flatten(), nn.Linear(3 * side**2, 32), nn.ReLU(), nn.Linear(32, 1))
+    optimizer = torch.optim.Adam(critic.parameters())
+    taken = dict.fromkeys(sets, 0.0)
+    for block in range(blocks):
+        for way in sorted(sets, reverse=bool(block % 2)):
+            begun = time.perf_counter()
+            for draw in range(block * steps, (block + 1) * steps):
+                optimizer.zero_grad()
+                critic(sets[way].batch(draw).real).square().mean().backward()
+                optimizer.step()
+            taken[way] += time.perf_counter() - begun
+    rates = {way: round(blocks * steps * 16 / seconds, 1) for way, seconds in taken.items()}
+    report("memory: streamed and in memory in turn", pictures=len(sets["streamed"]), side=side, images_per_second=rates)
 
 
 def main() -> None:
