@@ -213,7 +213,7 @@ def _check_parts(config: Mapping[str, Any], played: Game) -> None:
         *(config["trainer"][k] for k in ("devices", "micro_batches")),
     )
     least = played.least()
-    if batch // (devices * parts) < least.samples:
+    if 0 < batch // (devices * parts) < least.samples:  # a batch that does not divide is refused by the trainer
         raise Incompatible(
             two_lines(
                 f"{least.part} needs {least.samples} samples at once, and dataset.batch_size={batch} in "

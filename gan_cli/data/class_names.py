@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gan_cli.data.listing import SPLITS, File, Listing, Unopened, natural, shown
-from gan_cli.errors import DataError
+from gan_cli.errors import DataError, two_lines
 
 MOST_CLASSES = 100_000
 UNFIT = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')  # in the name of a folder, on one system or another
@@ -49,9 +49,8 @@ def classified(listing: Listing, split: str | None = None) -> Classified:
     files, base = list(listing.files), ""
     if listing.packed:
         base = _shared_folder(files, stop=SPLITS if split is not None else frozenset())
-    tops = _tops(files, base)
     taken = ""
-    if split is not None and tops and all(top.casefold() in SPLITS for top in tops):
+    if split is not None and (tops := splits(listing)):
         (taken, *_) = [top for top in tops if top.casefold() == split.casefold()] or [""]
         if not taken:
             there = ", ".join(map(shown, tops))
@@ -60,6 +59,13 @@ def classified(listing: Listing, split: str | None = None) -> Classified:
         base = f"{base}{taken}/"
         files = [file for file in files if file.name.startswith(base)]
     return replace(_labelled(listing, files, base), taken=shown(taken))
+
+
+def splits(listing: Listing) -> list[str]:
+    """The splits that a place is divided into; none where other folders or pictures lie beside them."""
+    base = _shared_folder(listing.files, stop=SPLITS) if listing.packed else ""
+    tops = _tops(listing.files, base)
+    return tops if all(top.casefold() in SPLITS for top in tops) else []
 
 
 def _tops(files: Sequence[File], base: str) -> list[str]:
@@ -121,6 +127,38 @@ def _by_json(files: Sequence[File], given: Mapping[str, object], home: str, told
         labels.append(label)
     names = tuple(str(k) for k in range(max(labels, default=-1) + 1))
     return Classified(files, names, labels, numbered=True)
+
+
+def by_numbers(
+    files: Sequence[File], labels: Sequence[int | None], names: Sequence[str], told_by: str, taken: str
+) -> Classified:
+    """The classes that are stated file by file, if they are of all.
+
+    Args:
+        labels: Numbers; None where nothing is stated, -1 for what is no class.
+        names: What the classes are called; their numbers where this is empty.
+        told_by: What states them, worded to follow "has no".
+
+    Raises:
+        DataError: A number lies beyond the names.
+    """
+    given = [label for label in labels if label is not None]
+    if not given:
+        return Classified(files, why_none=f"no picture has a {told_by}", taken=taken)
+    without = next((file for file, label in zip(files, labels, strict=True) if label is None or label < 0), None)
+    if without is not None:
+        return Classified(files, why_none=f"{without} has no {told_by}", taken=taken)
+    if names and max(given) >= len(names):
+        what = f"{told_by}: there is a class {max(given)}, and the names of only {len(names)} classes"
+        raise DataError(two_lines(what, "pack or fetch the files again"))
+    called = tuple(names) or tuple(str(k) for k in range(max(given) + 1))
+    return Classified(files, called, given, taken=taken, numbered=True)
+
+
+def checked_names(names: object) -> list[str]:
+    """Names of classes out of a stranger's file; nothing where they are none."""
+    whole = isinstance(names, list) and len(names) <= MOST_CLASSES and all(isinstance(name, str) for name in names)
+    return [shown(name) for name in names] if whole and isinstance(names, list) else []
 
 
 def folders_for(labels: Sequence[int], names: Sequence[str] = ()) -> dict[int, str]:

@@ -20,7 +20,7 @@ def describe(
     everything = len(listing.files) + sum(p.count for kind, p in listing.passed.items() if kind != "unreadable")
     return {
         "place": shown(listing.place),
-        "kind": "zip" if listing.packed else "folder",
+        "kind": listing.kind,
         "split": found.taken,
         "files": everything,
         "pictures": pictures,

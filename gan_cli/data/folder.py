@@ -18,7 +18,7 @@ from gan_cli.data.class_names import Classified, classified
 from gan_cli.data.decoding import Extent, decode
 from gan_cli.data.described import describe
 from gan_cli.data.flaws import PictureError
-from gan_cli.data.listing import NAMED, File, is_zip, listed, nothing_in, shown
+from gan_cli.data.listing import NAMED, File, Listing, is_zip, listed, nothing_in, shown
 from gan_cli.data.request import Decoded, Request, given_as
 from gan_cli.data.stored import ManySizes
 from gan_cli.errors import DataError
@@ -47,14 +47,16 @@ def _digests(files: Sequence[Readable], request: Request) -> list[str]:
     def read() -> list[str]:
         return list(tracked(ahead.in_order(_digest, files), len(files), "reading"))
 
-    paths = [file.path if isinstance(file, File) else file for file in files]
+    paths = dict.fromkeys(file.path if isinstance(file, File) else file for file in files)
+    on_disk = [path for path in paths if isinstance(path, Path)]
     try:
-        stamps = [memo.stamped(path) for path in paths if isinstance(path, Path)]
+        stamps = [memo.stamped(path) for path in on_disk]
     except OSError:
         return read()
-    if len(stamps) < len(files) or sum(stamp[0] for stamp in stamps) <= request.memory:
+    if len(on_disk) < len(paths) or sum(stamp[0] for stamp in stamps) <= request.memory:
         return read()
-    found: list[str] = memo.remembered(request.cache, ["files", [str(path) for path in paths]], stamps, read)
+    about = ["files", [str(path) for path in on_disk], [str(file) for file in files]]
+    found: list[str] = memo.remembered(request.cache, about, stamps, read)
     return found
 
 
@@ -129,11 +131,11 @@ def _whole(items: Iterable[np.ndarray | Unreadable], extent: Extent) -> cache.De
     return cache.DecodedFiles(ManySizes(pictures), kept, unreadable, extent.ranges)
 
 
-def _names(files: Sequence[File], kept: Sequence[int]) -> tuple[str, ...]:
+def called_below(files: Sequence[File]) -> tuple[str, ...]:
     """What the files are called below the folder that all lie in, without their endings."""
     paths = [PurePosixPath(file.name).with_suffix("") for file in files]
     base = PurePosixPath(os.path.commonpath([path.parent for path in paths]) or ".")
-    return tuple(str(paths[i].relative_to(base)) for i in kept)
+    return tuple(str(path.relative_to(base)) for path in paths)
 
 
 def decode_files(files: Sequence[Path], labels: list[int] | None, names: tuple[str, ...], request: Request) -> Decoded:
@@ -150,17 +152,31 @@ def decode_folder(request: Request) -> Decoded:
             f"dataset.root={request.root} is neither a folder nor a zip: give the one that holds your images"
         )
     listing = listed(request.root)
+    return decode_listed(listing, classified(listing, request.split), request)
+
+
+def decode_listed(
+    listing: Listing, found: Classified, request: Request, called: tuple[str, ...] | None = None
+) -> Decoded:
+    """Pictures that were found at a place, decoded.
+
+    Args:
+        called: Their names, where these are not those of the files below the folder that all lie in.
+
+    Raises:
+        DataError: There is none, or as `read_files`.
+    """
     if not listing.files:
         raise DataError(f"dataset.root={nothing_in(listing)}")
-    found = classified(listing, request.split)
     entry = read_files(found.files, request, str(request.root))
     for i, reason in entry.unreadable:
         listing.pass_over("unreadable", f"{found.files[i].name} ({reason})")
     names, labels = _classes_left(found, entry.kept)
     why = _why_none(found, names)
     described = describe(listing, found, [names[k] for k in labels] if names else None, len(entry.kept), why)
-    called = _names(found.files, entry.kept)
-    return Decoded(given_as(entry.images), torch.tensor(labels) if names else None, names, described, called)
+    called = called_below(found.files) if called is None else called
+    kept = tuple(called[i] for i in entry.kept)
+    return Decoded(given_as(entry.images), torch.tensor(labels) if names else None, names, described, kept)
 
 
 def _classes_left(found: Classified, kept: Sequence[int]) -> tuple[tuple[str, ...], list[int]]:

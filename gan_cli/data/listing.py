@@ -39,7 +39,8 @@ def natural(name: str) -> tuple[tuple[int, int, str], ...]:
 
 @dataclass(frozen=True)
 class File:
-    """A file at the place: its name relative to it, its bytes, and where it lies on the disk, if it does on its own."""
+    """A file at the place: its name relative to it, its bytes, and the file on the disk that holds them, where the
+    state of that file tells whether they are the same."""
 
     name: str
     place: str
@@ -66,6 +67,11 @@ class Passed:
         if len(self.names) < NAMED:
             self.names.append(shown(name))
 
+    def take(self, other: Passed) -> None:
+        """Adds what was passed over elsewhere."""
+        self.count += other.count
+        self.names += other.names[: NAMED - len(self.names)]
+
 
 @dataclass
 class Listing:
@@ -78,6 +84,7 @@ class Listing:
         empty: Folders directly below it that hold no picture.
         labels: The files called `dataset.json`.
         packed: Whether it is a zip.
+        kind: What the place is, in a word.
     """
 
     place: str
@@ -86,6 +93,7 @@ class Listing:
     empty: list[str] = field(default_factory=list)
     labels: list[File] = field(default_factory=list)
     packed: bool = False
+    kind: str = "folder"
 
     def pass_over(self, kind: str, name: str) -> None:
         self.passed.setdefault(kind, Passed()).add(name)
@@ -192,7 +200,7 @@ def _zip(path: Path) -> Listing:
         members = archive.infolist()
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         raise DataError(f"{path} is not a readable zip ({_reason(error)})\n  pack or fetch it again") from error
-    listing = Listing(str(path), packed=True)
+    listing = Listing(str(path), packed=True, kind="zip")
     for name, info in checked_members(path, members, MOST_BYTES):
         listing.sort_in(File(name, str(path), _from_archive(archive, info)))
     return listing.ordered()

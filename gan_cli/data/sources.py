@@ -16,7 +16,9 @@ from torch import Tensor
 from gan_cli import rng
 from gan_cli.data.fit import fit_stack
 from gan_cli.data.folder import decode_files, decode_folder
+from gan_cli.data.parquet import decode_parquet
 from gan_cli.data.request import Decoded, Request
+from gan_cli.data.shards import decode_shards
 from gan_cli.errors import DataError
 from gan_cli.types import PositiveInt
 
@@ -178,3 +180,20 @@ def folder(request: Request) -> Decoded:
     A sub-folder with the split's name (`train`, `test`), if there is one, is taken as the root.
     """
     return decode_folder(request)
+
+
+def webdataset(request: Request) -> Decoded:
+    """Tar shards in WebDataset's layout, as `gan data pack` and others write them: those of a folder, or of a pattern
+    such as `shards/{000..009}.tar`. Each sample is a picture, with a `.cls` if there are classes.
+    """
+    return decode_shards(request)
+
+
+def parquet(request: Request, image: str = "image", label: str = "label") -> Decoded:
+    """Parquet files of the Hugging Face layout: those of a folder, or of a pattern. Needs the extra `parquet`.
+
+    Args:
+        image: The column of pictures, struct{bytes, path}.
+        label: The column of class numbers, if there is one.
+    """
+    return decode_parquet(request, image, label)

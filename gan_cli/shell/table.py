@@ -252,6 +252,22 @@ CACHE = Command(
     ),
     notes=("Only files of these caches go, and none that is in use. $GAN_CACHE names another folder.",),
 )
+DATA = Command(
+    "data",
+    "pack a folder of pictures into tar shards, to keep and to move as few files",
+    ("gan data pack photos out=shards                  for gan train dataset=webdataset dataset.root=shards",),
+    configured=False,
+    takes=(
+        Word("pack", "pictures of a folder or zip, as they are, in WebDataset's layout: gan data pack FOLDER"),
+        Word("out=", "the new folder"),
+        Word("size=", "MiB of a shard at most; 256 where it is left out"),
+        JSON,
+    ),
+    notes=(
+        "  gan data pack photos out=shards                  classes stay classes, splits become folders",
+        "  gan data pack photos.zip out=shards size=1000",
+    ),
+)
 IMPORT = Command(
     "import",
     "make a run of other people's checkpoints, executing nothing in them",
@@ -292,6 +308,7 @@ ROWS = (
     REPORT,
     LOGS,
     STOP,
+    DATA,
     DOCTOR,
     CONFIG,
     CACHE,

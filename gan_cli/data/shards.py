@@ -1,0 +1,178 @@
+"""Tar shards in WebDataset's layout: files that follow each other with one name up to its first dot are a sample.
+
+`000/7.jpg`, `000/7.cls`: a picture and the number of its class. What else a sample holds is passed over. Pictures are
+read where they lie; nothing is unpacked. What was found in a shard is remembered for as long as it stays as it is.
+
+The layout is that of the webdataset library, whose reader is not used: it is a stream, whose order hangs on workers
+and on what is in a buffer, and here a batch is a function of (seed, draw). A tar file is read by its headers
+(gan_cli.data.tar), and from there on a picture in it is a file like any other: one decoder, one cache, one order. The
+tests hold both readers against each other.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, NamedTuple
+
+from gan_cli.data import memo
+from gan_cli.data.class_names import MOST_CLASSES, by_numbers, checked_names
+from gan_cli.data.decoding import MOST_BYTES, endings
+from gan_cli.data.folder import decode_listed
+from gan_cli.data.listing import File, Listing, Passed, shown
+from gan_cli.data.patterns import found
+from gan_cli.data.request import Decoded, Request
+from gan_cli.data.tar import Member, NoTar, members
+from gan_cli.errors import DataError, two_lines
+from gan_cli.store.disk import read_json
+
+INDEX = "index.json"  # beside the shards: which there are, as the library's wids reads it, and the names of the classes
+FETCH = "pack or fetch it again"
+AGAIN = "start again, or resume the run, when the files stay as they are"
+PARTS = re.compile(r"((?:.*/)?[^/.]+)\.([^/]+)", re.DOTALL)  # key and ending
+CLS, LONGEST_CLS = "cls", 20  # bytes
+
+
+class Sample(NamedTuple):
+    """A picture in a shard, as it is remembered: where its bytes lie, and its class if it has one."""
+
+    key: str
+    ending: str
+    begin: int
+    size: int
+    label: int | None
+
+
+class Shard(NamedTuple):
+    """The samples of a shard, and what else it holds, by kind: how many files, and the first names."""
+
+    samples: list[Sample]
+    passed: dict[str, Passed]
+
+
+def decode_shards(request: Request) -> Decoded:
+    """See `gan_cli.data.sources.webdataset`."""
+    paths, taken = found(request.root, ".tar", request.split)
+    index = {folder: read_json(folder / INDEX) for folder in {path.parent for path in paths}}
+    for folder, facts in index.items():
+        _check(folder, facts, paths, whole=request.root.is_dir())
+    listing = Listing(str(request.root), kind="shards")
+    samples: list[Sample] = []
+    for path in paths:
+        stamp, shard = _shard(path, request.cache)
+        for kind, passed in shard.passed.items():
+            listing.passed.setdefault(kind, Passed()).take(passed)
+        for sample in shard.samples:
+            name, read = f"{path.name}/{sample.key}.{sample.ending}", reader(path, stamp, sample.begin, sample.size)
+            listing.files.append(File(name, str(path.parent), read, path))
+        samples += shard.samples
+    names = (
+        [name for facts in index.values() for name in checked_names(facts.get("classes"))] if len(index) == 1 else []
+    )
+    classes = by_numbers(listing.files, [sample.label for sample in samples], names, "class number in a .cls", taken)
+    keys = tuple(sample.key for sample in samples)
+    return decode_listed(listing, classes, request, keys if len(set(keys)) == len(keys) else None)
+
+
+def reader(path: Path, stamp: memo.Stamp, begin: int, size: int) -> Callable[[], bytes]:
+    """Reads a part of a file that must stay as it was when it was stamped. Raises DataError where it does not."""
+
+    def read() -> bytes:
+        try:
+            with path.open("rb", buffering=0) as file:
+                now = memo.stamp_of(os.fstat(file.fileno()))
+                if (now[0], now[2]) != (stamp[0], stamp[2]):
+                    raise DataError(two_lines(f"{path} was changed while it was read", AGAIN))
+                file.seek(begin)
+                content = file.read(size)
+        except OSError as error:
+            what = f"{path} cannot be read any more ({error.strerror or error})"
+            raise DataError(two_lines(what, AGAIN)) from error
+        if len(content) < size:
+            raise DataError(two_lines(f"{path} was cut while it was read", AGAIN))
+        return content
+
+    return read
+
+
+def _shard(path: Path, cache: Path) -> tuple[memo.Stamp, Shard]:
+    """What is in a shard, as it was found before if the file is the same. Raises DataError."""
+
+    def find() -> list[Any]:
+        try:
+            with path.open("rb") as file:
+                samples, passed = _samples(path, members(file, MOST_BYTES), file)
+        except NoTar as error:
+            raise DataError(two_lines(f"{path} {error}", FETCH)) from error
+        return [samples, [[kind, each.count, each.names] for kind, each in passed.items()]]
+
+    try:
+        stamp = memo.stamped(path)
+        samples, others = memo.remembered(cache, ["shard", str(path)], [stamp], find)
+    except OSError as error:
+        raise DataError(two_lines(f"{path} cannot be read ({error.strerror or error})", FETCH)) from error
+    passed = {kind: Passed(count, names) for kind, count, names in others}
+    return stamp, Shard([Sample(*sample) for sample in samples], passed)
+
+
+def _samples(path: Path, there: Iterable[Member], file: BinaryIO) -> tuple[list[Sample], dict[str, Passed]]:
+    """The samples that have a picture, in the order of their first files. Raises DataError for one that has two."""
+    pictures: dict[str, tuple[str, Member]] = {}
+    labels: dict[str, int] = {}
+    listing = Listing(str(path))
+    for member in list(there):
+        parts = PARTS.fullmatch(member.name)
+        hidden = any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(member.name).parts)
+        if parts is None or hidden:
+            listing.pass_over("hidden" if hidden else "without ending", member.name)
+            continue
+        key, ending = parts[1], parts[2].lower()
+        if ending == CLS:
+            file.seek(member.begin)
+            labels[key] = _label(file.read(min(member.size, LONGEST_CLS)))
+        elif PurePosixPath(member.name).suffix.lower() not in endings():
+            listing.pass_over(f".{shown(ending)}", member.name)
+        elif key in pictures:
+            what = f"{path} holds two pictures of one sample, {shown(key)}.{pictures[key][0]} and .{shown(ending)}"
+            raise DataError(two_lines(what, "pack one of them for each sample"))
+        else:
+            pictures[key] = (ending, member)
+    found = [Sample(key, end, at.begin, at.size, labels.get(key)) for key, (end, at) in pictures.items()]
+    return found, listing.passed
+
+
+def _label(content: bytes) -> int:
+    """The number in a `.cls` file; -1 for anything that is no class."""
+    digits = content.strip()
+    return int(digits) if digits.isdigit() and int(digits) < MOST_CLASSES else -1
+
+
+def _check(folder: Path, index: Mapping[str, Any], paths: Sequence[Path], whole: bool) -> None:
+    """That shards are as the index beside them says. Raises DataError for one that is missing, cut or changed.
+
+    Args:
+        whole: Whether all that the index names are wanted, and not only `paths`.
+    """
+    wanted = {path.name for path in paths if path.parent == folder}
+    told = {name: size for name, size in _told(index) if whole or name in wanted}
+    remedy = f"{FETCH}, or remove {INDEX} to use what is there"
+    missing = [name for name in told if name not in wanted]
+    if missing:
+        what = f"{folder}: {len(missing)} of {len(told)} shards are missing, the first {shown(missing[0])}"
+        raise DataError(two_lines(what, remedy))
+    for name, size in told.items():
+        there = (folder / name).stat().st_size
+        if there != size:
+            what = f"{folder / name} has {there:,} bytes, and {INDEX} says {size:,}: it was cut or changed"
+            raise DataError(two_lines(what, remedy))
+
+
+def _told(index: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """The shards that an index names, with their bytes."""
+    listed = index.get("shardlist")
+    for each in listed if isinstance(listed, list) else []:
+        name, size = (each.get("url"), each.get("filesize")) if isinstance(each, dict) else (None, None)
+        if isinstance(name, str) and type(size) is int and "/" not in name:
+            yield name, size
