@@ -5,7 +5,7 @@ UV := $(shell command -v uv 2>/dev/null)
 PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: help demo test test-all fuzz faults test-cluster browser smoke bench bench-gpu extras lint format docs notebook wheel clean
+.PHONY: help demo test test-all fuzz faults test-cluster test-slurm browser smoke bench bench-gpu extras lint format docs notebook wheel clean
 
 help:
 	@echo "make demo      set up, train on handwritten digits, show them (about a minute after the install)"
@@ -14,6 +14,7 @@ help:
 	@echo "make fuzz      2,000 random command lines: each runs, or is refused in two lines (five minutes)"
 	@echo "make faults    kill runs, fill disks, damage files, and count what was lost (five minutes; SEED=1 for other moments)"
 	@echo "make test-cluster  two 'machines' in network namespaces train one run under torchrun; a process is killed and restarted (Linux; a minute)"
+	@echo "make test-slurm  a Slurm of one node runs a sweep; a job is requeued (root, Debian's slurm-wlm and munge; three minutes)"
 	@echo "make browser   look at the HTML pages in headless Chromium (Debian's package chromium, and npm; three minutes)"
 	@echo "make smoke     install the wheel into empty environments, by pip and by uv, with each extra (ten minutes)"
 	@echo "make bench     time steps against a tutorial's loop, and write the tables of docs/performance.md (five minutes)"
@@ -53,6 +54,10 @@ faults: $(VENV)/.installed
 
 test-cluster: $(VENV)/.installed
 	$(BIN)/python tests/cluster/run.py
+
+# Slurm's daemons end with it, and the machine's own Slurm is not touched: apt-get install slurm-wlm munge iproute2
+test-slurm: $(VENV)/.installed
+	$(BIN)/python tests/cluster/slurm.py
 
 # Looks at the pages in headless Chromium; leaves its screenshots in build/browser.
 browser: $(VENV)/.installed

@@ -18,6 +18,7 @@ from gan_cli.config import compose
 from gan_cli.config.compose import Composed
 from gan_cli.config.sweeps import BASIC
 from gan_cli.errors import ConfigError, Interrupted, NotWritable, Refused, RunFailed, two_lines
+from gan_cli.evaluation.comparison import words_of
 from gan_cli.store import removal
 from gan_cli.store.disk import NotWritten, remove_empty
 from gan_cli.store.run import ENDED, Run, newest_first
@@ -137,9 +138,9 @@ def one(config: DictConfig, jobs: Jobs, wanted: frozenset[int] | None, again: bo
 
 
 def _played(composed: Composed, words: list[str], jobs: Jobs, again: bool) -> float | None:
-    """Begins a job, or does what is left of it."""
+    """Begins a job, or does what is left of it: of one that went on, or that Slurm requeued or Ray tried once more."""
     run = Run(composed.folder)
-    if not again or not run.config.is_file():
+    if not run.config.is_file() or not (again or words_of(run.folder) == tuple(words)):
         return jobs.begin(composed, words)
     if run.read_result().get("status") in ENDED:
         log.info("it is finished already")

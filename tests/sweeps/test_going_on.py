@@ -12,10 +12,13 @@ import pytest
 
 from conftest import Inside, same, weights, words
 from gan_cli.cli import main
+from gan_cli.config.compose import Composed
 from gan_cli.config.job_names import job_name
 from gan_cli.config.sweeps import plan
+from gan_cli.errors import NotWritable
+from gan_cli.evaluation.comparison import words_of
 from gan_cli.store.locks import holding
-from gan_cli.sweeps import request
+from gan_cli.sweeps import play, request
 from gan_cli.sweeps.devices import _free
 from gan_cli.sweeps.folder import Sweep
 
@@ -159,6 +162,23 @@ def test_what_cannot_go_on_is_refused(swept: Sweep, gan_here: Inside, here: Path
         assert said in told.stderr
     assert "gan train -m resume=sweep continues" in gan_here("train", "resume=sweep").stderr
     assert {path: path.lstat().st_mtime_ns for path in here.rglob("*")} == before
+
+
+def test_a_job_that_its_launcher_starts_again_goes_on(swept: Sweep) -> None:
+    """Slurm requeues a job, Ray tries one again: the same words in the same folder, in a sweep that has not ended."""
+    run = swept.runs()[0]
+    run.result.unlink()
+
+    def begin(composed: Composed, own: list[str]) -> float | None:
+        raise NotWritable("holds a run already")
+
+    def again(words: list[str]) -> float | None:
+        jobs = play.Jobs(begin, lambda folder: 0.25 if folder == run.folder else None)
+        return play._played(Composed({}, {}, run.folder), words, jobs, again=False)
+
+    assert again(list(words_of(run.folder))) == 0.25
+    with pytest.raises(NotWritable):
+        again([*words_of(run.folder)[:-1], "seed=7"])  # another job's
 
 
 def test_two_sweeps_do_not_share_a_folder(gan_here: Inside, here: Path) -> None:
