@@ -117,7 +117,8 @@ def test_terms_of_what_is_given_are_refused_where_nothing_is(choice: str) -> Non
 
 @pytest.mark.parametrize("choice", GROUPS["dataset"])
 def test_every_dataset_composes_and_the_embedded_ones_train(here: Path, choice: str) -> None:
-    root = ("dataset.root=somewhere",) if choice.endswith(("folder", "folders")) else ()
+    there = choice.endswith(("folder", "folders")) or choice in ("parquet", "webdataset")
+    root = ("dataset.root=somewhere",) if there else ()
     config = compose.compose("train", [f"dataset={choice}", *root, *SMALL_MLP, *QUIET]).config
     build.check(config, trust.for_runs())
     if choice in EMBEDDED:
