@@ -15,6 +15,7 @@ help:
 	@echo "make faults    kill runs, fill disks, damage files, and count what was lost (five minutes; SEED=1 for other moments)"
 	@echo "make test-cluster  two 'machines' in network namespaces train one run under torchrun; a process is killed and restarted (Linux; a minute)"
 	@echo "make test-slurm  a Slurm of one node runs a sweep; a job is requeued (root, Debian's slurm-wlm and munge; three minutes)"
+	@echo "make test-ray  a Ray of two nodes runs a sweep; the process of a job is killed (root; a minute after Ray's install)"
 	@echo "make browser   look at the HTML pages in headless Chromium (Debian's package chromium, and npm; three minutes)"
 	@echo "make smoke     install the wheel into empty environments, by pip and by uv, with each extra (ten minutes)"
 	@echo "make bench     time steps against a tutorial's loop, and write the tables of docs/performance.md (five minutes)"
@@ -58,6 +59,12 @@ test-cluster: $(VENV)/.installed
 # Slurm's daemons end with it, and the machine's own Slurm is not touched: apt-get install slurm-wlm munge iproute2
 test-slurm: $(VENV)/.installed
 	$(BIN)/python tests/cluster/slurm.py
+
+# Ray's plugin wants an older cloudpickle than constraints.txt has, so both are tried from a folder of their own.
+test-ray: $(VENV)/.installed
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(UV) pip install --quiet --python $(BIN)/python pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target build/ray-packages 'ray>=2.9' 'hydra-ray-launcher>=1.2'
+	PYTHONPATH=$(CURDIR)/build/ray-packages $(BIN)/python tests/cluster/ray_nodes.py
 
 # Looks at the pages in headless Chromium; leaves its screenshots in build/browser.
 browser: $(VENV)/.installed

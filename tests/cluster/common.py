@@ -55,7 +55,7 @@ class Trial:
         self.moments.append((round(time.monotonic() - self.began, 1), text))
         print(f"{self.moments[-1][0]:6.1f} s  {text}", flush=True)
 
-    def start(self, name: str, *launcher: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+    def start(self, name: str, *launcher: str) -> subprocess.Popen[str]:
         """The sweep in a folder of its own, with its output in NAME.out and NAME.err."""
         place = self.folder / name
         place.mkdir()
@@ -63,7 +63,7 @@ class Trial:
             return subprocess.Popen(
                 [sys.executable, "-m", "gan_cli", "train", "-m", *SWEEP, *launcher],
                 cwd=place,
-                env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **(env or {})},
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
                 stdout=out,
                 stderr=err,
                 text=True,
@@ -155,6 +155,7 @@ def main(description: str, name: str, lacking: Callable[[], str], play: Callable
             raise SystemExit(2)
         raise SystemExit(_inside(["--folder", str(asked.folder.absolute())]))
     build_network()
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     asked.folder.mkdir(parents=True)
     trial = Trial(asked.folder, Path(os.environ[INSIDE]))
     versions = play(trial)

@@ -181,6 +181,12 @@ def test_a_job_that_its_launcher_starts_again_goes_on(swept: Sweep) -> None:
         again([*words_of(run.folder)[:-1], "seed=7"])  # another job's
 
 
+def test_a_job_in_another_folder_knows_where_the_sweep_is(here: Path) -> None:
+    """The processes of a Ray that was there already begin where it was started."""
+    typed = plan([*SWEPT, "-m"]).typed()
+    assert [word for word in typed if word.startswith("hydra.sweep.dir=")] == [f"hydra.sweep.dir='{here / 'sweep'}'"]
+
+
 def test_two_sweeps_do_not_share_a_folder(gan_here: Inside, here: Path) -> None:
     (here / "sweep").mkdir()
     with holding(here / "sweep" / ".lock", "process 7 on elsewhere"):
