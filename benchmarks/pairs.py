@@ -57,15 +57,13 @@ PAIRS = {
         ("model=sngan", "loss=hinge", "dataset.batch_size=16", *COLOUR),
         SMALL,
         HINGE,
-        ways("reused", "reused, channels last", "together", "reused, together, channels last"),
+        ways("together", "reused", "reused, channels last"),
     ),
     "dcgan, wgan_gp": Pair(
         ("model=dcgan", "model.width=32", "loss=wgan_gp", "dataset.batch_size=64", *COLOUR),
         SMALL,
         WGAN_GP,
-        ways(
-            "together", "share=0.25", "share=0.25, reused, channels last", "share=0.25, reused, together, channels last"
-        ),
+        ways("share=0.25", "share=0.25, reused, channels last"),
     ),
     "mlp, 32 px grey": Pair(("model=mlp", "dataset.batch_size=64", *GREY), SMALL_MLP, DCGAN, BOTH),
     "mlp on ring": Pair(("model=mlp", "dataset=ring", "dataset.batch_size=256"), SMALL_MLP, DCGAN, BOTH),
