@@ -57,7 +57,7 @@ PAIRS = {
         ("model=sngan", "loss=hinge", "dataset.batch_size=16", *COLOUR),
         SMALL,
         HINGE,
-        ways("together", "reused", "reused, channels last"),
+        ways("reused", "reused, channels last"),
     ),
     "dcgan, wgan_gp": Pair(
         ("model=dcgan", "model.width=32", "loss=wgan_gp", "dataset.batch_size=64", *COLOUR),
