@@ -20,7 +20,6 @@ import json
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -34,7 +33,7 @@ from tutorial import Tutorial
 
 from gan_cli import train
 from gan_cli.config import build, compose, trust
-from gan_cli.training.runtime import bfloat16_cost, pick_device, prepare_process, wait_for
+from gan_cli.training.runtime import Clock, bfloat16_cost, clock_of, pick_device, prepare_process
 from gan_cli.training.trainer import Trainer
 
 LEAST, MOST = 5, 25  # rounds
@@ -42,20 +41,6 @@ SIDE, TINY_SIDE = 2048, 64  # of the matrices whose product tells the machine's 
 CALLED_BACK = ("mlp on ring", "gan train, digits")
 CALLBACKS = ("ProgressLine", "Health", "History")
 TUTORIALS = {"tutorial, fakes once": "once", "tutorial, fakes twice": "twice"}
-Clock = Callable[[], float]  # seconds
-
-
-def clock_of(device: torch.device, threads: int) -> Clock:
-    """One thread's own time where there is one, of which other programs take nothing; else the clock on the wall, once
-    the device has done what it was given."""
-    if device.type == "cpu" and threads == 1:
-        return time.process_time
-
-    def wall() -> float:
-        wait_for(device)
-        return time.perf_counter()
-
-    return wall
 
 
 def seconds(work: Callable[[], Any], count: int, clock: Clock) -> float:

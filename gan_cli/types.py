@@ -70,14 +70,18 @@ class DiscriminatorOutput(NamedTuple):
             return cls(answer)
         raise TypeError(f"it gave {type(answer).__name__}")
 
+    def rows(self, which: Callable[[Tensor], Tensor]) -> DiscriminatorOutput:
+        """The judgements of some of the samples; `which` cuts them out of a tensor of all, `[N, ...]`."""
+        class_logits = None if self.class_logits is None else which(self.class_logits)
+        return DiscriminatorOutput(which(self.logits), class_logits, tuple(map(which, self.features)))
+
     def first(self, share: float) -> DiscriminatorOutput:
         """The judgements of the first samples, that share of them."""
+        return self.rows(lambda values: values[: round(share * len(values))])
 
-        def cut(rows: Tensor) -> Tensor:
-            return rows[: round(share * len(rows))]
-
-        class_logits = None if self.class_logits is None else cut(self.class_logits)
-        return DiscriminatorOutput(cut(self.logits), class_logits, tuple(map(cut, self.features)))
+    def in_turns(self) -> tuple[DiscriminatorOutput, DiscriminatorOutput]:
+        """The judgements of samples 0, 2, 4, ... and those of 1, 3, 5, ..."""
+        return self.rows(lambda values: values[0::2]), self.rows(lambda values: values[1::2])
 
 
 @dataclass(frozen=True)

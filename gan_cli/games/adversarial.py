@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import cast
+from typing import TypeVar, cast
 
 from torch import Tensor, nn
 
@@ -15,6 +15,7 @@ from gan_cli.errors import ConfigError, Incompatible
 from gan_cli.games import compatible
 from gan_cli.games.base import Game
 from gan_cli.games.fakes import FAKES, Drawn, Through, afresh
+from gan_cli.games.judging import JUDGED
 from gan_cli.games.parts import Parts
 from gan_cli.games.pool import Pool
 from gan_cli.games.rehearsal import rehearse_in_parts
@@ -34,6 +35,7 @@ from gan_cli.types import (
     Term,
 )
 
+T = TypeVar("T")
 READERS = Term | Weighting | Prior  # what may declare that the generator's phase needs real samples
 Generate = Callable[[Tensor, Tensor], Tensor]  # (latent or source, label) -> samples
 
@@ -58,6 +60,13 @@ def whole(count: int | Ramp) -> int:
     return max(1, int(float(count)))
 
 
+def chosen(ways: Mapping[str, T], setting: str, name: str) -> T:
+    """`ways[name]`. Raises ConfigError for a name that is not there."""
+    if name not in ways:
+        raise ConfigError(f"game.{setting}={name} is unknown\n  choose one of {', '.join(ways)}")
+    return ways[name]
+
+
 def weigh(terms: Mapping[str, Term], rounds: Callable[[Term], Round]) -> dict[str, Tensor]:
     return {name: float(term.weight) * term.interval * term(rounds(term)).mean() for name, term in terms.items()}
 
@@ -72,6 +81,8 @@ class Adversarial(Game):
         order: Who moves first.
         fakes: fresh: each update draws its own; reused: where the players meet within a step, both see the same fakes.
             Equal in law, and one pass of the generator less; see `gan_cli.games.fakes`.
+        judged: apart: the discriminator judges its real samples, then its fakes; together: both in one pass; see
+            `gan_cli.games.judging`.
         past: Shows D fakes of earlier updates too.
         back: The generator of the way back, `(samples, label) -> sources`, where there is one.
 
@@ -86,6 +97,7 @@ class Adversarial(Game):
         generator_steps: PositiveInt | Ramp = 1,
         order: Sequence[str] = ("discriminator", "generator"),
         fakes: str = "fresh",
+        judged: str = "apart",
         past: Pool | None = None,
         back: Generate | None = None,
     ) -> None:
@@ -95,9 +107,9 @@ class Adversarial(Game):
                 f"game.order=[{','.join(map(str, order))}] does not name each player once\n"
                 "  use 'game.order=[discriminator,generator]' or 'game.order=[generator,discriminator]'"
             )
-        if fakes not in FAKES:
-            raise ConfigError(f"game.fakes={fakes} is unknown\n  choose one of {', '.join(FAKES)}")
+        self.fakes, judging = chosen(FAKES, "fakes", fakes), chosen(JUDGED, "judged", judged)
         compatible.check(parts, frozenset({Need.BACK} if back is not None else ()))
+        judging.suits(parts)
         if past is not None and Need.ALONE in parts.prior.hides:
             raise Incompatible(
                 "game.past shows D fakes of other sources, and prior=pair judges each fake beside its own\n"
@@ -120,7 +132,7 @@ class Adversarial(Game):
         self.critic_steps = critic_steps
         self.generator_steps = generator_steps
         self.order = tuple(order)
-        self.fakes = fakes
+        self._judged = judging.judge
 
     def players(self) -> Mapping[str, nn.Module]:
         return {"discriminator": self.discriminator, "generator": self.generator}
@@ -148,7 +160,7 @@ class Adversarial(Game):
     def phases(self) -> Sequence[Phase]:
         turns = self.turns()
         first, second = (turns[player] for player in self.order)
-        return FAKES[self.fakes](first, second, self.latent_needs())
+        return self.fakes(first, second, self.latent_needs())
 
     def latent_needs(self) -> frozenset[str]:
         """What the generator's terms may need of the latents, at this update or another."""
@@ -200,9 +212,8 @@ class Adversarial(Game):
         real = batch.real.detach().requires_grad_(Need.REAL_GRAD in needs)
         fake = fake.detach()
         fake = (fake if self.past is None else self.past(fake)).requires_grad_(Need.FAKE_GRAD in needs)
-        judge = partial(self.judge, batch)
-        on_real, on_fake = judge(real, batch.label), judge(fake, batch.label)
-        networks = self.generator, self.discriminator
+        on_real, on_fake = self._judged(self.judge, batch, real, fake)
+        judge, networks = partial(self.judge, batch), (self.generator, self.discriminator)
         current = Round(batch, latent, real, fake, on_real, on_fake, judge, *networks, update, self.back)
         loss = float(self.loss.discriminator_weight) * self.loss.discriminator(on_real.logits, on_fake.logits).mean()
         for _, augment in self.augmentations():

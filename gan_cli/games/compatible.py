@@ -99,15 +99,28 @@ def _needs_are_provided(parts: Parts, also: frozenset[str]) -> None:
                 raise Incompatible(f"{name} needs {need}, which nothing here provides: {remedy}")
 
 
+def one_batch_of_both(parts: Parts) -> None:
+    """Raises Incompatible where D would judge a real sample otherwise with fakes in its batch."""
+    for what, remedy in _mixing(parts, "leave one of them out"):
+        raise Incompatible(
+            f"game.judged=together shows D real samples and fakes at once, but {what} mixes the samples of a batch\n"
+            f"  {remedy}; or game.judged=apart"
+        )
+
+
+def _mixing(parts: Parts, without: str) -> list[tuple[str, str]]:
+    """What lets one sample of a batch influence how another is judged, each with its remedy.
+
+    Args:
+        without: The remedy where it is an augmentation.
+    """
+    remedy = "use model.discriminator.norm=layer (or instance, none) and model.discriminator.minibatch=none"
+    layers = [(f"the discriminator's {layer}", remedy) for layer in mixing_layers(parts.discriminator)]
+    return layers + [(f"augment.{name}", without) for name, a in parts.augments.items() if a.mixes_samples]
+
+
 def _single_samples_stay_single(parts: Parts) -> None:
-    layers = [f"the discriminator's {layer}" for layer in mixing_layers(parts.discriminator)]
-    remedies = "use model.discriminator.norm=layer (or instance, none) and model.discriminator.minibatch=none"
-    mixing = [(layer, remedies) for layer in layers]
-    mixing += [
-        (f"augment.{name}", "leave one of them out, or use 'penalty=[r1]'")
-        for name, augment in parts.augments.items()
-        if augment.mixes_samples
-    ]
+    mixing = _mixing(parts, "leave one of them out, or use 'penalty=[r1]'")
     for name, penalty in parts.penalties.items():
         if isinstance(penalty, Term) and penalty.per_sample and mixing:
             what, remedy = mixing[0]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from gan_cli.errors import Incompatible
 from gan_cli.games.adversarial import Adversarial
 from gan_cli.games.base import Game
-from gan_cli.games.fakes import FAKES, Through, afresh
+from gan_cli.games.fakes import Through, afresh
 from gan_cli.games.parts import Parts
 from gan_cli.games.pool import Pool
 from gan_cli.networks.panel import Both
@@ -36,6 +36,7 @@ class Cycle(Game):
         parts: The players and everything that they play with; each player is a `Both`.
         critic_steps: Discriminator updates a step; a number, or a ramp.
         fakes: fresh | reused, as in `Adversarial`; the authors' code reuses them.
+        judged: apart | together, as in `Adversarial`.
         past: Shows the discriminators fakes of earlier updates too.
 
     Raises:
@@ -47,6 +48,7 @@ class Cycle(Game):
         parts: Parts,
         critic_steps: PositiveInt | Ramp = 1,
         fakes: str = "fresh",
+        judged: str = "apart",
         past: Pool | None = None,
     ) -> None:
         super().__init__()
@@ -61,7 +63,7 @@ class Cycle(Game):
             own = copy.deepcopy(replace(parts, generator=nn.Identity(), discriminator=nn.Identity()))
             own = replace(own, generator=generators[i], discriminator=discriminators[i])
             ends = pools[i], generators[1 - i].__call__
-            return Adversarial(own, copy.deepcopy(critic_steps), 1, ORDER, fakes, *ends)
+            return Adversarial(own, copy.deepcopy(critic_steps), 1, ORDER, fakes, judged, *ends)
 
         self.there, self.back = way(0), way(1)
         self.prior, self.augments = self.there.prior, self.there.augments
@@ -75,7 +77,7 @@ class Cycle(Game):
         turns = self.there.turns()
         critic = replace(turns["discriminator"], objective=self.discriminator_objective, project=self._project)
         drawer = Phase("generator", self.generator_objective, twice=turns["generator"].twice)
-        return FAKES[self.there.fakes](drawer, critic, self.there.latent_needs())
+        return self.there.fakes(drawer, critic, self.there.latent_needs())
 
     def asks(self) -> frozenset[str]:
         return self.there.asks()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
-import time
+import statistics
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from inspect import signature
 from typing import Any, NamedTuple
 
@@ -16,12 +17,14 @@ from gan_cli.config.build import Checked
 from gan_cli.config.trust import Trust
 from gan_cli.store.run import heard
 from gan_cli.training.execution import lacks
-from gan_cli.training.runtime import bfloat16_cost, pick_device, process_settings_kept, wait_for
+from gan_cli.training.runtime import Clock, bfloat16_cost, clock_of, pick_device, process_settings_kept
+from gan_cli.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
 WARM, TIMED = 2, 3  # steps before those that are timed, and those
-GAIN = 1.05  # what makes no more difference than this is left as it is
+SURE, GAIN = 1.05, 1.02  # what gains the first is kept; the second, if it does so side by side; less is left as it is
+ROUNDS, BLOCK = 9, 0.1  # side by side: rounds, in each so many seconds of steps of both
 # What trainer.runtime=auto picks where it is null, and its value where nothing is gained.
 PLAIN: Mapping[str, Any] = {"precision": "float32", "channels_last": False, "compile": False, "benchmark": False}
 Change = tuple[str, str, Any]  # of a config: group, key, value
@@ -54,13 +57,16 @@ def picked(checked: Checked, trust: Trust) -> Picked:
     device, best = pick_device(config["trainer"]["device"]), config
     for (group, key), value in usual.items():
         best = _with(best, (group, key, value))
-    plain = spent = _seconds(best, trust, device)
+    clock = clock_of(device, best["trainer"]["threads"])
+    plain = spent = _seconds(best, trust, clock)
     changes = _changes(config, device) if math.isfinite(plain) else ()  # else whoever trains says what is wrong
     tried = []
     for change in (change for change in changes if change[:2] in usual):
         other = _with(best, change)
-        seconds = _seconds(other, trust, device)
-        kept = seconds * GAIN < spent
+        seconds = _seconds(other, trust, clock)
+        kept = seconds * SURE < spent
+        if not kept and seconds < spent * SURE:  # too near to be told from a few steps
+            kept = _gain(best, other, trust, clock, max(1, round(BLOCK / spent))) > GAIN
         tried.append(f"{change[1]}={str(change[2]).lower()} {_ms(seconds)}{', kept' if kept else ''}")
         best, spent = (other, seconds) if kept else (best, spent)
     how = f"a step takes {_ms(plain)}; {'; '.join(tried) or 'nothing else to try'}"
@@ -94,29 +100,52 @@ def _with(config: Mapping[str, Any], change: Change) -> dict[str, Any]:
     return {**config, group: {**config[group], key: value}}
 
 
-def _seconds(config: Mapping[str, Any], trust: Trust, device: torch.device) -> float:
-    """The time of a step, the shortest of some; infinite where it cannot be taken."""
+def _trainer(config: Mapping[str, Any], trust: Trust) -> Trainer:
+    """One process's share of the run, ready for its first step."""
     trainer = config["trainer"]
     share = config["dataset"]["batch_size"] // trainer["devices"]
     alone = {**config, "trainer": {**trainer, "devices": 1}, "dataset": {**config["dataset"], "batch_size": share}}
+    made = build.trainer(build.check(alone, trust))
+    made.place()
+    return made
+
+
+def _seconds(config: Mapping[str, Any], trust: Trust, clock: Clock) -> float:
+    """The time of a step, the shortest of some; infinite where it cannot be taken."""
+    with _tried():
+        trainer = _trainer(config, trust)
+        return min([_spent(trainer, clock) for _ in range(WARM + TIMED)][WARM:])
+    return math.inf
+
+
+def _gain(usual: Mapping[str, Any], other: Mapping[str, Any], trust: Trust, clock: Clock, steps: int) -> float:
+    """The time of a step of the one over that of the other, the median of rounds in which both take turns; 1 where a
+    quarter of the rounds says otherwise, or where both cannot be there at once."""
+    with _tried():
+        pair = _trainer(usual, trust), _trainer(other, trust)
+        rounds = [[_spent(trainer, clock, steps) for trainer in pair] for _ in range(1 + ROUNDS)]
+        ratios = sorted(slow / fast for slow, fast in rounds[1:])  # the first steps are slower
+        return statistics.median(ratios) if ratios[ROUNDS // 4] > 1 else 1.0
+    return 1.0
+
+
+@contextmanager
+def _tried() -> Iterator[None]:
+    """Leaves the process as it was; nothing is said of steps that fail."""
     try:
         with process_settings_kept(), heard(aloud=False):
-            return _timed(build.trainer(build.check(alone, trust)), device)
+            yield
     except Exception as error:
         log.debug("not timed: %s", error, exc_info=True)
-        return math.inf
 
 
-def _timed(trainer: Any, device: torch.device) -> float:
-    trainer.place()
-    spent = []
-    for _ in range(WARM + TIMED):
-        wait_for(device)
-        begun = time.perf_counter()
+def _spent(trainer: Trainer, clock: Clock, steps: int = 1) -> float:
+    """Seconds for some steps."""
+    trainer.runtime.prepare()  # another trainer's threads may be set
+    begun = clock()
+    for _ in range(steps):
         trainer.step()
-        wait_for(device)
-        spent.append(time.perf_counter() - begun)
-    return min(spent[WARM:])
+    return clock() - begun
 
 
 def _ms(seconds: float) -> str:

@@ -10,7 +10,7 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from types import FrameType
@@ -28,6 +28,7 @@ NO_MEMORY = (
     *("not enough memory", "out of memory", "allocate memory", "alloc_cpu", "ALLOC_FAILED", "start new thread"),
     "error return without exception set",  # from an import, when there is no memory left to say what is missing
 )
+Clock = Callable[[], float]  # seconds
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -127,6 +128,19 @@ def wait_for(device: torch.device) -> None:
     """Until the device has done what it was given; a CPU always has."""
     if device.type in ("cuda", "mps"):
         getattr(torch, device.type).synchronize()
+
+
+def clock_of(device: torch.device, threads: int) -> Clock:
+    """One thread's own time where there is one, of which other programs take nothing; else the clock on the wall, once
+    the device has done what it was given."""
+    if device.type == "cpu" and threads == 1:
+        return time.process_time
+
+    def wall() -> float:
+        wait_for(device)
+        return time.perf_counter()
+
+    return wall
 
 
 @dataclass(frozen=True)

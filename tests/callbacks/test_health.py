@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import math
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
 
 from conftest import same, weights, words
 from gan_cli import train
@@ -161,3 +163,22 @@ def test_samples_are_compared_as_round_gaussians() -> None:
     assert found[readings.DISTANCE] == pytest.approx(math.hypot(0.7, 0.5), abs=0.02)
     assert compare(real, real) == {readings.DIVERSITY: 1.0, readings.DISTANCE: 0.0}
     assert compare(torch.ones(8, 2), torch.randn(8, 2))[readings.DIVERSITY] == 0
+
+
+def passes(steps: int, *more: str) -> Counter[str]:
+    """How often each network is gone through in training, over a run."""
+    counted: Counter[str] = Counter()
+
+    def count(module: nn.Module, given: object, output: object) -> None:
+        if isinstance(module, mlp.Generator | mlp.Discriminator) and module.training:  # the averaged one is not
+            counted[type(module).__name__] += 1
+
+    with register_module_forward_hook(count):
+        train(*words("trainer.log_every=1", *more, steps=steps))
+    return counted
+
+
+def test_readings_compute_nothing_again(here: Path) -> None:
+    """A step whose losses, scores and health are read has the passes of its two updates, and no other."""
+    usual = "callback=[progress,health,history]"
+    assert passes(4, usual) - passes(2, usual) == Counter(Generator=2 * 2, Discriminator=2 * 3)

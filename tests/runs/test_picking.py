@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from conftest import SMALL_DCGAN, checked, words
@@ -15,6 +15,7 @@ from gan_cli.errors import ConfigError
 from gan_cli.runs import picking
 from gan_cli.runs.picking import PLAIN, picked
 from gan_cli.store.run import Run
+from gan_cli.training.runtime import Runtime
 
 AUTO = ("trainer.runtime=auto", "trainer.threads=1", "hydra.run.dir=run")
 
@@ -37,25 +38,42 @@ def test_what_is_picked_is_written_down_and_a_resumed_run_keeps_it(here: Path) -
     assert config() == first
 
 
-def test_the_faster_is_kept_by_more_than_noise(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of changes that gain 40 %, 2 % and that fail, the first is kept."""
-    spent = {"fused": 0.6, "channels_last": 0.98 * 0.6, "precision": math.inf}
+class Steps:
+    """A trainer of known speed: each step moves the clock, each second one by more."""
 
-    def seconds(other: dict, *_: object) -> float:
-        changed = {
-            "fused": other["optimizer"]["fused"],
-            **{k: other["trainer"][k] not in (False, "float32") for k in ("channels_last", "precision")},
-        }
-        return min([1.0, *(spent[key] for key in changed if changed[key])]) if not changed["precision"] else math.inf
+    now = 0.0
 
-    monkeypatch.setattr(picking, "_seconds", seconds)
+    def __init__(self, seconds: float, noise: float) -> None:
+        self.seconds, self.noise, self.taken = seconds, noise, 0
+        self.runtime = Runtime(torch.device("cpu"))
+
+    def step(self) -> None:
+        self.taken += 1
+        Steps.now += self.seconds * (1 + self.noise * (self.taken % 2))
+
+
+@pytest.mark.parametrize(
+    ("gain", "noise", "kept"),
+    [(1.5, 0.2, True), (1.03, 0.0, True), (1.03, 0.2, False), (1.01, 0.0, False), (0.97, 0.0, False)],
+)
+def test_a_gain_that_is_sure_is_kept(gain: float, noise: float, kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Channels last gain so much, half of their steps take longer by so much; bfloat16 fails."""
+
+    def trainer(config: dict, trust: object) -> Steps:
+        if config["trainer"]["precision"] == "bfloat16":
+            raise RuntimeError
+        return Steps(1 / gain, noise) if config["trainer"]["channels_last"] else Steps(1.0, 0.0)
+
+    monkeypatch.setattr(picking, "_trainer", trainer)
+    monkeypatch.setattr(picking, "clock_of", lambda device, threads: lambda: Steps.now)
     monkeypatch.setattr(picking, "bfloat16_cost", lambda device: 0.5)
-    found = picked(checked(words("trainer.runtime=auto", "optimizer.fused=null", model=SMALL_DCGAN)), trust.for_runs())
-    trainer = found.checked.config["trainer"]
-    assert found.checked.config["optimizer"]["fused"] is True
-    assert (trainer["channels_last"], trainer["precision"], trainer["compile"]) == (False, "float32", False)
-    assert "fused=true 600 ms, kept" in found.how
-    assert "precision=bfloat16 fails" in found.how
+    settings = ("trainer.runtime=auto", "trainer.threads=1", "optimizer.fused=null")
+    found = picked(checked(words(*settings, model=SMALL_DCGAN)), trust.for_runs())
+    chosen = found.checked.config["trainer"]
+    assert (chosen["channels_last"], chosen["precision"], chosen["compile"]) == (kept, "float32", False)
+    assert found.checked.config["optimizer"]["fused"] is False, "it gains nothing"
+    assert found.how.startswith("a step takes 1e+03 ms; fused=true 1e+03 ms; precision=bfloat16 fails; channels_last")
+    assert found.how.endswith("kept") == kept
 
 
 def test_a_plain_run_is_not_timed() -> None:
