@@ -5,7 +5,7 @@ UV := $(shell command -v uv 2>/dev/null)
 PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: help demo test test-all fuzz faults test-cluster test-slurm browser smoke bench bench-gpu extras lint format docs notebook wheel clean
+.PHONY: help demo test test-all fuzz faults test-cluster test-slurm test-ray browser smoke bench bench-gpu extras lint format docs notebook wheel clean
 
 help:
 	@echo "make demo      set up, train on handwritten digits, show them (about a minute after the install)"
