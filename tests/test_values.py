@@ -20,8 +20,8 @@ from gan_cli.types import Fraction, PositiveInt, Ramp
 
 TRUST = trust.for_runs()
 # Choices that only go together with others; the rest go with the default run.
-FOLDERS = ("folder", "paired_folder", "two_folders", "unpaired_folder")
-COMPANIONS = {"classification": ["conditioning=acgan"], **{choice: ["dataset.root=x"] for choice in FOLDERS}}
+OF_FILES = ("folder", "paired_folder", "parquet", "two_folders", "unpaired_folder", "webdataset")
+COMPANIONS = {"classification": ["conditioning=acgan"], **{choice: ["dataset.root=x"] for choice in OF_FILES}}
 
 
 def every_part() -> Iterator[Part]:
