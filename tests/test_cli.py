@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -248,6 +249,9 @@ def test_an_unexpected_error_is_one_line_and_in_the_log(
     done = gan_here(*arguments)
     assert done.returncode == 1
     assert "KeyError" in done.stderr
+    assert re.search(
+        r"^  .*broken\.py:\d+: return -fake .*; HYDRA_FULL_ERROR=1 shows the traceback$", done.stderr, re.M
+    )
     assert "Traceback" not in done.stderr
     assert "Traceback" in (here / "run" / "train.log").read_text()
     shown = gan(*arguments[:-1], "hydra.run.dir=other", env={"HYDRA_FULL_ERROR": "1"}).stderr

@@ -105,7 +105,7 @@ def _tell(problem: str) -> None:
 
 def run(command: Command, words: list[str]) -> int:
     """Runs one command; its errors take a line or two, with the traceback if HYDRA_FULL_ERROR=1."""
-    from gan_cli.errors import Interrupted, Refused, RunFailed
+    from gan_cli.errors import Interrupted, Refused, RunFailed, raised_at
 
     if sys.stderr is None or not sys.stderr.isatty():  # torchvision's downloads too tell a pipe a line a minute
         os.environ.setdefault("TQDM_MININTERVAL", "60")
@@ -131,7 +131,8 @@ def run(command: Command, words: list[str]) -> int:
         for problem in problems:
             _tell(f"gan {command.name}: {kind}{problem}")
         if kind:
-            print("  HYDRA_FULL_ERROR=1 shows the traceback", file=sys.stderr)
+            place = raised_at(error)
+            _tell(f"  {f'{place}; ' if place else ''}HYDRA_FULL_ERROR=1 shows the traceback")
         return WRONG if asked else FAILED
 
 
