@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, ParamSpec, TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +19,9 @@ from gan_cli.store.disk import naming, replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 MIN_TILE = 48  # pixels; smaller images are enlarged by integer factors, to be visible
 
@@ -76,13 +81,41 @@ def rows_of_classes(images: Tensor, label: Tensor) -> tuple[Tensor, int | None]:
     return torch.cat([torch.cat([row, white.expand(columns - len(row), -1, -1, -1)]) for row in rows]), columns
 
 
-def scatter(points: Tensor, real: Tensor | None = None) -> Tensor:
-    """Points `[N, 2]` as a picture uint8 `[3, H, W]`, over real ones in grey if given; `[N, 1]` as a histogram."""
+def new_figure(width: float, height: float, dpi: int = 110) -> Figure:
+    """A figure of so many inches, which needs no screen."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5, 5), dpi=100, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
+    figure = Figure(figsize=(width, height), dpi=dpi, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def freed(draw: Callable[P, R]) -> Callable[P, R]:
+    """`draw`, whose figures are freed when it returns.
+
+    The parts of a figure refer to each other. Python finds such garbage when it looks through all that is alive, which
+    is seldom; a run that draws often would grow by a hundred megabytes until then.
+    """
+
+    @functools.wraps(draw)
+    def drawing(*args: P.args, **kwargs: P.kwargs) -> R:
+        collecting = gc.isenabled()
+        gc.disable()  # so that all that is made here is still young
+        try:
+            return draw(*args, **kwargs)
+        finally:
+            gc.collect(0)
+            if collecting:
+                gc.enable()
+
+    return drawing
+
+
+@freed
+def scatter(points: Tensor, real: Tensor | None = None) -> Tensor:
+    """Points `[N, 2]` as a picture uint8 `[3, H, W]`, over real ones in grey if given; `[N, 1]` as a histogram."""
+    figure = new_figure(5, 5, dpi=100)
     shown = [(points, "tab:blue", "samples")]
     if real is not None:
         shown.insert(0, (real, "0.75", "real"))
@@ -99,8 +132,8 @@ def scatter(points: Tensor, real: Tensor | None = None) -> Tensor:
         for values, color, name in shown:
             axes.scatter(values[:, 0].numpy(), values[:, 1].numpy(), s=3, color=color, label=name, linewidths=0)
     axes.legend(loc="upper right", markerscale=4, fontsize="small")
-    canvas.draw()
-    pixels = np.asarray(canvas.buffer_rgba())[..., :3]
+    figure.canvas.draw()
+    pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3]  # type: ignore[attr-defined]
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1)
 
 

@@ -84,14 +84,11 @@ class Judged(NamedTuple):
         }
 
 
+@pictures.freed
 def plot(judged: Judged, title: str, path: Path) -> None:
     """Curves over a line; maps over the plane, with contours of p and q."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     on_line = len(judged.axes.places) == 1
-    figure = Figure(figsize=(8, 6) if on_line else (12, 4.4), dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = pictures.new_figure(8 if on_line else 12, 6 if on_line else 4.4, dpi=100)
     figure.suptitle(title)
     _curves(judged, figure) if on_line else _maps(judged, figure)
     pictures.save_figure(figure, path)

@@ -80,18 +80,15 @@ def weight_sizes(players: Mapping[str, nn.Module]) -> dict[str, float]:
     return {f"health/{name}_weights": size for name, size in zip(weights, torch.stack(sizes).tolist(), strict=True)}
 
 
+@pictures.freed
 def plot(monitor: Monitor, path: Path) -> None:
     """Scores, gradient norms and diversity over steps; below them, when each alarm rang."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     panels = {
         "D(x)": (readings.REAL, readings.FAKE),
         "gradient norm": (readings.GENERATOR_GRADIENT, readings.DISCRIMINATOR_GRADIENT),
         "samples against data": (readings.DIVERSITY, readings.DISTANCE),
     }
-    figure = Figure(figsize=(8, 9), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = pictures.new_figure(8, 9)
     *above, below = figure.subplots(4, 1, sharex=True, height_ratios=[3, 3, 3, 2])
     for axes, (title, names) in zip(above, panels.items(), strict=True):
         for name in names:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from gan_cli.callbacks import Callback, Session
+from gan_cli.console import printable
 from gan_cli.store.disk import naming
 from gan_cli.store.rows import Writer, read_lines
 
@@ -23,8 +24,10 @@ JUDGED = ("generator/loss", "discriminator/loss", "D(real)", "D(fake)")
 
 
 def _hyperparameter(value: Any) -> bool | int | float | str:
-    """A setting as TensorBoard takes it."""
-    return value if isinstance(value, bool | int | float | str) else json.dumps(value, default=str)
+    """A setting as TensorBoard takes it: in UTF-8."""
+    if isinstance(value, bool | int | float):
+        return value
+    return printable(value) if isinstance(value, str) else json.dumps(value, default=str)
 
 
 class History(Callback):
@@ -60,7 +63,7 @@ class TensorBoard(Callback):
 
         told = {name: _hyperparameter(value) for name, value in session.settings().items()}
         with self._writing() as writer:
-            writer.add_text("config", f"```yaml\n{session.config}\n```", 0)
+            writer.add_text("config", f"```yaml\n{printable(session.config)}\n```", 0)
             experiment, begun, self.ended = hparams(told, dict.fromkeys(JUDGED, 0.0))
             for summary in (experiment, begun):
                 writer._get_file_writer().add_summary(summary)

@@ -14,13 +14,10 @@ from gan_cli.store.run import Run
 from gan_cli.types import PositiveInt
 
 
+@pictures.freed
 def plot(rows: Sequence[Mapping[str, Any]], names: Sequence[str], title: str, path: Path) -> None:
     """Lines of the named numbers over steps."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 4.5), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = pictures.new_figure(8, 4.5)
     axes = figure.add_subplot(title=title, xlabel="step")
     for name in names:
         points = [(row["step"], row[name]) for row in rows if name in row]

@@ -127,3 +127,11 @@ def test_tensorboard_has_the_config_its_settings_and_real_samples(here: Path) ->
     begun = found.summary_metadata["_hparams_/session_start_info"].plugin_data.content
     assert b"model.generator.width" in begun
     assert "_hparams_/session_end_info" in found.summary_metadata
+
+
+def test_tensorboard_takes_words_that_are_no_utf8(here: Path) -> None:
+    """A folder's name of another encoding reaches Python as a surrogate."""
+    assert train(*words("callback=[tensorboard]", "dataset.cache=caf\udce9", "hydra.run.dir=run")).step == 2
+    found = EventAccumulator(str(here / "run/tensorboard"))
+    found.Reload()
+    assert b"caf\\udce9" in found.summary_metadata["_hparams_/session_start_info"].plugin_data.content
