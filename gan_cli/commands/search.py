@@ -25,6 +25,7 @@ from gan_cli.search.outcome import FAILED, REFUSED, Outcome
 from gan_cli.search.space import Space, merged, read
 from gan_cli.store import outputs
 from gan_cli.store.disk import read_json, remove_empty, write_json
+from gan_cli.store.places import anchored
 from gan_cli.types import PositiveInt
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def _anchored(word: str) -> str:
     """A word that names something here, so that it can be gone on with from any folder."""
     key, _, value = word.partition("=")
     there = key in PATHS and os.path.exists(text(value))
-    return f"{key}={quote(os.path.abspath(text(value)))}" if there else word
+    return f"{key}={quote(anchored(text(value)))}" if there else word
 
 
 def _kept(folder: Path) -> tuple[list[str], list[str]]:
