@@ -40,6 +40,15 @@ class Request:
         """The same of another place."""
         return replace(self, root=Path(os.path.expanduser(root)), address=root if is_address(root) else "")
 
+    def here(self) -> Path:
+        """The root, for a source that reads files of this machine alone. Raises DataError where it is an address."""
+        if self.address:
+            what = f"dataset.root={self.address} is not on this machine"
+            raise DataError(
+                two_lines(what, "fetch the files, and name their folder; dataset=webdataset takes addresses")
+            )
+        return self.root
+
 
 class Decoded(NamedTuple):
     """What a source returns."""

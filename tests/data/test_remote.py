@@ -104,7 +104,8 @@ def pattern(server: Server) -> str:
 
 
 def data(root: object, cache: Path, **settings: Any) -> Images:
-    return Images(sources.webdataset, str(root), 8, classes=2, batch_size=4, cache=str(cache / "decoded"), **settings)
+    usual: dict[str, Any] = {"classes": 2, "batch_size": 4, "cache": str(cache / "decoded")}
+    return Images(sources.webdataset, str(root), 8, **{**usual, **settings})
 
 
 def kept(cache: Path) -> list[str]:
@@ -252,6 +253,26 @@ def test_what_is_no_address_of_shards_is_told_and_nothing_is_asked_for(cache: Pa
     with pytest.raises(DataError, match=f"{says}.*\n  "):
         data(root, cache)
     assert not cache.exists()
+
+
+def test_other_sources_say_that_they_take_no_addresses(cache: Path) -> None:
+    for source in (sources.folder, sources.parquet):
+        with pytest.raises(DataError, match=r"dataset\.root=http://h/x is not on this machine\n  fetch"):
+            Images(source, "http://h/x", 8, cache=str(cache))
+
+
+def test_of_an_address_the_shards_of_a_split_are_taken(cache: Path, shards: Path, server: Server) -> None:
+    index = json.loads((shards / "index.json").read_bytes())
+    for shard, split in zip(index["shardlist"], ("train", "test", "test"), strict=True):
+        name = f"{split}-{shard['url']}"
+        (shards / shard["url"]).rename(shards / name)
+        shard["url"] = name
+    (shards / "index.json").write_text(json.dumps(index))
+    counts = [len(data(f"{server.url}/set 1", cache, split=split, classes=0)) for split in ("train", "test")]
+    assert sum(counts) == 9
+    assert counts[0] == sum(shard["nsamples"] for shard in index["shardlist"][:1])
+    with pytest.raises(DataError, match="split into test, train"):
+        data(f"{server.url}/set 1", cache, split="val")
 
 
 def test_a_server_leads_to_no_file_of_this_machine(cache: Path, shards: Path, server: Server) -> None:

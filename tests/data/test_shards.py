@@ -303,5 +303,15 @@ def test_a_picture_that_cannot_be_read_is_left_out(photos: Path) -> None:
     out = packed(photos)
     shards = data(sources.webdataset, out, photos.parent / "cache")
     assert len(shards) == 7
-    with pytest.raises(DataError, match="1 images cannot be read"):
+    with pytest.raises(DataError, match=r"1 images cannot be read.*\n  remove them"):
         data(sources.webdataset, out, photos.parent / "cache", strict=True)
+
+
+def test_names_with_control_characters_are_told_in_two_lines(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "0.tar").write_bytes(tar(("a\n\x1b[31m.png", b"no picture"), ("b\r.png", b"none")))
+    for strict in (False, True):
+        with pytest.raises(DataError, match=r"none of its 2 images .*/0\.tar/a\\n\\x1b\[31m\.png \(.*\)\n  ") as caught:
+            data(sources.webdataset, tmp_path, tmp_path / "cache", strict=strict)
+        assert len(str(caught.value).splitlines()) == 2
+        assert str(caught.value).replace("\n", "").isprintable()
+    assert not caplog.records
