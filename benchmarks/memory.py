@@ -12,6 +12,7 @@ import json
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -64,10 +65,14 @@ def watched(words: tuple[str, ...], cache: Path, limit: Callable[[], None] | Non
     env = {**os.environ, "GAN_CACHE": str(cache)}
     with (cache / "said").open("wb") as said:
         process = subprocess.Popen([*GAN, *words], env=env, cwd=cache, stderr=said, stdout=said, preexec_fn=limit)
-        while process.poll() is None:
-            now, most = resident(process.pid)
-            peak, curve[5 * round((time.monotonic() - begun) / 5)] = max(peak, most), now
-            time.sleep(0.1)
+        try:
+            while process.poll() is None:
+                now, most = resident(process.pid)
+                peak, curve[5 * round((time.monotonic() - begun) / 5)] = max(peak, most), now
+                time.sleep(0.1)
+        finally:
+            process.terminate()  # where it still runs, because this program is being ended
+            process.wait()
     if process.returncode:
         raise RuntimeError((cache / "said").read_text()[-1000:])
     return {"seconds": round(time.monotonic() - begun, 1), "peak_mib": peak, "curve": [*curve.items()]}
@@ -152,6 +157,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=100_000)
     parser.add_argument("--mib", type=int, default=1280)
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by way of what removes the folder
     with TemporaryDirectory(dir=asked.folder, prefix="gan-memory-") as folder:
         if asked.part == "many":
             many(Path(folder), asked.pictures)

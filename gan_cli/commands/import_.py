@@ -11,6 +11,7 @@ from pathlib import Path
 from gan_cli import console
 from gan_cli.config import plain
 from gan_cli.errors import ConfigError, NotWritable, two_lines
+from gan_cli.store.places import anchored
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ def main(words: Sequence[str]) -> None:
 
     players = players_in(paths)
     typed = [f"name={quote(asked.settings['name'])}"] if "name" in asked.settings else []
-    typed += [] if root is None else [f"dataset.root={quote(os.path.abspath(os.path.expanduser(root)))}"]
+    typed += [] if root is None else [f"dataset.root={quote(anchored(os.path.expanduser(root)))}"]
     composed = compose("train", ["dataset=folder", *players.words(), *typed])
     folder = composed.folder if out is None else Path(out)
     sizes = adopt(players, paths, composed._replace(folder=folder), shlex.join(["gan", "import", *words]))

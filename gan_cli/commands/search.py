@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shlex
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from gan_cli import console
 from gan_cli.commands.train import Asked, trial
 from gan_cli.config import compose, trust
+from gan_cli.config import own as evidence
 from gan_cli.config.choices import offers
 from gan_cli.config.errors import did_you_mean
 from gan_cli.config.schema import validated
@@ -25,6 +27,7 @@ from gan_cli.search.outcome import FAILED, REFUSED, Outcome
 from gan_cli.search.space import Space, merged, read
 from gan_cli.store import outputs
 from gan_cli.store.disk import read_json, remove_empty, write_json
+from gan_cli.store.places import anchored, is_address
 from gan_cli.types import PositiveInt
 
 if TYPE_CHECKING:
@@ -127,10 +130,11 @@ def _planned(typed: Sequence[str], flags: list[str], vouched: tuple[str, ...], c
     own, others = _parted(typed)
     composed = compose.compose("search", [*own, *flags])
     request, folder = validated(SearchRequest, composed.config), composed.folder
+    source = request.resume
     words = [_anchored(word) for word in typed if _key(word) not in CHANGING]
     trusted = trust.for_runs(vouched)
-    if request.resume is not None:
-        folder, trusted = Path(request.resume), trust.for_files(vouched)
+    if source is not None:
+        folder, trusted = Path(source), trust.for_files(vouched)
         if words:
             remedy = "only trials= may change; leave resume= out for another search"
             raise ConfigError(two_lines(f"{words[0]} does not go with resume=", remedy))
@@ -144,6 +148,8 @@ def _planned(typed: Sequence[str], flags: list[str], vouched: tuple[str, ...], c
     of_space = [build.make(build.check_part(f"space.{name}", node, trusted)) for name, node in request.space.items()]
     space = read(merged(*of_space, others), flags)
     checked = [build.check(compose.compose("train", [*corner, *flags]).config, trusted) for corner in space.corners()]
+    if source is not None:
+        _check_addresses(folder, words, [each.config["dataset"] for each in checked])
     evaluation, trainer = (checked[0].config[group] for group in ("evaluation", "trainer"))
     if evaluation.get("every_steps") is None and evaluation.get("every_epochs") is None:
         what = "a search needs a number to go by, and these runs measure nothing"
@@ -157,7 +163,7 @@ def _anchored(word: str) -> str:
     """A word that names something here, so that it can be gone on with from any folder."""
     key, _, value = word.partition("=")
     there = key in PATHS and os.path.exists(text(value))
-    return f"{key}={quote(os.path.abspath(text(value)))}" if there else word
+    return f"{key}={quote(anchored(text(value)))}" if there else word
 
 
 def _kept(folder: Path) -> tuple[list[str], list[str]]:
@@ -173,6 +179,15 @@ def _kept(folder: Path) -> tuple[list[str], list[str]]:
         if _key(word).partition(".")[0] in ("hydra", "trust", *CHANGING) or word.startswith("-") or "oc.env" in word:
             raise NotARun(two_lines(f"{folder / ACCOUNT}: '{word}' is not taken from a file", "begin the search anew"))
     return words, [f"trials={most}"] if type(most) is int else []
+
+
+def _check_addresses(folder: Path, words: Sequence[str], datasets: Sequence[Mapping[str, Any]]) -> None:
+    """Raises NotARun where a search that may be a stranger's would ask another machine for its data."""
+    roots = [side.get("root") for each in datasets for side in (each, each.get("given") or {})]
+    address = next((root for root in roots if isinstance(root, str) and is_address(root)), None)
+    if address is not None and not evidence.is_own(json.dumps([*words])):
+        what = f"{folder} was not begun here, and its data are at {address}"
+        raise NotARun(two_lines(what, "begin the search anew, with its words"))
 
 
 def _check_folder(folder: Path, words: Sequence[str]) -> None:
@@ -220,6 +235,7 @@ def _leave_nothing(folder: Path) -> None:
 
 def _write(search: Search, study: Study, final: bool = False) -> dict[str, Any]:
     told = account.of(study, search.words, search.request.trials, search.command)
+    evidence.remember(json.dumps(search.words))
     told["importance"] = account.importance(study) if final else {}
     with outputs.named(f"{search.folder / ACCOUNT}"):
         write_json(search.folder / ACCOUNT, outputs.finite(told))

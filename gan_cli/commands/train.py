@@ -17,6 +17,7 @@ from gan_cli.config.words import divide, take
 from gan_cli.errors import ConfigError, NotARun, NotWritable, Refused, RunFailed, two_lines
 from gan_cli.runs.processes import Result, more, on_devices, our_place, play_all
 from gan_cli.store import outputs, summary
+from gan_cli.store.places import anchored
 
 if TYPE_CHECKING:
     from gan_cli.callbacks import Callback
@@ -202,12 +203,12 @@ def _begun(folder: Path) -> str | None:
 
 
 def _anchored(config: dict[str, Any]) -> dict[str, Any]:
-    """With absolute paths in dataset.root and evaluation.reference, so that the run finds its data from any folder."""
+    """With dataset.root and evaluation.reference as they are found from any folder."""
     root, reference = (_setting(config, *path) for path in (("dataset", "root"), ("evaluation", "reference")))
-    if root and not root.startswith("~"):
-        config = {**config, "dataset": {**config["dataset"], "root": str(Path(root).absolute())}}
+    if root:
+        config = {**config, "dataset": {**config["dataset"], "root": anchored(root)}}
     if reference and os.path.exists(reference):
-        config = {**config, "evaluation": {**config["evaluation"], "reference": str(Path(reference).absolute())}}
+        config = {**config, "evaluation": {**config["evaluation"], "reference": anchored(reference)}}
     return config
 
 

@@ -27,6 +27,8 @@ NAMED = re.compile(r"\w+:\w+")  # a split of a data set
 INTERPOLATION = re.compile(r"\$\{")
 # Settings that say where code and weights are read from, or where files are written.
 PLACES = ("root", "cache", "weights", "repository", "init_from", "reference")
+# Sources of the user's own files, which no machine has in a usual place.
+OWN_FILES = frozenset(f"gan_cli.data.sources.{name}" for name in ("folder", "webdataset", "parquet"))
 # What a run keeps for life; a resumed run that changed these would not be the same run.
 KEPT = (
     "seed",
@@ -104,7 +106,7 @@ def _usual_root(config: Mapping[str, Any], usual: Mapping[str, Any]) -> str | No
     source = dataset.get("source") if isinstance(dataset, dict) else None
     target = source.get("_target_") if isinstance(source, dict) else None
     root: str = usual["dataset"]["root"]
-    return None if target == "gan_cli.data.sources.folder" else root
+    return None if target in OWN_FILES else root
 
 
 def _moved(node: Any, homes: Any, path: str) -> Any:

@@ -21,7 +21,7 @@ from gan_cli.data.flaws import PictureError
 from gan_cli.data.listing import NAMED, File, Listing, is_zip, listed, nothing_in, shown
 from gan_cli.data.request import Decoded, Request, given_as
 from gan_cli.data.stored import ManySizes
-from gan_cli.errors import DataError
+from gan_cli.errors import DataError, two_lines
 from gan_cli.progress import tracked
 
 log = logging.getLogger(__name__)
@@ -74,10 +74,8 @@ def _report(unreadable: Sequence[Unreadable], strict: bool) -> None:
         return
     if strict:
         first = unreadable[0]
-        raise DataError(
-            f"{len(unreadable)} images cannot be read, the first {first.name} ({first.reason}): remove them, or use "
-            "dataset.strict=false to leave them out"
-        )
+        what = f"{len(unreadable)} images cannot be read, the first {first.name} ({first.reason})"
+        raise DataError(two_lines(what, "remove them, or use dataset.strict=false to leave them out"))
     for bad in unreadable[:NAMED]:
         log.warning("left out %s: it cannot be read (%s)", bad.name, bad.reason)
     if len(unreadable) > NAMED:
@@ -106,9 +104,12 @@ def read_files(files: Sequence[Readable], request: Request, place: str) -> cache
         shape = (len(files), request.channels, request.height, request.width)
         key = cache.key_of(frame, _digests(files, request))
         entry = cache.kept_or_made(request.cache, key, shape, items, lambda: extent.ranges, request.memory)
-    _report([Unreadable(shown(str(files[i])), reason) for i, reason in entry.unreadable], request.strict)
+    unreadable = [Unreadable(shown(str(files[i])), reason) for i, reason in entry.unreadable]
     if not entry.kept:
-        raise DataError(f"dataset.root={request.root}: none of its {len(files)} images can be read")
+        what = f"dataset.root={place}: none of its {len(files)} images can be read"
+        first = f", the first {unreadable[0].name} ({unreadable[0].reason})" if unreadable else ""
+        raise DataError(two_lines(what + first, "fetch or convert them again, or name another place"))
+    _report(unreadable, request.strict)
     if request.levels is None:
         extent.ranges = entry.ranges
         told = extent.warning(place, "dataset.levels")
@@ -147,11 +148,10 @@ def decode_files(files: Sequence[Path], labels: list[int] | None, names: tuple[s
 
 def decode_folder(request: Request) -> Decoded:
     """See `gan_cli.data.sources.folder`."""
-    if not (request.root.is_dir() or is_zip(request.root)):
-        raise DataError(
-            f"dataset.root={request.root} is neither a folder nor a zip: give the one that holds your images"
-        )
-    listing = listed(request.root)
+    root = request.here()
+    if not (root.is_dir() or is_zip(root)):
+        raise DataError(f"dataset.root={root} is neither a folder nor a zip: give the one that holds your images")
+    listing = listed(root)
     return decode_listed(listing, classified(listing, request.split), request)
 
 
@@ -168,7 +168,7 @@ def decode_listed(
     """
     if not listing.files:
         raise DataError(f"dataset.root={nothing_in(listing)}")
-    entry = read_files(found.files, request, str(request.root))
+    entry = read_files(found.files, request, listing.place)
     for i, reason in entry.unreadable:
         listing.pass_over("unreadable", f"{found.files[i].name} ({reason})")
     names, labels = _classes_left(found, entry.kept)

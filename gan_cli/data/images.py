@@ -103,7 +103,7 @@ class Images:
         self._check_sizes(load, windows)
         _, height, width = self.shape if load is None else sample_shape(channels, load)
         request = Request(
-            root=Path(os.path.expanduser(root)),
+            root=Path(),
             split=split,
             download=download,
             strict=strict,
@@ -115,7 +115,7 @@ class Images:
             levels=checked_levels(levels, "dataset.levels"),
             windows=windows,
             memory=round(memory * 2**20),
-        )
+        ).at(root)
         decoded = self._read(source, request, limit)
         self.cropped = windows or load is not None
         if len(decoded.images) < (1 if self.cropped else 2):

@@ -46,9 +46,10 @@ class Others(Given):
         self.source, self.channels, self.paired, self.scale, self.root = source, channels, paired, scale, root
 
     def read(self, request: Request, images: Decoded) -> Decoded:
-        root = request.root if self.root is None else Path(self.root).expanduser()
+        there = request if self.root is None else request.at(self.root)
+        root = there.root
         height, width = request.height // self.scale, request.width // self.scale
-        wanted = replace(request, root=root, channels=self.channels, height=height, width=width)
+        wanted = replace(there, channels=self.channels, height=height, width=width)
         found = decoded_by(self.source, wanted, "dataset.given.source")
         if found.described:
             log.info("given: %s", line_of(found.described))

@@ -1,11 +1,12 @@
 """Writes pictures into tar shards in WebDataset's layout: as they are, in order, each with the number of its class.
 
-The same pictures always give the same bytes. Beside the shards, `index.json` says which there are, with their bytes and
-samples (as WebDataset's wids reads it), and what the classes are called.
+The same pictures always give the same bytes. Beside the shards, `index.json` says which there are, with their bytes,
+samples and sha256 (as WebDataset's wids reads it), and what the classes are called.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,8 @@ from typing import NamedTuple
 from gan_cli.data.class_names import Classified, classified, splits
 from gan_cli.data.folder import called_below
 from gan_cli.data.listing import File, Listing, shown
-from gan_cli.data.shards import CLS, INDEX
+from gan_cli.data.shard_index import INDEX
+from gan_cli.data.shards import CLS
 from gan_cli.data.tar import BLOCK, END
 from gan_cli.errors import DataError, two_lines
 from gan_cli.progress import tracked
@@ -121,18 +123,21 @@ def _shards(samples: Iterator[Sample], folder: Path, most: int) -> Iterator[dict
     following = next(samples, None)
     number = 0
     while following is not None:
-        path, size, count = folder / f"{number:06d}.tar", 0, 0
+        path, size, count, digest = folder / f"{number:06d}.tar", 0, 0, hashlib.sha256()
         with replacing(path) as file:
             while following is not None:
                 entries = _entries(*following)
                 if count and _whole(size + len(entries)) > most:
                     break
                 file.write(entries)
+                digest.update(entries)
                 size, count = size + len(entries), count + 1
                 following = next(samples, None)
-            file.write(bytes(_whole(size) - size))
+            end = bytes(_whole(size) - size)
+            file.write(end)
+            digest.update(end)
         number += 1
-        yield {"url": path.name, "nsamples": count, "filesize": _whole(size)}
+        yield {"url": path.name, "nsamples": count, "filesize": _whole(size), "sha256": digest.hexdigest()}
 
 
 def _whole(size: int) -> int:

@@ -52,7 +52,7 @@ class Table(NamedTuple):
 
 def decode_parquet(request: Request, image: str, label: str) -> Decoded:
     """See `gan_cli.data.sources.parquet`."""
-    paths, taken = found(request.root, ".parquet", request.split)
+    paths, taken = found(request.here(), ".parquet", request.split)
     listing, held = Listing(str(request.root), kind="parquet"), Held()
     labels: list[int | None] = []
     names: list[str] = []

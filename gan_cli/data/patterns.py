@@ -68,7 +68,8 @@ def _of_folder(root: Path, ending: str, split: str) -> Found:
     for folder, taken in ((root, ""), (inside.get(split.casefold()), split), (inside.get("data"), "")):
         there = [] if folder is None else [path for path in folder.iterdir() if _is_one(path, ending)]
         if there:
-            return _of_split(sorted(there, key=lambda path: natural(path.name)), root, split, taken)
+            files = sorted(there, key=lambda path: natural(path.name))
+            return Found(files if taken else of_split(files, str(root), split), taken)
     others = sorted(name for name, entry in inside.items() if any(_is_one(path, ending) for path in entry.iterdir()))
     where = f", and its folders {', '.join(map(shown, others[:5]))} do" if others else ""
     remedy = f"choose one of these, dataset.split={shown(others[0])}" if others else "name the folder that holds them"
@@ -79,17 +80,17 @@ def _is_one(path: Path, ending: str) -> bool:
     return path.suffix.lower() == ending and not path.name.startswith(".") and path.is_file()
 
 
-def _of_split(files: list[Path], root: Path, split: str, taken: str) -> Found:
-    """Those of the split, where the names of all files begin with one."""
+def of_split(files: list[Path], root: str, split: str) -> list[Path]:
+    """Those of the split, where the names of all files begin with one. Raises DataError where there is none of it."""
     begin = [match[1].casefold() if (match := BEGINS.match(path.name)) else "" for path in files]
-    if taken or not set(begin) <= SPLITS:
-        return Found(files, taken)
+    if not set(begin) <= SPLITS:
+        return files
     chosen = [path for path, word in zip(files, begin, strict=True) if word == split.casefold()]
     if not chosen:
         there = sorted(set(begin))
         what = f"dataset.split={split}: {root} is split into {', '.join(there)}"
         raise DataError(two_lines(what, f"choose one of these, dataset.split={there[0]}"))
-    return Found(chosen)
+    return chosen
 
 
 def expanded(pattern: str) -> Iterator[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from gan_cli.data.decoding import Levels
 from gan_cli.data.fit import FITS, Fit, fit_stack, recolour
 from gan_cli.data.stored import ManySizes, OneSize, Stored
 from gan_cli.errors import DataError, two_lines
+from gan_cli.store.places import is_address
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,20 @@ class Request:
     levels: Levels | None = None
     windows: bool = False  # pictures keep their size, where it is not smaller than `height` and `width`
     memory: int = 2**28  # bytes of decoded pictures that may be held in memory
+    address: str = ""  # of files on another machine, http://...; then there is nothing at `root`
+
+    def at(self, root: str) -> Request:
+        """The same of another place."""
+        return replace(self, root=Path(os.path.expanduser(root)), address=root if is_address(root) else "")
+
+    def here(self) -> Path:
+        """The root, for a source that reads files of this machine alone. Raises DataError where it is an address."""
+        if self.address:
+            what = f"dataset.root={self.address} is not on this machine"
+            raise DataError(
+                two_lines(what, "fetch the files, and name their folder; dataset=webdataset takes addresses")
+            )
+        return self.root
 
 
 class Decoded(NamedTuple):

@@ -13,26 +13,28 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
 
-from gan_cli.data import memo
+from gan_cli.data import memo, remote
 from gan_cli.data.class_names import MOST_CLASSES, by_numbers, checked_names
 from gan_cli.data.decoding import MOST_BYTES, endings
 from gan_cli.data.folder import decode_listed
 from gan_cli.data.listing import File, Listing, Passed, shown
 from gan_cli.data.patterns import found
 from gan_cli.data.request import Decoded, Request
+from gan_cli.data.shard_index import INDEX, check
 from gan_cli.data.tar import Member, NoTar, members
 from gan_cli.errors import DataError, two_lines
 from gan_cli.store.disk import read_json
 
-INDEX = "index.json"  # beside the shards: which there are, as the library's wids reads it, and the names of the classes
 FETCH = "pack or fetch it again"
 AGAIN = "start again, or resume the run, when the files stay as they are"
 PARTS = re.compile(r"((?:.*/)?[^/.]+)\.([^/]+)", re.DOTALL)  # key and ending
 CLS, LONGEST_CLS = "cls", 20  # bytes
+
+Indices = Mapping[str, Mapping[str, Any]]  # by folder: what the index there says
 
 
 class Sample(NamedTuple):
@@ -45,6 +47,17 @@ class Sample(NamedTuple):
     label: int | None
 
 
+class Place(NamedTuple):
+    """Where a shard is: the file that holds it, and its folder and name as the user knows them."""
+
+    path: Path
+    folder: str
+    name: str
+
+    def __str__(self) -> str:
+        return shown(f"{self.folder}/{self.name}")
+
+
 class Shard(NamedTuple):
     """The samples of a shard, and what else it holds, by kind: how many files, and the first names."""
 
@@ -54,19 +67,17 @@ class Shard(NamedTuple):
 
 def decode_shards(request: Request) -> Decoded:
     """See `gan_cli.data.sources.webdataset`."""
-    paths, taken = found(request.root, ".tar", request.split)
-    index = {folder: read_json(folder / INDEX) for folder in {path.parent for path in paths}}
-    for folder, facts in index.items():
-        _check(folder, facts, paths, whole=request.root.is_dir())
-    listing = Listing(str(request.root), kind="shards")
+    places, index, taken = _elsewhere(request) if request.address else _here(request)
+    listing = Listing(request.address or str(request.root), kind="shards")
     samples: list[Sample] = []
-    for path in paths:
-        stamp, shard = _shard(path, request.cache)
+    for place in places:
+        stamp, shard = _shard(place, request.cache)
         for kind, passed in shard.passed.items():
             listing.passed.setdefault(kind, Passed()).take(passed)
         for sample in shard.samples:
-            name, read = f"{path.name}/{sample.key}.{sample.ending}", reader(path, stamp, sample.begin, sample.size)
-            listing.files.append(File(name, str(path.parent), read, path))
+            name = f"{place.name}/{sample.key}.{sample.ending}"
+            read = reader(place.path, stamp, sample.begin, sample.size)
+            listing.files.append(File(name, place.folder, read, place.path))
         samples += shard.samples
     names = (
         [name for facts in index.values() for name in checked_names(facts.get("classes"))] if len(index) == 1 else []
@@ -74,6 +85,22 @@ def decode_shards(request: Request) -> Decoded:
     classes = by_numbers(listing.files, [sample.label for sample in samples], names, "class number in a .cls", taken)
     keys = tuple(sample.key for sample in samples)
     return decode_listed(listing, classes, request, keys if len(set(keys)) == len(keys) else None)
+
+
+def _here(request: Request) -> tuple[list[Place], Indices, str]:
+    """The shards that the root names on this machine, and the split whose folder was taken. Raises DataError."""
+    paths, taken = found(request.root, ".tar", request.split)
+    index = {folder: read_json(folder / INDEX) for folder in {path.parent for path in paths}}
+    for folder, facts in index.items():
+        check(folder, facts, paths, request.root.is_dir(), request.cache)
+    places = [Place(path, str(path.parent), path.name) for path in paths]
+    return places, {str(folder): facts for folder, facts in index.items()}, taken
+
+
+def _elsewhere(request: Request) -> tuple[list[Place], Indices, str]:
+    """The same of an address, by way of the cache. Raises DataError."""
+    shards, index = remote.fetched(request.address, request.split, request.download, request.cache)
+    return [Place(shard.path, shard.folder, shard.name) for shard in shards], index, ""
 
 
 def reader(path: Path, stamp: memo.Stamp, begin: int, size: int) -> Callable[[], bytes]:
@@ -97,31 +124,33 @@ def reader(path: Path, stamp: memo.Stamp, begin: int, size: int) -> Callable[[],
     return read
 
 
-def _shard(path: Path, cache: Path) -> tuple[memo.Stamp, Shard]:
+def _shard(place: Place, cache: Path) -> tuple[memo.Stamp, Shard]:
     """What is in a shard, as it was found before if the file is the same. Raises DataError."""
+
+    path = place.path
 
     def find() -> list[Any]:
         try:
             with path.open("rb") as file:
-                samples, passed = _samples(path, members(file, MOST_BYTES), file)
+                samples, passed = _samples(str(place), members(file, MOST_BYTES), file)
         except NoTar as error:
-            raise DataError(two_lines(f"{path} {error}", FETCH)) from error
+            raise DataError(two_lines(f"{place} {error}", FETCH)) from error
         return [samples, [[kind, each.count, each.names] for kind, each in passed.items()]]
 
     try:
         stamp = memo.stamped(path)
         samples, others = memo.remembered(cache, ["shard", str(path)], [stamp], find)
     except OSError as error:
-        raise DataError(two_lines(f"{path} cannot be read ({error.strerror or error})", FETCH)) from error
+        raise DataError(two_lines(f"{place} cannot be read ({error.strerror or error})", FETCH)) from error
     passed = {kind: Passed(count, names) for kind, count, names in others}
     return stamp, Shard([Sample(*sample) for sample in samples], passed)
 
 
-def _samples(path: Path, there: Iterable[Member], file: BinaryIO) -> tuple[list[Sample], dict[str, Passed]]:
+def _samples(place: str, there: Iterable[Member], file: BinaryIO) -> tuple[list[Sample], dict[str, Passed]]:
     """The samples that have a picture, in the order of their first files. Raises DataError for one that has two."""
     pictures: dict[str, tuple[str, Member]] = {}
     labels: dict[str, int] = {}
-    listing = Listing(str(path))
+    listing = Listing(place)
     for member in list(there):
         parts = PARTS.fullmatch(member.name)
         hidden = any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(member.name).parts)
@@ -135,7 +164,7 @@ def _samples(path: Path, there: Iterable[Member], file: BinaryIO) -> tuple[list[
         elif PurePosixPath(member.name).suffix.lower() not in endings():
             listing.pass_over(f".{shown(ending)}", member.name)
         elif key in pictures:
-            what = f"{path} holds two pictures of one sample, {shown(key)}.{pictures[key][0]} and .{shown(ending)}"
+            what = f"{place} holds two pictures of one sample, {shown(key)}.{pictures[key][0]} and .{shown(ending)}"
             raise DataError(two_lines(what, "pack one of them for each sample"))
         else:
             pictures[key] = (ending, member)
@@ -147,32 +176,3 @@ def _label(content: bytes) -> int:
     """The number in a `.cls` file; -1 for anything that is no class."""
     digits = content.strip()
     return int(digits) if digits.isdigit() and int(digits) < MOST_CLASSES else -1
-
-
-def _check(folder: Path, index: Mapping[str, Any], paths: Sequence[Path], whole: bool) -> None:
-    """That shards are as the index beside them says. Raises DataError for one that is missing, cut or changed.
-
-    Args:
-        whole: Whether all that the index names are wanted, and not only `paths`.
-    """
-    wanted = {path.name for path in paths if path.parent == folder}
-    told = {name: size for name, size in _told(index) if whole or name in wanted}
-    remedy = f"{FETCH}, or remove {INDEX} to use what is there"
-    missing = [name for name in told if name not in wanted]
-    if missing:
-        what = f"{folder}: {len(missing)} of {len(told)} shards are missing, the first {shown(missing[0])}"
-        raise DataError(two_lines(what, remedy))
-    for name, size in told.items():
-        there = (folder / name).stat().st_size
-        if there != size:
-            what = f"{folder / name} has {there:,} bytes, and {INDEX} says {size:,}: it was cut or changed"
-            raise DataError(two_lines(what, remedy))
-
-
-def _told(index: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    """The shards that an index names, with their bytes."""
-    listed = index.get("shardlist")
-    for each in listed if isinstance(listed, list) else []:
-        name, size = (each.get("url"), each.get("filesize")) if isinstance(each, dict) else (None, None)
-        if isinstance(name, str) and type(size) is int and "/" not in name:
-            yield name, size

@@ -12,6 +12,7 @@ import pytest
 
 from conftest import Inside, words
 from gan_cli.cli import main
+from gan_cli.config import own
 from gan_cli.store.disk import read_json
 
 MEASURED = ("evaluation.every_steps=1", "evaluation.n=32", "callback=[history,checkpoints]")
@@ -174,6 +175,18 @@ def test_without_optuna_the_extra_is_named(gan_here: Inside, here: Path, monkeyp
     assert done.returncode == 2
     assert done.stderr.splitlines()[1] == "  pip install 'gan-cli[search]'"
     assert list(here.iterdir()) == []
+
+
+def test_a_strangers_search_asks_no_other_machine(gan_here: Inside, here: Path) -> None:
+    elsewhere = ["dataset=webdataset", "dataset.root=http://127.0.0.1:1/0.tar", "model=mlp"]
+    (here / "search").mkdir()
+    (here / "search" / "search.json").write_text(json.dumps({"words": [RATES, *MEASURED, *elsewhere], "asked": 2}))
+    done = gan_here("search", "resume=search")
+    assert done.returncode == 2
+    assert "was not begun here, and its data are at http://127.0.0.1:1/0.tar" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 2
+    own.remember(json.dumps([RATES, *MEASURED, *elsewhere]))
+    assert "has no study" in gan_here("search", "resume=search").stderr  # one that was begun here is gone on with
 
 
 @pytest.mark.parametrize(

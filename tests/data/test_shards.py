@@ -233,7 +233,7 @@ def test_a_tar_cut_anywhere_is_refused_and_bytes_in_the_wrong_place_never_end_ot
             assert len(walked(bytes(content))) <= 3
 
 
-@pytest.mark.parametrize("harm", ["missing", "cut", "longer", "changed", "two pictures", "class"])
+@pytest.mark.parametrize("harm", ["missing", "cut", "longer", "changed", "one byte", "two pictures", "class"])
 def test_shards_that_are_not_what_they_were_are_refused_before_the_first_step(
     photos: Path, harm: str, gan_here: Inside
 ) -> None:
@@ -245,6 +245,10 @@ def test_shards_that_are_not_what_they_were_are_refused_before_the_first_step(
         os.truncate(last, last.stat().st_size - 512)
     elif harm == "longer":
         last.write_bytes(last.read_bytes() + bytes(512))
+    elif harm == "one byte":  # which no size tells: the picture itself would be left out with a warning
+        content = bytearray(last.read_bytes())
+        content[content.index(b"PNG")] ^= 1
+        last.write_bytes(content)
     elif harm == "changed":
         last.write_bytes(b"x" * last.stat().st_size)
     else:
@@ -299,5 +303,15 @@ def test_a_picture_that_cannot_be_read_is_left_out(photos: Path) -> None:
     out = packed(photos)
     shards = data(sources.webdataset, out, photos.parent / "cache")
     assert len(shards) == 7
-    with pytest.raises(DataError, match="1 images cannot be read"):
+    with pytest.raises(DataError, match=r"1 images cannot be read.*\n  remove them"):
         data(sources.webdataset, out, photos.parent / "cache", strict=True)
+
+
+def test_names_with_control_characters_are_told_in_two_lines(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "0.tar").write_bytes(tar(("a\n\x1b[31m.png", b"no picture"), ("b\r.png", b"none")))
+    for strict in (False, True):
+        with pytest.raises(DataError, match=r"none of its 2 images .*/0\.tar/a\\n\\x1b\[31m\.png \(.*\)\n  ") as caught:
+            data(sources.webdataset, tmp_path, tmp_path / "cache", strict=strict)
+        assert len(str(caught.value).splitlines()) == 2
+        assert str(caught.value).replace("\n", "").isprintable()
+    assert not caplog.records
