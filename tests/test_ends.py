@@ -160,6 +160,12 @@ def test_leftovers_of_killed_processes_go_at_the_next_start_and_those_of_living_
         assert lock(file.fileno())
         assert remove_leftovers(run) == []
     assert remove_leftovers(run) == [run / f".a.{dead.pid}.tmp"]
+    link = run / f".last.pt.{dead.pid}.tmp"  # what last.pt was about to be; a link is removed, and not what it leads to
+    (run / "mine").write_text("kept")
+    link.symlink_to("mine")
+    assert remove_leftovers(run) == [link]
+    assert not link.is_symlink()
+    assert (run / "mine").read_text() == "kept"
 
 
 def test_one_process_trains_a_run(here: Path, gan_here: Inside) -> None:

@@ -168,11 +168,14 @@ def remove_leftovers(folder: Path, of: str = "") -> list[Path]:
     removed = []
     for path, match in found:
         with suppress(OSError):
-            if path.is_symlink() or not path.is_file() or _alive(match[1]):
+            if _alive(match[1]):
                 continue
-            with path.open("rb") as file:  # a process elsewhere that shares this folder may have it
-                if not lock(file.fileno()):
+            if not path.is_symlink():  # a link is what was to be a second name of a checkpoint, and holds nothing
+                if not path.is_file():
                     continue
+                with path.open("rb") as file:  # a process elsewhere that shares this folder may have it
+                    if not lock(file.fileno()):
+                        continue
             path.unlink()
             removed.append(path)
     return removed
