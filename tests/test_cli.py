@@ -259,6 +259,23 @@ def test_an_unexpected_error_is_one_line_and_in_the_log(
     assert "oops" in shown
 
 
+def test_an_interrupt_that_an_import_swallows_is_one_all_the_same(
+    gan_here: Inside, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Libraries do so while they are loaded; then something fails that has nothing to do with it."""
+    (here / "my_stop.py").write_text(
+        "import os, signal, time\n"
+        "try:\n    os.kill(os.getpid(), signal.SIGTERM)\n    time.sleep(5)\n"
+        "except KeyboardInterrupt:\n    pass\n"
+        "raise ImportError('cannot load module more than once per process')\n"
+    )
+    monkeypatch.syspath_prepend(here)
+    done = gan_here("train", *words(), "loss._target_=my_stop.Mine", "trust=my_stop", "hydra.run.dir=run")
+    assert done.returncode == 130
+    assert done.stderr.strip() == "gan train: interrupted"
+    assert not (here / "run").exists()
+
+
 def test_python_use(finished: Path, here: Path) -> None:
     images = sample(finished, "n=3", "seed=5")
     assert images.shape == (3, 1, 16, 16)

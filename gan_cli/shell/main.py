@@ -123,6 +123,9 @@ def run(command: Command, words: list[str]) -> int:
     except BrokenPipeError:
         raise
     except Exception as error:
+        if signal.getsignal(signal.SIGTERM) == signal.SIG_IGN:  # an import swallowed the interrupt, and failed later
+            print(f"\ngan {command.name}: interrupted", file=sys.stderr)
+            return INTERRUPTED
         if wants_traceback:
             raise
         asked = isinstance(error, Refused)
