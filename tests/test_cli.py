@@ -276,6 +276,19 @@ def test_an_interrupt_that_an_import_swallows_is_one_all_the_same(
     assert not (here / "run").exists()
 
 
+def test_an_error_is_told_where_sigterm_is_ignored(
+    gan_here: Inside, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it is in all processes of a run but the first."""
+    (here / "my_deaf.py").write_text(
+        "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nraise ImportError('no such luck')\n"
+    )
+    monkeypatch.syspath_prepend(here)
+    done = gan_here("train", *words(), "loss._target_=my_deaf.Mine", "trust=my_deaf", "hydra.run.dir=run")
+    assert done.returncode == 2
+    assert "no such luck" in done.stderr
+
+
 def test_python_use(finished: Path, here: Path) -> None:
     images = sample(finished, "n=3", "seed=5")
     assert images.shape == (3, 1, 16, 16)

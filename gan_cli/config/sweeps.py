@@ -25,6 +25,7 @@ MOST = 10_000  # jobs
 BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"  # tries every combination; the others search
 JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
 RAY = "hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher"
+# What Ray would print is in the jobs' logs; one that runs already refuses the size that its plugin names.
 RAY_INIT = {"log_to_driver": "false", "object_store_memory": "null"}
 LAUNCHER = ("hydra/launcher=", "hydra.launcher.")  # how the words begin that say what starts the jobs
 # Launcher -> its package, and the extra that brings it.
@@ -163,18 +164,13 @@ def _jobs(parsed: Sequence[Override], swept: Swept) -> tuple[tuple[str, ...], ..
 
 def _shared(overrides: Sequence[str], swept: Swept, jobs: Sequence[object] | None) -> list[str]:
     """What a launcher is told unless the user tells it. Joblib gives each of its processes an equal share of the cores:
-    no more processes than jobs. Ray would print what its jobs say, which is in their logs, behind the sweep's answer,
-    and one that runs already refuses the object store's size that its plugin names.
-    """
+    no more processes than jobs."""
     launcher, said = swept.launcher, {word.lstrip("+").partition("=")[0] for word in overrides}
     if launcher.get("_target_") == JOBLIB and jobs is not None and launcher.get("n_jobs") == -1:
         processes = max(1, min(len(jobs), os.cpu_count() or 1))
         return [] if "hydra.launcher.n_jobs" in said else [f"hydra.launcher.n_jobs={processes}"]
     if launcher.get("_target_") == RAY:
-        asked = {
-            "hydra.launcher.ray.init.log_to_driver": "false",
-            "hydra.launcher.ray.init.object_store_memory": "null",
-        }
+        asked = {f"hydra.launcher.ray.init.{key}": value for key, value in RAY_INIT.items()}
         return [f"++{key}={value}" for key, value in asked.items() if key not in said]
     return []
 

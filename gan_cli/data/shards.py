@@ -3,7 +3,7 @@
 `000/7.jpg`, `000/7.cls`: a picture and the number of its class. What else a sample holds is passed over. Pictures are
 read where they lie; nothing is unpacked. What was found in a shard is remembered for as long as it stays as it is.
 
-The layout is that of the webdataset library, whose reader is not used: it is a stream, whose order hangs on workers
+The layout is that of the webdataset library, whose reader is not used: it is a stream, whose order depends on workers
 and on what is in a buffer, and here a batch is a function of (seed, draw). A tar file is read by its headers
 (gan_cli.data.tar), and from there on a picture in it is a file like any other: one decoder, one cache, one order. The
 tests hold both readers against each other.
@@ -126,7 +126,6 @@ def reader(path: Path, stamp: memo.Stamp, begin: int, size: int) -> Callable[[],
 
 def _shard(place: Place, cache: Path) -> tuple[memo.Stamp, Shard]:
     """What is in a shard, as it was found before if the file is the same. Raises DataError."""
-
     path = place.path
 
     def find() -> list[Any]:

@@ -41,6 +41,21 @@ from gan_cli.types import (
 RUNTIMES = ("plain", "auto")
 
 
+def divided(batch_size: int, devices: int, micro_batches: int) -> int:
+    """The samples of a part of a batch. Raises ConfigError where there are no equal parts."""
+    parts = devices * micro_batches
+    if batch_size % parts:
+        less, more = batch_size // parts * parts, -(-batch_size // parts) * parts
+        raise ConfigError(
+            two_lines(
+                f"dataset.batch_size={batch_size} does not divide into trainer.devices={devices} x "
+                f"trainer.micro_batches={micro_batches} equal parts",
+                f"use dataset.batch_size={f'{less} or {more}' if less else more}, or another number of parts",
+            )
+        )
+    return batch_size // parts
+
+
 class Trainer:
     """Plays a game on data, step by step; `Session` makes a run of it.
 
@@ -104,16 +119,7 @@ class Trainer:
     ) -> None:
         if runtime not in RUNTIMES:
             raise ConfigError(f"trainer.runtime={runtime} is unknown: choose one of {', '.join(RUNTIMES)}")
-        if data.batch_size % (devices * micro_batches):
-            parts = devices * micro_batches
-            less, more = data.batch_size // parts * parts, -(-data.batch_size // parts) * parts
-            raise ConfigError(
-                two_lines(
-                    f"dataset.batch_size={data.batch_size} does not divide into trainer.devices={devices} x "
-                    f"trainer.micro_batches={micro_batches} equal parts",
-                    f"use dataset.batch_size={f'{less} or {more}' if less else more}, or another number of parts",
-                )
-            )
+        self.rows = divided(data.batch_size, devices, micro_batches)  # computed at once
         self.runtime = Runtime(
             pick_device(device),
             precision_of(precision or "float32"),
@@ -132,7 +138,6 @@ class Trainer:
         self.seed = seed
         self.schedule = schedule
         self.micro_batches = micro_batches
-        self.rows = data.batch_size // (devices * micro_batches)  # computed at once
         self.sync_batchnorm = sync_batchnorm
         self.log_every = log_every
         self.data = data
