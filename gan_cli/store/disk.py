@@ -71,11 +71,9 @@ def replacing(path: Path, durable: bool = True) -> Iterator[BinaryIO]:
         NotWritten: The old content stays, and nothing else is left behind.
     """
     scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with naming(path):
-        raw = _Raw(scratch, "w")
+    with naming(path), _in_use(scratch) as raw:
         try:
             with io.BufferedWriter(raw) as file:
-                lock(file.fileno())  # tells `remove_leftovers` that the file is in use
                 yield file
                 file.flush()
                 if durable:
@@ -89,6 +87,25 @@ def replacing(path: Path, durable: bool = True) -> Iterator[BinaryIO]:
             raise
         if durable:
             _make_the_rename_durable(path.parent)
+
+
+@contextmanager
+def _in_use(scratch: Path) -> Iterator[_Raw]:
+    """The file opened for writing. It is locked during the block, also when it is closed by then, which tells
+    `remove_leftovers` that it is no leftover."""
+    raw = _Raw(scratch, "w")
+    while not (lock(raw.fileno()) and os.fstat(raw.fileno()).st_nlink):
+        raw.close()  # it was taken for a leftover between our opening and our locking it
+        raw = _Raw(scratch, "w")
+    with raw:
+        if sys.platform == "win32":  # knows no such locks, and renames nothing that is open
+            yield raw
+            return
+        held = os.dup(raw.fileno())
+        try:
+            yield raw
+        finally:
+            os.close(held)
 
 
 def _make_the_rename_durable(folder: Path) -> None:
@@ -170,19 +187,21 @@ def remove_leftovers(folder: Path, of: str = "") -> list[Path]:
         with suppress(OSError):
             if _alive(match[1]):
                 continue
-            if not path.is_symlink():  # a link is what was to be a second name of a checkpoint, and holds nothing
-                if not path.is_file():
-                    continue
+            if path.is_symlink():  # what was to be a second name of a checkpoint, and holds nothing
+                path.unlink()
+            elif path.is_file():
                 with path.open("rb") as file:  # a process elsewhere that shares this folder may have it
-                    if not lock(file.fileno()):
+                    if not lock(file.fileno()) or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
                         continue
-            path.unlink()
+                    path.unlink()
+            else:
+                continue
             removed.append(path)
     return removed
 
 
 def _alive(process: str) -> bool:
-    """Whether another process of this machine has the id; ours writes nothing while it looks."""
+    """Whether another process of this machine has the id; what ours writes meanwhile is told by its lock."""
     number = int(process)
     if os.name != "posix" or number == os.getpid():
         return number != os.getpid()
