@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -259,13 +260,14 @@ def test_an_unexpected_error_is_one_line_and_in_the_log(
     assert "oops" in shown
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_interrupt_that_an_import_swallows_is_one_all_the_same(
-    gan_here: Inside, here: Path, monkeypatch: pytest.MonkeyPatch
+    number: signal.Signals, gan_here: Inside, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Libraries do so while they are loaded; then something fails that has nothing to do with it."""
     (here / "my_stop.py").write_text(
         "import os, signal, time\n"
-        "try:\n    os.kill(os.getpid(), signal.SIGTERM)\n    time.sleep(5)\n"
+        f"try:\n    os.kill(os.getpid(), {int(number)})\n    time.sleep(5)\n"
         "except KeyboardInterrupt:\n    pass\n"
         "raise ImportError('cannot load module more than once per process')\n"
     )

@@ -30,8 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns the exit code: 0 done, 1 the work failed, 2 wrong request, 130 interrupted."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        with _terminated_in_order(alone=argv is None) as terminated:
-            return _dispatch(words, terminated)
+        with _interrupted_in_order(alone=argv is None) as interrupted:
+            return _dispatch(words, interrupted)
     except KeyboardInterrupt:  # while the end of the command was being reported
         return INTERRUPTED
     except BrokenPipeError:  # the reader of a pipe has seen enough
@@ -42,32 +42,38 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 @contextmanager
-def _terminated_in_order(alone: bool) -> Iterator[threading.Event]:
+def _interrupted_in_order(alone: bool) -> Iterator[threading.Event]:
     """SIGTERM interrupts as Ctrl-C does, but only once: later ones find a program that is already ending.
 
     A process that is `alone`, that is, runs this command only, ignores SIGTERM afterwards too.
 
     Yields:
-        Set once SIGTERM has come, whatever became of the interrupt: imports may swallow it.
+        Set once one of them has come, whatever became of the interrupt: imports may swallow it.
     """
-    terminated = threading.Event()
+    interrupted = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield terminated
+        yield interrupted
         return
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_IGN)
-        terminated.set()
+        if number == signal.SIGTERM:
+            signal.signal(number, signal.SIG_IGN)
+        interrupted.set()
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, interrupt)
+    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not where a shell or a host has its own way
+    if ours:
+        signal.signal(signal.SIGINT, interrupt)
     try:
-        yield terminated
+        yield interrupted
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN if alone else before)
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _dispatch(words: list[str], terminated: threading.Event) -> int:
+def _dispatch(words: list[str], interrupted: threading.Event) -> int:
     if words[:1] in (["-h"], ["--help"], ["help"]) and words[1:2] and words[1] in COMMANDS:
         words = [words[1], "--help"]
     if not words or words[0] in ("-h", "--help", "help"):
@@ -97,7 +103,7 @@ def _dispatch(words: list[str], terminated: threading.Event) -> int:
 
         show(command, rest)
         return DONE
-    return run(command, rest, terminated)
+    return run(command, rest, interrupted)
 
 
 def _tell(problem: str) -> None:
@@ -108,7 +114,7 @@ def _tell(problem: str) -> None:
     print(printable(re.sub(r"\n(?!  )", r"\\n", problem)), file=sys.stderr)
 
 
-def run(command: Command, words: list[str], terminated: threading.Event) -> int:
+def run(command: Command, words: list[str], interrupted: threading.Event) -> int:
     """Runs one command; its errors take a line or two, with the traceback if HYDRA_FULL_ERROR=1."""
     from gan_cli.errors import Interrupted, Refused, RunFailed, raised_at
 
@@ -128,7 +134,7 @@ def run(command: Command, words: list[str], terminated: threading.Event) -> int:
     except BrokenPipeError:
         raise
     except Exception as error:
-        if terminated.is_set():  # an import swallowed the interrupt, and failed later
+        if interrupted.is_set():  # an import swallowed the interrupt, and failed later
             print(f"\ngan {command.name}: interrupted", file=sys.stderr)
             return INTERRUPTED
         if wants_traceback:

@@ -18,6 +18,7 @@ from gan_cli.store.run import Run
 
 INTERRUPTED = 130
 DEAF = (-signal.SIGTERM, -signal.SIGHUP, -signal.SIGINT)  # before the program listens, the system ends it
+NOT_YET = "Fatal Python error: init_import_site"  # so does the interpreter end when it is interrupted in its own start
 STARTS = 10
 
 
@@ -94,7 +95,8 @@ def _before(number: signal.Signals) -> Callable[[Lab], None]:
             after(seconds)(child)
             child.strike(number)
             lab.tried += 1
-            lab.end(child, (0, INTERRUPTED, *DEAF))
+            if child.wait() not in DEAF and NOT_YET not in child.text():  # else our first line was not reached
+                lab.end(child, (0, INTERRUPTED))
             if run.exists() and child.code != 0 and Run(run).finished() is None:
                 must((run / "checkpoints" / "last.pt").exists(), f"{run} was left without anything saved")
                 lab.gan("train", f"resume={run}")
