@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
@@ -165,7 +165,8 @@ def perform(command: str, words: Sequence[str], task: Callable[[dict[str, Any]],
 def plain(config: DictConfig) -> dict[str, Any]:
     """The config as plain values. Raises ConfigError for missing values and broken interpolations."""
     try:
-        missing = OmegaConf.missing_keys(config)
+        written = OmegaConf.to_container(config, resolve=False)
+        missing = [key for key, text in unread.strings(written) if text == MISSING]
         if missing:
             raise ConfigError(*(two_lines(f"{key} is not set", f"add {key}=...") for key in sorted(missing)))
         values = OmegaConf.to_container(config, resolve=True)

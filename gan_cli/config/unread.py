@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -22,7 +22,7 @@ def check(command: str, config: DictConfig, chosen: Mapping[str, str | None]) ->
     offer = choices.offers()[command]
     content = OmegaConf.to_container(config, resolve=False)
     assert isinstance(content, dict)
-    read = set(re.findall(r"\$\{([\w.]+)", OmegaConf.to_yaml(config)))
+    read = {name for _, text in strings(content) for name in re.findall(r"\$\{([\w.]+)", text)}
     known = {*offer.settings, *(group for group in offer.groups if not choices.all_global(group))}
     problems = [*_given_twice(content, chosen), *_unread_conditioning(chosen, read)]
     for key, value in ((str(name), node) for name, node in content.items()):
@@ -37,6 +37,18 @@ def check(command: str, config: DictConfig, chosen: Mapping[str, str | None]) ->
             problems += _below(command, key, value, read)
     if problems:
         raise ConfigError(*problems)
+
+
+def strings(node: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """The dotted name and the text of every string in a config."""
+    if isinstance(node, str):
+        yield path, node
+    elif isinstance(node, Mapping):
+        for name, value in node.items():
+            yield from strings(value, f"{path}.{name}".lstrip("."))
+    elif isinstance(node, list):
+        for i, value in enumerate(node):
+            yield from strings(value, f"{path}[{i}]")
 
 
 def _given_twice(content: Mapping[Any, Any], chosen: Mapping[str, str | None]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import re
 import signal
@@ -9,6 +10,9 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import cache
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple
 
 import torch
@@ -22,6 +26,9 @@ GRACE = 1.0  # seconds in which the launcher fetches the result of a stopped pro
 PATIENCE = timedelta(hours=6)  # the others wait while rank 0 evaluates; a process that ends is noticed at once
 PORTS = range(20_000, 50_000)  # of which a Slurm job takes one
 LOST = "another process of this run has ended"
+# Where the system can, processes are forks of one that has imported all of this once; it has touched no device.
+METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+IMPORTED = ("gan_cli.runs.job", "torch.distributed.elastic.multiprocessing.api")
 
 
 class Member(NamedTuple):
@@ -132,7 +139,37 @@ def earlier(folder: str) -> str | None:
     return known
 
 
-def _enter(work: Callable[[Any, int], Mapping[str, Any]], job: Any, aside: bool) -> None:
+@cache
+def _environment_at_first() -> dict[str, str]:
+    """That of the first launch, which later forks have too."""
+    return dict(os.environ)
+
+
+def _changed(environment: Mapping[str, str]) -> dict[str, str | None]:
+    """What this process's environment has otherwise; None for what it has not."""
+    return {
+        name: os.environ.get(name)
+        for name in {*environment, *os.environ}
+        if os.environ.get(name) != environment.get(name)
+    }
+
+
+def _stop_when_left_alone(launcher: BaseProcess) -> None:
+    """Torch asks the system to interrupt a child whose parent dies; that of a fork is the server of forks."""
+    wait([launcher.sentinel])
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def _enter(
+    work: Callable[[Any, int], Mapping[str, Any]], job: Any, aside: bool, changed: Mapping[str, str | None]
+) -> None:
+    for name, value in changed.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+    if (launcher := multiprocessing.parent_process()) is not None:
+        threading.Thread(target=_stop_when_left_alone, args=(launcher,), daemon=True).start()
     place = member()
     assert place is not None
     if place.rank == 0:
@@ -161,6 +198,7 @@ def launch(work: Callable[[Any, int], Mapping[str, Any]], job: Any, processes: i
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
+    multiprocessing.set_forkserver_preload(list(IMPORTED))
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -170,10 +208,10 @@ def launch(work: Callable[[Any, int], Mapping[str, Any]], job: Any, processes: i
         rdzv_endpoint="localhost:0",
         max_restarts=0,
         monitor_interval=0.5,
-        start_method="spawn",
+        start_method=METHOD,
     )
     try:
-        elastic_launch(config, _enter)(work, job, console.is_aside())
+        elastic_launch(config, _enter)(work, job, console.is_aside(), _changed(_environment_at_first()))
     except SignalException:
         return  # the processes were asked to stop, and have recorded their progress in the run folder
     except ChildFailedError as error:

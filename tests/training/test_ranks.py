@@ -75,6 +75,26 @@ def write_all(job: tuple[dict[str, tuple[str, ...]], Path], rank: int) -> dict[s
     return {"status": "finished"}
 
 
+def note_environment(path: Path, rank: int) -> dict[str, str]:
+    """What a process finds under the names of the test below."""
+    found = [os.environ.get(name, "nothing") for name in ("GAN_FIRST", "GAN_THEN")]
+    (path / str(rank)).write_text(" ".join([*found, os.getcwd()]))
+    return {"status": "finished"}
+
+
+def test_processes_have_the_environment_of_their_launch(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though they are forked off a process that began with the first launch."""
+    monkeypatch.setenv("GAN_FIRST", "a")
+    launch(note_environment, here, 1)
+    assert (here / "0").read_text() == f"a nothing {here}"
+    monkeypatch.delenv("GAN_FIRST")
+    monkeypatch.setenv("GAN_THEN", "b")
+    (here / "below").mkdir()
+    monkeypatch.chdir("below")
+    launch(note_environment, here, 2)
+    assert [(here / rank).read_text() for rank in "01"] == [f"nothing b {here / 'below'}"] * 2
+
+
 @pytest.fixture(scope="module")
 def by_two(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Played]:
     path = tmp_path_factory.mktemp("two") / "played.pt"
