@@ -5,10 +5,9 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,10 +21,13 @@ from PIL import Image
 from torch import nn
 from torchvision import models
 
+import remembered
+from forked import Forked
 from gan_cli import Result, train
 from gan_cli.cli import main
 from gan_cli.config import build, compose, trust
 
+remembered.remember()
 CONF = Path(__file__).resolve().parents[1] / "conf"
 # Not the user's own; shared by the processes of one run of the tests.
 CACHE = (
@@ -133,29 +135,26 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-Shell = Callable[..., subprocess.CompletedProcess]
-
-
-@pytest.fixture
-def gan(here: Path) -> Shell:
-    """`gan ...` in a process of its own: exit code and both outputs."""
-
-    def run(*arguments: str, **settings: object) -> subprocess.CompletedProcess:
-        environment = {**os.environ, **settings.pop("env", {})}  # type: ignore[dict-item]
-        command = [sys.executable, "-m", "gan_cli", *arguments]
-        return subprocess.run(
-            command, capture_output=True, text=True, timeout=120, cwd=here, env=environment, **settings
-        )
-
-    return run
-
-
 class Told(NamedTuple):
     """What a command printed and how it ended; attributes are named as in subprocess.CompletedProcess."""
 
     returncode: int
     stdout: str
     stderr: str
+
+
+Shell = Callable[..., Told]
+
+
+@pytest.fixture
+def gan(here: Path) -> Shell:
+    """`gan ...` in a process of its own."""
+
+    def run(*arguments: str, env: Mapping[str, str] | None = None) -> Told:
+        process = Forked(*arguments, folder=here, environment={**os.environ, **(env or {})})
+        return Told(process.wait(), *process.said())
+
+    return run
 
 
 Inside = Callable[..., Told]

@@ -9,12 +9,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from conftest import SMALL_DCGAN, Inside, same, weights, words
+from forked import Forked
 from gan_cli import train
 from gan_cli.errors import ConfigError, Incompatible, NotWritable, Refused, RunFailed
 from gan_cli.store import checkpoint
@@ -55,19 +57,10 @@ def test_three_and_three_steps_are_six(here: Path, variant: str) -> None:
     assert not same(weights(whole), weights(other))
 
 
-def start(here: Path, *arguments: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "gan_cli", "train", *arguments]
-    # A terminal of its own that may be closed, also where the tests themselves were started by `nohup`.
-    hears = lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL)  # noqa: E731
-    return subprocess.Popen(
-        command, cwd=here, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=hears
-    )
-
-
-def wait_for(check: object, process: subprocess.Popen, seconds: float = 60) -> None:
+def wait_for(check: Callable[[], bool], process: Forked | None = None, seconds: float = 60) -> None:
     end = time.monotonic() + seconds
-    while not check():  # type: ignore[operator]
-        assert process.poll() is None, process.stdout.read()  # type: ignore[union-attr]
+    while not check():
+        assert process is None or process.poll() is None, process.said()
         assert time.monotonic() < end
         time.sleep(0.02)
 
@@ -76,10 +69,11 @@ def wait_for(check: object, process: subprocess.Popen, seconds: float = 60) -> N
 def test_after_any_signal(here: Path, number: signal.Signals) -> None:
     folder = here / "run"
     base = words(f"hydra.run.dir={folder}", "callback.checkpoints.every_steps=5", steps=100_000)
-    process = start(here, *base)
+    process = Forked("train", *base, folder=here)
     wait_for(lambda: (folder / "checkpoints" / "step-000000010.pt").exists(), process)
     process.send_signal(number)
-    output, _ = process.communicate(timeout=60)
+    process.wait(60)
+    output = "".join(process.said())
     if number == signal.SIGKILL:
         assert not (folder / "result.json").exists()
     else:
@@ -197,13 +191,15 @@ def test_two_processes_train_one_run_and_resume_it(here: Path) -> None:
 def test_a_signal_to_the_first_process_stops_all_and_saves(here: Path, number: signal.Signals) -> None:
     folder = here / "run"
     base = words("trainer.devices=2", f"hydra.run.dir={folder}", "callback.checkpoints.every_steps=2", steps=100_000)
-    process = start(here, *base)
+    process = Forked("train", *base, folder=here)
     wait_for(lambda: (folder / "checkpoints" / "last.pt").exists(), process)
     process.send_signal(number)
-    output, _ = process.communicate(timeout=90)  # until the last process that writes to it has ended
-    if number != signal.SIGKILL:
-        assert process.returncode == 130, output
-        assert f"gan train resume={folder}" in output
+    process.wait(90)
+    if number == signal.SIGKILL:  # the others end by themselves
+        wait_for((folder / "result.json").exists)
+    else:
+        assert process.returncode == 130, process.said()
+        assert f"gan train resume={folder}" in process.said()[1]
     assert json.loads((folder / "result.json").read_text())["status"] == "stopped"
 
 
@@ -233,11 +229,11 @@ def test_a_reader_that_leaves_early_stops_no_training(here: Path) -> None:
 
 
 def test_a_closed_terminal_saves_the_run(here: Path) -> None:
-    process = start(here, *words("hydra.run.dir=run", "callback.checkpoints.every_steps=2", steps=100_000))
+    base = words("hydra.run.dir=run", "callback.checkpoints.every_steps=2", steps=100_000)
+    process = Forked("train", *base, folder=here)
     wait_for(lambda: (here / "run" / "checkpoints" / "last.pt").exists(), process)
     process.send_signal(signal.SIGHUP)
-    process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.wait(60) == 130
     assert json.loads((here / "run" / "result.json").read_text())["status"] == "stopped"
 
 

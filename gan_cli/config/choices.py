@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from copy import deepcopy
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -73,7 +74,17 @@ def offers() -> dict[str, Offer]:
 
 def own(command: str) -> dict[str, Any]:
     """The content of a command's own file."""
-    return dict(yaml.safe_load((Path(conf_dir()) / f"{command}.yaml").read_text(encoding="utf-8")))
+    return dict(_content(f"{command}.yaml"))
+
+
+@cache
+def _parsed(conf: str, file: str) -> Any:
+    return yaml.safe_load((Path(conf) / file).read_text(encoding="utf-8"))
+
+
+def _content(file: str) -> Any:
+    """The content of a packaged file, the caller's to change; parsed once, which takes far longer than a copy."""
+    return deepcopy(_parsed(conf_dir(), file))
 
 
 def _offer(path: Path) -> Offer:
@@ -172,7 +183,7 @@ def all_global(group: str) -> bool:
 
 def read(group: str, choice: str) -> dict[str, Any]:
     """The content of a packaged choice, over that of the files of its group that it includes (`file@package` too)."""
-    content = yaml.safe_load((Path(conf_dir()) / group / f"{choice}.yaml").read_text(encoding="utf-8")) or {}
+    content = _content(f"{group}/{choice}.yaml")
     content = content if isinstance(content, dict) else {}
     included = [entry for entry in content.get("defaults", ()) if isinstance(entry, str) and entry != "_self_"]
     merged: dict[str, Any] = {}

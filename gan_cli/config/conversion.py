@@ -55,6 +55,19 @@ def _number(value: Any) -> float | None:
 def _adapter(hint: Any) -> TypeAdapter | None:
     """What validates values of a type; None for the type of a part."""
     try:
+        return _kept_adapter(hint, str(hint))
+    except TypeError:  # a type with something in it that cannot be looked up
+        return _made_adapter(hint)
+
+
+@cache
+def _kept_adapter(hint: Any, text: str) -> TypeAdapter | None:
+    """Making one takes longer than using it. The text tells apart what is equal: `int | float` and `float | int`."""
+    return _made_adapter(hint)
+
+
+def _made_adapter(hint: Any) -> TypeAdapter | None:
+    try:
         return TypeAdapter(hint, config=ARBITRARY)
     except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation, TypeError):
         return None

@@ -1,0 +1,34 @@
+"""What Hydra reads for every config is read once: the tests compose thousands of them out of the same few texts.
+
+A file's text, and an interpolation's, mean the same each time, so that this changes no config.
+"""
+
+from __future__ import annotations
+
+import io
+from copy import deepcopy
+from functools import cache
+from pathlib import Path
+from typing import IO, Any
+
+import omegaconf
+from omegaconf import OmegaConf, base, grammar_parser
+
+_load = OmegaConf.load
+
+
+@cache
+def _loaded(text: str) -> Any:
+    return _load(io.StringIO(text))
+
+
+def _remembered(file: str | Path | IO[Any]) -> Any:
+    return _load(file) if isinstance(file, str | Path) else deepcopy(_loaded(file.read()))
+
+
+def remember() -> None:
+    """From here on, in this process."""
+    OmegaConf.load = staticmethod(_remembered)  # type: ignore[method-assign]
+    parse = cache(grammar_parser.parse)
+    for module in (base, omegaconf._utils):
+        module.parse = parse  # type: ignore[attr-defined]
