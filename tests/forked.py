@@ -23,12 +23,15 @@ class Forked:
         arguments: Its command line.
         folder: Where it runs.
         environment: Its variables, all of them; by default those of this process.
+        outputs: A file that takes both outputs, instead of one for each that `said` reads.
     """
 
-    def __init__(self, *arguments: str, folder: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, *arguments: str, folder: Path, environment: Mapping[str, str] | None = None, outputs: str = ""
+    ) -> None:
         multiprocessing.set_forkserver_preload(list(IMPORTED))
         self._outputs = [NamedTemporaryFile(prefix="gan-said-") for _ in range(2)]  # noqa: SIM115 - they go with this object
-        job = (arguments, folder, dict(environment or os.environ), [file.name for file in self._outputs])
+        job = (arguments, folder, dict(environment or os.environ), [outputs or file.name for file in self._outputs])
         self._process = FORKS.Process(target=_play, args=job)
         self._process.start()
 
@@ -42,6 +45,10 @@ class Forked:
     def send_signal(self, number: int) -> None:
         assert self._process.pid is not None
         os.kill(self._process.pid, number)
+
+    def kill(self) -> None:
+        """Ends it, unless it has ended."""
+        self._process.kill()
 
     def said(self) -> tuple[str, str]:
         """What it wrote to both outputs so far."""

@@ -13,6 +13,7 @@ from typing import IO, Any
 
 import omegaconf
 from omegaconf import OmegaConf, base, grammar_parser
+from yaml import YAMLError
 
 _load = OmegaConf.load
 
@@ -23,7 +24,13 @@ def _loaded(text: str) -> Any:
 
 
 def _remembered(file: str | Path | IO[Any]) -> Any:
-    return _load(file) if isinstance(file, str | Path) else deepcopy(_loaded(file.read()))
+    if isinstance(file, str | Path):
+        return _load(file)
+    try:
+        return deepcopy(_loaded(file.read()))
+    except YAMLError:  # which names the file
+        file.seek(0)
+        return _load(file)
 
 
 def remember() -> None:

@@ -30,7 +30,8 @@ def test_trains_resumes_samples_and_is_measured(here: Path, model: str, conditio
     halves = train(*words(*more, model=SMALL[model], steps=1)).folder
     train(f"resume={halves}", "trainer.max_steps=2")
     assert same(weights(whole), weights(halves))
-    images = sample(halves, "n=3")
-    assert images.isfinite().all()
-    assert torch.equal(images, sample(whole, "n=3"))
-    assert 0 < evaluate(halves, "detector=pixels", "metrics=[fid]", n=50).fd_pixels.value < float("inf")
+    if loss == "its own":  # no other changes what follows
+        images = sample(halves, "n=3")
+        assert images.isfinite().all()
+        assert torch.equal(images, sample(whole, "n=3"))
+        assert 0 < evaluate(halves, "detector=pixels", "metrics=[fid]", n=50).fd_pixels.value < float("inf")

@@ -33,8 +33,8 @@ from gan_cli.training.schedules import Constant
 from gan_cli.training.trainer import Trainer
 from gan_cli.types import Batch, Clock
 
-SAMPLE = os.environ.get("GAN_COMBINATIONS", "2000")
-SHARDS = 8
+SAMPLE = os.environ.get("GAN_COMBINATIONS", "1200")
+SHARDS = 4
 CLASSES = 3
 GROUPS = choices.config_groups(CONF)
 # Without those that compare with what a generator is given, which no prior here does: tests/test_translate.py

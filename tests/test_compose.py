@@ -22,6 +22,7 @@ from conftest import (
 from gan_cli import sample, train
 from gan_cli.config import build, choices, compose, nodes, trust
 from gan_cli.errors import ConfigError, Incompatible
+from gan_cli.runs.glance import glance
 from gan_cli.store.rows import read_rows
 from gan_cli.store.run import Run
 from gan_cli.training.runtime import StopRequest
@@ -103,7 +104,9 @@ SHRUNK = {
 def test_every_file_trains_two_steps(here: Path, group: str, choice: str) -> None:
     word = f"{group}=[{choice}]" if group in SEVERAL else f"{group}={choice}"
     model = MODELS.get((group, choice), SMALL_MLP)
-    assert train(*words(*MORE.get(choice, ()), "dataset.batch_size=2", word, model=model)).step == 2
+    run = train(*words(*MORE.get(choice, ()), "dataset.batch_size=2", word, model=model))
+    assert run.step == 2
+    glance(str(run.folder), ())  # what conf names is admitted in a stranger's file too
 
 
 @pytest.mark.parametrize("choice", OF_GIVEN)
@@ -121,6 +124,7 @@ def test_every_dataset_composes_and_the_embedded_ones_train(here: Path, choice: 
     root = ("dataset.root=somewhere",) if there else ()
     config = compose.compose("train", [f"dataset={choice}", *root, *SMALL_MLP, *QUIET]).config
     build.check(config, trust.for_runs())
+    nodes.check_names(config, nodes.of_run, trust.for_files())
     if choice in EMBEDDED:
         assert train(*words(f"dataset={choice}")).step == 2
 
@@ -159,7 +163,9 @@ def test_every_callback_runs_alone(here: Path, choice: str) -> None:
 @pytest.mark.parametrize("choice", GROUPS.get("experiment", []))
 def test_every_experiment_trains_two_steps(here: Path, choice: str) -> None:
     root = ("dataset.root=somewhere",) if choice in ("cyclegan", "pix2pix") else ()
-    build.check(compose.compose("train", [f"experiment={choice}", *root]).config, trust.for_runs())
+    config = compose.compose("train", [f"experiment={choice}", *root]).config
+    build.check(config, trust.for_runs())
+    nodes.check_names(config, nodes.of_run, trust.for_files())
     ends = ("trainer.max_steps=2", "trainer.max_minutes=null")
     assert train(f"experiment={choice}", *SHRUNK.get(choice, ()), *ends, *QUIET).step == 2
 
@@ -199,7 +205,9 @@ def test_a_loss_brings_its_papers_companions_and_the_user_wins() -> None:
 @pytest.mark.parametrize("conditioning", sorted({*GROUPS["conditioning"]} - {"none", "projection"}))
 def test_every_conditioning_with_every_model(here: Path, conditioning: str) -> None:
     for model in SMALL.values():
-        trainer = build.trainer(checked(words(f"conditioning={conditioning}", model=model)))
+        chosen = checked(words(f"conditioning={conditioning}", model=model))
+        build.check(chosen.config, trust.for_files(()))
+        trainer = build.trainer(chosen)
         trainer.place()
         assert Session(trainer, Run(here)).fit(StopRequest()) == "finished"
 

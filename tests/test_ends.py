@@ -13,7 +13,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from itertools import permutations
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import pytest
 import torch
 
 from conftest import Inside, same, weights, words
+from forked import Forked
 from gan_cli import train
 from gan_cli.callbacks import Callback, plots
 from gan_cli.callbacks.health import Health
@@ -42,8 +43,9 @@ def result(folder: Path) -> dict[str, Any]:
 
 
 def test_any_order_of_the_default_callbacks_trains_the_same(here: Path) -> None:
+    """Two of them at a time, and all in both directions, so that each has come before each."""
     first: dict[str, torch.Tensor] = {}
-    for order in [*permutations(DEFAULT, 2), DEFAULT[::-1]]:
+    for order in [*combinations(DEFAULT, 2), DEFAULT, DEFAULT[::-1]]:
         run = train(*words(f"callback=[{','.join(order)}]"))
         assert result(run.folder)["status"] == "finished", order
         if "checkpoints" in order:
@@ -315,8 +317,5 @@ def _takes_the_terminal() -> None:
 
 
 def test_a_full_standard_output_stops_no_training(here: Path) -> None:
-    with Path("/dev/full").open("w") as full:
-        command = [sys.executable, "-m", "gan_cli", "train", *words("hydra.run.dir=run")]
-        process = subprocess.run(command, stdout=full, stderr=full, timeout=120, check=False)
-    assert process.returncode == 0
+    assert Forked("train", *words("hydra.run.dir=run"), folder=here, outputs="/dev/full").wait() == 0
     assert result(here / "run")["status"] == "finished"

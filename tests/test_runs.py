@@ -10,6 +10,7 @@ import pkgutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from types import SimpleNamespace
 import pytest
 
 from conftest import Inside, words
+from forked import Forked
 from gan_cli import metrics, train
 from gan_cli.commands import logs, stop
 from gan_cli.commands.runs import record
@@ -469,20 +471,16 @@ def test_a_pruned_run_goes_on(here: Path) -> None:
 
 
 def test_stop_ends_a_training(gan_here: Inside, here: Path) -> None:
-    command = [sys.executable, "-m", "gan_cli", "train", *words("hydra.run.dir=run", steps=10**9)]
-    with subprocess.Popen(
-        [*command, "callback=[progress,checkpoints]", "callback.progress.every_steps=1"],
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            assert process.stdout is not None
-            while not process.stdout.readline().startswith("step "):
-                assert process.poll() is None
-            done = gan_here("stop", "run")
-            assert process.wait(20) == 130
-        finally:
-            process.kill()
+    base = words("hydra.run.dir=run", "callback=[progress,checkpoints]", "callback.progress.every_steps=1", steps=10**9)
+    process = Forked("train", *base, folder=here)
+    try:
+        while "\nstep " not in process.said()[0]:
+            assert process.poll() is None
+            time.sleep(0.02)
+        done = gan_here("stop", "run")
+        assert process.wait(20) == 130
+    finally:
+        process.kill()
     assert done.returncode == 0, done.stderr
     step = json.loads((here / "run" / "result.json").read_text())["step"]
     assert done.stdout.splitlines()[1:] == [

@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import cache
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple
@@ -139,19 +138,19 @@ def earlier(folder: str) -> str | None:
     return known
 
 
-@cache
-def _environment_at_first() -> dict[str, str]:
-    """That of the first launch, which later forks have too."""
-    return dict(os.environ)
+class Environment:
+    """The variables of this process, as those of the one that reads them in.
+
+    A fork has those of the first launch, and reads its arguments before torch adds its place among the others.
+    """
+
+    def __reduce__(self) -> tuple[Callable[[dict[str, str]], None], tuple[dict[str, str]]]:
+        return _take_over, (dict(os.environ),)
 
 
-def _changed(environment: Mapping[str, str]) -> dict[str, str | None]:
-    """What this process's environment has otherwise; None for what it has not."""
-    return {
-        name: os.environ.get(name)
-        for name in {*environment, *os.environ}
-        if os.environ.get(name) != environment.get(name)
-    }
+def _take_over(environment: dict[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
 
 
 def _stop_when_left_alone(launcher: BaseProcess) -> None:
@@ -161,13 +160,8 @@ def _stop_when_left_alone(launcher: BaseProcess) -> None:
 
 
 def _enter(
-    work: Callable[[Any, int], Mapping[str, Any]], job: Any, aside: bool, changed: Mapping[str, str | None]
+    work: Callable[[Any, int], Mapping[str, Any]], job: Any, aside: bool, environment: Environment | None
 ) -> None:
-    for name, value in changed.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
     if (launcher := multiprocessing.parent_process()) is not None:
         threading.Thread(target=_stop_when_left_alone, args=(launcher,), daemon=True).start()
     place = member()
@@ -211,7 +205,7 @@ def launch(work: Callable[[Any, int], Mapping[str, Any]], job: Any, processes: i
         start_method=METHOD,
     )
     try:
-        elastic_launch(config, _enter)(work, job, console.is_aside(), _changed(_environment_at_first()))
+        elastic_launch(config, _enter)(work, job, console.is_aside(), Environment())
     except SignalException:
         return  # the processes were asked to stop, and have recorded their progress in the run folder
     except ChildFailedError as error:
