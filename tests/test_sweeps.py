@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 from pathlib import Path
 
 import pytest
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
 from omegaconf import OmegaConf
 
 from conftest import Inside, words
@@ -39,6 +41,39 @@ def test_failures_are_kept_beside_the_jobs(gan_here: Inside, here: Path) -> None
     assert "seed=-1" in failure["words"]
     assert "seed=-1 is not valid" in failure["error"]
     assert sorted(p.name for p in Path("sweep").iterdir() if p.is_dir()) == ["0-seed0"]
+
+
+FORGETFUL = '''
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+
+class Forgetful(BasicLauncher):
+    """Loses its last job and says nothing, as one on a machine that is switched off."""
+    def launch(self, job_overrides, initial_job_idx):
+        return super().launch(job_overrides[:-1], initial_job_idx)
+'''
+
+
+def test_a_job_that_the_launcher_lost_is_told_and_goes_on(
+    gan_here: Inside, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, text in {
+        "conf/hydra/launcher/forgetful.yaml": "_target_: hydra_plugins.forgetful.Forgetful\n",
+        "hydra_plugins/forgetful.py": FORGETFUL,
+    }.items():
+        (here / name).parent.mkdir(parents=True)
+        (here / name).write_text(text)
+    monkeypatch.syspath_prepend(here)
+    Plugins.instance().register(importlib.import_module("hydra_plugins.forgetful").Forgetful)
+    sweep = ("--config-dir", "conf", *words(), "seed=0,1", "hydra.sweep.dir=sweep")
+    told = gan_here("train", "-m", *sweep, "hydra/launcher=forgetful")
+    assert told.returncode == 1
+    assert told.stderr.strip().splitlines()[-2:] == [
+        "gan train: 1 of the sweep's jobs did not come to an end, and no launcher said why",
+        "  gan train -m resume=sweep continues them",
+    ]
+    again = gan_here("train", "-m", "resume=sweep", "hydra/launcher=basic")
+    assert again.returncode == 0, again.stderr
+    assert len(list(here.glob("sweep/*/result.json"))) == 2
 
 
 def test_a_search_without_a_number_to_go_by_is_refused(gan_here: Inside, here: Path) -> None:

@@ -48,8 +48,10 @@ def check(storage: str) -> None:
     with faults(storage):
         from sqlalchemy.engine import make_url
 
-        secret = make_url(storage).password is not None
-    if secret:
+        url = make_url(storage)
+    if url.get_backend_name() == SQLITE and url.database in (None, "", ":memory:"):
+        raise ConfigError(two_lines(f"storage={storage} is kept in memory, and gone with the process", REMEDY))
+    if url.password is not None:
         what = "storage= holds a password, which the files of the search would show"
         raise ConfigError(two_lines(what, "leave it out: ~/.pgpass, or the file of options of your database, keeps it"))
 

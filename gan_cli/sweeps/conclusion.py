@@ -91,9 +91,8 @@ def lines(sweep: Sweep, jobs: Sequence[Job], order: Ranking | None, why: str = "
         said += [f"  #{failure.job} {_own(failure, jobs)}: {failure.reason}" for failure in failed[:SHOWN]]
         said += [f"  and {len(failed) - SHOWN} more, in {sweep.failures}"] if len(failed) > SHOWN else []
         said.append(f"  gan train -m resume={typed} jobs=failed runs them again")
-    left = _left(sweep, jobs, failed)
-    if left:
-        said.append(f"{left} not finished: gan train -m resume={typed} continues")
+    if missing := left(sweep):
+        said.append(f"{missing} not finished: gan train -m resume={typed} continues")
     elif open_jobs and sweep.jobs() is None:
         said.append(f"{len(open_jobs)} not finished")
     return [*said, f"everything is in {sweep.folder}", f"  gan report {typed}"]
@@ -115,11 +114,11 @@ def _own(failure: Failure, jobs: Sequence[Job]) -> str:
     return " ".join(word for word in failure.words if word not in common)
 
 
-def _left(sweep: Sweep, jobs: Sequence[Job], failed: Sequence[Failure]) -> int:
+def left(sweep: Sweep) -> int:
     """How many jobs have neither come to their end nor failed."""
     planned = sweep.jobs()
-    ended = sum(job.about.status in ENDED for job in jobs)
-    return 0 if planned is None else max(0, len(planned) - ended - len(failed))
+    ended = sum(job.about.status in ENDED for job in jobs_of(sweep))
+    return 0 if planned is None else max(0, len(planned) - ended - len(sweep.failed()))
 
 
 def progress(sweep: Sweep) -> str:

@@ -53,7 +53,7 @@ def play(request: Request, jobs: Jobs, aside: bool = False) -> dict[str, Any]:
     Raises:
         ConfigError: The sweep cannot begin, or every job that failed was refused.
         NotARun: Another process is at it.
-        RunFailed: A job failed after it began.
+        RunFailed: A job failed after it began, or a launcher lost it.
         Interrupted: It was stopped; it can go on.
     """
     sweep = request.sweep
@@ -64,12 +64,16 @@ def play(request: Request, jobs: Jobs, aside: bool = False) -> dict[str, Any]:
                 _launch(request, jobs, aside)
                 answer = conclusion.conclude(sweep, request.decide)
                 failed = sweep.failed()
+                left = conclusion.left(sweep) if request.wanted is None else 0
             finally:
                 _leave_nothing_of_what_never_began(sweep.folder)
     except NotWritten as error:
         raise NotWritable(two_lines(str(error), "hydra.sweep.dir=FOLDER names another folder")) from error
     if failed:
         _report(failed, sweep)
+    if left:
+        what = f"{left} of the sweep's jobs did not come to an end, and no launcher said why"
+        raise RunFailed(two_lines(what, f"gan train -m resume={shlex.quote(str(sweep.folder))} continues them"))
     return answer
 
 

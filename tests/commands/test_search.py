@@ -150,6 +150,8 @@ def test_refused_trials_are_counted_with_their_reason(gan_here: Inside, here: Pa
         ((RATES, "evaluation.every_steps=null"), "add evaluation.every_steps=500"),
         ((RATES, "storage=sqlite:////nowhere/x.db"), "cannot be opened"),
         ((RATES, "storage=nowhere://x"), "cannot be opened"),
+        ((RATES, "storage=sqlite:///"), "kept in memory"),
+        ((RATES, "storage=sqlite:///:memory:"), "kept in memory"),
         ((RATES, "storage=sqlit"), "did you mean sqlite"),
         ((RATES, "storage=postgresql://a:secret@localhost/x"), "leave it out"),
         ((RATES, "pruner=hyperband", "pruner.reduction=1"), "give 2 or more"),
