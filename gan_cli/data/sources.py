@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import importlib.util
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -32,13 +33,19 @@ def digits(request: Request) -> Decoded:
 
     The split `test` is every fifth image, `train` the others; `all` takes everything.
     """
-    with gzip.open(installed("sklearn", "datasets", "data", "digits.csv.gz"), "rt") as file:
-        table = np.loadtxt(file, delimiter=",")
+    table = _digits()
     images = torch.from_numpy(np.rint(table[:, :-1].reshape(-1, 1, 8, 8) * (255 / 16)).astype(np.uint8))
     labels = torch.from_numpy(table[:, -1].astype(np.int64))
     held_out = torch.arange(len(images)) % 5 == 4
     keep = {"train": ~held_out, "test": held_out, "all": torch.ones_like(held_out)}[_split(request, "all")]
     return Decoded(images[keep], labels[keep], tuple("0123456789"))
+
+
+@cache
+def _digits() -> np.ndarray:
+    """float64 `[1797, 65]`: the pixels from 0 to 16, and the label."""
+    with gzip.open(installed("sklearn", "datasets", "data", "digits.csv.gz"), "rt") as file:
+        return np.loadtxt(file, delimiter=",")
 
 
 def installed(library: str, *path: str) -> Path:
