@@ -13,7 +13,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from itertools import combinations
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +43,8 @@ def result(folder: Path) -> dict[str, Any]:
 
 
 def test_any_order_of_the_default_callbacks_trains_the_same(here: Path) -> None:
-    """Two of them at a time, and all in both directions, so that each has come before each."""
     first: dict[str, torch.Tensor] = {}
-    for order in [*combinations(DEFAULT, 2), DEFAULT, DEFAULT[::-1]]:
+    for order in [*permutations(DEFAULT, 2), DEFAULT[::-1]]:
         run = train(*words(f"callback=[{','.join(order)}]"))
         assert result(run.folder)["status"] == "finished", order
         if "checkpoints" in order:
