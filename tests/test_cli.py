@@ -278,6 +278,21 @@ def test_an_interrupt_that_an_import_swallows_is_one_all_the_same(
     assert not (here / "run").exists()
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_interrupt_where_python_can_raise_nothing_comes_right_after(
+    number: signal.Signals, own_modules: None, gan_here: Inside, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "my_end.py").write_text(
+        "import os, time\nfrom gan_cli.losses import Hinge\n"
+        f"class Last:\n    def __del__(self):\n        os.kill(os.getpid(), {int(number)})\n        time.sleep(5)\n"
+        "Last()\nfor _ in range(500): time.sleep(0.01)\nclass Mine(Hinge): pass\n"
+    )
+    monkeypatch.syspath_prepend(here)
+    done = gan_here("train", *words(), "loss._target_=my_end.Mine", "trust=my_end", "hydra.run.dir=run")
+    assert (done.returncode, done.stderr.strip()) == (130, "gan train: interrupted")
+    assert not (here / "run").exists()
+
+
 def test_an_error_is_told_where_sigterm_is_ignored(
     gan_here: Inside, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

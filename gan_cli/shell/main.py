@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import importlib
 import os
 import re
@@ -15,6 +16,7 @@ from types import FrameType
 from gan_cli.shell.codes import DONE, FAILED, INTERRUPTED, WRONG
 from gan_cli.shell.table import COMMANDS, Command
 
+SOON = 0.01  # seconds
 USAGE = """\
 gan COMMAND key=value ...
 
@@ -45,7 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _interrupted_in_order(alone: bool) -> Iterator[threading.Event]:
     """SIGTERM interrupts as Ctrl-C does, but only once: later ones find a program that is already ending.
 
-    A process that is `alone`, that is, runs this command only, ignores SIGTERM afterwards too.
+    A process that is `alone`, that is, runs this command only, ignores SIGTERM afterwards too. An interrupt that falls
+    where Python can raise nothing, as in the callbacks of its own imports, comes again right after.
 
     Yields:
         Set once one of them has come, whatever became of the interrupt: imports may swallow it.
@@ -61,6 +64,15 @@ def _interrupted_in_order(alone: bool) -> Iterator[threading.Event]:
         interrupted.set()
         raise KeyboardInterrupt
 
+    def hook(unraisable: sys.UnraisableHookArgs) -> None:
+        if issubclass(unraisable.exc_type, KeyboardInterrupt):
+            again = threading.Timer(SOON, _thread.interrupt_main)  # not within this call, of which nothing gets out
+            again.daemon = True
+            again.start()
+        else:
+            usual(unraisable)
+
+    usual, sys.unraisablehook = sys.unraisablehook, hook
     before = signal.signal(signal.SIGTERM, interrupt)
     ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not where a shell or a host has its own way
     if ours:
@@ -68,6 +80,7 @@ def _interrupted_in_order(alone: bool) -> Iterator[threading.Event]:
     try:
         yield interrupted
     finally:
+        sys.unraisablehook = usual
         signal.signal(signal.SIGTERM, signal.SIG_IGN if alone else before)
         if ours:
             signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -141,7 +141,7 @@ def _called(words: tuple[str, ...]) -> int:
 
     sys.argv = ["gan", *words]
     try:
-        code = main(list(words))
+        code = main()  # as the only thing that this process does
     except BaseException:
         traceback.print_exc()
         code = 1
