@@ -138,6 +138,8 @@ def run(command: Command, words: list[str], interrupted: threading.Event) -> int
         importlib.import_module(command.home).main(_prepare(command, words))
         return DONE
     except Interrupted as error:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the first one was the training's: how to go on is told
         print(file=sys.stderr)
         _tell(f"gan {command.name}: {error}")
         return INTERRUPTED
