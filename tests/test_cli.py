@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,12 @@ from PIL import Image
 
 from conftest import Inside, Shell, same, weights, words
 from gan_cli import evaluate, sample, train
+from gan_cli.callbacks.history import History
 from gan_cli.config.compose import compose
 from gan_cli.config.saved import change
 from gan_cli.config.words import readable
 from gan_cli.errors import ConfigError, NotARun
+from gan_cli.shell import main
 
 LIGHT = """
 import sys
@@ -291,6 +294,17 @@ def test_an_interrupt_where_python_can_raise_nothing_comes_right_after(
     done = gan_here("train", *words(), "loss._target_=my_end.Mine", "trust=my_end", "hydra.run.dir=run")
     assert (done.returncode, done.stderr.strip()) == (130, "gan train: interrupted")
     assert not (here / "run").exists()
+
+
+def test_a_signal_does_not_cut_off_how_to_go_on(gan_here: Inside, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first SIGTERM stops the training; the next arrives while its end is being told."""
+    terminate = lambda *_: os.kill(os.getpid(), signal.SIGTERM)  # noqa: E731
+    monkeypatch.setattr(History, "on_step", terminate)
+    told = main._tell
+    monkeypatch.setattr(main, "_tell", lambda problem: (terminate(), time.sleep(0.05), told(problem)))
+    done = gan_here("train", *words("hydra.run.dir=run", steps=100))
+    assert done.returncode == 130
+    assert done.stderr.strip().splitlines()[-1] == "  gan train resume=run"
 
 
 def test_an_error_is_told_where_sigterm_is_ignored(

@@ -68,7 +68,7 @@ def test_a_job_that_the_launcher_lost_is_told_and_goes_on(
     told = gan_here("train", "-m", *sweep, "hydra/launcher=forgetful")
     assert told.returncode == 1
     assert told.stderr.strip().splitlines()[-2:] == [
-        "gan train: 1 of the sweep's jobs did not come to an end, and no launcher said why",
+        "gan train: 1 of the sweep's jobs did not finish, and the launcher did not say why",
         "  gan train -m resume=sweep continues them",
     ]
     again = gan_here("train", "-m", "resume=sweep", "hydra/launcher=basic")

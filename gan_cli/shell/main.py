@@ -16,7 +16,7 @@ from types import FrameType
 from gan_cli.shell.codes import DONE, FAILED, INTERRUPTED, WRONG
 from gan_cli.shell.table import COMMANDS, Command
 
-SOON = 0.01  # seconds
+SOON = 0.01  # seconds until an interrupt that could not be raised comes again
 USAGE = """\
 gan COMMAND key=value ...
 
@@ -139,7 +139,7 @@ def run(command: Command, words: list[str], interrupted: threading.Event) -> int
         return DONE
     except Interrupted as error:
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the first one was the training's: how to go on is told
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # training took the first; a later one must not cut this off
         print(file=sys.stderr)
         _tell(f"gan {command.name}: {error}")
         return INTERRUPTED

@@ -72,8 +72,9 @@ def play(request: Request, jobs: Jobs, aside: bool = False) -> dict[str, Any]:
     if failed:
         _report(failed, sweep)
     if left:
-        what = f"{left} of the sweep's jobs did not come to an end, and no launcher said why"
-        raise RunFailed(two_lines(what, f"gan train -m resume={shlex.quote(str(sweep.folder))} continues them"))
+        what = f"{left} of the sweep's jobs did not finish, and the launcher did not say why"
+        again = f"gan train -m resume={shlex.quote(str(sweep.folder))} continues them"
+        raise RunFailed(two_lines(what, again if sweep.folder.exists() else "nothing was written"))
     return answer
 
 

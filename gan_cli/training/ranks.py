@@ -25,7 +25,7 @@ GRACE = 1.0  # seconds in which the launcher fetches the result of a stopped pro
 PATIENCE = timedelta(hours=6)  # the others wait while rank 0 evaluates; a process that ends is noticed at once
 PORTS = range(20_000, 50_000)  # of which a Slurm job takes one
 LOST = "another process of this run has ended"
-# Where the system can, processes are forks of one that has imported all of this once; it has touched no device.
+# Where the system can, processes are forked from one that has imported all of this once and touched no device.
 METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 IMPORTED = ("gan_cli.runs.job", "torch.distributed.elastic.multiprocessing.api")
 
@@ -139,9 +139,9 @@ def earlier(folder: str) -> str | None:
 
 
 class Environment:
-    """The variables of this process, as those of the one that reads them in.
+    """This process's environment variables, which become those of the process that unpickles it.
 
-    A fork has those of the first launch, and reads its arguments before torch adds its place among the others.
+    A fork inherits those of the first launch. It unpickles its arguments before torch adds RANK and its like.
     """
 
     def __reduce__(self) -> tuple[Callable[[dict[str, str]], None], tuple[dict[str, str]]]:
@@ -154,7 +154,7 @@ def _take_over(environment: dict[str, str]) -> None:
 
 
 def _stop_when_left_alone(launcher: BaseProcess) -> None:
-    """Torch asks the system to interrupt a child whose parent dies; that of a fork is the server of forks."""
+    """Torch has the system interrupt a child whose parent dies, but a fork's parent is the server that forked it."""
     wait([launcher.sentinel])
     os.kill(os.getpid(), signal.SIGINT)
 
@@ -162,6 +162,7 @@ def _stop_when_left_alone(launcher: BaseProcess) -> None:
 def _enter(
     work: Callable[[Any, int], Mapping[str, Any]], job: Any, aside: bool, environment: Environment | None
 ) -> None:
+    """What each process runs; `environment` took effect when it arrived."""
     if (launcher := multiprocessing.parent_process()) is not None:
         threading.Thread(target=_stop_when_left_alone, args=(launcher,), daemon=True).start()
     place = member()
