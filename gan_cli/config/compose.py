@@ -80,26 +80,27 @@ def _label(name: str | None, experiment: str | None, model: str, loss: str, data
     return name or (experiment or "").rpartition("/")[2] or f"{model}-{loss}-{dataset}"
 
 
+# OmegaConf 2.4, which comes with Hydra 1.4, gives the function the name that it had before 2.1.
+_resolver = OmegaConf.register_resolver if HYDRA_1_4 else OmegaConf.register_new_resolver
+
 # One config has one stamp, however often it is asked for.
-OmegaConf.register_new_resolver("gan.stamp", new_stamp, use_cache=True, replace=True)
-OmegaConf.register_new_resolver("gan.label", _label, replace=True)
-OmegaConf.register_new_resolver("gan.job", job_name, replace=True)
-OmegaConf.register_new_resolver("gan.times", _times, replace=True)
-OmegaConf.register_new_resolver("gan.plus", _plus, replace=True)
-OmegaConf.register_new_resolver("gan.load", _load, replace=True)
-OmegaConf.register_new_resolver("gan.depth", _depth, replace=True)
-OmegaConf.register_new_resolver(
-    "gan.unless", lambda value, *others: value if all(other is None for other in others) else None, replace=True
-)
+_resolver("gan.stamp", new_stamp, use_cache=True, replace=True)
+_resolver("gan.label", _label, replace=True)
+_resolver("gan.job", job_name, replace=True)
+_resolver("gan.times", _times, replace=True)
+_resolver("gan.plus", _plus, replace=True)
+_resolver("gan.load", _load, replace=True)
+_resolver("gan.depth", _depth, replace=True)
+_resolver("gan.unless", lambda value, *others: value if all(other is None for other in others) else None, replace=True)
 
 
-def _ramp(kind: str, start: float, end: float, images: int) -> dict[str, Any]:
+def _ramp(kind: str, start: int | float, end: int | float, images: int) -> dict[str, Any]:
     return {"_target_": f"gan_cli.ramps.{kind}", "start": start, "end": end, "images": images}
 
 
 # Shorthand for numbers that follow progress: 'penalty.r1.weight=${linear:1,0.1,100000}'.
-OmegaConf.register_new_resolver("linear", partial(_ramp, "Linear"), replace=True)
-OmegaConf.register_new_resolver("cosine", partial(_ramp, "Cosine"), replace=True)
+_resolver("linear", partial(_ramp, "Linear"), replace=True)
+_resolver("cosine", partial(_ramp, "Cosine"), replace=True)
 
 
 def _version() -> dict[str, Any]:

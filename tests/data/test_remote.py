@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import ssl
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import trustme
 
 from conftest import SMALL_MLP, TINY, Inside, same, save, weights
 from gan_cli.data import http, packing, remote, sources
@@ -78,6 +80,7 @@ class Handler(SimpleHTTPRequestHandler):
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("GAN_CACHE", str(tmp_path / "home"))
     monkeypatch.setattr(http, "PAUSE", 0.0)
+    http._opener.cache_clear()  # it reads once which certificates the machine trusts
     return tmp_path / "home"
 
 
@@ -273,6 +276,24 @@ def test_of_an_address_the_shards_of_a_split_are_taken(cache: Path, shards: Path
     assert counts[0] == sum(shard["nsamples"] for shard in index["shardlist"][:1])
     with pytest.raises(DataError, match="split into test, train"):
         data(f"{server.url}/set 1", cache, split="val")
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["known", "unknown"])
+def test_https_is_read_from_a_server_whose_certificate_this_machine_trusts(
+    cache: Path, shards: Path, server: Server, known: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.url = server.url.replace("http:", "https:")
+    (authority if known else trustme.CA()).cert_pem.write_to_path(str(tmp_path / "trusted.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "trusted.pem"))
+    if known:
+        assert data(pattern(server), cache).fingerprint() == data(shards, cache).fingerprint()
+    else:
+        with pytest.raises(DataError, match=r"certificate verify failed.*\n  try again .*dataset\.root=FOLDER"):
+            data(pattern(server), cache)
+        assert kept(cache) == []
 
 
 def test_a_server_leads_to_no_file_of_this_machine(cache: Path, shards: Path, server: Server) -> None:
