@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import remembered
 from conftest import (
     CONF,
     QUIET,
@@ -302,3 +303,22 @@ def test_what_a_model_includes_counts_as_its_own(model: str) -> None:
 )
 def test_a_run_is_named_after_its_name_its_experiment_or_its_parts(words: list[str], label: str) -> None:
     assert compose.compose("train", words).folder.name.split("-", 3)[3] == label
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("model=mlp", "hydra/job_logging=disabled"),
+        ("experiment=cyclegan", "dataset.resolution=[32,64]", "callback=[history,health]"),
+        ("experiment=r3gan_cifar10", "penalty.r1.weight=${linear:1,2,300}"),
+        ("model=dcgan", "loss=wgan_gp", "penalty=[r1,r2]", "conditioning=projection", "~optimizer.fused", "seed=3"),
+    ],
+)
+def test_what_the_tests_remember_is_what_hydra_composes(words: tuple[str, ...]) -> None:
+    def composed() -> compose.Composed:
+        return compose.compose("train", (*words, "hydra.run.dir=here"))
+
+    with remembered.forgotten():
+        plain = composed()
+    assert composed() == plain
+    assert composed() == plain
