@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ from gan_cli.cli import main
 from gan_cli.config import build, compose, trust
 
 remembered.remember()
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which the tests may be started without, in the background
 CONF = Path(__file__).resolve().parents[1] / "conf"
 # Not the user's own; shared by the processes of one run of the tests.
 CACHE = (

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -281,9 +282,21 @@ def test_an_interrupt_that_an_import_swallows_is_one_all_the_same(
     assert not (here / "run").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("number", "of_sigint"),
+    [
+        (signal.SIGTERM, signal.default_int_handler),
+        (signal.SIGTERM, signal.SIG_IGN),  # as in the background of a script
+        (signal.SIGINT, signal.default_int_handler),
+    ],
+)
 def test_an_interrupt_where_python_can_raise_nothing_comes_right_after(
-    number: signal.Signals, own_modules: None, gan_here: Inside, here: Path, monkeypatch: pytest.MonkeyPatch
+    number: signal.Signals,
+    of_sigint: Any,
+    own_modules: None,
+    gan_here: Inside,
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (here / "my_end.py").write_text(
         "import os, time\nfrom gan_cli.losses import Hinge\n"
@@ -291,7 +304,9 @@ def test_an_interrupt_where_python_can_raise_nothing_comes_right_after(
         "Last()\nfor _ in range(500): time.sleep(0.01)\nclass Mine(Hinge): pass\n"
     )
     monkeypatch.syspath_prepend(here)
+    before = signal.signal(signal.SIGINT, of_sigint)
     done = gan_here("train", *words(), "loss._target_=my_end.Mine", "trust=my_end", "hydra.run.dir=run")
+    signal.signal(signal.SIGINT, before)
     assert (done.returncode, done.stderr.strip()) == (130, "gan train: interrupted")
     assert not (here / "run").exists()
 

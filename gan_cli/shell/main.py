@@ -66,7 +66,8 @@ def _interrupted_in_order(alone: bool) -> Iterator[threading.Event]:
 
     def hook(unraisable: sys.UnraisableHookArgs) -> None:
         if issubclass(unraisable.exc_type, KeyboardInterrupt):
-            again = threading.Timer(SOON, _thread.interrupt_main)  # not within this call, of which nothing gets out
+            signal.signal(signal.SIGTERM, interrupt)  # SIGINT may be ignored, as in the background of a script
+            again = threading.Timer(SOON, _thread.interrupt_main, [signal.SIGTERM])  # nothing gets out of this call
             again.daemon = True
             again.start()
         else:

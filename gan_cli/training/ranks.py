@@ -25,9 +25,10 @@ GRACE = 1.0  # seconds in which the launcher fetches the result of a stopped pro
 PATIENCE = timedelta(hours=6)  # the others wait while rank 0 evaluates; a process that ends is noticed at once
 PORTS = range(20_000, 50_000)  # of which a Slurm job takes one
 LOST = "another process of this run has ended"
-# Where the system can, processes are forked from one that has imported all of this once and touched no device.
+# Where the system can, processes are forked from one that has imported all of this once and touched no device: torch's
+# compiler too, which every optimizer imports.
 METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-IMPORTED = ("gan_cli.runs.job", "torch.distributed.elastic.multiprocessing.api")
+IMPORTED = ("gan_cli.runs.job", "torch.distributed.elastic.multiprocessing.api", "torch._dynamo")
 
 
 class Member(NamedTuple):

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ import torch
 from PIL import Image
 
 from conftest import SMALL_MLP, TINY, Inside, save
-from gan_cli.data import parquet, sources
+from gan_cli.data import ahead, parquet, sources
 from gan_cli.data.images import Images
 from gan_cli.data.memo import stamped
 from gan_cli.errors import DataError, PackageMissing
@@ -99,7 +100,9 @@ def test_rows_in_order_read_each_group_once(files: Path, monkeypatch: pytest.Mon
     read: list[parquet.Part] = []
     pictures = parquet._pictures
     monkeypatch.setattr(parquet, "_pictures", lambda part: (read.append(part), pictures(part))[1])
-    data(files, files.parent / "cache", windows=True, resolution=6)
+    with ThreadPoolExecutor(1) as in_order:  # of several threads, one may fall behind by more groups than are held
+        monkeypatch.setattr(ahead, "pool", lambda: in_order)
+        data(files, files.parent / "cache", windows=True, resolution=6)
     assert len(read) == len(set(read)) == 4  # of rows 2, 2 and 1, and 2
 
 
