@@ -81,7 +81,7 @@ def _label(name: str | None, experiment: str | None, model: str, loss: str, data
 
 
 # OmegaConf 2.4, which comes with Hydra 1.4, gives the function the name that it had before 2.1.
-_resolver = OmegaConf.register_resolver if HYDRA_1_4 else OmegaConf.register_new_resolver
+_resolver: Callable[..., None] = OmegaConf.register_resolver if HYDRA_1_4 else OmegaConf.register_new_resolver
 
 # One config has one stamp, however often it is asked for.
 _resolver("gan.stamp", new_stamp, use_cache=True, replace=True)
