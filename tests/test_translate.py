@@ -164,7 +164,7 @@ PAIRED = (
             r"auxiliary\.mode_seeking needs latents, which nothing .* leave it out",
         ),
         ((*PIX2PIX, "auxiliary=[path_length]"), r"auxiliary\.path_length needs latent"),
-        ((*PIX2PIX, "penalty=[consistency]"), r"penalty\.consistency needs alone, which prior=pair hides: leave one"),
+        ((*PIX2PIX, "penalty=[consistency]"), r"penalty\.consistency needs alone, which prior=pair hides\n  leave one"),
         ((*PIX2PIX, "auxiliary=[cycle]"), r"auxiliary\.cycle needs back, .*game=cycle"),
         ((*UNPAIRED, "auxiliary=[l1]"), r"needs pairs, "),
         (
