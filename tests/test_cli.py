@@ -38,7 +38,7 @@ class {name}(Hinge):
         {body}
 """
 
-TWO_LINES = re.compile(r"(gan [^\n]*: [^\n]+\n  \S[^\n]*\n)+")  # what is wrong and the remedy, of each problem
+TWO_LINES = re.compile(r"(gan[^\n]*: [^\n]+\n  \S[^\n]*\n)+")  # what is wrong and the remedy, of each problem
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["train", "--help"], ["eval", "-h"], ["--version"]])
