@@ -29,6 +29,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -133,6 +134,11 @@ class Interrupted(KeyboardInterrupt):
 def two_lines(what: str, remedy: str) -> str:
     """A problem as it is reported: what is wrong, and below it what to do."""
     return f"{what}\n  {remedy}" if remedy else what
+
+
+def unknown(setting: str, known: Iterable[str]) -> str:
+    """The problem of a setting, as it is typed, whose value is none of those that are known."""
+    return two_lines(f"{setting} is unknown", f"choose one of {', '.join(known)}")
 
 
 def raised_at(error: BaseException) -> str:

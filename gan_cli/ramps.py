@@ -56,7 +56,8 @@ class Linear(Ramp):
         _one_unit(images, fraction)
         self.start, self.end, self.images, self.fraction, self.after = start, end, images, fraction, after
         if after > self._last:
-            raise ValueError(f"a ramp cannot leave its start after={after} and be at its end before, at {self._last}")
+            what = f"a ramp cannot leave its start after={after} and be at its end before, at {self._last}"
+            raise ValueError(f"{what}\n  lower after=")
         super().__init__()
 
     @property
@@ -99,9 +100,8 @@ class Steps(Ramp):
         self.values, self.in_images = tuple(values), images is not None
         self.bounds = tuple(images or fractions or ())
         if len(self.values) != len(self.bounds) + 1:
-            raise ValueError(
-                f"{len(self.values)} values need {len(self.values) - 1} bounds between them, not {len(self.bounds)}"
-            )
+            what = f"{len(self.bounds)} bounds cannot lie between {len(self.values)} values"
+            raise ValueError(f"{what}\n  give {len(self.values) - 1} bounds")
         super().__init__()
 
     def at(self, images: int, done: float = 0.0) -> float:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from gan_cli import rng
-from gan_cli.errors import Incompatible
+from gan_cli.errors import Incompatible, two_lines
 from gan_cli.games.base import Game
 from gan_cli.networks.base import declared
 from gan_cli.priors import Prior
@@ -135,7 +135,8 @@ def standing_statistics(game: Game, generator: nn.Module, draws: Draws, passes: 
     """
     norms = [m for m in generator.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     if not norms:
-        raise Incompatible("this generator has no batch norm whose statistics could be recomputed: leave it out")
+        what = "standing_statistics: this generator has no batch norm whose statistics could be recomputed"
+        raise Incompatible(two_lines(what, "leave it out"))
     training, momenta = generator.training, [norm.momentum for norm in norms]
     generator.eval()
     try:

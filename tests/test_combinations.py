@@ -311,10 +311,9 @@ def test_every_combination_trains_or_is_refused_with_a_remedy(shard: int) -> Non
     ],
     ids=" ".join,
 )
-def test_what_cannot_work_is_refused_in_one_line_with_the_remedy(words: list[str], remedy: str) -> None:
-    with pytest.raises(Refused, match=remedy) as caught:
+def test_what_cannot_work_is_refused_with_the_remedy_below(words: list[str], remedy: str) -> None:
+    with pytest.raises(Refused, match=rf"^[^\n]+\n  [^\n]*{remedy}[^\n]*$"):
         build.game(checked(["model.latent_dim=3", *words]))
-    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_a_part_of_a_batch_holds_at_least_one_pack(here: Path) -> None:

@@ -23,6 +23,7 @@ LINES = int(os.environ.get("GAN_FUZZ", "60"))
 AT_ONCE = 20
 OFTEN = {"train": 12, "sample": 3, "eval": 4}  # the weights of commands; 1 for the others
 EXCEPTION = re.compile(r"Traceback|HYDRA_FULL_ERROR|\b[A-Z][A-Za-z]*(?:Error|Exception|Warning)\b|object at 0x")
+REFUSAL = re.compile(r"(gan[^\n]*: [^\n]+\n  \S[^\n]*(\n|$))+")  # a problem and below it its remedy
 # Values as people and programs write them, right for some settings and wrong for others.
 VALUES = (
     *(
@@ -259,6 +260,7 @@ def complaint(arguments: list[str], gan_here: Inside, left: Callable[[], list[st
             re.sub(r"\n  +(did you mean|choices|it takes).*", "", done.stdout + done.stderr)
         ),
         "too many lines": not sweep and done.returncode and len(said) > 2 * len(problems),
+        "no remedy": not sweep and done.returncode == 2 and REFUSAL.fullmatch("\n".join(said)) is None,
         "nothing said": done.returncode and not said,
         "control characters": {*"\x1b\u202e\udce9"} & {*done.stdout, *done.stderr},
         # the cached features of a reference stay, even if another part of the request is refused

@@ -27,7 +27,7 @@ def test_ramps_start_end_and_stay() -> None:
     assert ramps.Cosine(1.0, 0.0, 1000).at(250) == pytest.approx((1 + 2**-0.5) / 2)
     steps = ramps.Steps([5, 1, 2], [100, 200])
     assert [steps.at(n) for n in (0, 99, 100, 199, 200)] == [5, 5, 1, 1, 2]
-    with pytest.raises(ValueError, match="2 values need 1 bounds"):
+    with pytest.raises(ValueError, match=r"0 bounds cannot lie between 2 values\n  give 1 bounds"):
         ramps.Steps([1, 2], [])
 
 

@@ -161,11 +161,11 @@ PAIRED = (
         ),
         (
             (*PIX2PIX, "auxiliary=[l1,mode_seeking]"),
-            r"auxiliary\.mode_seeking needs latents, which nothing .* leave it out",
+            r"auxiliary\.mode_seeking needs latents, which nothing .*\n  .* leave it out",
         ),
         ((*PIX2PIX, "auxiliary=[path_length]"), r"auxiliary\.path_length needs latent"),
-        ((*PIX2PIX, "penalty=[consistency]"), r"penalty\.consistency needs alone, which prior=pair hides: leave one"),
-        ((*PIX2PIX, "auxiliary=[cycle]"), r"auxiliary\.cycle needs back, .*game=cycle"),
+        ((*PIX2PIX, "penalty=[consistency]"), r"penalty\.consistency needs alone, which prior=pair hides\n  leave one"),
+        ((*PIX2PIX, "auxiliary=[cycle]"), r"auxiliary\.cycle needs back, .*\n  game=cycle"),
         ((*UNPAIRED, "auxiliary=[l1]"), r"needs pairs, "),
         (
             (*PIX2PIX, "+game.past={_target_: gan_cli.games.pool.Pool, size: 2, channels: 1, resolution: 32}"),

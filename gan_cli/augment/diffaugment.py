@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gan_cli.augment.base import Augment
 from gan_cli.augment.warps import nearest, per_sample, shifted
-from gan_cli.errors import ConfigError
+from gan_cli.errors import ConfigError, unknown
 from gan_cli.types import Need
 
 
@@ -61,7 +61,7 @@ class DiffAugment(Augment):
         self.half_up = half_up
         for name in policy:
             if name not in CHANGES:
-                raise ConfigError(f"augment.diffaugment.policy={name} is unknown: choose from {', '.join(CHANGES)}")
+                raise ConfigError(unknown(f"augment.diffaugment.policy=[{name}]", CHANGES))
         self.changes = [CHANGES[name] for name in policy]
 
     def forward(self, samples: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from gan_cli.callbacks import Session
 from gan_cli.errors import NotMeasurable, Refused, two_lines
 from gan_cli.latent.sources import OfData
 from gan_cli.latent.translate import Translating
-from gan_cli.metrics import Better, Context, Estimate, Metric, PairMetric
+from gan_cli.metrics import PAIRS, Better, Context, Estimate, Metric, PairMetric
 from gan_cli.metrics.detectors import Detector
 from gan_cli.metrics.features import Features, Seen
 from gan_cli.metrics.measure import Plan, Reference, SampleSet, collect, drawn, full_name, reference_features
@@ -166,8 +166,7 @@ class OfPairs(Watched):
             found = self._estimates(session, against, 1)
         except (NotMeasurable, Refused) as reason:
             first, _, remedy = str(reason).partition("\n  ")
-            usual = "name data that have pairs: evaluation.reference=paired_folder:test"
-            raise ValueError(two_lines(f"{what}: {first}", remedy or usual)) from reason
+            raise ValueError(two_lines(f"{what}: {first}", remedy or PAIRS)) from reason
         if self.value not in found:
             raise ValueError(two_lines(f"{what}: these pictures give {', '.join(found)}", "use one of these"))
 
@@ -177,7 +176,7 @@ class OfPairs(Watched):
     def _estimates(self, session: Session, against: Reference, n: int) -> Mapping[str, Estimate]:
         game, network, data = session.trainer.game, session.trainer.ema.network, against.data
         if data is None or Need.GIVEN not in data.provides & game.prior.provides:
-            raise NotMeasurable("it is of pictures drawn from pictures")
+            raise NotMeasurable(two_lines("it is of pictures drawn from pictures", PAIRS))
         device = next(network.parameters()).device
         back = (game.turned(), network.turned()) if isinstance(network, Both) else None
         translating = Translating(game, network, back, session.trainer.seed, device)

@@ -171,9 +171,8 @@ def _evaluate(request: EvalRequest, vouched: Sequence[str]) -> tuple[Evaluation,
     )
     reference = samples.open_reference(request.reference, request.root, source, levels)
     if source.points != reference.points:
-        raise NotComparable(
-            f"{request.checkpoint} and {reference.name} cannot be compared: one holds points, one images"
-        )
+        what = f"{request.checkpoint} and {reference.name} cannot be compared: one holds points, one images"
+        raise NotComparable(two_lines(what, "name a reference of the same kind: reference=NAME"))
     evaluation = values.Evaluation(source.name, source.step, request.seed)
     if source.points and {*request.detector} - {"points"}:
         what = f"detector={next(iter({*request.detector} - {'points'}))}: these are points"

@@ -226,7 +226,7 @@ def _resume(asked: Asked, source: str) -> Result:
     try:
         run = Run.open(source)
     except NotARun as error:
-        raise NotARun(two_lines(str(error), _resumable(source))) from error
+        raise NotARun(two_lines(str(error).partition("\n")[0], _resumable(source))) from error
     if run.imported():
         typed = shlex.quote(source)
         remedy = f"gan train repeat={typed} init_from={typed} dataset.root=FOLDER begins a run with its weights"

@@ -62,7 +62,7 @@ def check(config: Mapping[str, Any], trust: Trust) -> Checked:
     try:
         found = nodes.of_run(config)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ConfigError(f"the config lacks a part that a run needs: {error}") from error
+        raise ConfigError(two_lines(f"the config lacks a part that a run needs: {error}", "add it")) from error
     return _checked({**config, **{key: own[key] for key in own if key in config}}, found, trust, problems)
 
 
@@ -72,7 +72,7 @@ def check_model(config: Mapping[str, Any], trust: Trust) -> Checked:
         found = nodes.of_model(config)
         config["dataset"]["resolution"]  # empty for points
     except (KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"the config lacks a part of the model: {error}") from error
+        raise ConfigError(two_lines(f"the config lacks a part of the model: {error}", "add it")) from error
     return _checked(dict(config), found, trust, [])
 
 
@@ -115,12 +115,14 @@ def make(part: Part, **given: Any) -> Any:
     except Refused:
         raise
     except ValueError as error:
-        raise ConfigError(str(error)) from error
+        what, _, remedy = str(error).partition("\n  ")
+        raise ConfigError(two_lines(what, remedy or f"change the settings of {part.path}")) from error
     except Exception as error:
         if out_of_memory(error):
             remedy = "lower dataset.batch_size, dataset.resolution or the size of the model (model.width)"
             raise ConfigError(two_lines(f"{part.path} needs more memory than there is", remedy)) from error
-        raise ConfigError(two_lines(f"{part.path} cannot be built: {error}", raised_at(error))) from error
+        remedy = raised_at(error) or f"change its settings: {part.path}.NAME=VALUE"
+        raise ConfigError(two_lines(f"{part.path} cannot be built: {error}", remedy)) from error
     kinds.check(part.path, made)
     return made
 

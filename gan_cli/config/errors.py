@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from gan_cli.errors import Refused, two_lines
 
+ALL = "--cfg job shows all settings"
 ConfigError = Refused  # the name that scripts catch: every refusal used to be one
 
 

@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gan_cli.config import choices
-from gan_cli.config.errors import did_you_mean, not_global, unknown_choice
+from gan_cli.config.errors import ALL, did_you_mean, not_global, unknown_choice
 from gan_cli.config.words import SETTING, SHOWS, divide, in_shell, parse, quote, readable, unreadable
 from gan_cli.console import printable
 from gan_cli.errors import ConfigError, Refused, two_lines
@@ -37,7 +37,7 @@ def friendly(command: str, overrides: Sequence[str]) -> Iterator[None]:
         group, _, choice = (error.missing_cfg_file or "").rpartition("/")
         options = choices.visible(error.options or _choices(group, str(error)))
         if not options:
-            raise ConfigError(str(error).splitlines()[0]) from error
+            raise ConfigError(two_lines(str(error).splitlines()[0], ALL)) from error
         raise ConfigError(unknown_choice(group or "config", choice, options)) from error
     except OverrideParseException as error:
         raise ConfigError(unreadable(str(error.override))) from error
@@ -63,11 +63,11 @@ def composing(command: str, overrides: Sequence[str]) -> Iterator[None]:
         ) from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        where = f"see line {mark.line + 1}" if mark else ""
+        where = f"see line {mark.line + 1}" if mark else "correct it"
         named = mark.name if mark else "a file"
         raise ConfigError(two_lines(f"{named} is not YAML: {error.problem}", where)) from error
     except Exception as error:
-        raise ConfigError(_first(error)) from error
+        raise ConfigError(two_lines(_first(error), ALL)) from error
 
 
 @contextmanager
@@ -175,15 +175,15 @@ def _explain(command: str, error: Exception, overrides: Sequence[str]) -> str:
         return two_lines(first, _literal(lacking.group(1), overrides) or RAMP)
     found = re.match(r"Could not (?:override|append to config|delete from config|delete)[^']*'([^']*)'", first)
     if found is None:
-        return first
+        return two_lines(first, ALL)
     key = found.group(1).partition("=")[0].split("@")[0]
     known = choices.keys(command, overrides)
     if key in known:  # the key exists, the value has the wrong type
         detail = [*str(error).splitlines(), ""][1].strip()
-        return two_lines(f"{key} cannot be set like that", "" if "append" in detail else detail)
+        return two_lines(f"{key} cannot be set like that", "leave the + out" if "append" in detail else detail or ALL)
     owners = _owners(command, key)
     remedy = f"choose one that has it: {', '.join(owners)}" if owners else did_you_mean(key, known)
-    return two_lines(f"unknown setting '{key}'", length(key, overrides) or remedy)
+    return two_lines(f"unknown setting '{key}'", length(key, overrides) or remedy or ALL)
 
 
 def length(key: str, words: Sequence[str]) -> str:
@@ -232,5 +232,5 @@ def broken(error: OmegaConfBaseException) -> str:
     text = key.rsplit(".", 1)[-1] in choices.TEXT and isinstance(value, str)
     literal = f"if it is meant literally, quote it: {in_shell(f'{key}={quote(str(value))}')}"
     raised = RAISED.match(str(error)) or "interpolation" in first.lower()
-    remedy = ENVIRONMENT if "Environment variable" in first else RAMP if raised else ""
+    remedy = ENVIRONMENT if "Environment variable" in first else RAMP if raised else ALL
     return two_lines(f"{key}: {first}", literal if text else remedy)

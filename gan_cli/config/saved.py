@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from gan_cli.config import own, plain_yaml
 from gan_cli.config.choices import dotted, keys, packaged
 from gan_cli.config.compose import compose, friendly, plain
-from gan_cli.config.errors import did_you_mean
+from gan_cli.config.errors import ALL, did_you_mean
 from gan_cli.config.explain import length
 from gan_cli.config.words import readable
 from gan_cli.errors import ConfigError, two_lines
@@ -175,7 +175,7 @@ def change(config: dict[str, Any], words: Sequence[str], kept: Sequence[str] = (
             remedy = "start a new run with it (init_from=<run> takes over the weights)"
             problems.append(two_lines(f"{key}: a resumed run keeps it", remedy))
         elif key not in known and not (override.is_add() and key.partition(".")[0] in config and "." in key):
-            remedy = _newer(key, words) or length(key, words) or did_you_mean(key, known)
+            remedy = _newer(key, words) or length(key, words) or did_you_mean(key, known) or ALL
             problems.append(two_lines(f"unknown setting '{key}'", remedy))
         else:
             OmegaConf.update(result, key, override.value(), force_add=override.is_add())

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from gan_cli.config.choices import TEXT
 from gan_cli.config.conversion import admits, converted, hints_of
-from gan_cli.config.errors import did_you_mean
+from gan_cli.config.errors import ALL, did_you_mean
 from gan_cli.config.listed import RAMP, is_ramp, partials, slot_of, slots
 from gan_cli.config.renamed import current
 from gan_cli.config.trust import Trust, Untrusted, refusal
@@ -24,6 +24,7 @@ from gan_cli.config.words import in_shell
 from gan_cli.errors import ConfigError, two_lines
 
 OF_HYDRA = ("_args_", "_recursive_", "_convert_")  # of no use here, and they hide what is set
+LEAVE = "leave it out"
 LONGEST_NAME = 200  # bytes; with the stamp in front, it fits into a file system's 255
 
 
@@ -82,8 +83,12 @@ def _message(error: Mapping[str, Any]) -> str:
     return str(error["msg"]).removeprefix("Value error, ").replace("Input", "it").replace("input", "it")
 
 
+def invalid(key: str, value: Any, remedy: str) -> str:
+    return two_lines(f"{key}={_short(value)} is not valid", remedy)
+
+
 def _complaint(key: str, value: Any, error: ValidationError) -> str:
-    return f"{key}={_short(value)} is not valid: {'; '.join(sorted({_message(e) for e in error.errors()}))}"
+    return invalid(key, value, "; ".join(sorted({_message(e) for e in error.errors()})))
 
 
 def _short(value: Any) -> str:
@@ -110,14 +115,20 @@ def part_of(
     """
     slot = slot or slot_of(path)
     if not isinstance(node, Mapping) or "_target_" not in node:
-        problems.append(f"{path} says nothing about what to build: it has no _target_")
+        problems.append(
+            two_lines(
+                f"{path} says nothing about what to build: it has no _target_", f"add {path}._target_=module.Class"
+            )
+        )
         return None
     before = len(problems)
     target = _resolved(path, slot, node, trust, problems)
     partial = node.get("_partial_", False)
     if partial is not False and (partial is not True or slot not in partials()):
-        problems.append(f"{path}._partial_={_short(partial)}: this part is not one to be called later")
-    problems += [f"{path}.{key} is not supported: leave it out" for key in OF_HYDRA if key in node]
+        problems.append(
+            two_lines(f"{path}._partial_={_short(partial)}: this part is not one to be called later", LEAVE)
+        )
+    problems += [two_lines(f"{path}.{key} is not supported", LEAVE) for key in OF_HYDRA if key in node]
     if target is None or len(problems) > before:
         _look_inside(path, node, trust, problems)
         return None
@@ -161,14 +172,21 @@ def _left_alone(slot: str, target: str, key: Any, value: Any, trust: Trust) -> b
 def _resolved(path: str, slot: str, node: Any, trust: Trust, problems: list[str]) -> Callable[..., Any] | None:
     target = node["_target_"]
     if not isinstance(target, str):
-        problems.append(f"{path}._target_={_short(target)} is not the name of a class")
+        problems.append(
+            two_lines(
+                f"{path}._target_={_short(target)} is not the name of a class",
+                f"name one: {path}._target_=module.Class",
+            )
+        )
         return None
     try:
         return trust.resolve(slot, target)
     except Untrusted:
         problems.append(refusal(path, target))
     except LookupError as error:
-        problems.append(f"{path}._target_: {error}")
+        problems.append(
+            two_lines(f"{path}._target_: {error}", f"name a class or a function: {path}._target_=module.Class")
+        )
     return None
 
 
@@ -236,10 +254,10 @@ def parts_in(value: Any) -> Iterator[Part]:
 def _wrong(model: type[BaseModel], error: Mapping[str, Any]) -> str:
     key = str(error["loc"][0])
     if error["type"] == "extra_forbidden":
-        return two_lines(f"unknown setting '{key}'", did_you_mean(key, model.model_fields))
+        return two_lines(f"unknown setting '{key}'", did_you_mean(key, model.model_fields) or ALL)
     if error["type"] == "missing":
         return two_lines(f"{key} is not set", f"add {key}=...")
-    return f"{key}={_short(error['input'])} is not valid: {_message(error)}"
+    return invalid(key, error["input"], _message(error))
 
 
 M = TypeVar("M", bound=BaseModel)

@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from gan_cli.config import choices
-from gan_cli.config.errors import did_you_mean, not_global
+from gan_cli.config.errors import ALL, did_you_mean, not_global
 from gan_cli.errors import ConfigError, two_lines
 
 
@@ -29,7 +29,7 @@ def check(command: str, config: DictConfig, chosen: Mapping[str, str | None]) ->
         if key in offer.groups and key not in known:
             problems.append(not_global(key, chosen.get(key)))
         elif key not in known and not _named(key, read):
-            problems.append(two_lines(f"unknown setting '{key}'", did_you_mean(key, known)))
+            problems.append(two_lines(f"unknown setting '{key}'", did_you_mean(key, known) or ALL))
         elif key in offer.groups and isinstance(value, str):
             remedy = f"in a file, write it into its defaults: [override /{key}: {value}]"
             problems.append(two_lines(f"{key}: {value} is not a choice but a setting here", remedy))
@@ -82,7 +82,7 @@ def _below(command: str, path: str, node: Any, read: set[str]) -> list[str]:
         if _has_part(value) or _named(key, read):
             problems += _below(command, key, value, read)
         elif key not in (known := _packaged(command, path.partition(".")[0])):
-            problems.append(two_lines(f"unknown setting '{key}'", did_you_mean(key, sorted(known))))
+            problems.append(two_lines(f"unknown setting '{key}'", did_you_mean(key, sorted(known)) or ALL))
     return problems
 
 

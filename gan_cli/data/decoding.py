@@ -21,7 +21,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from gan_cli.data.fit import Fit, fit_image
 from gan_cli.data.flaws import NoLevels, PictureError, shown
-from gan_cli.errors import ConfigError
+from gan_cli.errors import ConfigError, two_lines
 
 # Formats that are pictures and are read within this process. Left out: EPS (starts Ghostscript), PDF, MPEG and FLI
 # (films), WMF, BUFR, GRIB, HDF5 and IPTC (no decoder, or not on every system), FITS (unpacks without a bound).
@@ -70,7 +70,11 @@ def checked_levels(levels: Sequence[float] | None, key: str) -> Levels | None:
     if levels is None:
         return None
     if len(levels) != 2 or not all(math.isfinite(value) for value in levels) or levels[0] >= levels[1]:
-        raise ConfigError(f"{key}={list(levels)}: levels are two numbers, [low,high], which become black and white")
+        raise ConfigError(
+            two_lines(
+                f"{key}={list(levels)} are no levels", "give two numbers, [low,high], which become black and white"
+            )
+        )
     return float(levels[0]), float(levels[1])
 
 

@@ -150,7 +150,9 @@ def decode_folder(request: Request) -> Decoded:
     """See `gan_cli.data.sources.folder`."""
     root = request.here()
     if not (root.is_dir() or is_zip(root)):
-        raise DataError(f"dataset.root={root} is neither a folder nor a zip: give the one that holds your images")
+        raise DataError(
+            two_lines(f"dataset.root={root} is neither a folder nor a zip", "give the one that holds your images")
+        )
     listing = listed(root)
     return decode_listed(listing, classified(listing, request.split), request)
 

@@ -16,7 +16,7 @@ from gan_cli import rng
 from gan_cli.data.fit import GREY
 from gan_cli.data.request import Decoded, Request, to_float
 from gan_cli.data.stored import Hash, Views
-from gan_cli.errors import DataError
+from gan_cli.errors import DataError, two_lines
 from gan_cli.types import Fraction, NonNegative, Positive, PositiveInt
 
 
@@ -147,7 +147,7 @@ class Grey(Made):
 
 def _check_channels(channels: int, wanted: int, name: str) -> None:
     if channels != wanted:
-        raise DataError(f"dataset.given.channels={channels}: given={name} has {wanted}: leave it as it is")
+        raise DataError(two_lines(f"dataset.given.channels={channels}: given={name} has {wanted}", "leave it as it is"))
 
 
 def grey(images: Tensor) -> Tensor:
@@ -190,7 +190,7 @@ class Degraded(Made):
         self, channels: PositiveInt = 3, blur: NonNegative = 1.0, noise: NonNegative = 0.05, jpeg: int = 50
     ) -> None:
         if not 0 <= jpeg <= 100:
-            raise DataError(f"dataset.given.jpeg={jpeg} is not a quality: give 1 to 100, or 0 for none")
+            raise DataError(two_lines(f"dataset.given.jpeg={jpeg} is not a quality", "give 1 to 100, or 0 for none"))
         self.channels, self.blur, self.noise, self.jpeg = channels, blur, noise, jpeg
 
     def make(self, images: Tensor, source: torch.Generator) -> Tensor:
@@ -234,7 +234,7 @@ class Mask(Made):
 
     def __init__(self, channels: PositiveInt = 3, part: Positive = 0.5) -> None:
         if part > 1:
-            raise DataError(f"dataset.given.part={part}: the hole is part of the image, give at most 1")
+            raise DataError(two_lines(f"dataset.given.part={part}: the hole is part of the image", "give at most 1"))
         self.channels, self.part = channels, part
 
     def make(self, images: Tensor, source: torch.Generator) -> Tensor:

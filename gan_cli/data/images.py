@@ -23,7 +23,7 @@ from gan_cli.data.request import decoded_by, fitted
 from gan_cli.data.request import to_float as to_float
 from gan_cli.data.stored import OneSize, Views, mirrored, stored
 from gan_cli.data.subset import fair_part
-from gan_cli.errors import DataError
+from gan_cli.errors import DataError, two_lines, unknown
 from gan_cli.types import Batch, Need, NonNegative, NonNegativeInt, PositiveInt, sample_shape
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,8 @@ def _chosen(decoded: Decoded, limit: int | None, classes: int) -> list[int] | No
         return None
     labels = None if decoded.labels is None else decoded.labels.tolist()
     if labels is not None and 1 < limit < classes:
-        raise DataError(f"dataset.limit={limit} leaves some of dataset.classes={classes} without an image: raise it")
+        what = f"dataset.limit={limit} leaves some of dataset.classes={classes} without an image"
+        raise DataError(two_lines(what, f"set dataset.limit={classes} or more"))
     log.info("%d of %d images, chosen by their content%s", limit, len(decoded.images), ", evenly" if labels else "")
     return fair_part(stored(decoded.images).digests(), labels, limit)
 
@@ -90,12 +91,15 @@ class Images:
         memory: NonNegative = 256,
     ) -> None:
         if channels not in (1, 3):
-            raise DataError(f"dataset.channels={channels}: images have 1 channel (grey) or 3 (colour)")
+            what = f"dataset.channels={channels} are not those of an image"
+            raise DataError(two_lines(what, "give 1 (grey) or 3 (colour)"))
         if fit not in FITS:
-            raise DataError(f"dataset.fit={fit} is unknown: choose one of {', '.join(FITS)}")
+            raise DataError(unknown(f"dataset.fit={fit}", FITS))
         self.shape = sample_shape(channels, resolution)
         if len(self.shape) != 3:
-            raise DataError(f"dataset.resolution={resolution}: give a side, or [height, width]")
+            raise DataError(
+                two_lines(f"dataset.resolution={resolution} is no size of an image", "give a side, or [height,width]")
+            )
         self.classes = classes
         self.batch_size = batch_size
         self.flip = flip
@@ -119,7 +123,8 @@ class Images:
         decoded = self._read(source, request, limit)
         self.cropped = windows or load is not None
         if len(decoded.images) < (1 if self.cropped else 2):
-            raise DataError(f"dataset.root={root} has {len(decoded.images)} images: a GAN needs at least 2")
+            what = f"dataset.root={root} has {len(decoded.images)} images"
+            raise DataError(two_lines(what, "a GAN needs at least 2: add some, or name another folder"))
         self.stored, self.labels = stored(fitted(decoded.images, request)), self._checked_labels(decoded)
         self.names = decoded.names
         self.class_names = decoded.class_names
@@ -143,18 +148,15 @@ class Images:
         """Raises DataError if no window of the resolution can be cut out, or if a source would not have whole sides."""
         sides = self.shape[1:]
         if load is not None and windows:
-            raise DataError(
-                f"dataset.load={load} scales images, dataset.windows=true keeps their size: use one of them"
-            )
+            what = f"dataset.load={load} scales images, dataset.windows=true keeps their size"
+            raise DataError(two_lines(what, "use one of them"))
         if load is not None and any(a > b for a, b in zip(sides, sample_shape(1, load)[1:], strict=True)):
-            raise DataError(
-                f"dataset.load={load} is smaller than dataset.resolution={sides}: raise it, or leave it out"
-            )
+            what = f"dataset.load={load} is smaller than dataset.resolution={sides}"
+            raise DataError(two_lines(what, "raise it, or leave it out"))
         if self.given is not None and any(side % self.given.scale for side in sides):
             scale = self.given.scale
-            raise DataError(
-                f"dataset.resolution={sides} is not a multiple of dataset.given.scale={scale}: change one of them"
-            )
+            what = f"dataset.resolution={sides} is not a multiple of dataset.given.scale={scale}"
+            raise DataError(two_lines(what, "change one of them"))
 
     @property
     def provides(self) -> frozenset[str]:
@@ -190,16 +192,15 @@ class Images:
         if self.classes == 0 or decoded.labels is None:
             if self.classes:
                 why = self.described.get("no_labels_because")
-                reason = f": {why}; or use dataset.classes=0" if why else ": use dataset.classes=0"
-                raise DataError(f"dataset.classes={self.classes}, but these images have no labels{reason}")
+                what = f"dataset.classes={self.classes}, but these images have no labels{f': {why}' if why else ''}"
+                raise DataError(two_lines(what, "use dataset.classes=0"))
             return torch.zeros(len(decoded.images), dtype=torch.int64)
         found = int(decoded.labels.max()) + 1
         if found != self.classes:
             empty = self.described.get("passed_over", {}).get("empty folder")
             but = f" ({', '.join(empty['names'])} has no image)" if empty else ""
-            raise DataError(
-                f"dataset.classes={self.classes}, but the labels name {found} classes{but}: set dataset.classes={found}"
-            )
+            what = f"dataset.classes={self.classes}, but the labels name {found} classes{but}"
+            raise DataError(two_lines(what, f"set dataset.classes={found}"))
         return decoded.labels.to(torch.int64)
 
     def __len__(self) -> int:

@@ -42,7 +42,8 @@ class Others(Given):
         root: str | None = None,
     ) -> None:
         if channels not in (1, 3):
-            raise DataError(f"dataset.given.channels={channels}: images have 1 channel (grey) or 3 (colour)")
+            what = f"dataset.given.channels={channels} are not those of an image"
+            raise DataError(two_lines(what, "give 1 (grey) or 3 (colour)"))
         self.source, self.channels, self.paired, self.scale, self.root = source, channels, paired, scale, root
 
     def read(self, request: Request, images: Decoded) -> Decoded:

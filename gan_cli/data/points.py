@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gan_cli import rng
-from gan_cli.errors import ConfigError
+from gan_cli.errors import ConfigError, two_lines
 from gan_cli.types import Batch, NonNegative, NonNegativeInt, Positive, PositiveInt
 
 Density = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]  # (n, generator) -> points [n, D], component [n]
@@ -119,7 +119,8 @@ class Points:
     ) -> None:
         coordinates = density(1, rng.generator("points", "coordinates"))[0].shape[1]
         if channels != coordinates or resolution:
-            raise ConfigError(f"these points have dataset.channels={coordinates} and dataset.resolution=[]")
+            what = f"dataset.channels={channels} and dataset.resolution={[*resolution]} are not those of these points"
+            raise ConfigError(two_lines(what, f"set dataset.channels={coordinates} and dataset.resolution=[]"))
         self.density = density
         self.shape = (channels,)
         self.classes = classes

@@ -15,7 +15,7 @@ from gan_cli.data.listing import is_zip
 from gan_cli.data.request import Decoded, Request, fitted
 from gan_cli.data.sources import installed
 from gan_cli.data.stored import Cut, Stored
-from gan_cli.errors import DataError, two_lines
+from gan_cli.errors import DataError, two_lines, unknown
 
 SIDES = ("A", "B")
 
@@ -95,10 +95,10 @@ def photos(request: Request, only: str | None = None) -> Decoded:
     if request.split == "more":
         places["more"] = _of_scikit_image()
     if request.split not in places:
-        raise DataError(f"dataset.split={request.split} is unknown: choose one of {', '.join(places)}, more")
+        raise DataError(unknown(f"dataset.split={request.split}", (*places, "more")))
     known = {path.stem: path for path in places["train"]}
     if only is not None and only not in known:
-        raise DataError(f"there is no photograph {only}: choose one of {', '.join(known)}")
+        raise DataError(unknown(f"the photograph only={only}", known))
     chosen = places[request.split] if only is None else [known[only]]
     images = [torch.from_numpy(decode(str(p), p.read_bytes(), request.channels).copy()) for p in chosen]
     return Decoded(images, names=tuple(path.stem for path in chosen))

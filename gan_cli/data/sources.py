@@ -20,7 +20,7 @@ from gan_cli.data.folder import decode_files, decode_folder
 from gan_cli.data.parquet import decode_parquet
 from gan_cli.data.request import Decoded, Request
 from gan_cli.data.shards import decode_shards
-from gan_cli.errors import DataError
+from gan_cli.errors import DataError, two_lines, unknown
 from gan_cli.types import PositiveInt
 
 ImageSource = Callable[[Request], Decoded]
@@ -52,14 +52,14 @@ def installed(library: str, *path: str) -> Path:
     """A file that came with a library, which is not imported: that takes scikit-learn a second."""
     found = importlib.util.find_spec(library)
     if found is None or found.origin is None:
-        raise DataError(f"the library {library} is not installed")
+        raise DataError(two_lines(f"the library {library} is not installed", "install gan again: it needs it"))
     return Path(found.origin).parent.joinpath(*path)
 
 
 def _split(request: Request, *others: str) -> str:
     known = ("train", "test", *others)
     if request.split not in known:
-        raise DataError(f"dataset.split={request.split} is unknown: choose one of {', '.join(known)}")
+        raise DataError(unknown(f"dataset.split={request.split}", known))
     return request.split
 
 
@@ -70,14 +70,13 @@ def _fetch(request: Request, build: Callable[[bool], Any], files: str) -> Any:
     except (RuntimeError, FileNotFoundError):
         advice = f"put {files} under {request.root} (dataset.root), or allow dataset.download=true"
         if not request.download:
-            raise DataError(f"no data under {request.root}: {advice}") from None
+            raise DataError(two_lines(f"no data under {request.root}", advice)) from None
     try:
         return build(True)
     except (URLError, OSError, RuntimeError, ImportError) as error:
-        raise DataError(
-            f"nothing under {request.root}, and the download failed ({error}): without a network, put {files} "
-            f"under {request.root} (dataset.root)"
-        ) from error
+        what = f"nothing under {request.root}, and the download failed ({error})"
+        remedy = f"without a network, put {files} under {request.root} (dataset.root)"
+        raise DataError(two_lines(what, remedy)) from error
 
 
 def _arrays(images: Any, labels: Any, names: Any = ()) -> Decoded:
@@ -126,7 +125,7 @@ def _cifar10_binary(folder: Path, split: str) -> Decoded:
     """Records of one label byte and 3072 bytes: the planes R, G, B of 32 x 32."""
     records = np.concatenate([np.fromfile(folder / name, np.uint8) for name in CIFAR10_BINARY[split]])
     if records.size % 3073:
-        raise DataError(f"{folder}: its .bin files are not whole records of 3073 bytes: fetch them again")
+        raise DataError(two_lines(f"{folder}: its .bin files are not whole records of 3073 bytes", "fetch them again"))
     records = records.reshape(-1, 3073)
     images = torch.from_numpy(records[:, 1:].reshape(-1, 3, 32, 32).copy())
     return Decoded(images, torch.from_numpy(records[:, 0].astype(np.int64)), CIFAR10_NAMES)

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from gan_cli.errors import NotComparable
+from gan_cli.errors import NotComparable, two_lines
 from gan_cli.evaluation.samples import Source
 from gan_cli.metrics import Context, Estimate, Metric, NotMeasurable, PairMetric
 from gan_cli.metrics.detectors import Detector
@@ -149,7 +149,8 @@ def _measure_features(
     needs: frozenset[str] = frozenset().union(*(metric.needs for metric in metrics.values()))
     if reference.statistics is not None:
         blind = [name for name, metric in metrics.items() if metric.needs - {"groups", "logits"}]
-        evaluation.refused |= {name: f"{reference.name} holds statistics only, {name} needs images" for name in blind}
+        what, remedy = f"{reference.name} holds statistics only", "give images as the reference"
+        evaluation.refused |= {name: two_lines(f"{what}, {name} needs images", remedy) for name in blind}
     reference = part_of(reference, plan.most)
     for ready in detectors.values():
         real = reference_features(reference, ready, needs, plan)
@@ -180,10 +181,8 @@ def _measure_features(
 
 def _check_widths(fake: Features, real: Features, reference: Reference) -> None:
     if len(fake.moments.mean) != len(real.moments.mean):
-        raise NotComparable(
-            f"the samples have {len(fake.moments.mean)} features and {reference.name} has {len(real.moments.mean)}: "
-            "images must have one size and number of channels for this detector"
-        )
+        what = f"the samples have {len(fake.moments.mean)} features and {reference.name} has {len(real.moments.mean)}"
+        raise NotComparable(two_lines(what, "images must have one size and number of channels for this detector"))
 
 
 def _plain(fact: Any) -> Any:

@@ -180,13 +180,17 @@ def read(path: Path) -> Any:
         _check_size(value, path.stat().st_size)
         return value
     except OSError as error:
-        raise CheckpointError(f"{path} cannot be read ({(error.strerror or str(error)).lower()})", "") from None
+        raise CheckpointError(
+            f"{path} cannot be read ({(error.strerror or str(error)).lower()})", "make it readable, or name another"
+        ) from None
     except NotData as error:
         if "no network is made of" in str(error):
             raise WeightsRefused(two_lines(f"{path} was refused: {error}", "nothing of it was executed")) from None
-        raise CheckpointError(f"{path} is not a whole file of weights: {error}") from None
+        raise CheckpointError(f"{path} is not a whole file of weights: {error}", "copy or fetch it again") from None
     except (ValueError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError, struct.error) as error:
-        raise CheckpointError(f"{path} is not a whole file of weights: {str(error) or 'cut short'}") from None
+        raise CheckpointError(
+            f"{path} is not a whole file of weights: {str(error) or 'cut short'}", "copy or fetch it again"
+        ) from None
 
 
 def _is_zip(file: BinaryIO) -> bool:

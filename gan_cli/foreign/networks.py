@@ -15,6 +15,7 @@ from gan_cli.foreign.pickles import NotData, Thing
 
 MOST = 100_000  # named tensors of a file
 DEEPEST = 100  # modules within modules
+MADE = "no network is made like this: name another file"
 SHOWN = 3  # names in a message
 WRAPPED = "module."  # what torch's data-parallel wrappers put before every name
 OPTIMIZER = "param_groups"  # what tells the state of an optimizer
@@ -147,7 +148,7 @@ def _of_module(module: Thing, where: str) -> Weights:
         prefix, depth, node = waiting.pop()
         count += 1
         if max(count, len(views), len(facts) // 10) > MOST or depth > DEEPEST:
-            raise WeightsRefused(two_lines(f"{where} has too many parts", "no network is made like this"))
+            raise WeightsRefused(two_lines(f"{where} has too many parts", MADE))
         state = node.state
         for kind in ("_parameters", "_buffers"):
             tensors = state.get(kind)
@@ -155,7 +156,7 @@ def _of_module(module: Thing, where: str) -> Weights:
                 if isinstance(view, View):
                     views[f"{prefix}{name}"] = view
                 elif view is not None:
-                    raise WeightsRefused(two_lines(f"{where}: {prefix}{_word(name)} is not a plain tensor", ""))
+                    raise WeightsRefused(two_lines(f"{where}: {prefix}{_word(name)} is not a plain tensor", MADE))
         facts |= {
             f"{prefix}{key}": value for key, value in state.items() if isinstance(value, str | int | float | None)
         }
@@ -163,7 +164,7 @@ def _of_module(module: Thing, where: str) -> Weights:
             if is_module(child):
                 waiting.append((f"{prefix}{name}.", depth + 1, child))
             elif child is not None:
-                raise WeightsRefused(two_lines(f"{where}: {prefix}{_word(name)} is not a module", ""))
+                raise WeightsRefused(two_lines(f"{where}: {prefix}{_word(name)} is not a module", MADE))
     return Weights(where, _unwrapped(views), facts)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from gan_cli.errors import Incompatible
+from gan_cli.errors import Incompatible, two_lines
 from gan_cli.games.parts import Parts
 from gan_cli.networks.base import declared
 from gan_cli.networks.blocks import mixing_layers, spectrally_normalised
@@ -54,10 +54,8 @@ def check(parts: Parts, also: frozenset[str] = frozenset()) -> None:
     loss = parts.loss
     aims = [a for a in parts.auxiliaries.values() if isinstance(a, Term) and a.interval == 1 and not a.of_weights]
     if loss.needs_auxiliary and not aims:
-        raise Incompatible(
-            f"loss {type(loss).__name__} leaves the generator without an objective at some updates: "
-            "add 'auxiliary=[feature_matching]', with interval=1"
-        )
+        what = f"loss {type(loss).__name__} leaves the generator without an objective at some updates"
+        raise Incompatible(two_lines(what, "add 'auxiliary=[feature_matching]', with interval=1"))
     bounded = any(penalty.lipschitz for penalty in parts.penalties.values())
     if loss.needs_lipschitz and not bounded and not spectrally_normalised(parts.discriminator):
         log.warning(
@@ -91,12 +89,16 @@ def _needs_are_provided(parts: Parts, also: frozenset[str]) -> None:
     for name, part in parts.named():
         for need in [] if isinstance(part, Constraint) else sorted(part.needs):
             if need not in tuple(Need):
-                raise Incompatible(f"{name} needs '{need}', which means nothing: choose of {', '.join(Need)}")
+                raise Incompatible(
+                    two_lines(f"{name} needs '{need}', which means nothing", f"choose of {', '.join(Need)}")
+                )
             if need in hidden:
-                raise Incompatible(f"{name} needs {need}, which {hidden[need]} hides: leave one of them out")
+                raise Incompatible(
+                    two_lines(f"{name} needs {need}, which {hidden[need]} hides", "leave one of them out")
+                )
             if need not in provided:
                 remedy = REMEDIES.get(need, "use parts that provide it, or leave it out")
-                raise Incompatible(f"{name} needs {need}, which nothing here provides: {remedy}")
+                raise Incompatible(two_lines(f"{name} needs {need}, which nothing here provides", remedy))
 
 
 def one_batch_of_both(parts: Parts) -> None:
@@ -125,11 +127,9 @@ def _single_samples_stay_single(parts: Parts) -> None:
         if isinstance(penalty, Term) and penalty.per_sample and mixing:
             what, remedy = mixing[0]
             raise Incompatible(
-                f"penalty.{name} measures single samples, but {what} mixes the samples of a batch: {remedy}"
+                two_lines(f"penalty.{name} measures single samples, but {what} mixes the samples of a batch", remedy)
             )
     for name, augment in parts.augments.items():
         if augment.merges_samples and declared(parts.discriminator).reads_labels:
-            raise Incompatible(
-                f"augment.{name} judges several samples at once, which have no common label, but the discriminator "
-                "reads labels: use conditioning=none"
-            )
+            what = f"augment.{name} judges several samples at once, which have no common label"
+            raise Incompatible(two_lines(f"{what}, but the discriminator reads labels", "use conditioning=none"))

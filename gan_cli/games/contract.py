@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from gan_cli.errors import Incompatible, Refused, TooFew
+from gan_cli.errors import Incompatible, Refused, TooFew, two_lines
 
 T = TypeVar("T")
 ONE_VALUE = "Expected more than 1 value per channel"  # torch's message from batch norm
@@ -47,7 +47,8 @@ class Contract:
         if any(words in str(error) for words in NO_MEMORY):
             return error
         if ONE_VALUE in str(error):
-            return TooFew(f"batch norm in {self.name} cannot work with {self.n} samples at once")
+            what = f"batch norm in {self.name} cannot work with {self.n} samples at once"
+            return TooFew(two_lines(what, "use more, or another norm than batch"))
         return self.breach(f"it failed: {first_line(error)}")
 
     def ask(self, question: Callable[[], T]) -> T:

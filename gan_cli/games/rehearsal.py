@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gan_cli.errors import Incompatible, TooFew
+from gan_cli.errors import Incompatible, TooFew, two_lines
 from gan_cli.games import trial
 from gan_cli.games.base import Game
-from gan_cli.games.contract import Contract, named, shown, wrong
+from gan_cli.games.contract import Contract, first_line, named, shown, wrong
 from gan_cli.losses import Loss
 from gan_cli.penalties import Constraint
 from gan_cli.types import Batch, DiscriminatorOutput, Need, Term
@@ -66,7 +66,8 @@ def latents(game: Game, batch: Batch) -> Tensor:
         try:
             given: Tensor = prior(batch)
         except ValueError as error:
-            raise Incompatible(f"prior ({type(prior).__name__}): {error}") from error
+            what = f"prior ({type(prior).__name__}): {first_line(error)}"
+            raise Incompatible(two_lines(what, "use prior=normal, or data that give images")) from error
         return given
     words = f"forward(batch) -> latents float32 [N, {prior.latent_dim}]"
     remedy = "N is len(batch), and the other number is model.latent_dim; sample(batch) gives the like"

@@ -13,6 +13,12 @@ from torch import Tensor
 
 from gan_cli.errors import NotMeasurable as NotMeasurable
 
+# Remedies of several metrics.
+ON_DEMAND = "measure a run that was trained with labels: conditioning=, dataset.classes="
+PAIRS = "name data that have pairs as the reference: paired_folder:test"
+ONE_SIZE = "bring them to one size first"
+SOME = "give at least one"
+
 if TYPE_CHECKING:
     from gan_cli.metrics.features import Features, Seen
 

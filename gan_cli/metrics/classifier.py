@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gan_cli import rng
+from gan_cli.errors import two_lines
 from gan_cli.metrics import NotMeasurable
 from gan_cli.metrics.detectors import Detector, Labelled
 from gan_cli.metrics.features import Seen
@@ -117,9 +118,8 @@ class Classifier(Detector):
             NotMeasurable: The data have no labels.
         """
         if data is None or data.classes < 2:
-            raise NotMeasurable(
-                "detector=classifier is trained on a labelled data set: give one as reference=NAME:SPLIT"
-            )
+            what = "detector=classifier is trained on labelled data, and these have no labels"
+            raise NotMeasurable(two_lines(what, "give a labelled data set: reference=NAME:SPLIT"))
         held_out = torch.arange(len(data.images)) % 10 == 9
         network = self._trained(data, ~held_out)
         state = network.state_dict()
@@ -165,7 +165,8 @@ class StackedClassifier(Classifier):
 
     def prepare(self, data: Labelled | None) -> Detector:
         if data is None or data.classes != 1000 or data.images.shape[1] != 3:
-            raise NotMeasurable("detector=stacked is for three stacked digits: colour images with 1000 classes")
+            what = "detector=stacked is for three stacked digits, colour images with 1000 classes, which these are not"
+            raise NotMeasurable(two_lines(what, "use it with dataset=stacked_mnist"))
         digits = [data.labels // 100, data.labels // 10 % 10, data.labels % 10]
         single = Labelled(
             lambda: torch.cat([data.images[:, i : i + 1] for i in range(3)]),

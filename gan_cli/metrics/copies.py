@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-from gan_cli.metrics import Context, Estimate, NotMeasurable, PairMetric
+from gan_cli.errors import two_lines
+from gan_cli.metrics import ONE_SIZE, Context, Estimate, NotMeasurable, PairMetric
 from gan_cli.metrics.detectors import averaged
 from gan_cli.metrics.memory import nearest
 from gan_cli.types import Fraction, PositiveInt
 
-TWO = "copies need at least three different training pictures"
+TWO = two_lines("copies need at least three different training pictures", "add some")
 
 
 def seen(batches: Iterator[Tensor], side: int) -> Tensor:
@@ -52,13 +53,15 @@ class Copies(PairMetric):
 
     def compute(self, context: Context) -> Mapping[str, Estimate]:
         if context.drawn is None or context.real is None:
-            raise NotMeasurable("copies are looked for among pictures: give them as the reference")
+            raise NotMeasurable(
+                two_lines("copies are looked for among pictures", "give the training pictures as the reference")
+            )
         real = seen(context.real(), self.side).unique(dim=0)  # a picture that is there twice is one
         samples = seen(context.drawn(), self.side)[: self.n]
         if len(real) < 3:
             raise NotMeasurable(TWO)
         if samples.shape[1] != real.shape[1]:
-            raise NotMeasurable("samples and training pictures have different sizes")
+            raise NotMeasurable(two_lines("samples and training pictures have different sizes", ONE_SIZE))
         centre = real.mean(0)
         samples, real = samples - centre, real - centre
         chosen = torch.arange(0, len(real), max(1, len(real) // self.n))[: self.n]

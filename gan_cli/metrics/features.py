@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from gan_cli.errors import NotMeasurable
+from gan_cli.errors import NotMeasurable, two_lines
 from gan_cli.metrics.moments import Gaussian, Moments, pooled
 
 GROUPS = 10  # jackknife groups
@@ -98,7 +98,7 @@ def fair(batches: Iterable[tuple[Tensor, Tensor | None]], n: int) -> tuple[Tenso
         smallest.add(hashes, [images.cpu(), torch.zeros(len(images), dtype=torch.int64) if labels is None else labels])
     kept = smallest.finish()
     if not kept:
-        raise NotMeasurable("there are no images")
+        raise NotMeasurable(two_lines("there are no images", "give at least 2"))
     return kept[0], kept[1]
 
 
@@ -163,7 +163,7 @@ class Collector:
     def finish(self) -> Features:
         """Raises NotMeasurable when there were fewer than two images."""
         if self.n < 2:
-            raise NotMeasurable(f"{self.n} images are too few to measure: give at least 2")
+            raise NotMeasurable(two_lines(f"{self.n} images are too few to measure", "give at least 2"))
         groups = tuple(m.finish() for m in self.moments if m.n > 1)
         enough = len(groups) == len(self.moments)
         total = self.moments[0].finish() if len(self.moments) == 1 else pooled([m for m in self.moments if m.n])

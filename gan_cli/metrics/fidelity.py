@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gan_cli.metrics import Better, Context, Estimate, NotMeasurable, PairMetric
+from gan_cli.errors import two_lines
+from gan_cli.metrics import ONE_SIZE, PAIRS, SOME, Better, Context, Estimate, NotMeasurable, PairMetric
 from gan_cli.types import NonNegativeInt
 
 WHITE = 255
@@ -92,13 +93,17 @@ class Fidelity(PairMetric):
 
     def compute(self, context: Context) -> Mapping[str, Estimate]:
         if context.pairs is None:
-            raise NotMeasurable("psnr and ssim compare each sample with its own target, and these have none")
+            raise NotMeasurable(
+                two_lines("psnr and ssim compare each sample with its own target, and these have none", PAIRS)
+            )
         found: defaultdict[str, list[float]] = defaultdict(list)
         said: set[str] = set()
         for drawn, target, given in context.pairs():
             if drawn.shape != target.shape:
                 shapes = " and ".join(" x ".join(map(str, images.shape[1:])) for images in (drawn, target))
-                raise NotMeasurable(f"psnr and ssim compare pictures of one size, and these are {shapes}")
+                raise NotMeasurable(
+                    two_lines(f"psnr and ssim compare pictures of one size, and these are {shapes}", ONE_SIZE)
+                )
             scale = scale_of(given, target)
             border = (scale if scale > 1 else 0) if self.border is None else self.border
             wanted = self._seen(target, border)
@@ -108,7 +113,7 @@ class Fidelity(PairMetric):
                 self._add(found, "_bicubic", self._seen(enlarged(given, target), border), wanted)
                 found["psnr_gain"].append(_difference(found["psnr"][-1], found["psnr_bicubic"][-1]))
         if not found:
-            raise NotMeasurable("psnr and ssim are means over pictures, and there are none")
+            raise NotMeasurable(two_lines("psnr and ssim are means over pictures, and there are none", SOME))
         convention = " or ".join(sorted(said))
         return {name: estimate(values, convention) for name, values in found.items()}
 
@@ -156,13 +161,15 @@ class CycleError(PairMetric):
 
     def compute(self, context: Context) -> Mapping[str, Estimate]:
         if context.round_trips is None:
-            raise NotMeasurable("cycle_error needs a generator of the way back: game=cycle trains one")
+            raise NotMeasurable(two_lines("cycle_error needs a generator of the way back", "game=cycle trains one"))
         errors = []
         for given, back in context.round_trips():
             if given.shape != back.shape:
                 shapes = " and ".join(" x ".join(map(str, images.shape[1:])) for images in (given, back))
-                raise NotMeasurable(f"cycle_error compares pictures of one size, and these are {shapes}")
+                raise NotMeasurable(
+                    two_lines(f"cycle_error compares pictures of one size, and these are {shapes}", ONE_SIZE)
+                )
             errors += (back.double() - given.double()).abs().flatten(1).mean(1).tolist()
         if not errors:
-            raise NotMeasurable("cycle_error is a mean over pictures, and there are none")
+            raise NotMeasurable(two_lines("cycle_error is a mean over pictures, and there are none", SOME))
         return {"cycle_error": estimate(errors, "mean |back - given| of 255")}

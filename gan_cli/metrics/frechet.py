@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 import torch
 
+from gan_cli.errors import two_lines
 from gan_cli.metrics import Better, Context, Estimate, Metric, NotMeasurable
 from gan_cli.metrics.features import Features, Seen
 from gan_cli.metrics.moments import Gaussian, without
@@ -73,7 +74,6 @@ class DebiasedFrechet(Metric):
     def compute(self, fake: Features, real: Features, context: Context) -> Mapping[str, Estimate]:
         width = len(fake.moments.mean)
         if fake.n < ENOUGH * width or not fake.groups:
-            raise NotMeasurable(
-                f"fid_debiased needs n of at least {ENOUGH * width} with this detector ({width} features), not {fake.n}"
-            )
+            what = f"fid_debiased: n={fake.n} is too few for the {width} features of this detector"
+            raise NotMeasurable(two_lines(what, f"give at least n={ENOUGH * width}"))
         return {"fid_debiased": jackknife(fake, real)}

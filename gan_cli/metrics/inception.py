@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from gan_cli.errors import ConfigError, WeightsMissing, WeightsRefused, two_lines
+from gan_cli.errors import ConfigError, WeightsMissing, WeightsRefused, two_lines, unknown
 from gan_cli.metrics import weights as files
 from gan_cli.metrics.detectors import Detector
 from gan_cli.metrics.features import Seen
@@ -33,7 +33,8 @@ def find_weights(weights: str | None, download: bool = True) -> Path:
     if asked:
         path = Path(os.path.expanduser(asked))
         if not path.is_file():
-            raise WeightsMissing(f"no Inception weights at {path}: give the file with weights=... or ${ENVIRONMENT}")
+            remedy = f"name the file with weights=FILE or ${ENVIRONMENT}"
+            raise WeightsMissing(two_lines(f"no Inception weights at {path}", remedy))
         return path
     kept = Path(torch.hub.get_dir()) / "checkpoints" / FILE
     if kept.is_file():
@@ -46,8 +47,9 @@ def find_weights(weights: str | None, download: bool = True) -> Path:
     try:
         files.fetch(FID_WEIGHTS_URL, kept, DIGEST)
     except (OSError, HTTPException, WeightsRefused) as error:
+        why = str(error).partition("\n")[0]
         raise WeightsMissing(
-            f"FID needs the weights {FILE} (sha256 {DIGEST[:8]}...), and they could not be fetched ({error})\n"
+            f"FID needs the weights {FILE} (sha256 {DIGEST[:8]}...), and they could not be fetched ({why})\n"
             f"  put the file at {kept}, or name it with weights=FILE or ${ENVIRONMENT}; detector=pixels needs none"
         ) from error
     return kept
@@ -111,7 +113,7 @@ class Inception(Detector):
 
     def __init__(self, weights: str | None = None, resize: str = "tf1", download: bool = True) -> None:
         if resize not in RESIZES:
-            raise ConfigError(f"detector.inception.resize={resize} is unknown: choose one of {', '.join(RESIZES)}")
+            raise ConfigError(unknown(f"detector.inception.resize={resize}", RESIZES))
         path = find_weights(weights, download)
         state, self.digest = files.read(path, expected_digest(path))
         self._set_up(state, resize)

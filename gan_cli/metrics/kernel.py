@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from gan_cli import rng
-from gan_cli.metrics import Better, Context, Estimate, Metric, NotMeasurable
+from gan_cli.errors import two_lines
+from gan_cli.metrics import ON_DEMAND, Better, Context, Estimate, Metric, NotMeasurable
 from gan_cli.metrics.features import Features, Seen
 
 BLOCK = 1000
@@ -83,7 +84,12 @@ def block_estimate(
     """
     size = min(BLOCK, min(len(fake), len(real)) // 10)
     if size < 2:
-        raise NotMeasurable(f"kid needs at least {LEAST} samples on both sides, not {min(len(fake), len(real))}")
+        raise NotMeasurable(
+            two_lines(
+                f"kid needs at least {LEAST} samples on both sides, not {min(len(fake), len(real))}",
+                "raise n, or give more real images",
+            )
+        )
     count = min(len(fake), len(real)) // size
     parts = [slice(i * size, (i + 1) * size) for i in range(count)]
 
@@ -145,7 +151,9 @@ class PerClassKernel(Metric):
         assert fake.rows is not None
         assert real.rows is not None
         if context.classes < 2 or fake.row_labels is None or len(fake.row_labels.unique()) < 2:
-            raise NotMeasurable("kid_per_class needs a generator that draws classes on demand and labelled data")
+            raise NotMeasurable(
+                two_lines("kid_per_class needs a generator that draws classes on demand and labelled data", ON_DEMAND)
+            )
         assert real.row_labels is not None
 
         def of_class(k: int, features: Features) -> tuple[Tensor, Tensor | None]:

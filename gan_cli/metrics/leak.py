@@ -63,7 +63,12 @@ class Probe:
 
     def __init__(self, real: Tensor, policy: Sequence[str], steps: int, seed: int) -> None:
         if len(real) < LEAST:
-            raise NotMeasurable(f"a probe for augmentations needs {LEAST} real pictures, and there are {len(real)}")
+            raise NotMeasurable(
+                two_lines(
+                    f"a probe for augmentations needs {LEAST} real pictures, and there are {len(real)}",
+                    "add some, or leave leak out",
+                )
+            )
         self.policy = tuple(policy)
         pictures = shrunk(real)
         held_out = torch.arange(len(pictures)) % 5 == 4
@@ -133,14 +138,25 @@ class AugmentationLeak(PairMetric):
 
     def compute(self, context: Context) -> Mapping[str, Estimate]:
         if context.drawn is None or context.real is None:
-            raise NotMeasurable("a leak of augmentations is looked for in pictures: give them as the reference")
+            raise NotMeasurable(
+                two_lines(
+                    "a leak of augmentations is looked for in pictures", "give the training pictures as the reference"
+                )
+            )
         real, samples = (fair(((batch, None) for batch in side()), self.n)[0] for side in (context.real, context.drawn))
         if real.shape[1] != samples.shape[1]:
-            raise NotMeasurable("samples and real pictures have different channels")
+            raise NotMeasurable(
+                two_lines("samples and real pictures have different channels", "make both grey or both colour")
+            )
         probe = Probe(real, self.policy, self.steps, context.seed)
         shares = probe.shares(samples)
         if not shares:
-            raise NotMeasurable("the probe cannot tell augmented from plain pictures of these data")
+            raise NotMeasurable(
+                two_lines(
+                    "the probe cannot tell augmented from plain pictures of these data",
+                    "leave leak out, or let the probe learn for longer: metrics.leak.steps=800",
+                )
+            )
         right = dict(zip(probe.policy, zip(probe.hits, probe.false, strict=True), strict=True))
         return {
             f"leak_{name}": Estimate(

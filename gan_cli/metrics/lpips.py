@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gan_cli.errors import WeightsMissing, WeightsRefused, two_lines
-from gan_cli.metrics import Better, Context, Estimate, NotMeasurable, PairMetric
+from gan_cli.metrics import ONE_SIZE, PAIRS, SOME, Better, Context, Estimate, NotMeasurable, PairMetric
 from gan_cli.metrics import weights as files
 from gan_cli.metrics.backbones import COLOURS, AlexNet, Backbone, TorchvisionBackbone, Vgg16
 from gan_cli.metrics.fidelity import estimate
@@ -51,7 +51,9 @@ class Lpips(PairMetric):
 
     def compute(self, context: Context) -> Mapping[str, Estimate]:
         if context.pairs is None:
-            raise NotMeasurable(f"{self.value} compares each sample with its own target, and these have none")
+            raise NotMeasurable(
+                two_lines(f"{self.value} compares each sample with its own target, and these have none", PAIRS)
+            )
         backbone = self.backbone()
         try:
             backbone.load()
@@ -63,7 +65,7 @@ class Lpips(PairMetric):
             self._check(backbone, drawn, target)
             found.append(self._distance(backbone, layers, drawn, target))
         if not found:
-            raise NotMeasurable(f"{self.value} is a mean over pictures, and there are none")
+            raise NotMeasurable(two_lines(f"{self.value} is a mean over pictures, and there are none", SOME))
         convention = f"LPIPS 0.1, {backbone.model}, whole pictures, linear layers {digest[:8]}, float32"
         return {self.value: estimate(torch.cat(found).tolist(), convention, backbone.digest)}
 
@@ -86,11 +88,20 @@ class Lpips(PairMetric):
         shape = " x ".join(map(str, target.shape[1:]))
         if drawn.shape != target.shape:
             drawn_as = " x ".join(map(str, drawn.shape[1:]))
-            raise NotMeasurable(f"{self.value} compares pictures of one size, and these are {drawn_as} and {shape}")
+            raise NotMeasurable(
+                two_lines(f"{self.value} compares pictures of one size, and these are {drawn_as} and {shape}", ONE_SIZE)
+            )
         if min(target.shape[2:]) < backbone.least:
-            raise NotMeasurable(f"{self.value} sees pictures of {backbone.least} pixels or more, and these are {shape}")
+            raise NotMeasurable(
+                two_lines(
+                    f"{self.value} sees pictures of {backbone.least} pixels or more, and these are {shape}",
+                    "give larger ones",
+                )
+            )
         if target.shape[1] not in COLOURS:
-            raise NotMeasurable(f"{self.value} sees grey and colour pictures, and these are {shape}")
+            raise NotMeasurable(
+                two_lines(f"{self.value} sees grey and colour pictures, and these are {shape}", "give 1 or 3 channels")
+            )
 
 
 class AlexNetLpips(Lpips):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from gan_cli.errors import two_lines
 from gan_cli.metrics import Context, Estimate, Metric, NotMeasurable
 from gan_cli.metrics.features import Features
 from gan_cli.metrics.prdc import CHUNK, radii, squared_distances
@@ -38,7 +39,7 @@ class Memorisation(Metric):
         assert fake.rows is not None
         assert real.rows is not None
         if len(real.rows) < 2:
-            raise NotMeasurable("authentic needs at least two training samples")
+            raise NotMeasurable(two_lines("authentic needs at least two training samples", "add some"))
         centre = real.rows.mean(0)
         x, y = fake.rows - centre, real.rows - centre
         distance, index = (found.squeeze(1) for found in nearest(x, y))

@@ -7,13 +7,16 @@ from types import MappingProxyType
 
 import torch
 
+from gan_cli.errors import two_lines
 from gan_cli.metrics import Better, Context, Estimate, Metric, NotMeasurable
 from gan_cli.metrics.features import Features, Seen
 from gan_cli.metrics.scores import kl_from_counts
 from gan_cli.types import PositiveInt
 
 REACH = 3.0  # standard deviations within which a sample is of high quality (VEEGAN, arXiv 1705.07761, section 4.1)
-PLANE = "point_modes measures points in the plane or on a line: use it with dataset=ring, grid, swiss_roll or line"
+PLANE = two_lines(
+    "point_modes measures points in the plane or on a line", "use it with dataset=ring, grid, swiss_roll or line"
+)
 MOST = 2  # coordinates: images have more features
 
 

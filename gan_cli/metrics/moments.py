@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gan_cli.errors import NotMeasurable
+from gan_cli.errors import NotMeasurable, two_lines
 
 FOLD = 512  # rows gathered before one matrix product adds them
 
@@ -64,7 +64,7 @@ class Moments:
     def finish(self) -> Gaussian:
         """The Gaussian with these moments. Raises NotMeasurable below 2 samples."""
         if self.n < 2:
-            raise NotMeasurable(f"{self.n} samples have no covariance: give at least 2")
+            raise NotMeasurable(two_lines(f"{self.n} samples have no covariance", "give at least 2"))
         if self._shift is None:
             rows = _in_one_order(torch.cat(self._rows))
             mean = rows.mean(0)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import torch
 
+from gan_cli.errors import two_lines
 from gan_cli.metrics import Context, Estimate, Metric, NotMeasurable
 from gan_cli.metrics.features import Features
 from gan_cli.types import PositiveInt
@@ -28,7 +29,12 @@ class PerceptualPathLength(Metric):
 
     def compute(self, fake: Features, real: Features, context: Context) -> Mapping[str, Estimate]:
         if context.paths is None or context.see is None:
-            raise NotMeasurable("ppl needs a generator with a latent space, not a set of images")
+            raise NotMeasurable(
+                two_lines(
+                    "ppl needs a generator with a latent space, not a set of images",
+                    "measure a run or a checkpoint that draws from noise",
+                )
+            )
         steps = [
             (context.see(b).features.double() - context.see(a).features.double()).square().sum(1) / self.epsilon**2
             for a, b in context.paths(self.samples, self.epsilon)

@@ -11,6 +11,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
+from gan_cli.errors import two_lines
 from gan_cli.metrics import Better, Context, Estimate, Metric, NotMeasurable
 from gan_cli.metrics.features import Features, Seen
 from gan_cli.types import PositiveInt
@@ -72,6 +73,11 @@ class PRDC(Metric):
         assert real.rows is not None
         n, m = len(fake.rows), len(real.rows)
         if min(n, m) <= self.k:
-            raise NotMeasurable(f"prdc with k={self.k} needs more than {self.k} samples on both sides")
+            raise NotMeasurable(
+                two_lines(
+                    f"prdc with k={self.k} needs more than {self.k} samples on both sides, not {min(n, m)}",
+                    "raise n, or lower metrics.prdc.k",
+                )
+            )
         found = prdc(real.rows, fake.rows, self.k)
         return {name: Estimate(value, None, f"k={self.k}", n, m) for name, value in found.items()}

@@ -79,7 +79,8 @@ class Dinov2(PretrainedNetwork):
         path = Path(weights or Path(torch.hub.get_dir()) / "checkpoints" / self.FILE).expanduser()
         code = Path(repository or Path(torch.hub.get_dir()) / "facebookresearch_dinov2_main").expanduser()
         if not path.is_file():
-            raise DetectorMissing(f"no DINOv2 weights at {path}: put {self.FILE} there, or name it with weights=FILE")
+            remedy = f"put {self.FILE} there, or name it with weights=FILE"
+            raise DetectorMissing(two_lines(f"no DINOv2 weights at {path}", remedy))
         state, digest = files.read(path, self.DIGEST if path.name == self.FILE else None)
         network = self._architecture(code)
         _fill(network, state, path)
@@ -91,9 +92,8 @@ class Dinov2(PretrainedNetwork):
             import timm
         except ImportError:
             if not (code / "hubconf.py").is_file():
-                raise DetectorMissing(
-                    f"DINOv2's architecture is not installed: pip install timm, or put its repository at {code}"
-                ) from None
+                remedy = f"pip install timm, or put its repository at {code}"
+                raise DetectorMissing(two_lines("DINOv2's architecture is not installed", remedy)) from None
             network: nn.Module = torch.hub.load(str(code), "dinov2_vitl14", source="local", pretrained=False)
             return network
         built: nn.Module = timm.create_model("vit_large_patch14_dinov2", num_classes=0, dynamic_img_size=True)

@@ -19,6 +19,7 @@ from annotated_types import Ge
 from torch import Tensor
 
 from gan_cli import rng
+from gan_cli.errors import two_lines
 from gan_cli.metrics import Context, Estimate, Metric, NotMeasurable
 from gan_cli.metrics.features import Features
 from gan_cli.metrics.frechet import frechet_distance
@@ -86,7 +87,12 @@ def ratio(distance: Distance, fake: Rows, real: Rows, orders: list[tuple[Tensor,
         above.append(distance.between(distance.of(fake.at(of_fake[:half])), b))
     over, under = (torch.tensor(values, dtype=torch.float64) for values in (above, below))
     if not under.mean() > 0:
-        raise NotMeasurable("the real pictures do not differ in these features: there is no floor to compare with")
+        raise NotMeasurable(
+            two_lines(
+                "the real pictures do not differ in these features: there is no floor to compare with",
+                "use another detector, or other pictures",
+            )
+        )
     value = over.mean() / under.mean()
     variance = over.var() + value.square() * under.var() / len(orders)
     return float(value), float(variance.sqrt() / under.mean())
@@ -111,7 +117,12 @@ class Ratios(Metric):
         assert real.rows is not None
         size = min(len(fake.rows), len(real.rows)) // 2 * 2
         if size < LEAST:
-            raise NotMeasurable(f"ratios need at least {LEAST} samples and real pictures, not {size}")
+            raise NotMeasurable(
+                two_lines(
+                    f"ratios need at least {LEAST} samples and real pictures, not {size}",
+                    "raise n, or give more real pictures",
+                )
+            )
         centre = real.rows.mean(0)  # squares of large numbers would swamp their differences
         x, y = Rows(fake.rows[:size], fake.row_hashes), Rows(real.rows[:size], real.row_hashes)
         generator = rng.generator(context.seed, "ratios")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gan_cli.errors import two_lines
-from gan_cli.metrics import Better, Context, Estimate, Metric, NotMeasurable
+from gan_cli.metrics import ON_DEMAND, Better, Context, Estimate, Metric, NotMeasurable
 from gan_cli.metrics.features import Features, Seen
 from gan_cli.types import Fraction, PositiveInt
 
@@ -65,7 +65,12 @@ class InceptionScore(Metric):
     def compute(self, fake: Features, real: Features, context: Context) -> Mapping[str, Estimate]:
         logits = self.check(fake.logits)
         if fake.n < self.splits:
-            raise NotMeasurable(f"{self.name} with {self.splits} splits needs as many samples, not {fake.n}")
+            raise NotMeasurable(
+                two_lines(
+                    f"{self.name} with {self.splits} splits needs as many samples, not {fake.n}",
+                    f"give at least n={self.splits}",
+                )
+            )
         value, spread = inception_score(logits, self.splits)
         se = spread / math.sqrt(self.splits - 1) if self.splits > 1 else None
         return {self.name: Estimate(value, se, f"{self.splits} splits, {logits.shape[1]} logits")}
@@ -130,9 +135,13 @@ class OnDemand(Metric):
 
     def compute(self, fake: Features, real: Features, context: Context) -> Mapping[str, Estimate]:
         if fake.logits is None:
-            raise NotMeasurable("on_demand needs a detector that classifies the data: use detector=classifier")
+            raise NotMeasurable(
+                two_lines("on_demand needs a detector that classifies the data", "use detector=classifier")
+            )
         if context.classes < 2 or fake.logit_labels is None or len(fake.logit_labels.unique()) < 2:
-            raise NotMeasurable("on_demand needs a generator that draws classes on demand and labelled data")
+            raise NotMeasurable(
+                two_lines("on_demand needs a generator that draws classes on demand and labelled data", ON_DEMAND)
+            )
         share = float((fake.logits.argmax(1) == fake.logit_labels).double().mean())
         return {"on_demand": Estimate(share, math.sqrt(share * (1 - share) / fake.n), "share classified as asked for")}
 
@@ -163,10 +172,17 @@ class ClassificationAccuracy(Metric):
 
     def compute(self, fake: Features, real: Features, context: Context) -> Mapping[str, Estimate]:
         if context.classes < 2 or fake.row_labels is None or len(fake.row_labels.unique()) < 2:
-            raise NotMeasurable("cas needs a generator that draws classes on demand and labelled data")
+            raise NotMeasurable(
+                two_lines("cas needs a generator that draws classes on demand and labelled data", ON_DEMAND)
+            )
         tested = round(self.held_out * (0 if real.row_images is None else len(real.row_images)))
         if real.row_images is None or real.row_labels is None or not 0 < tested < len(real.row_images):
-            raise NotMeasurable(f"cas holds out a share of {self.held_out:g} of the real images, and they are too few")
+            raise NotMeasurable(
+                two_lines(
+                    f"cas holds out a share of {self.held_out:g} of the real images, and they are too few",
+                    "give more real images",
+                )
+            )
         assert fake.row_images is not None
         # Rows are ordered by content: any part of them is a fair one.
         held_out = Labels(real.row_images[:tested], real.row_labels[:tested])

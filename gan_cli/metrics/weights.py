@@ -59,7 +59,8 @@ def fetch(url: str, path: Path, digest: str) -> None:
             found.update(piece)
             file.write(piece)
         if found.hexdigest() != digest:
-            raise WeightsRefused(f"what {url} holds has the sha256 {found.hexdigest()[:16]}..., not {digest[:16]}...")
+            what = f"what {url} holds has the sha256 {found.hexdigest()[:16]}..., not {digest[:16]}..."
+            raise WeightsRefused(two_lines(what, "fetch it by hand, and name it with weights=FILE"))
 
 
 def digest_in(name: str) -> str | None:

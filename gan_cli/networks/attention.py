@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_cli.errors import ConfigError
+from gan_cli.errors import ConfigError, two_lines
 from gan_cli.networks.conditioning import Wrap
 
 
@@ -43,4 +43,5 @@ def check_attention(attention: Sequence[int], sides: Sequence[int], setting: str
     """Raises ConfigError when attention is asked for at a side that the network does not have."""
     for side in attention:
         if side not in sides:
-            raise ConfigError(f"{setting}=[{side}]: this network has maps of side {', '.join(map(str, sides))}")
+            remedy = f"choose of {', '.join(map(str, sides))}"
+            raise ConfigError(two_lines(f"{setting}=[{side}]: this network has no map of that side", remedy))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from gan_cli.errors import ConfigError
+from gan_cli.errors import ConfigError, two_lines
 from gan_cli.networks.base import BaseGenerator
 from gan_cli.networks.blocks import MAP_NORMS, choose
 from gan_cli.networks.conditioning import GeneratorConditioning, Wrap
@@ -44,10 +44,11 @@ def chunks(latent_dim: int, count: int) -> list[int]:
         ConfigError: There are more parts than numbers.
     """
     if latent_dim < count:
-        raise ConfigError(
+        what = (
             f"model.latent_dim={latent_dim}: this generator reads its latent in {count} parts, one for the smallest "
-            f"map and one per block: set model.latent_dim to {count} or more"
+            "map and one per block"
         )
+        raise ConfigError(two_lines(what, f"set model.latent_dim={count} or more"))
     size = latent_dim // count
     return [latent_dim - (count - 1) * size, *[size] * (count - 1)]
 

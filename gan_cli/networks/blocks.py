@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import parametrize
 
-from gan_cli.errors import ConfigError
+from gan_cli.errors import ConfigError, unknown
 from gan_cli.networks.conditioning import Wrap
 from gan_cli.networks.equalised import Scale, Unit
 from gan_cli.networks.spectral import spectral_norm
@@ -61,7 +61,7 @@ VECTOR_NORMS: Mapping[str, Callable[..., nn.Module]] = {"batch": _batch_vector, 
 def choose(choices: Mapping[str, T], setting: str, name: str) -> T:
     """`choices[name]`, or a ConfigError that names the setting and its valid values."""
     if name not in choices:
-        raise ConfigError(f"{setting}={name} is unknown: choose one of {', '.join(choices)}")
+        raise ConfigError(unknown(f"{setting}={name}", choices))
     return choices[name]
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from gan_cli.errors import Incompatible
+from gan_cli.errors import Incompatible, two_lines
 from gan_cli.types import Need, NonNegativeInt, PositiveInt
 
 Wrap = Callable[[nn.Module], nn.Module]
@@ -24,10 +24,9 @@ Norm = Callable[..., nn.Module]  # (channels, affine=True)
 def checked_classes(classes: int, conditioning: str) -> int:
     """Raises Incompatible unless there are classes to tell apart."""
     if classes < 2:
-        raise Incompatible(
-            f"conditioning={conditioning} needs labels, and dataset.classes={classes}: set dataset.classes to the "
-            "number of classes of labelled data, or use conditioning=none"
-        )
+        what = f"conditioning={conditioning} needs labels, and dataset.classes={classes}"
+        remedy = "set dataset.classes to the number of classes of labelled data, or use conditioning=none"
+        raise Incompatible(two_lines(what, remedy))
     return classes
 
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_cli.errors import ConfigError
+from gan_cli.errors import ConfigError, two_lines
 from gan_cli.networks.equalised import equalised
 from gan_cli.types import Clock, PositiveInt
 
@@ -45,7 +45,7 @@ class Growth(nn.Module):
     ) -> None:
         super().__init__()
         if start < 4 or start & (start - 1):
-            raise ConfigError(f"model.growth.start={start} is not a side to begin with: use 4, 8, 16, ...")
+            raise ConfigError(two_lines(f"model.growth.start={start} is not a side to begin with", "use 4, 8, 16, ..."))
         self.first = (start // 4).bit_length() - 1
         self.fade_images = fade_images
         self.stable_images = stable_images

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_cli.errors import ConfigError
+from gan_cli.errors import ConfigError, two_lines
 from gan_cli.networks.base import BaseGenerator, StagedDiscriminator
 from gan_cli.networks.blocks import MAP_NORMS
 from gan_cli.networks.conditioning import DiscriminatorConditioning, GeneratorConditioning
@@ -82,10 +82,9 @@ def block_maker(width: int, expansion: int, group_width: int, depth: int) -> Cal
     """Makes the blocks of a network of `depth` blocks. Raises ConfigError when the channels do not split evenly."""
     inner = expansion * width
     if inner % group_width:
-        raise ConfigError(
-            f"model.width={width}: {inner} inner channels do not split into groups of {group_width}: "
-            f"use a multiple of {group_width // math.gcd(group_width, expansion)}, or another model.group_width"
-        )
+        what = f"model.width={width}: {inner} inner channels do not split into groups of {group_width}"
+        multiple = group_width // math.gcd(group_width, expansion)
+        raise ConfigError(two_lines(what, f"use a multiple of {multiple}, or another model.group_width"))
     return lambda: Block(width, inner, inner // group_width, depth)
 
 

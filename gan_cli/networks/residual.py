@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_cli.errors import Incompatible
+from gan_cli.errors import Incompatible, two_lines
 from gan_cli.networks.blocks import constraint
 from gan_cli.networks.conditioning import Wrap
 from gan_cli.types import sample_shape
@@ -28,14 +28,13 @@ def doublings(resolution: int | Sequence[int]) -> tuple[int, tuple[int, int]]:
     """
     shape = sample_shape(1, resolution)
     if len(shape) != 3:
-        raise Incompatible("residual networks draw images, and this data set has points: use model=mlp")
+        raise Incompatible(two_lines("residual networks draw images, and this data set has points", "use model=mlp"))
     height, width = shape[1:]
     count = max(0, (min(height, width) // 4).bit_length() - 1)
     if count < 2 or height % (1 << count) or width % (1 << count):
-        raise Incompatible(
-            f"residual networks double a map of 4 to 7 pixels a side at least twice, which {height} x {width} is not: "
-            "use dataset.resolution=16, 24, 28, 32, 48, 64, ... (the images are fitted to it), or model=mlp"
-        )
+        what = f"residual networks double a map of 4 to 7 pixels a side at least twice, which {height} x {width} is not"
+        remedy = "use dataset.resolution=16, 24, 28, 32, 48, 64, ... (the images are fitted to it), or model=mlp"
+        raise Incompatible(two_lines(what, remedy))
     return count, (height >> count, width >> count)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gan_cli.errors import Incompatible
+from gan_cli.errors import Incompatible, two_lines
 from gan_cli.types import sample_shape
 
 
@@ -24,12 +24,11 @@ def halvings(
     """
     shape = sample_shape(1, resolution)
     if len(shape) != 3:
-        raise Incompatible(f"model={model} draws images, and this data set has points: use model=mlp")
+        raise Incompatible(two_lines(f"model={model} draws images, and this data set has points", "use model=mlp"))
     height, width = shape[1:]
     count = (min(height, width) // 4).bit_length() - 1
     if count < least or min(height, width) != 4 << count or max(height, width) % (1 << count):
-        raise Incompatible(
-            f"model={model} halves images down to a side of 4, and {height} x {width} does not: "
-            f"use dataset.resolution=16, 32, 64, ... (the images are fitted to it), or model={otherwise}"
-        )
+        what = f"model={model} halves images down to a side of 4, and {height} x {width} does not"
+        remedy = f"use dataset.resolution=16, 32, 64, ... (the images are fitted to it), or model={otherwise}"
+        raise Incompatible(two_lines(what, remedy))
     return count, (height >> count, width >> count)

@@ -46,8 +46,8 @@ def consider(session: Session, checked: Checked) -> list[Said]:
     except TooFew as error:
         raise TooFew(
             two_lines(
-                f"{error}, of dataset.batch_size={trainer.data.batch_size} in trainer.devices={settings['devices']} x "
-                f"trainer.micro_batches={settings['micro_batches']} parts",
+                f"{first_line(error)}, of dataset.batch_size={trainer.data.batch_size} in "
+                f"trainer.devices={settings['devices']} x trainer.micro_batches={settings['micro_batches']} parts",
                 "raise dataset.batch_size, lower trainer.micro_batches, or use another norm than batch",
             )
         ) from error

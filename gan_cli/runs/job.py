@@ -259,7 +259,7 @@ def _check_types(earlier: Earlier | None, game: Game) -> None:
 
 
 def _unusable(earlier: Earlier, error: Unsound) -> CheckpointError:
-    return CheckpointError(f"{earlier.path} cannot be used: {error}", "name another checkpoint")
+    return CheckpointError(f"{earlier.path} cannot be used: {error}")
 
 
 def _restore(trainer: Trainer, earlier: Earlier | None, job: Job) -> list[Said]:

@@ -54,7 +54,7 @@ def picked(checked: Checked, trust: Trust) -> Picked:
     if not usual:
         return Picked(checked)
     log.info("trainer.runtime=auto: timing steps")
-    device, best = pick_device(config["trainer"]["device"]), config
+    device, best = pick_device(config["trainer"]["device"], "trainer.device"), config
     for (group, key), value in usual.items():
         best = _with(best, (group, key, value))
     clock = clock_of(device, best["trainer"]["threads"])

@@ -151,7 +151,7 @@ def _fitting(build_it: Build, checked: Checked, weights: Mapping[str, torch.Tens
     Raises CheckpointError where the config describes networks that its weights do not belong to, or data of another
     size than those networks draw.
     """
-    foreign = CheckpointError(f"{path}: its weights do not fit its own config", "it was put together by hand")
+    foreign = CheckpointError(f"{path}: its weights do not fit its own config")
     data, generator = checked.config["dataset"], checked.config["model"]["generator"]
     if any(fact in generator and data.get(fact) != generator[fact] for fact in ("resolution", "channels")):
         raise foreign
@@ -197,9 +197,9 @@ def restore(source: str, manner: Manner, device: torch.device, vouched: Sequence
         if manner.ema:
             generator.load_state_dict(state["ema"])
     except Unsound as error:
-        raise CheckpointError(f"{path} cannot be used: {error}", "name another checkpoint") from error
+        raise CheckpointError(f"{path} cannot be used: {error}") from error
     except RuntimeError as error:
-        raise CheckpointError(f"{path}: its weights do not fit its own config", "") from error
+        raise CheckpointError(f"{path}: its weights do not fit its own config") from error
     game.to(device)
     generator = generator.to(device).eval()
     if manner.back:

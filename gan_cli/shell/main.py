@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
+from gan_cli.errors import two_lines
 from gan_cli.shell.codes import DONE, FAILED, INTERRUPTED, WRONG
 from gan_cli.shell.table import COMMANDS, Command
 
@@ -169,7 +170,7 @@ def run(command: Command, words: list[str], interrupted: threading.Event) -> int
 def _prepare(command: Command, words: Sequence[str]) -> list[str]:
     """Turns a plain word into the setting that it means, such as `checkpoint=...`, and puts flags last."""
     from gan_cli.config.words import at_home, divide, quote, strings, text
-    from gan_cli.errors import ConfigError, two_lines
+    from gan_cli.errors import ConfigError
 
     if not command.configured:
         return [text(word) for word in strings(words)]
@@ -189,7 +190,7 @@ def _prepare(command: Command, words: Sequence[str]) -> list[str]:
 def _check_one_run(command: Command, settings: Sequence[str], flags: Sequence[str]) -> None:
     """Raises ConfigError when there is no run, or more than one (Hydra would take the last)."""
     from gan_cli.config.words import SHOWS, text
-    from gan_cli.errors import ConfigError, two_lines
+    from gan_cli.errors import ConfigError
 
     runs = [text(word.partition("=")[2]) for word in settings if word.startswith(f"{command.setting}=")]
     if len(runs) > 1:

@@ -129,4 +129,4 @@ def load_newest(paths: Iterable[Path]) -> tuple[dict[str, Any], Path, list[str]]
             last = error
     if len(problems) == 1:
         raise last
-    raise CheckpointError("; ".join(problems) or "there is no checkpoint yet")
+    raise CheckpointError("; ".join(problems))

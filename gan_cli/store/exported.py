@@ -27,7 +27,9 @@ def pack(weights: Mapping[str, Tensor], config: str, step: int, class_names: lis
         Incompatible: A weight is not a tensor.
     """
     if other := [name for name, value in weights.items() if not isinstance(value, Tensor)]:
-        raise Incompatible(two_lines(f"{other[0]} is no tensor, and a safetensors file holds nothing else", ""))
+        raise Incompatible(
+            two_lines(f"{other[0]} is no tensor, and a safetensors file holds nothing else", "use as=onnx")
+        )
     # Each for itself: tensors that share memory are refused.
     tensors = {name: weight.detach().cpu().clone().contiguous() for name, weight in weights.items()}
     facts = {"format": FORMAT, "config": config, "step": str(step), "class_names": json.dumps(class_names)}

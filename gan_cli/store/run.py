@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gan_cli.console import Plain
-from gan_cli.errors import NotARun
+from gan_cli.errors import NotARun, two_lines
 from gan_cli.store import machine
 from gan_cli.store.disk import naming, read_json, remove_leftovers, write_json, write_text
 from gan_cli.store.locks import alone_in
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gan_cli.types import Clock
 
 STAMP = re.compile(r"^\d{8}-\d{6}-[0-9a-f]{4}-")  # what a run folder's name begins with
+GIVE = "give a run folder, such as outputs/train/<run>"
 ENDED = ("finished", "diverged")  # the statuses of a run that reached its end
 PACKAGES = ("gan-cli", "torch", "torchvision", "hydra-core", "omegaconf", "numpy", "pytorch-fid")
 
@@ -62,9 +63,9 @@ class Run:
         """An existing run. Raises NotARun when there is no run in the folder."""
         run = cls(folder)
         if not os.path.isdir(folder):  # False too for a name that no file can have
-            raise NotARun(f"{folder} is not a folder: give a run folder, such as outputs/train/<run>")
+            raise NotARun(two_lines(f"{folder} is not a folder", GIVE))
         if not run.config.is_file():
-            raise NotARun(f"{folder} is not a run folder: it has no config.yaml")
+            raise NotARun(two_lines(f"{folder} is not a run folder: it has no config.yaml", GIVE))
         run.check_contained()
         return run
 
@@ -240,7 +241,9 @@ def checkpoints_of(source: Path | str) -> tuple[list[Path], Run | None]:
         home.check_contained()
         return [path], home
     if not path.exists():
-        raise NotARun(f"{source} does not exist: give a run folder (outputs/train/<run>) or a checkpoint (.pt)")
+        raise NotARun(
+            two_lines(f"{source} does not exist", "give a run folder (outputs/train/<run>) or a checkpoint (.pt)")
+        )
     run = Run.open(path)
     found = newest_first(run.checkpoints)
     if not found:

@@ -6,7 +6,7 @@ else, so that a resumed run ends, saves and measures where one that never stoppe
 
 from __future__ import annotations
 
-from gan_cli.errors import ConfigError
+from gan_cli.errors import ConfigError, two_lines
 from gan_cli.types import Clock
 
 
@@ -48,7 +48,7 @@ class Limits:
     ) -> None:
         if max_steps is None and max_images is None and max_minutes is None and max_epochs is None:
             ends = "trainer.max_steps, trainer.max_epochs, trainer.max_images or trainer.max_minutes"
-            raise ConfigError(f"a run needs an end: set {ends}")
+            raise ConfigError(two_lines("a run needs an end", f"set {ends}"))
         self.max_steps = max_steps or float("inf")
         of_epochs = images_in(max_epochs, size) if max_epochs is not None and size else float("inf")
         self.max_images = min(max_images or float("inf"), of_epochs)

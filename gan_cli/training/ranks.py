@@ -79,7 +79,7 @@ def check_present(devices: int, device: str) -> None:
     """Raises ConfigError where this machine has fewer devices than processes are to be started on it."""
     if devices == 1:
         return
-    kind = pick_device(device).type
+    kind = pick_device(device, "trainer.device").type
     there = {"cuda": torch.cuda.device_count(), "cpu": os.cpu_count() or 1}.get(kind, 1)
     if ":" in device:
         there = 1

@@ -18,7 +18,7 @@ from types import FrameType
 import torch
 from torch import nn
 
-from gan_cli.errors import ConfigError
+from gan_cli.errors import ConfigError, two_lines, unknown
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # names of mallopt(3)
 HANGUP = getattr(signal, "SIGHUP", signal.SIGTERM)  # the terminal was closed; not on Windows
@@ -32,21 +32,21 @@ Clock = Callable[[], float]  # seconds
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
-def pick_device(name: str) -> torch.device:
-    """`auto` is cuda, else mps, else cpu. Raises ConfigError for a device that this machine lacks."""
+def pick_device(name: str, key: str = "device") -> torch.device:
+    """`auto` is cuda, else mps, else cpu. Raises ConfigError, naming `key`, for a device that this machine lacks."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise ConfigError(f"device={name} is unknown: choose auto, cpu, cuda, cuda:1 or mps") from None
+        raise ConfigError(unknown(f"{key}={name}", ("auto", "cpu", "cuda", "cuda:1", "mps"))) from None
     present = {
         "cpu": True,
         "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
         "mps": torch.backends.mps.is_available(),
     }
     if not present.get(device.type, False):
-        raise ConfigError(f"device={name} is not on this machine: use device auto or cpu")
+        raise ConfigError(two_lines(f"{key}={name} is not on this machine", f"use {key}=auto or {key}=cpu"))
     return device
 
 
@@ -102,7 +102,7 @@ def _set_threads(count: int) -> None:
 def precision_of(name: str) -> torch.dtype:
     """Raises ConfigError for a name that is none of a precision."""
     if name not in PRECISIONS:
-        raise ConfigError(f"trainer.precision={name} is unknown: choose one of {', '.join(PRECISIONS)}")
+        raise ConfigError(unknown(f"trainer.precision={name}", PRECISIONS))
     return PRECISIONS[name]
 
 

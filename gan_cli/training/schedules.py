@@ -18,7 +18,7 @@ class Constant(Ramp):
 
 def _check_order(start: float, end: float) -> None:
     if end < start:
-        raise ValueError(f"schedule.end={end} is before schedule.start={start}: set it to {start} or more")
+        raise ValueError(f"schedule.end={end} is before schedule.start={start}\n  set it to {start} or more")
 
 
 class Linear(ramps.Linear):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gan_cli import rng
-from gan_cli.errors import ConfigError, NonFinite, two_lines
+from gan_cli.errors import ConfigError, NonFinite, two_lines, unknown
 from gan_cli.games.base import Game
 from gan_cli.ramps import follows_run, settled
 from gan_cli.store import contents
@@ -118,10 +118,10 @@ class Trainer:
         execution: Execution | None = None,
     ) -> None:
         if runtime not in RUNTIMES:
-            raise ConfigError(f"trainer.runtime={runtime} is unknown: choose one of {', '.join(RUNTIMES)}")
+            raise ConfigError(unknown(f"trainer.runtime={runtime}", RUNTIMES))
         self.rows = divided(data.batch_size, devices, micro_batches)  # computed at once
         self.runtime = Runtime(
-            pick_device(device),
+            pick_device(device, "trainer.device"),
             precision_of(precision or "float32"),
             rank,
             devices,

@@ -84,7 +84,7 @@ def test_shifts_are_whole_pixels_and_fill_what_comes_in() -> None:
 
 
 def test_an_unknown_change_is_named() -> None:
-    with pytest.raises(ValueError, match="policy=colour is unknown"):
+    with pytest.raises(ValueError, match=r"policy=\[colour\] is unknown"):
         diffaugment.DiffAugment(["colour"])
 
 

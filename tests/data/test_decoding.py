@@ -212,7 +212,7 @@ def test_values_without_a_white_need_levels(tmp_path: Path, dtype: type) -> None
     with pytest.raises(NoLevels):
         decode("1.tif", (root / "1.tif").read_bytes(), 1)
     for wrong in ((5.0, 5.0), (2.0, 1.0), (0.0, float("nan"))):
-        with pytest.raises(ValueError, match=r"dataset\.levels=.*\[low,high\]"):
+        with pytest.raises(ValueError, match=r"dataset\.levels=.*\n  .*\[low,high\]"):
             Images(sources.folder, str(root), SIDE, levels=wrong, cache=str(tmp_path / "cache"))
 
 

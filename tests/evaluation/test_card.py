@@ -121,7 +121,7 @@ def test_what_is_not_there_is_listed_with_its_remedy_and_no_error(
     record = json.loads(Path("card.json").read_text())
     assert {*record["absent"]} == {"inception", "dinov2", "classifier"}
     assert "pt_inception-2015-12-05" in done.stdout + done.stderr
-    assert "classifier: absent: detector=classifier is trained on a labelled data set" in done.stdout + done.stderr
+    assert "classifier: absent: detector=classifier is trained on labelled data" in done.stdout + done.stderr
 
 
 def test_points_are_refused_in_two_lines(here: Path, gan_here: Inside) -> None:

@@ -126,7 +126,7 @@ def images(norm: str, *penalties: Term, spectral: bool = False, loss: Loss | Non
 
 
 def test_gradient_penalty_with_batch_norm_is_refused_with_the_remedy() -> None:
-    with pytest.raises(Incompatible, match=r"BatchNorm2d.*model\.discriminator\.norm=layer"):
+    with pytest.raises(Incompatible, match=r"BatchNorm2d.*\n  .*model\.discriminator\.norm=layer"):
         images("batch", GradientPenalty())
     for norm in ("layer", "instance", "none"):
         images(norm, GradientPenalty())
@@ -180,7 +180,7 @@ class Misspelt(R1):
 
 
 def test_a_need_that_means_nothing_is_refused() -> None:
-    with pytest.raises(Incompatible, match=r"penalty\.x needs 'latens', which means nothing: choose of real, "):
+    with pytest.raises(Incompatible, match=r"penalty\.x needs 'latens', which means nothing\n  choose of real, "):
         points(penalties={"x": Misspelt()})
 
 

@@ -155,7 +155,7 @@ def test_turned_it_draws_the_way_back_with_the_same_weights() -> None:
         ({"generator": Times(1.0)}, "set cast as conf/game/cycle.yaml does"),
         (
             {"auxiliaries": {"mode_seeking": ModeSeeking()}},
-            "needs latents, which nothing here provides: .*given images",
+            "needs latents, which nothing here provides\n  .*given images",
         ),
     ],
     ids=["pair", "normal", "one generator", "mode_seeking"],

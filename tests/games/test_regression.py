@@ -75,7 +75,7 @@ def test_a_rehearsal_tries_its_generator() -> None:
             {"auxiliaries": {"fm": FeatureMatching()}},
             r"auxiliary\.fm reads the discriminator, .*\n  leave it out, or use",
         ),
-        ({"auxiliaries": {"l1": L1(), "m": ModeSeeking()}}, r"auxiliary\.m needs latents, .* leave it out"),
+        ({"auxiliaries": {"l1": L1(), "m": ModeSeeking()}}, r"auxiliary\.m needs latents, .*\n  .* leave it out"),
         ({"penalties": {"r1": R1()}}, r"penalty\.r1 is for a discriminator, .*\n  leave it out"),
         ({"augments": {"d": DiffAugment()}}, r"augment\.d is for a discriminator, .*\n  leave it out"),
     ],

@@ -135,7 +135,7 @@ def test_jackknife_removes_the_bias_of_small_samples() -> None:
 def test_debiasing_is_refused_below_five_samples_a_feature() -> None:
     x = torch.randn(70, 16, dtype=torch.float64)
     few = Features(70, moments(x), tuple(moments(piece) for piece in x.split(7)))
-    with pytest.raises(NotMeasurable, match="at least 80"):
+    with pytest.raises(NotMeasurable, match="at least n=80"):
         DebiasedFrechet().compute(few, few, Context())
 
 

@@ -110,7 +110,7 @@ def test_conditional_normalisation_without_a_say_is_plain_normalisation() -> Non
     "way", [c.ConcatLatent, c.ConditionalNorm, c.ConcatSample, c.Projection, c.AuxiliaryClassifier]
 )
 def test_unlabelled_data_are_refused(way: type, classes: int) -> None:
-    with pytest.raises(Incompatible, match=rf"dataset\.classes={classes}.*conditioning=none"):
+    with pytest.raises(Incompatible, match=rf"dataset\.classes={classes}\n  .*conditioning=none"):
         way(classes)
 
 
@@ -168,7 +168,7 @@ def test_dropout_and_attention_where_they_are_asked_for() -> None:
     assert not torch.equal(discriminator(x, ONE).logits, discriminator(x, ONE).logits)
     discriminator.eval()
     assert torch.equal(discriminator(x, ONE).logits, discriminator(x, ONE).logits)
-    with pytest.raises(ValueError, match=r"generator\.attention=\[32\].* 4, 8"):
+    with pytest.raises(ValueError, match=r"generator\.attention=\[32\].*\n  .* 4, 8"):
         dcgan.Generator(4, 1, 16, attention=(32,))
 
 

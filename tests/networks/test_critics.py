@@ -227,5 +227,5 @@ def test_second_derivatives_reach_the_weights(name: str) -> None:
 
 
 def test_unknown_norms_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"model\.discriminator\.norm=group is unknown: choose one of .*layer"):
+    with pytest.raises(ConfigError, match=r"model\.discriminator\.norm=group is unknown\n  choose one of .*layer"):
         Patches(3, norm="group")

@@ -118,5 +118,5 @@ def test_dropout_only_while_training() -> None:
 
 
 def test_unknown_norm_names_setting_and_choices() -> None:
-    with pytest.raises(ValueError, match=r"model\.generator\.norm=bath.*batch, instance, layer, none"):
+    with pytest.raises(ValueError, match=r"model\.generator\.norm=bath.*\n  .*batch, instance, layer, none"):
         dcgan.Generator(4, 1, 16, norm="bath")

@@ -64,12 +64,12 @@ def test_shapes_and_whether_the_label_is_read(name: str, channels: int, resoluti
 
 @pytest.mark.parametrize("resolution", [8, 20, (), (16, 18)])
 def test_what_does_not_halve_is_refused(resolution: int) -> None:
-    with pytest.raises(Incompatible, match=r"model=r3gan .*model=mlp"):
+    with pytest.raises(Incompatible, match=r"model=r3gan .*\n  .*model=mlp"):
         Generator(5, 1, resolution, **SMALL)
 
 
 def test_groups_that_do_not_come_out_even_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"model\.width=100: 200 inner.*multiple of 8"):
+    with pytest.raises(ValueError, match=r"model\.width=100: 200 inner.*\n  .*multiple of 8"):
         Discriminator(1, 16, width=100)
 
 

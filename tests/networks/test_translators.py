@@ -252,7 +252,7 @@ def test_refusals_are_two_lines(make: Callable[..., Translator]) -> None:
 
 def test_unknown_words_are_refused() -> None:
     with pytest.raises(
-        ConfigError, match=r"model\.generator\.norm=layer is unknown: choose one of instance, batch, none"
+        ConfigError, match=r"model\.generator\.norm=layer is unknown\n  choose one of instance, batch, none"
     ):
         Residual(3, 3, norm="layer")
     with pytest.raises(ConfigError, match=r"model\.generator\.upsample=bilinear is unknown"):
