@@ -72,13 +72,6 @@ def test_bfloat16_makes_a_step(here: Path, life: str) -> None:
     assert all(math.isfinite(value) for value in row.values())
 
 
-def test_two_processes_share_a_cycle(here: Path) -> None:
-    """The same weights in both, and the pools that each has for itself do not hinder them."""
-    run = train(*words("dataset.batch_size=4", "trainer.devices=2", model=CYCLEGAN))
-    assert run.step == 2
-    assert all(tensor.isfinite().all() for tensor in weights(run.folder).values())
-
-
 @pytest.mark.parametrize("game", ["cycle", "pair", "source"])
 @pytest.mark.parametrize("loss", choices.config_groups(CONF)["loss"])
 def test_every_loss_plays_or_is_refused_with_the_remedy(loss: str, game: str) -> None:
