@@ -169,7 +169,10 @@ PAIRED = (
         ((*SRGAN, "game=regression", "auxiliary=[]"), r"has no objective\n  add"),
         ((*SRGAN, "game=regression", "penalty=[r1]"), r"penalty\.r1 is for a discriminator"),
         ((*UNPAIRED, "dataset.given.channels=2"), r"1 channel|channels=2"),
-        ((*UNPAIRED, "dataset.given.channels=1"), r"auxiliary=\[identity\] gives .*\n  leave identity out"),
+        (
+            (*UNPAIRED, "dataset.given.channels=1"),
+            r"auxiliary=\[identity\] gives .*\n  leave identity out: 'auxiliary=\[cycle\]'",
+        ),
         ((*UNPAIRED, "dataset.root=nowhere"), r"nowhere"),
         (PAIRED, r"has no partner: .*\n  give both"),
         ((*SRGAN, "model.generator.source_channels=3"), r"of 3 channels, and was given|source_channels"),
