@@ -130,10 +130,10 @@ def _partners(images: Decoded, found: Decoded, request: Request, root: Path) -> 
         )
     if alone:
         more = f" and {len(alone) - 1} more have no" if len(alone) > 1 else " has no"
+        here, there = images.described.get("place", request.root), found.described.get("place", root)
         raise DataError(
             two_lines(
-                f"{alone[0]}{more} partner: {len(images.names)} images in {images.described.get('place', request.root)}, "
-                f"{len(found.names)} in {found.described.get('place', root)}",
+                f"{alone[0]}{more} partner: {len(images.names)} images in {here}, {len(found.names)} in {there}",
                 "give both of a pair the same name, and move away what has no partner",
             )
         )
