@@ -59,7 +59,7 @@ class Identity(Term):
     def _check(self, given: Tensor, real: Tensor) -> None:
         if given.shape[1:] != real.shape[1:]:
             what = f"auxiliary=[identity] gives the generator real images of {_sides(real)}, and it takes"
-            remedy = "leave identity out, or give both sides one size and as many channels"
+            remedy = "leave identity out: 'auxiliary=[cycle]'; or give both sides one size and as many channels"
             raise Incompatible(two_lines(f"{what} {_sides(given)}", remedy))
 
     def forward(self, current: Round) -> Tensor:

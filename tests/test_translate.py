@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 import shutil
@@ -69,13 +70,6 @@ def test_bfloat16_makes_a_step(here: Path, life: str) -> None:
         / "metrics.jsonl"
     )
     assert all(math.isfinite(value) for value in row.values())
-
-
-def test_two_processes_share_a_cycle(here: Path) -> None:
-    """The same weights in both, and the pools that each has for itself do not hinder them."""
-    run = train(*words("dataset.batch_size=4", "trainer.devices=2", model=CYCLEGAN))
-    assert run.step == 2
-    assert all(tensor.isfinite().all() for tensor in weights(run.folder).values())
 
 
 @pytest.mark.parametrize("game", ["cycle", "pair", "source"])
@@ -175,7 +169,10 @@ PAIRED = (
         ((*SRGAN, "game=regression", "auxiliary=[]"), r"has no objective\n  add"),
         ((*SRGAN, "game=regression", "penalty=[r1]"), r"penalty\.r1 is for a discriminator"),
         ((*UNPAIRED, "dataset.given.channels=2"), r"1 channel|channels=2"),
-        ((*UNPAIRED, "dataset.given.channels=1"), r"auxiliary=\[identity\] gives .*\n  leave identity out"),
+        (
+            (*UNPAIRED, "dataset.given.channels=1"),
+            r"auxiliary=\[identity\] gives .*\n  leave identity out: 'auxiliary=\[cycle\]'",
+        ),
         ((*UNPAIRED, "dataset.root=nowhere"), r"nowhere"),
         (PAIRED, r"has no partner: .*\n  give both"),
         ((*SRGAN, "model.generator.source_channels=3"), r"of 3 channels, and was given|source_channels"),
@@ -545,6 +542,35 @@ def test_all_sources_are_measured_however_few_targets_there_are(both_ways: Path)
     assert there.round_trips is not None
     assert len(list(there.round_trips())) == 3
     assert open_source(str(both_ways), 2, Manner(), device).n == 2
+
+
+def test_it_is_said_where_the_pictures_are_those_that_it_was_trained_on(
+    here: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Folders without splits give them as the split test, too; others in their place are not those."""
+    for place, first in (("data", 0), ("same", 0), ("others", 5)):
+        for side, n in (("A", 3), ("B", 2)):
+            for k in range(n):
+                save(here / place / side / f"{k}.png", coded(first + k, 20, 24))
+    run = train(*words(FEW, model=(*UNPAIRED, "dataset.load=18"), steps=1)).folder
+    shutil.copy(run / "checkpoints" / "last.pt", here / "alone.pt")
+    logging.getLogger("gan_cli").propagate = True
+    for what, root, back, learnt in (
+        *((run, None, False, True), (run, None, True, True), (here / "alone.pt", None, False, True)),
+        *((run, "same", False, True), (run, "others", False, False), (run, "others", True, False)),
+    ):
+        caplog.clear()
+        source = open_source(str(what), None, Manner(back=back), CPU, root=root)
+        assert source.data_name == f"one_side:{'train' if learnt else 'test'}{'A' if back else 'B'}"
+        assert ("that it was trained on" in str(source.drawn)) == learnt
+        assert ("that it was trained on" in caplog.text) == learnt
+
+
+def test_a_split_test_is_no_split_train(both_ways: Path) -> None:
+    for back in (False, True):
+        source = open_source(str(both_ways), None, Manner(back=back), CPU)
+        assert source.data_name == f"one_side:test{'A' if back else 'B'}"
+        assert "trained on" not in str(source.drawn)
 
 
 def test_pairs_are_measured_where_the_weights_of_the_detector_are_missing(

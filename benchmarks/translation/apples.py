@@ -40,6 +40,23 @@ def hue(picture: np.ndarray) -> float:
     return float(np.degrees(np.arctan2(y.sum(), x.sum())))
 
 
+def chroma(picture: np.ndarray) -> float:
+    """How far the channels of the background, the four corners of 3 x 3 pixels, lie apart: 0 is grey, more a tint."""
+    corners = np.stack(
+        [picture[rows, columns] for rows in (slice(3), slice(-3, None)) for columns in (slice(3), slice(-3, None))]
+    )
+    means = corners.mean((0, 1, 2))
+    return float(means.max() - means.min())
+
+
+def checkered(picture: np.ndarray) -> float:
+    """The energy at the Nyquist frequency, in rows and in columns: of what changes its sign from pixel to pixel."""
+    height, width = picture.shape[:2]
+    down = (picture * (-1.0) ** np.arange(height)[:, None, None]).mean(0)
+    across = (picture * (-1.0) ** np.arange(width)[None, :, None]).mean(1)
+    return float(np.square(down).mean() + np.square(across).mean())
+
+
 def told(name: str, values: Sequence[float]) -> None:
     print(f"{name:28s} {np.mean(values):7.2f} ± {np.std(values) / max(1, len(values) - 1) ** 0.5:.2f}")
 
@@ -64,6 +81,10 @@ def main(run: str, apples: str, side: int = 64) -> None:
     told("cycle error, of 255", cycle)
     corner = [p[:3, :3].mean() for p in there]
     told("background, of 255", corner)
+    for name, shown in (("golden", golden), ("golden -> red", there), ("round trip", again)):
+        told(f"tint {name}, of 255", [chroma(p) for p in shown])
+    checks = np.sum([checkered(p) for p in there]) / np.sum([checkered(p) for p in golden])
+    print(f"checkerboard, of the sources' {checks:7.2f}")
     print(f"{100 * way:.0f} % of the way, {abs(means['golden -> red'] - means['red']):.1f} degrees from red, ", end="")
     print(f"{100 * inside:.0f} % within red's range")
     print(json.dumps({"way": way, "inside": float(inside), "iou": np.mean(overlap), "cycle": np.mean(cycle)}))

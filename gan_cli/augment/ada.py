@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from gan_cli.augment import filtered as between_filters
 from gan_cli.augment import warps
-from gan_cli.augment.base import Augment
+from gan_cli.augment.base import Augment, each
 from gan_cli.types import Clock, Fraction, Need, PositiveInt, Weight
 
 
@@ -71,10 +72,10 @@ def geometry(images: Tensor, p: float, filtered: bool = False) -> Tensor:
     return warped(images, matrix[:, :2])
 
 
-def color(images: Tensor, p: float) -> Tensor:
-    """Brightness, contrast and inverted luma; for colour images also hue and saturation (appendix B)."""
-    n, channels = images.shape[:2]
-    device = images.device
+def color(images: Tensor, p: float, sides: Sequence[int] = ()) -> Tensor:
+    """Brightness, contrast and inverted luma; for colour images also hue and saturation (appendix B); of joined images
+    each side by itself."""
+    n, device = len(images), images.device
 
     def on() -> Tensor:
         return happens(n, p, device).view(-1, 1, 1, 1)
@@ -82,20 +83,33 @@ def color(images: Tensor, p: float) -> Tensor:
     def normal() -> Tensor:
         return torch.randn(n, 1, 1, 1, device=device)
 
-    images = images + 0.2 * normal() * on()
-    images = images * 2 ** (0.5 * normal() * on())
+    brightness = 0.2 * normal() * on()
+    contrast = 2 ** (0.5 * normal() * on())
     flips = on() * torch.randint(2, (n, 1, 1, 1), device=device)
-    grey = images.mean(1, keepdim=True)
-    images = images - 2 * grey * flips
-    if channels != 3:
-        return images
-    # A rotation about the grey axis (Rodrigues), then the component orthogonal to it is scaled.
+
+    def levelled(image: Tensor) -> Tensor:
+        image = (image + brightness) * contrast
+        return image - 2 * image.mean(1, keepdim=True) * flips
+
+    if 3 not in (sides or images.shape[1:2]):
+        return each(levelled, images, sides)
     angle = math.pi * (2 * torch.rand(n, 1, 1, 1, device=device) - 1) * on()
+    saturation = 2 ** (normal() * on())
+
+    def changed(image: Tensor) -> Tensor:
+        image = levelled(image)
+        return tinted(image, angle, saturation) if image.shape[1] == 3 else image
+
+    return each(changed, images, sides)
+
+
+def tinted(images: Tensor, angle: Tensor, saturation: Tensor) -> Tensor:
+    """A rotation about the grey axis (Rodrigues), then the component orthogonal to it is scaled."""
     grey = images.mean(1, keepdim=True)
     across = images - grey
     turned = (images.roll(1, 1) - images.roll(2, 1)) / math.sqrt(3)
     across = across * angle.cos() + turned * angle.sin()
-    return grey + across * 2 ** (normal() * on())
+    return grey + across * saturation
 
 
 class GeometryAndColor(Augment):
@@ -114,8 +128,11 @@ class GeometryAndColor(Augment):
         self.filtered = filtered
 
     def forward(self, samples: Tensor) -> Tensor:
+        return self.joined(samples, ())
+
+    def joined(self, samples: Tensor, sides: Sequence[int]) -> Tensor:
         p = min(1.0, float(self.p))
-        return color(geometry(samples, p, self.filtered), p)
+        return color(geometry(samples, p, self.filtered), p, sides)
 
 
 class Ada(Augment):
@@ -154,8 +171,11 @@ class Ada(Augment):
         self.register_buffer("adjusted", torch.zeros((), dtype=torch.int64))  # images shown when p was moved last
 
     def forward(self, samples: Tensor) -> Tensor:
+        return self.joined(samples, ())
+
+    def joined(self, samples: Tensor, sides: Sequence[int]) -> Tensor:
         p = float(self.p)
-        return color(geometry(samples, p, self.filtered), p)
+        return color(geometry(samples, p, self.filtered), p, sides)
 
     @torch.no_grad()
     def observe(self, real_logits: Tensor) -> None:

@@ -3,8 +3,22 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor, nn
+
+
+def each(change: Callable[[Tensor], Tensor], samples: Tensor, sides: Sequence[int]) -> Tensor:
+    """Samples `[N, C, H, W]` with `change` made of each image in them, as of an image of its own.
+
+    Args:
+        sides: Channels of the images that a sample is joined of (a pack holds them as often); none if it is one image.
+    """
+    if not sides:
+        return change(samples)
+    packed = samples.shape[1] // sum(sides)
+    return torch.cat([change(image) for image in samples.split([*sides] * packed, 1)], 1)
 
 
 class Augment(nn.Module, ABC):
@@ -19,6 +33,12 @@ class Augment(nn.Module, ABC):
     @abstractmethod
     def forward(self, samples: Tensor) -> Tensor:
         """What the discriminator sees of `samples`."""
+
+    def joined(self, samples: Tensor, sides: Sequence[int]) -> Tensor:
+        """What it sees of samples joined to what was given with them, of `sides` channels each; overridden where
+        channels are mixed, as colours are: those of two images stay apart, and change by the same draw."""
+        changed: Tensor = self(samples)
+        return changed
 
     def observe(self, real_logits: Tensor) -> None:
         """Called with D's logits of each real batch; adaptive augmentations adapt here."""

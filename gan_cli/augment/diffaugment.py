@@ -7,27 +7,33 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from gan_cli.augment.base import Augment
+from gan_cli.augment.base import Augment, each
 from gan_cli.augment.warps import nearest, per_sample, shifted
 from gan_cli.errors import ConfigError, unknown
 from gan_cli.types import Need
 
 
-def color(images: Tensor, half_up: bool = False) -> Tensor:
-    """Brightness ± ½, then saturation x [0, 2] and contrast x [½, 1½], in the units of [-1, 1] images."""
-    images = images + (per_sample(images) - 0.5)
-    grey = images.mean(1, keepdim=True)
-    images = (images - grey) * (2 * per_sample(images)) + grey
-    level = images.mean((1, 2, 3), keepdim=True)
-    return (images - level) * (per_sample(images) + 0.5) + level
+def color(images: Tensor, half_up: bool = False, sides: Sequence[int] = ()) -> Tensor:
+    """Brightness ± ½, then saturation x [0, 2] and contrast x [½, 1½], in the units of [-1, 1] images; of joined ones
+    each side by itself."""
+    brightness, saturation, contrast = (per_sample(images) for _ in range(3))
+
+    def changed(image: Tensor) -> Tensor:
+        image = image + (brightness - 0.5)
+        grey = image.mean(1, keepdim=True)
+        image = (image - grey) * (2 * saturation) + grey
+        level = image.mean((1, 2, 3), keepdim=True)
+        return (image - level) * (contrast + 0.5) + level
+
+    return each(changed, images, sides)
 
 
-def translation(images: Tensor, half_up: bool = False) -> Tensor:
+def translation(images: Tensor, half_up: bool = False, sides: Sequence[int] = ()) -> Tensor:
     """Shifted by up to an eighth of each side; the gap is filled with grey (0), as in the authors' code."""
     return shifted(images, 0.125, 0.0, nearest if half_up else round)
 
 
-def cutout(images: Tensor, half_up: bool = False) -> Tensor:
+def cutout(images: Tensor, half_up: bool = False, sides: Sequence[int] = ()) -> Tensor:
     """A rectangle of half of each side is greyed out (0); its centre may lie anywhere."""
     n, _, height, width = images.shape
 
@@ -42,7 +48,8 @@ def cutout(images: Tensor, half_up: bool = False) -> Tensor:
     return images * ~(cut(height).view(n, 1, height, 1) & cut(width).view(n, 1, 1, width))
 
 
-CHANGES: Mapping[str, Callable[[Tensor, bool], Tensor]] = {"color": color, "translation": translation, "cutout": cutout}
+Change = Callable[[Tensor, bool, Sequence[int]], Tensor]  # (images, half_up, sides) -> images
+CHANGES: Mapping[str, Change] = {"color": color, "translation": translation, "cutout": cutout}
 
 
 class DiffAugment(Augment):
@@ -65,6 +72,9 @@ class DiffAugment(Augment):
         self.changes = [CHANGES[name] for name in policy]
 
     def forward(self, samples: Tensor) -> Tensor:
+        return self.joined(samples, ())
+
+    def joined(self, samples: Tensor, sides: Sequence[int]) -> Tensor:
         for change in self.changes:
-            samples = change(samples, self.half_up)
+            samples = change(samples, self.half_up, sides)
         return samples

@@ -129,11 +129,11 @@ def _partners(images: Decoded, found: Decoded, request: Request, root: Path) -> 
             )
         )
     if alone:
-        more = f" and {len(alone) - 1} more" if len(alone) > 1 else ""
+        more = f" and {len(alone) - 1} more have no" if len(alone) > 1 else " has no"
+        here, there = images.described.get("place", request.root), found.described.get("place", root)
         raise DataError(
             two_lines(
-                f"{alone[0]}{more} has no partner: {len(images.names)} images in {request.root}, "
-                f"{len(found.names)} in {root}",
+                f"{alone[0]}{more} partner: {len(images.names)} images in {here}, {len(found.names)} in {there}",
                 "give both of a pair the same name, and move away what has no partner",
             )
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ from gan_cli.references.opening import Own, name_of, of_data, part_of
 from gan_cli.runs.restore import Manner, Restored, restore
 from gan_cli.store.run import Run
 from gan_cli.types import Data, Need
+
+log = logging.getLogger(__name__)
 
 DEFAULT_N = 10_000  # samples of a generator if n is not given
 
@@ -98,7 +101,14 @@ def _translations(restored: Restored, n: int | None, device: torch.device, root:
 
     Features are computed at the run's size; pairs and round trips are of whole pictures.
     """
-    data, part = restored.unseen(root)
+    found = restored.unseen(root)
+    data = found.data
+    named, which = found.part.plain(), "pictures"
+    if restored.learnt_from(found, root):
+        named |= {key: value for key, value in restored.config["dataset"].items() if key == "split"}
+        which = "pictures that it was trained on"
+        what = "it translates the pictures that it was trained on: the numbers do not say how it does on others"
+        log.warning("%s", two_lines(what, "add a split test (testA and testB, say), or name other data: root=FOLDER"))
     sources = OfData(data, n)
     given = _at_one_size(sources)
     count = len(given)
@@ -113,14 +123,14 @@ def _translations(restored: Restored, n: int | None, device: torch.device, root:
         str(restored.path),
         count,
         drawn(restored.game, restored.generator, draws, count),
-        drawn=", ".join(filter(None, (f"{restored.manner}, of {data.pictures()} pictures", data.given_how()))),
+        drawn=", ".join(filter(None, (f"{restored.manner}, of {data.pictures()} {which}", data.given_how()))),
         restored=restored,
         step=restored.step,
         run=restored.run,
         pairs=(lambda: subject.pairs(tracked_sources())) if Need.PAIRS in data.provides else None,
         round_trips=(lambda: subject.round_trips(tracked_sources())) if back is not None else None,
         data=data,
-        data_name=name_of(part.plain()),
+        data_name=name_of(named),
     )
 
 

@@ -195,8 +195,7 @@ class Adversarial(Game):
 
     def judge(self, batch: Batch, samples: Tensor, label: Tensor) -> DiscriminatorOutput:
         """D as all terms call it: on samples joined to what was given with the batch, after the augmentations."""
-        shown = self.seen(self.prior.beside(samples, batch))
-        return DiscriminatorOutput.of(self.discriminator(shown, label))
+        return DiscriminatorOutput.of(self.discriminator(self.seen(samples, batch), label))
 
     def draw(self, batch: Batch, needs: frozenset[str]) -> Drawn:
         """Fakes for an update on this batch."""

@@ -68,11 +68,13 @@ class Game(nn.Module, ABC):
         """The augmentations by name, in order."""
         yield from ((name, augment) for name, augment in self.augments.items() if isinstance(augment, Augment))
 
-    def seen(self, samples: Tensor) -> Tensor:
-        """The samples as the discriminator sees them."""
+    def seen(self, samples: Tensor, batch: Batch) -> Tensor:
+        """The samples as the discriminator sees them: joined to what was given with the batch, then augmented."""
+        shown = self.prior.beside(samples, batch)
+        own, beside = samples.shape[1], shown.shape[1] - samples.shape[1]
         for _, augment in self.augmentations():
-            samples = augment(samples)
-        return samples
+            shown = augment.joined(shown, (own, beside)) if beside else augment(shown)
+        return shown
 
     def least(self) -> Least:
         """The fewest samples at once that its augmentations need."""

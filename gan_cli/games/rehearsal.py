@@ -145,7 +145,7 @@ def rehearse(
     device = next(game.parameters()).device
     with untouched(game, device), torch.enable_grad(), trial.watched(members, n):
         batch, samples = draws(game, game.players()["generator"], real, n, compares)
-        output = judges(game, game.seen(game.prior.beside(samples, batch)), batch)
+        output = judges(game, game.seen(samples, batch), batch)
         trial.check_loss(loss, output.logits)
         for name, part in members.items():
             if isinstance(part, Term):

@@ -44,7 +44,7 @@ class Unrolled(Adversarial):
         self, batch: Batch, weights: Mapping[str, Tensor], samples: Tensor, label: Tensor
     ) -> DiscriminatorOutput:
         """D with other weights."""
-        shown = self.seen(self.prior.beside(samples, batch))
+        shown = self.seen(samples, batch)
         return DiscriminatorOutput.of(functional_call(self.discriminator, dict(weights), (shown, label)))
 
     def turns(self) -> Mapping[str, Phase]:

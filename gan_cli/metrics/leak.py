@@ -36,7 +36,7 @@ def changed(images: Tensor, policy: Sequence[str]) -> tuple[Tensor, Tensor]:
     """Each change done to half of the pictures, at random, and which were done to each `[N, len(policy)]`."""
     done = torch.rand(len(images), len(policy)) < 0.5
     for i, name in enumerate(policy):
-        images = torch.where(done[:, i].view(-1, 1, 1, 1), CHANGES[name](images, True), images)
+        images = torch.where(done[:, i].view(-1, 1, 1, 1), CHANGES[name](images, True, ()), images)
     return images.clamp(-1, 1), done
 
 

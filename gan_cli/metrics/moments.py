@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -118,6 +118,16 @@ def combined(parts: Sequence[Gaussian]) -> Gaussian:
         offset = part.mean - mean
         scatter += (part.n - 1) * part.covariance + part.n * torch.outer(offset, offset)
     return Gaussian(n, mean, covariance=scatter / (n - 1))
+
+
+def leaving_out(whole: Gaussian, groups: int) -> Iterator[Gaussian]:
+    """What remains of a few samples, whose thin factor still has a column of each, without each group in turn."""
+    assert whole.thin is not None
+    rows = whole.thin.T * (whole.n - 1) ** 0.5  # around the mean
+    for group in range(groups):
+        left = rows[torch.arange(whole.n) % groups != group]
+        offset = left.mean(0)
+        yield Gaussian(len(left), whole.mean + offset, factor=((left - offset) / (len(left) - 1) ** 0.5).T)
 
 
 def without(whole: Gaussian, part: Gaussian) -> Gaussian:

@@ -119,6 +119,36 @@ class Restored:
         whole = self.dataset(**usual)
         return Unseen(build.make(whole), whole)
 
+    def learnt_from(self, found: Unseen, root: str | None = None) -> bool:
+        """Whether what `unseen` found are the pictures that it learnt from, told by their content: folders without
+        splits give the same ones for each.
+
+        Args:
+            root: As `unseen` had it.
+        """
+        node = saved.at_home(self.config, self.content)["dataset"]
+        then = {} if self.run is None else self.run.read_manifest().get("data", {})
+        split = {key: value for key, value in found.part.plain().items() if key == "split"}
+        if root is None and split == {key: node[key] for key in split}:
+            return True
+        load, limit = node.get("load"), node.get("limit")
+        targets = found.data.pictures() if self.manner.back else len(found.data)
+        if limit is None and targets != then.get("samples", targets):
+            return False
+
+        def content(**other: Any) -> str:
+            data: Data = build.make(build.check_part("dataset", {**node, **other}, self.trust))
+            return data.fingerprint()
+
+        try:
+            moved = split if root is None else {**split, "root": root}
+            as_trained = load is None and limit is None and not self.manner.back
+            here = found.data.fingerprint() if as_trained else content(**moved)
+            return here == (then.get("sha256") or content())
+        except DataError as error:
+            log.debug("what it learnt from cannot be read: %s", error)
+            return False
+
 
 def turned(dataset: Mapping[str, Any]) -> dict[str, Any]:
     """The config of a data set with its two sides exchanged.

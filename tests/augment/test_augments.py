@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -13,7 +14,12 @@ from gan_cli.augment import ada, diffaugment, filtered, warps
 from gan_cli.augment.base import Augment
 from gan_cli.augment.noise import InstanceNoise
 from gan_cli.augment.packing import Packing
-from gan_cli.types import Clock
+from gan_cli.games.adversarial import Adversarial
+from gan_cli.games.parts import Parts
+from gan_cli.losses import Hinge
+from gan_cli.networks.critics import Patches
+from gan_cli.priors import Pair
+from gan_cli.types import Batch, Clock
 
 
 def images(n: int = 64, channels: int = 3, height: int = 16, width: int = 16) -> Tensor:
@@ -223,3 +229,94 @@ def test_odd_eighths_and_halves_of_a_side(side: int, half_up: bool, reach: int, 
     kept = diffaugment.cutout(ones, half_up)
     assert int(side - kept.amax(2).sum((1, 2)).min()) in (0, cut)
     assert int((kept == 0).sum((1, 2, 3)).max()) == cut * cut
+
+
+def adaptive(filtered: bool) -> ada.Ada:
+    augment = ada.Ada(filtered=filtered)
+    augment.p.fill_(0.8)
+    return augment
+
+
+COLOURFUL = {
+    "diffaugment": diffaugment.DiffAugment(),
+    "half up": diffaugment.DiffAugment(["cutout", "color", "translation"], half_up=True),
+    "geometry and colour": ada.GeometryAndColor(p=0.8),
+    "adaptive, filtered": adaptive(True),
+}
+
+
+def by_the_same_draw(augment: Augment, *pictures: Tensor) -> Tensor:
+    """Each changed alone, then joined."""
+    changed = []
+    for picture in pictures:
+        torch.manual_seed(5)
+        changed.append(augment(picture))
+    return torch.cat(changed, 1)
+
+
+@pytest.mark.parametrize("sides", [(3, 1), (1, 3), (1, 1), (3, 3)], ids=str)
+@pytest.mark.parametrize("name", COLOURFUL)
+def test_each_side_of_a_pair_is_what_the_same_draw_makes_of_it_alone(name: str, sides: tuple[int, int]) -> None:
+    drawn, source = (images(32, channels, 12, 16) for channels in sides)
+    networks = torch.nn.Identity(), Patches(sum(sides), width=2, layers=0, norm="none")
+    game = Adversarial(Parts(*networks, Hinge(), Pair(), augments={"a": COLOURFUL[name]}))
+    torch.manual_seed(5)
+    seen = game.seen(drawn, Batch(torch.zeros(32, dtype=torch.int64), given=source))
+    torch.testing.assert_close(seen, by_the_same_draw(COLOURFUL[name], drawn, source), rtol=0, atol=1e-6)
+
+
+def test_an_inverted_luma_brings_nothing_of_one_side_into_the_other() -> None:
+    """Whatever stands beside it, an even picture stays even, and of two the brighter one stays the farther from 0."""
+    even, other = torch.full((64, 1, 4, 4), 0.5), images(64, 1, 4, 4)
+    for color in (partial(ada.color, p=1.0), diffaugment.color):
+        assert color(torch.cat([even, other], 1), sides=(1, 1))[:, 0].flatten(1).std(1).max() < 1e-6
+    flipped = ada.color(torch.cat([even, 0 * even], 1), 1.0, (1, 1))
+    steps = (flipped[:, 0] - flipped[:, 1])[:, 0, 0]  # ± ½ · contrast
+    contrast = 2 * steps.abs()
+    assert 0.3 < float((steps < 0).float().mean()) < 0.7
+    torch.testing.assert_close(flipped[:, 0] - steps.view(-1, 1, 1), flipped[:, 1], rtol=0, atol=1e-6)
+    assert float(contrast.log2().std()) == pytest.approx(0.5, rel=0.3)
+
+
+def test_a_pack_of_pairs_is_changed_picture_by_picture() -> None:
+    x = images(8, 4, 6, 6)
+    packed = Packing(2).joined(x, (3, 1))
+    augment = COLOURFUL["geometry and colour"]
+    torch.manual_seed(5)
+    changed = augment.joined(packed, (3, 1))
+    torch.testing.assert_close(changed, by_the_same_draw(augment, *packed.split([3, 1, 3, 1], 1)), rtol=0, atol=1e-6)
+
+
+def test_noise_is_another_one_on_each_side() -> None:
+    noise = InstanceNoise(1.0).joined(torch.zeros(64, 2, 8, 8), (1, 1))
+    assert abs(float(torch.corrcoef(noise.transpose(0, 1).flatten(1))[0, 1])) < 0.1
+
+
+def test_colours_of_single_pictures_are_those_that_saved_runs_go_on_with() -> None:
+    """Bit for bit: the same numbers are drawn in the same order, and the sums are the same."""
+    x, n, p = images(16, 3), 16, 0.7
+    draw = lambda make: make(n, 1, 1, 1)  # noqa: E731
+
+    def on() -> Tensor:
+        return (torch.rand(n) < p).float().view(-1, 1, 1, 1)
+
+    torch.manual_seed(1)
+    y = x + (draw(torch.rand) - 0.5)
+    grey = y.mean(1, keepdim=True)
+    y = (y - grey) * (2 * draw(torch.rand)) + grey
+    level = y.mean((1, 2, 3), keepdim=True)
+    y = (y - level) * (draw(torch.rand) + 0.5) + level
+    torch.manual_seed(1)
+    assert torch.equal(diffaugment.color(x), y)
+
+    torch.manual_seed(1)
+    y = x + 0.2 * draw(torch.randn) * on()
+    y = y * 2 ** (0.5 * draw(torch.randn) * on())
+    flips = on() * torch.randint(2, (n, 1, 1, 1))
+    y = y - 2 * y.mean(1, keepdim=True) * flips
+    angle = math.pi * (2 * draw(torch.rand) - 1) * on()
+    grey = y.mean(1, keepdim=True)
+    turned = (y.roll(1, 1) - y.roll(2, 1)) / math.sqrt(3)
+    y = grey + ((y - grey) * angle.cos() + turned * angle.sin()) * 2 ** (draw(torch.randn) * on())
+    torch.manual_seed(1)
+    assert torch.equal(ada.color(x, p), y)

@@ -11,9 +11,9 @@ from gan_cli.errors import WeightsMissing
 from gan_cli.metrics import Context, NotMeasurable
 from gan_cli.metrics.detectors import Pixels
 from gan_cli.metrics.features import Features
-from gan_cli.metrics.frechet import DebiasedFrechet, frechet_distance, jackknife
+from gan_cli.metrics.frechet import DebiasedFrechet, Frechet, frechet_distance, jackknife
 from gan_cli.metrics.inception import find_weights
-from gan_cli.metrics.moments import Gaussian, Moments, combined, without
+from gan_cli.metrics.moments import Gaussian, Moments, combined, leaving_out, without
 
 
 def moments(features: Tensor, *sizes: int) -> Gaussian:
@@ -130,6 +130,37 @@ def test_jackknife_removes_the_bias_of_small_samples() -> None:
         errors.append(found.se)
     assert abs(np.mean(corrected)) < 0.1 * np.mean(plain)
     assert 0.3 < np.mean(errors) / np.std(corrected) < 3
+
+
+@pytest.mark.parametrize(("width", "n"), [(256, 60), (64, 60)])
+def test_the_error_bar_of_few_samples_is_the_spread_of_the_distance(width: int, n: int) -> None:
+    """Of such sets against one reference; the distance itself is the same with it as without it."""
+    source = torch.Generator().manual_seed(1)
+    scale = torch.arange(1, width + 1, dtype=torch.float64) ** -0.5
+    real = moments(torch.randn(n, width, dtype=torch.float64, generator=source) * scale)
+    found = []
+    for _ in range(40):
+        x = moments(torch.randn(n, width, dtype=torch.float64, generator=source) * scale * 1.2)
+        (estimate,) = Frechet().compute(Features(n, x), Features(n, real), Context()).values()
+        assert estimate.value == frechet_distance(x, real)
+        found.append((estimate.value, estimate.se))
+    values, errors = np.array(found).T
+    assert 0.7 < errors.mean() / values.std(ddof=1) < 1.4
+
+
+def test_what_is_left_of_few_samples_are_their_other_rows() -> None:
+    rows = torch.randn(23, 40, dtype=torch.float64) + 3
+    whole = moments(rows)
+    left = list(leaving_out(whole, 10))
+    assert [part.n for part in left] == [20] * 3 + [21] * 7
+    torch.testing.assert_close(sum(part.n * part.mean for part in left), 9 * whole.n * whole.mean)
+    scatter = (left[0].n - 1) * left[0].covariance
+    assert int(torch.linalg.matrix_rank(scatter)) == left[0].n - 1
+
+
+def test_many_samples_have_no_error_bar() -> None:
+    many = moments(torch.randn(80, 64, dtype=torch.float64))
+    assert Frechet().compute(Features(80, many), Features(80, many), Context())["fid"].se is None
 
 
 def test_debiasing_is_refused_below_five_samples_a_feature() -> None:
