@@ -204,7 +204,7 @@ REPORT = Command(
     "a run, a sweep or several runs as one HTML file to look at",
     ("gan report outputs/train/<run>",),
     configured=False,
-    takes=(Word("out=", "the file; report.html in the folder of the run or sweep, or of several here"),),
+    takes=(Word("out=", "the file; report.html in the folder of the run or sweep, or of several here"), JSON),
     runs=True,
     notes=(
         "  gan report outputs/train/<run>",
@@ -277,6 +277,7 @@ IMPORT = Command(
         Word("out=", "the run folder; in outputs/train when it is left out"),
         Word("name=", "the end of the run folder's name"),
         Word("root=", "the folder of pictures to evaluate and train it on"),
+        JSON,
     ),
     notes=(
         "  gan import network-snapshot.pkl                  stylegan2-ada-pytorch, stylegan3's StyleGAN2, R3GAN",
