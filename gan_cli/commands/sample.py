@@ -131,7 +131,8 @@ def _run(config: Mapping[str, Any], vouched: Sequence[str]) -> None:
     if request.json_file is not None:
         outputs.answer(request.json_file, _record(request, restored, mode, written))
     _tell_classes(request, restored)
-    log.info("  gan eval %s%s", shlex.quote(request.checkpoint), trust.asked_for(restored.checked.targets()))
+    measure = f"gan eval {shlex.quote(request.checkpoint)}{trust.asked_for(restored.checked.targets())}"
+    log.info("  %s", mode.use(written[0]) or measure)
 
 
 def _record(request: SampleRequest, restored: Restored, mode: Mode, written: Sequence[Path]) -> dict[str, Any]:

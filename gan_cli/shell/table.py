@@ -150,6 +150,7 @@ RUNS = Command(
     configured=False,
     takes=(
         Word("status=", "only these", ("running", "stopped", "finished", "failed", "diverged")),
+        Word("tag=", "only those with this tag: gan train 'tags=[baseline]'"),
         Word("sort=", "newest first by default", ("age", "best", "name", "size", "step")),
         JSON,
         Word("rm", "removes whole runs, after asking: gan runs rm RUN..."),

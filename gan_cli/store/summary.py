@@ -61,6 +61,7 @@ class Summary:
     bytes: int
     begun: float  # seconds since the epoch
     chosen: Mapping[str, str]  # group or setting -> value: the choices made, and what was typed
+    tags: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -147,6 +148,26 @@ def latest(folder: str, config: str, most: int = TAIL) -> tuple[int | None, Scor
 
 def setting(config: str, key: str) -> str | None:
     """A setting as the text of a config.yaml, which `gan train` wrote, has it; found without the time of a parser."""
+    found = _block(config, key)
+    return None if found is None else found.strip()[:LONGEST]
+
+
+def tags(config: str) -> tuple[str, ...]:
+    """`tags` of a config.yaml; none for anything but a list of text."""
+    written = (_block(config, "tags") or "").strip()
+    if written in ("", "[]") or len(written) > TAIL:
+        return ()
+    import yaml  # few runs have any
+
+    try:
+        found = yaml.safe_load(written)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return ()
+    return tuple(tag[:LONGEST] for tag in found if isinstance(tag, str)) if isinstance(found, list) else ()
+
+
+def _block(config: str, key: str) -> str | None:
+    """What stands after a setting's colon in the text of a config.yaml, with the lines below it."""
     block = f"\n{config}"
     for depth, part in enumerate(key.split(".")):
         start = re.search(rf"\n {{{2 * depth}}}'?{re.escape(part)}'?:", block)
@@ -155,7 +176,7 @@ def setting(config: str, key: str) -> str | None:
         block = block[start.end() :]
         end = re.search(rf"\n {{0,{2 * depth}}}[^\s-]", block)
         block = block[: end.start()] if end else block
-    return block.strip()[:LONGEST]
+    return block
 
 
 def size_of(entries: Iterable[os.DirEntry[str]]) -> int:
@@ -217,6 +238,7 @@ def _summary(folder: str, entries: Mapping[str, os.DirEntry[str]]) -> Summary:
         size_of(entries.values()),
         _begun(manifest, entries.get("config.yaml")),
         _chosen(manifest),
+        tags(config),
     )
 
 

@@ -32,6 +32,7 @@ def test_the_answer_has_standard_output_alone(command: str, finished: Path, gan_
     done = gan_here(command, "run", *ANSWER[command], "--json")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
+    assert "written to -" not in done.stderr
     filed = gan_here(command, "run", *ANSWER[command], "json=told.json")
     assert filed.returncode == 0, filed.stderr
     again = json.loads((here / "told.json").read_text())
