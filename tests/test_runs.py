@@ -703,7 +703,10 @@ def test_completion_offers_words_and_runs(four: Path) -> None:
     assert candidates("gan runs status=f") == ["status=finished", "status=failed"]
     assert candidates("gan logs -") == ["-f"]
     assert "outputs/train/young" in candidates("gan show ")
-    assert len(candidates("gan stop ")) == 4
+    assert candidates("gan stop ") == []
+    with running(four / "x"):
+        (four / "x" / "config.yaml").write_text(CONFIG)
+        assert candidates("gan stop ") == candidates("gan stop outputs/") == ["outputs/x"]
     assert candidates("gan show outputs/train/o") == ["outputs/train/old/"]
 
 

@@ -73,10 +73,14 @@ def find(folders: Iterable[str]) -> Iterator[Summary]:
     return (_summary(folder, entries) for folder, entries in _runs(folders))
 
 
-def newest(folders: Iterable[str], most: int) -> list[str]:
+def newest(folders: Iterable[str], most: int, alive: bool = False) -> list[str]:
     """The folders of the newest runs in and below these, the newest first, by the time at which each began or was
-    resumed; nothing of them is read."""
-    found = [(_changed(entries["config.yaml"]), folder) for folder, entries in _runs(folders)]
+    resumed; nothing of them is read. Where `alive`, only those that are running."""
+    found = [
+        (_changed(entries["config.yaml"]), folder)
+        for folder, entries in _runs(folders)
+        if not alive or _is_running(folder, entries)
+    ]
     return [folder for _, folder in sorted(found, reverse=True)[:most]]
 
 
@@ -217,6 +221,10 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
+def _is_running(folder: str, entries: Iterable[str]) -> bool:
+    return ".lock" in entries and holder(f"{folder}/.lock") is not None
+
+
 def _summary(folder: str, entries: Mapping[str, os.DirEntry[str]]) -> Summary:
     def path(name: str) -> str:
         return f"{folder}/{name}"
@@ -224,14 +232,13 @@ def _summary(folder: str, entries: Mapping[str, os.DirEntry[str]]) -> Summary:
     result = read(path("result.json")) if "result.json" in entries else {}
     manifest = read(path("manifest.json")) if "manifest.json" in entries else {}
     config = peek(path("config.yaml"), LARGEST).decode(errors="replace")
-    running = ".lock" in entries and holder(path(".lock")) is not None
     ended = result.get("status") if result.get("status") in STATUSES[1:] else "stopped"
     step, best = _count(result.get("step")), _score(result.get("best"))
     if step is None and "metrics.jsonl" in entries:
         step, best = latest(folder, config)
     return Summary(
         folder,
-        "running" if running else str(ended),
+        "running" if _is_running(folder, entries) else str(ended),
         step,
         _count(setting(config, "trainer.max_steps")),
         best,
