@@ -10,10 +10,15 @@ import pytest
 import torch
 
 from conftest import checked
-from gan_cli.config import build
+from gan_cli.config import build, compose, trust
 from gan_cli.config.choices import packaged
+from gan_cli.metrics import Metric
+from gan_cli.metrics.features import Seen
 
-PAGE = (Path(__file__).resolve().parents[1] / "docs" / "course.md").read_text()
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+PAGE = (DOCS / "course.md").read_text()
+METRICS = re.compile(r"metrics=\[([\w,]+)\]")
+EVALUATIONS = re.findall(r"^    (?:\$ )?gan eval \S+ (.*)$", PAGE, flags=re.MULTILINE)
 NETWORKS = re.findall(r"^\| `([^`]+)` \| ([GD]) [^|]*\| ([\d,]+) \|$", PAGE, flags=re.MULTILINE)
 SETTING = re.compile(r"[a-z_.0-9]+=\S+")
 OF_OTHER_COMMANDS = ("mode", "metrics", "n", "classes", "out", "reference", "detector", "weights")
@@ -30,6 +35,7 @@ def settings() -> list[str]:
 def test_what_is_checked_is_found() -> None:
     assert len(NETWORKS) == 17
     assert len(settings()) > 25
+    assert len(EVALUATIONS) == 7
 
 
 @pytest.mark.parametrize(("words", "player", "parameters"), NETWORKS)
@@ -49,3 +55,22 @@ def test_the_experiments_that_it_names_are_there() -> None:
 @pytest.mark.parametrize("words", settings())
 def test_the_settings_that_it_names_are_settings(words: str) -> None:
     checked(shlex.split(words))
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda page: page.stem)
+def test_the_metrics_that_a_page_names_are_there(page: Path) -> None:
+    named = {name for found in METRICS.findall(page.read_text()) for name in found.split(",")}
+    assert named <= {*packaged()["metrics"]}
+
+
+@pytest.mark.parametrize("line", EVALUATIONS)
+def test_an_evaluation_measures_what_its_detector_sees(line: str) -> None:
+    """The metrics of a line are not refused for the logits of its detector: ten, of a classifier of digits."""
+    words = [word for word in shlex.split(line) if not word.startswith("weights=")]
+    config = compose.compose("eval", ["checkpoint=run", *words]).config
+    logits = {"classifier": 10, "pixels": 10, "inception": 1008}
+    (detector,) = config.get("detector") or ("inception",)
+    for name, node in config.get("metrics", {}).items():
+        metric = build.make(build.check_part(f"metrics.{name}", node, trust.for_runs()))
+        if isinstance(metric, Metric):
+            metric.least(Seen(torch.zeros(1, 4), torch.zeros(1, logits[detector])))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import runpy
 import shlex
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import CONF, TINY, Inside
+from conftest import CONF, SMALL, SMALL_TRANSLATORS, TINY, Inside
 from gan_cli.config import build, choices, compose, trust
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -148,3 +149,12 @@ def test_names_in_the_code_are_where_the_links_say(page: Path) -> None:
     for name, target in LINK.findall(page.read_text()):
         if target.endswith(".py") and name.startswith("`") and not name.endswith(".py`"):
             assert name.strip("`") in defined((page.parent / target).resolve()), f"{name} is not in {target}"
+
+
+def test_what_was_measured_of_exports_and_imports_stands_on_their_pages() -> None:
+    for name, key, all_of in (("export", "model", {*SMALL, *SMALL_TRANSLATORS}), ("import", "what", set())):
+        lines = (ROOT / "benchmarks" / "results" / f"{name}.jsonl").read_text().splitlines()
+        measured = {json.loads(line)[key] for line in lines}
+        rows = "".join(line for line in (DOCS / f"{name}.md").read_text().splitlines() if line.startswith("| "))
+        assert all_of <= measured
+        assert {what for what in measured if what not in rows} == set()

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from omegaconf import OmegaConf
 
 from conftest import Inside, words
 from forked import Forked
@@ -105,8 +106,10 @@ def test_nothing_is_said_in_words(gan_here: Inside, here: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "no runs in outputs; gan train makes one\n")
     assert gan_here("runs", "--json").stdout == "[]\n"
     made(here / "outputs" / "a")
-    assert gan_here("runs", "status=failed").stdout == "none of the 1 runs in outputs is like that\n"
-    assert gan_here("runs", "xyz").stdout == "none of the 1 runs in outputs is like that\n"
+    assert gan_here("runs", "status=failed").stdout == "the only run in outputs is not like that\n"
+    made(here / "outputs" / "b")
+    assert gan_here("runs", "xyz").stdout == "none of the 2 runs in outputs is like that\n"
+    assert "did you mean rm?" in gan_here("runs", "m", "outputs/a").stdout
 
 
 def test_the_list_is_sorted_and_filtered(gan_here: Inside, four: Path) -> None:
@@ -133,7 +136,7 @@ def test_larger_is_better_where_the_metric_says_so(gan_here: Inside, here: Path)
 
 
 def test_the_keys_of_the_list_stay(four: Path) -> None:
-    keys = ["name", "folder", "status", "step", "steps", "best", "bytes", "start", "age", "chosen"]
+    keys = ["name", "folder", "status", "step", "steps", "best", "bytes", "start", "age", "tags", "chosen"]
     assert all([*record(run)] == keys for run in summary.find(["outputs"]))
     (run,) = summary.find(["outputs/sweeps"])
     told = record(run) | {"age": 0, "bytes": 0}
@@ -147,8 +150,36 @@ def test_the_keys_of_the_list_stay(four: Path) -> None:
         "bytes": 0,
         "start": "2026-01-02T00:00:00+00:00",
         "age": 0,
+        "tags": [],
         "chosen": {"seed": "0", "model": "m2"},
     }
+
+
+def test_runs_are_found_by_their_tags(gan_here: Inside, four: Path, finished: Path) -> None:
+    """The column is there only where some run has one; old runs have none."""
+    assert "tags" not in gan_here("runs").stdout
+    old, young = four / "train" / "old" / "config.yaml", four / "train" / "young" / "config.yaml"
+    for file, tags in ((old, ["first, try", "2024"]), (young, ["x" * 150 + " y" * 60, "2024", "a\nseed: 3"])):
+        file.write_text(f"seed: 0\n{OmegaConf.to_yaml({'tags': tags})}trainer:\n  max_steps: 100\n")
+    assert names(gan_here("runs", "--json", "tag=2024")) == ["young", "old"]
+    assert names(gan_here("runs", "--json", "tag=first, try")) == ["old"]
+    assert gan_here("runs", "tag=202").stdout == "none of the 4 runs in outputs is like that\n"
+    head, line, *_ = gan_here("runs", "old").stdout.splitlines()
+    assert head.split()[-2:] == ["tags", "run"]
+    assert "  first, try, 2024  outputs/train/old" in line
+    assert gan_here("show", "outputs/train/old").stdout.count("tags         first, try  2024\n") == 1
+    (run,) = summary.find(["outputs/train/young"])
+    assert run.tags[1:] == ("2024", "a\nseed: 3")
+    for odd in (
+        "tags: {a: 1}",
+        "tags: 3",
+        "tags:\n- [",
+        "tags: [[a], 7, b]",
+        f"tags: {'[' * 9999}",
+        "tags: &a [*a, b]",
+    ):
+        assert summary.tags(f"seed: 0\n{odd}\nname: x\n") in ((), ("b",))
+    assert "tags: []\n" in (finished / "config.yaml").read_text()
 
 
 def test_a_line_of_the_list(gan_here: Inside, four: Path) -> None:
@@ -650,6 +681,8 @@ def test_show_tells_what_matters(gan_here: Inside, four: Path) -> None:
         (["runs", "status=fialed"], "did you mean failed?"),
         (["runs", "sort=agee"], "did you mean age?"),
         (["runs", "modle=m1"], "did you mean model?"),
+        (["runs", "age=3"], "sort=age sorts by it"),
+        (["cache", "cler"], "did you mean clear?"),
         (["runs", "--jsn"], "did you mean --json?"),
         (["runs", "status=failed", "status=failed"], "leave one out"),
         (["runs", "prune", "yse=true"], "did you mean yes=?"),
@@ -670,7 +703,10 @@ def test_completion_offers_words_and_runs(four: Path) -> None:
     assert candidates("gan runs status=f") == ["status=finished", "status=failed"]
     assert candidates("gan logs -") == ["-f"]
     assert "outputs/train/young" in candidates("gan show ")
-    assert len(candidates("gan stop ")) == 4
+    assert candidates("gan stop ") == []
+    with running(four / "x"):
+        (four / "x" / "config.yaml").write_text(CONFIG)
+        assert candidates("gan stop ") == candidates("gan stop outputs/") == ["outputs/x"]
     assert candidates("gan show outputs/train/o") == ["outputs/train/old/"]
 
 

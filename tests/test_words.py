@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from conftest import Inside, words
+from conftest import Inside, checked, words
 from gan_cli import evaluate, sample, train
 from gan_cli.config.compose import compose
 from gan_cli.config.saved import change
@@ -42,6 +42,20 @@ def test_text_that_looks_like_a_number_is_text(value: str) -> None:
     drawn = compose("sample", [f"checkpoint={value}", f"out={value}", "mode=project", f"mode.image={value}"])
     assert (drawn.config["out"], drawn.config["mode"]["image"]) == (value, value)
     assert change({"name": None}, [f"name={value}"]) == {"name": value}
+
+
+def test_tags_are_text_whatever_they_look_like() -> None:
+    for typed, tags in (
+        ("[]", []),
+        ("[a, first try ,2024,true]", ["a", "first try", "2024", "true"]),
+        ("""["it's, so", 'b\\'c', é (1), ~/x, [a]]""", ["it's, so", "b'c", "é (1)", "~/x", "[a]"]),
+    ):
+        assert compose("train", [f"tags={typed}"]).config["tags"] == tags
+        assert change({"tags": ["x"]}, [f"tags={typed}"]) == {"tags": tags}
+        assert change({}, [f"+tags={typed}"]) == {"tags": tags}  # a run from before there were any
+    for wrong, said in (("a", "a list: \\[a,b\\]"), ("3", "a list"), ("[${x}]", "evaluated")):
+        with pytest.raises(ConfigError, match=said):
+            checked([f"tags={wrong}"])
 
 
 def test_null_removes_a_text_and_quotes_keep_it() -> None:

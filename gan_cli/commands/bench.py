@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import math
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from gan_cli import console
 from gan_cli.config import compose, trust
 from gan_cli.config.schema import validated
-from gan_cli.errors import ConfigError, Refused, two_lines
+from gan_cli.console import printable
+from gan_cli.errors import ConfigError, Interrupted, Refused, two_lines
+from gan_cli.progress import about
 from gan_cli.store import outputs
 
 log = logging.getLogger(__name__)
@@ -103,10 +106,11 @@ def _run(config: Mapping[str, Any], vouched: Sequence[str]) -> None:
     console.set_up(aside=aside)
     chosen, left_out = _chosen(request)
     rows: list[Row] = []
+    pace = Pace(len(chosen) * len(request.seeds))
     with _place(request.out) as folder:
         for name, case in chosen.items():
             try:
-                rows.append(_row(name, case, request, vouched, folder))
+                rows.append(_row(name, case, request, vouched, folder, pace))
                 log.info("%s", _table(rows)[-1])
             except Refused as error:
                 left_out[name] = str(error)
@@ -139,11 +143,31 @@ def _place(out: str | None) -> Iterator[Path]:
     if out is not None:
         yield Path(out).expanduser()
         return
-    with TemporaryDirectory(prefix="gan-bench-") as folder:
-        yield Path(folder)
+    try:
+        with TemporaryDirectory(prefix="gan-bench-") as folder:
+            yield Path(folder)
+    except KeyboardInterrupt as stop:
+        remedy = "out=FOLDER keeps what was trained"
+        raise Interrupted(two_lines("interrupted: its runs were in a folder that is gone", remedy)) from stop
 
 
-def _row(name: str, case: Case, request: BenchRequest, vouched: Sequence[str], folder: Path) -> Row:
+class Pace:
+    """Tells on standard error which run of how many begins, and how long those that are left will take at the pace so
+    far."""
+
+    def __init__(self, total: int) -> None:
+        self.total, self.done = total, 0
+        self.begun = time.monotonic()
+
+    def begins(self, what: str) -> None:
+        spent = time.monotonic() - self.begun
+        left = f", {about(spent * (self.total - self.done) / self.done)} left" if self.done else ""
+        self.done += 1
+        with suppress(OSError, AttributeError):  # nobody reads it
+            print(f"{printable(what)}: {self.done} of {self.total}{left}", file=sys.stderr, flush=True)
+
+
+def _row(name: str, case: Case, request: BenchRequest, vouched: Sequence[str], folder: Path, pace: Pace) -> Row:
     """Trains and measures a row, over the seeds."""
     from gan_cli.commands.eval import evaluate
     from gan_cli.commands.train import train
@@ -154,6 +178,7 @@ def _row(name: str, case: Case, request: BenchRequest, vouched: Sequence[str], f
     length = [f"trainer.max_steps={request.steps}"] if request.steps is not None else []
     runs: dict[int, Found] = {}
     for seed in request.seeds:
+        pace.begins(f"{name}, seed {seed}")
         place = f"hydra.run.dir={compose.quote(str(folder / f'{name}-{seed}'))}"
         began = time.process_time()
         run = train(

@@ -23,7 +23,8 @@ def main(words: Sequence[str]) -> None:
     names = asked.plain[1:] if clears else asked.plain
     for name in names:
         if name not in caches.CACHES:
-            remedy = f"{did_you_mean(name, caches.CACHES)} there are {', '.join(caches.CACHES)}".strip()
+            known = caches.CACHES if clears else (*caches.CACHES, "clear")
+            remedy = f"{did_you_mean(name, known)} there are {', '.join(caches.CACHES)}".strip()
             raise ConfigError(two_lines(f"no cache named '{name}'", remedy))
     chosen = [caches.CACHES[name] for name in dict.fromkeys(names) or caches.CACHES]
     if clears:

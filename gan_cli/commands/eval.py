@@ -226,7 +226,7 @@ def _write(request: EvalRequest, evaluation: Evaluation, source: Source | None) 
 
     if request.json_file:
         written.write(evaluation, Path(request.json_file))
-        if source is not None:
+        if source is not None and not outputs.is_standard(Path(request.json_file)):
             log.info("written to %s", request.json_file)
     if source is not None and source.run is not None:
         target = source.run.evals / f"{compose.new_stamp()}.json"

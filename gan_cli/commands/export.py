@@ -21,7 +21,7 @@ from gan_cli.store import outputs
 from gan_cli.store.inputs import refuse_links, refuse_overwriting
 
 if TYPE_CHECKING:
-    from gan_cli.export import Form
+    from gan_cli.export import Exported, Form
     from gan_cli.runs.loaded import Generator, Translator
     from gan_cli.runs.restore import Restored
 
@@ -37,6 +37,7 @@ class ExportRequest(BaseModel):
     ema: bool
     direction: Literal["a2b", "b2a"]
     out: str | None
+    json_file: str | None = Field(alias="json")
     form: dict[str, Any] = Field(alias="as")
 
 
@@ -86,17 +87,23 @@ def main(words: Sequence[str]) -> None:
 def _run(config: Mapping[str, Any], vouched: Sequence[str]) -> None:
     console.set_up()
     request = validated(ExportRequest, config)
-    console.set_up(aside=request.out is not None and outputs.is_standard(Path(request.out)))
+    console.set_up(aside=outputs.aside(request.out, request.json_file))
     glance(request.checkpoint, vouched)
     form = _form(request, vouched)
     form.check()
     if request.out is not None:
         _check_out(form, request, Path(request.out))
+    if request.json_file is not None and not outputs.is_stream(Path(request.json_file)):
+        refuse_overwriting("json", [Path(request.json_file)], _read(request))
     restored = _restored(request.checkpoint, vouched, request.ema, request.direction, "cpu", None)
     out = Path(request.out) if request.out is not None else _usual(form, request, restored)
     _check_out(form, request, out)
-    written = _written(form, form.files(restored), out)
-    log.info("step %d: %s", restored.step, ", ".join(written))
+    exported = form.exported(restored)
+    written = _written(form, exported.files, out)
+    sizes = (f"{path} ({console.size(count)})" for path, count in written.items())
+    log.info("step %d: %s", restored.step, ", ".join(sizes))
+    if request.json_file is not None:
+        outputs.answer(request.json_file, _record(request, form, restored, exported, written))
     if not outputs.is_stream(out) and out.suffix == ".safetensors":
         log.info("  gan sample %s%s", shlex.quote(str(out)), trust.asked_for(restored.checked.targets()))
 
@@ -120,6 +127,15 @@ def _restored(
     return restore(source, manner, pick_device(device), vouched)
 
 
+def _record(
+    request: ExportRequest, form: Form, restored: Restored, exported: Exported, written: Mapping[Path, int]
+) -> dict[str, Any]:
+    """What was written, and how exact it is; opset and difference are None where nothing was converted."""
+    facts = {"source": request.checkpoint, "checkpoint": str(restored.path), "step": restored.step}
+    exact = {"opset": None, "largest_difference": None, **exported.facts}
+    return {**facts, "as": form.ending.removeprefix("."), "written": [*map(str, written)], **exact}
+
+
 def _usual(form: Form, request: ExportRequest, restored: Restored) -> Path:
     """Where the main file goes unless out= says otherwise."""
     unusual = "".join(["" if request.ema else "-raw", "-b2a" if request.direction == "b2a" else ""])
@@ -137,14 +153,18 @@ def _check_out(form: Form, request: ExportRequest, out: Path) -> None:
     if out.suffix != form.ending:
         what = f"out={out}: this form is a {form.ending} file"
         raise ConfigError(two_lines(what, f"out=x{form.ending}, or another form: as=safetensors, onnx or html"))
-    words = (request.checkpoint, *(value for value in request.form.values() if isinstance(value, str)))
-    refuse_overwriting("out", [out, out.with_suffix(".md")], words)
+    refuse_overwriting("out", [out, out.with_suffix(".md")], _read(request))
 
 
-def _written(form: Form, files: Mapping[str, bytes], out: Path) -> list[str]:
+def _read(request: ExportRequest) -> tuple[str, ...]:
+    """Words that may name what is read."""
+    return (request.checkpoint, *(value for value in request.form.values() if isinstance(value, str)))
+
+
+def _written(form: Form, files: Mapping[str, bytes], out: Path) -> dict[Path, int]:
     """Writes each file under the name of the main one; only that goes to a pipe or a device. A file of the user's
-    beside it stays."""
-    written: list[str] = []
+    beside it stays. Returns how many bytes each has that was written."""
+    written: dict[Path, int] = {}
     for ending, content in files.items():
         target = out if not written else out.with_suffix(ending)
         if written and target.exists() and not form.replaces(target):
@@ -152,7 +172,7 @@ def _written(form: Form, files: Mapping[str, bytes], out: Path) -> list[str]:
             continue
         with outputs.named(f"out={target}"), outputs.writing(target) as file:
             file.write(content)
-        written.append(f"{target} ({console.size(len(content))})")
+        written[target] = len(content)
         if outputs.is_stream(out):
             break
     return written

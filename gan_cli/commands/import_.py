@@ -5,13 +5,18 @@ from __future__ import annotations
 import logging
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from gan_cli import console
 from gan_cli.config import plain
 from gan_cli.errors import ConfigError, NotWritable, two_lines
+from gan_cli.store import outputs
 from gan_cli.store.places import anchored
+
+if TYPE_CHECKING:
+    from gan_cli.foreign.players import Players
 
 log = logging.getLogger(__name__)
 
@@ -20,8 +25,7 @@ SETTINGS = ("out", "name", "root")
 
 def main(words: Sequence[str]) -> None:
     """The command line: `words` after `gan import`."""
-    console.set_up()
-    asked = plain.divide(words, SETTINGS)
+    asked = plain.answering(words, SETTINGS)
     if not asked.plain:
         raise ConfigError(two_lines("which file?", "gan import network.pkl, or netG.pth netD.pth of one game"))
     paths = [Path(word) for word in dict.fromkeys(asked.plain)]
@@ -48,7 +52,15 @@ def main(words: Sequence[str]) -> None:
     for line in (" ".join(players.words()), *players.told):
         log.info("  %s", console.one_line(line))
     log.info("everything is in %s", folder)
+    if asked.json is not None:
+        outputs.answer(asked.json, _record(players, folder, sizes))
     run = shlex.quote(str(folder))
     log.info("  gan sample %s n=64", run)
     log.info("  gan eval %s reference=FOLDER", run)
     log.info("  gan train repeat=%s init_from=%s dataset.root=FOLDER", run, run)
+
+
+def _record(players: Players, folder: Path, sizes: Mapping[str, int]) -> dict[str, Any]:
+    """What became of the files, for programs."""
+    theirs = {"family": players.family.name, "step": players.step, "words": players.words()}
+    return {"folder": str(folder), **theirs, "parameters": sizes, "told": [*players.told]}

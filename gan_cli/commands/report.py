@@ -32,9 +32,9 @@ HEAD = 2**12  # bytes of a page in which that stands
 
 def main(words: Sequence[str]) -> None:
     """The command line: `words` after `gan report`."""
-    asked = plain.divide(words, ("out",))
+    asked = plain.answering(words, ("out",))
     out = Path(asked.settings["out"]).expanduser() if asked.settings.get("out") else None
-    console.set_up(aside=out is not None and outputs.is_standard(out))
+    console.set_up(aside=outputs.aside(None if out is None else str(out), asked.json))
     if not asked.plain:
         raise ConfigError(two_lines("which run?", "gan report outputs/train/<run>; gan runs lists them"))
     named = list(dict.fromkeys(asked.plain))
@@ -44,6 +44,8 @@ def main(words: Sequence[str]) -> None:
     with outputs.named(f"out={target}"), outputs.writing(target) as file:
         file.write(content)
     log.info("report: %s (%s)", console.one_line(str(target)), console.size(len(content)))
+    if asked.json is not None:
+        outputs.answer(asked.json, {"written": str(target), "bytes": len(content)})
 
 
 def runs_of(word: str) -> list[Run]:

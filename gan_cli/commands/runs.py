@@ -19,7 +19,8 @@ from gan_cli.store.summary import STATUSES, Summary
 
 log = logging.getLogger(__name__)
 
-OWN = ("status", "sort", plain.JSON)  # what is not a setting of runs
+OWN = ("status", "sort", "tag", plain.JSON)  # what is not a setting of runs
+DEEDS = ("rm", "prune")
 AT_REST = ("finished", "stopped")  # the statuses of runs whose checkpoints `prune` removes
 # How a list is sorted: the first that is shown has the least key.
 ORDERS: dict[str, Callable[[Summary], Any]] = {
@@ -33,10 +34,9 @@ ORDERS: dict[str, Callable[[Summary], Any]] = {
 
 def main(words: Sequence[str]) -> None:
     """The command line: `words` after `gan runs`."""
-    deeds = {"rm": _remove, "prune": _prune}
-    if words and words[0] in deeds:
+    if words and words[0] in DEEDS:
         asked = plain.answering(words[1:], ("yes",))
-        removed = deeds[words[0]](asked)
+        removed = {"rm": _remove, "prune": _prune}[words[0]](asked)
         if asked.json is not None:
             outputs.answer(asked.json, removed)
         return
@@ -51,6 +51,7 @@ def main(words: Sequence[str]) -> None:
         run
         for run in there
         if (not status or run.status == status)
+        and asked.settings.get("tag") in (None, *run.tags)
         and all(part in run.name for part in parts)
         and all(_has(run, key, value) for key, value in wanted.items())
     ]
@@ -61,9 +62,13 @@ def main(words: Sequence[str]) -> None:
     if not there:
         log.info("no runs in %s; gan train makes one", ", ".join(map(console.one_line, folders)))
     elif not shown:
-        log.info("none of the %d runs in %s is like that", len(there), ", ".join(map(console.one_line, folders)))
+        where = ", ".join(map(console.one_line, folders))
+        few = "the only run" if len(there) == 1 else f"none of the {len(there)} runs"
+        log.info("%s in %s is %slike that", few, where, "not " * (len(there) == 1))
     else:
         log.info("%s", "\n".join(table(shown)))
+    if not shown and parts and (meant := did_you_mean(parts[0], DEEDS)):
+        log.info("  %s gan runs rm removes runs, gan runs prune checkpoints", meant)
 
 
 def record(run: Summary) -> dict[str, Any]:
@@ -79,18 +84,22 @@ def record(run: Summary) -> dict[str, Any]:
         "bytes": run.bytes,
         "start": datetime.fromtimestamp(run.begun, UTC).isoformat(timespec="seconds"),
         "age": _age(run),
+        "tags": [*run.tags],
         "chosen": {**run.chosen},
     }
 
 
 def table(runs: Iterable[Summary]) -> list[str]:
     """Lines of a table, a run each."""
-    rows = [("status", "step", "best", "size", "age", "run")]
+    runs = [*runs]
+    tagged = any(run.tags for run in runs)
+    rows: list[tuple[str, ...]] = [("status", "step", "best", "size", "age", *(["tags"] if tagged else []), "run")]
     for run in runs:
         steps = f"{'?' if run.step is None else run.step}/{'?' if run.steps is None else run.steps}"
         best = f"{run.best.metric} {run.best.value:.5g}" if run.best else "-"
-        cells = (run.status, steps, best, console.size(run.bytes), console.duration(_age(run)), run.folder)
-        rows.append(tuple(map(console.one_line, cells)))  # type: ignore[arg-type]
+        tags = [", ".join(run.tags)] if tagged else []
+        cells = (run.status, steps, best, console.size(run.bytes), console.duration(_age(run)), *tags, run.folder)
+        rows.append(tuple(map(console.one_line, cells)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
@@ -115,7 +124,9 @@ def _check_known(wanted: Iterable[str], runs: Sequence[Summary]) -> None:
     for key in wanted:
         if runs and not any(key in run.chosen or summary.configured(run.folder, key) is not None for run in runs):
             known = {*OWN, *(name for run in runs for name in run.chosen)}
-            remedy = did_you_mean(key, sorted(known)) or "status=, sort=, or a choice or setting of a run: model=dcgan"
+            usual = "status=, tag=, sort=, or a choice or setting of a run: model=dcgan"
+            sorts = f"sort={key} sorts by it; what filters is {usual.replace('sort=, ', '')}" if key in ORDERS else ""
+            remedy = sorts or did_you_mean(key, sorted(known)) or usual
             raise ConfigError(two_lines(f"no run here knows '{key}'", remedy))
 
 

@@ -107,7 +107,7 @@ def main(words: Sequence[str]) -> None:
 def _run(config: Mapping[str, Any], vouched: Sequence[str]) -> None:
     console.set_up()
     request = validated(SampleRequest, config)
-    _set_up(request)
+    console.set_up(aside=outputs.aside(request.out, request.json_file))
     if request.out is not None:
         _spare_inputs(request, Path(request.out))
     restored, mode, drawing = _drawing(request, vouched)
@@ -131,16 +131,8 @@ def _run(config: Mapping[str, Any], vouched: Sequence[str]) -> None:
     if request.json_file is not None:
         outputs.answer(request.json_file, _record(request, restored, mode, written))
     _tell_classes(request, restored)
-    log.info("  gan eval %s%s", shlex.quote(request.checkpoint), trust.asked_for(restored.checked.targets()))
-
-
-def _set_up(request: SampleRequest) -> None:
-    """Messages go aside where the samples, or the answer about them, go to standard output. Raises ConfigError where
-    both do."""
-    taken = [name is not None and outputs.is_standard(Path(name)) for name in (request.out, request.json_file)]
-    if all(taken):
-        raise ConfigError(two_lines("out= and json= both go to standard output", "give one of them a file"))
-    console.set_up(aside=any(taken))
+    measure = f"gan eval {shlex.quote(request.checkpoint)}{trust.asked_for(restored.checked.targets())}"
+    log.info("  %s", mode.use(written[0]) or measure)
 
 
 def _record(request: SampleRequest, restored: Restored, mode: Mode, written: Sequence[Path]) -> dict[str, Any]:

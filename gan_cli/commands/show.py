@@ -53,6 +53,7 @@ def page(run: Run) -> Iterator[tuple[str, list[str]]]:
     manifest, result = summary.read(str(run.manifest)), summary.read(str(run.result))
     yield "run", [str(run.folder)]
     yield "status", [f"imported, at step {about.step or 0}"] if run.imported() else _status(about, result)
+    yield "tags", _few([*about.tags])
     yield "command", [_word(manifest.get("command"), "not recorded")]
     yield "resumed", [_word(session.get("command")) for session in _dicts(manifest.get("resumed"))]
     yield "began", [_word(manifest.get("start"), "not recorded")]

@@ -33,6 +33,7 @@ TEXT = frozenset(
         *("image", "latent", "towards", "repository", "device", "dir", "subdir", "runtime"),
     )
 )
+TEXTS = frozenset(("tags",))  # settings that are lists of text
 RUNS = frozenset(("resume", "repeat", "init_from"))  # settings that name a run
 REFERENCE = "reference"  # the setting that names a data set and a split: cifar10:train
 SPLITS = re.compile(r"split (\w+(?: \| \w+)+)")  # in the description of a data set

@@ -17,6 +17,7 @@ from gan_cli.config.choices import dotted, keys, packaged
 from gan_cli.config.compose import compose, friendly, plain
 from gan_cli.config.errors import ALL, did_you_mean
 from gan_cli.config.explain import length
+from gan_cli.config.schema import Settings
 from gan_cli.config.words import readable
 from gan_cli.errors import ConfigError, two_lines
 from gan_cli.store.disk import cause
@@ -155,6 +156,12 @@ def _newer(key: str, words: Sequence[str]) -> str:
     return f"this run is from before there was such a setting: +{typed} adds it"
 
 
+def _may_be_added(key: str, config: Mapping[str, Any]) -> bool:
+    """Whether there may be such a setting, though an older run has none."""
+    first, dot, _ = key.partition(".")
+    return first in config if dot else key in Settings.model_fields
+
+
 def change(config: dict[str, Any], words: Sequence[str], kept: Sequence[str] = ()) -> dict[str, Any]:
     """A saved config with the user's changes to its values; `kept` names those that may not change.
 
@@ -174,7 +181,7 @@ def change(config: dict[str, Any], words: Sequence[str], kept: Sequence[str] = (
         elif any(key == name or key.startswith(f"{name}.") for name in kept):
             remedy = "start a new run with it (init_from=<run> takes over the weights)"
             problems.append(two_lines(f"{key}: a resumed run keeps it", remedy))
-        elif key not in known and not (override.is_add() and key.partition(".")[0] in config and "." in key):
+        elif key not in known and not (override.is_add() and _may_be_added(key, config)):
             remedy = _newer(key, words) or length(key, words) or did_you_mean(key, known) or ALL
             problems.append(two_lines(f"unknown setting '{key}'", remedy))
         else:

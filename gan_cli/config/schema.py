@@ -60,12 +60,20 @@ class Settings(BaseModel):
 
     seed: Annotated[int, Ge(0)]
     name: str | None = None
+    tags: list[str] = []
     init_from: str | None = None
 
     @field_validator("name")
     @classmethod
     def _one_component(cls, name: str | None) -> str | None:
         return None if name is None else checked_name(name)
+
+    @field_validator("tags")
+    @classmethod
+    def _plain_text(cls, tags: list[str]) -> list[str]:
+        if any("${" in tag for tag in tags):
+            raise ValueError("a saved config holds no ${, which would be evaluated")
+        return tags
 
 
 def checked_name(name: str) -> str:
@@ -78,7 +86,7 @@ def checked_name(name: str) -> str:
 
 
 def _message(error: Mapping[str, Any]) -> str:
-    if error["type"] == "sequence_str":
+    if error["type"] in ("sequence_str", "list_type"):
         return "it should be a list: [a,b]"
     return str(error["msg"]).removeprefix("Value error, ").replace("Input", "it").replace("input", "it")
 

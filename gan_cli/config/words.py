@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gan_cli.config.choices import CONFIG_DIR, TEXT, default, offers, packaged
+from gan_cli.config.choices import CONFIG_DIR, TEXT, TEXTS, default, offers, packaged
 from gan_cli.config.errors import did_you_mean
 from gan_cli.errors import ConfigError, two_lines
 
@@ -168,6 +168,8 @@ def _meant(key: str, part: str) -> str:
     if at_home(part):
         return quote(os.path.expanduser(part))
     group = key in packaged()
+    if key in TEXTS and part.startswith("[") and part.endswith("]"):
+        return f"[{','.join(_literal(p.strip()) for p in _split(part[1:-1]) if p.strip())}]"
     if part.startswith("[") and part.endswith("]"):
         return f"[{','.join(quote(p.strip()) if group and _bare(p) else _meant('', p) for p in _split(part[1:-1]))}]"
     if not (group or key.rsplit(".", 1)[-1] in TEXT) or not _bare(part):
@@ -175,6 +177,11 @@ def _meant(key: str, part: str) -> str:
     if _value(part) is not None:
         return quote(part.strip())
     return _nothing(key) if group else part
+
+
+def _literal(part: str) -> str:
+    """Text in quotes, whether it was typed in some or not."""
+    return quote(text(part) if part[0] in "'\"" else part)
 
 
 def _nothing(group: str) -> str:

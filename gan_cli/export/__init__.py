@@ -5,10 +5,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from gan_cli.runs.restore import Restored
+
+
+class Exported(NamedTuple):
+    """What a form makes of a generator."""
+
+    files: Mapping[str, bytes]  # the content of each, by its ending, the main file's first
+    facts: Mapping[str, Any]  # what programs are told: `opset` and `largest_difference`, where there are such
 
 
 class Form(ABC):
@@ -28,5 +35,5 @@ class Form(ABC):
         return True
 
     @abstractmethod
-    def files(self, restored: Restored) -> Mapping[str, bytes]:
-        """The content of each file, by its ending, the main file's first. Raises Incompatible."""
+    def exported(self, restored: Restored) -> Exported:
+        """The generator in this form. Raises Incompatible."""

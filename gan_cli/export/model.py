@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 from annotated_types import Ge
 
-from gan_cli.export import Form, convert, facts, graph
+from gan_cli.export import Exported, Form, convert, facts, graph
 from gan_cli.runs.restore import Restored
 from gan_cli.types import Positive
 
@@ -36,10 +36,10 @@ class Model(Form):
     def check(self) -> None:
         convert.check_packages()
 
-    def files(self, restored: Restored) -> Mapping[str, bytes]:
-        return {self.ending: self.converted(restored, graph.of(restored))}
+    def exported(self, restored: Restored) -> Exported:
+        return self.converted(restored, graph.of(restored))
 
-    def converted(self, restored: Restored, drawn: graph.Graph) -> bytes:
+    def converted(self, restored: Restored, drawn: graph.Graph) -> Exported:
         """The model. Raises Incompatible where onnxruntime draws something else with it."""
         log.info("converting %s weights to ONNX", f"{drawn.weights:,}")
         noise = json.dumps([list(sides) for sides in drawn.noise])
@@ -47,7 +47,7 @@ class Model(Form):
         found = convert.checked_difference(drawn, model, self.tolerance)
         inputs = ", ".join(f"{name} {_shape(value.shape, drawn.axes[name])}" for name, value in drawn.inputs.items())
         log.info("opset %d; onnxruntime and torch differ by %.1g at most; inputs: %s", self.opset, found, inputs)
-        return model
+        return Exported({self.ending: model}, {"opset": self.opset, "largest_difference": found})
 
 
 def _shape(shape: tuple[int, ...], free: Sequence[int]) -> str:

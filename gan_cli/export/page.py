@@ -11,7 +11,6 @@ import gzip
 import html
 import json
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -24,7 +23,7 @@ from torch import Tensor
 from gan_cli import priors, sampling
 from gan_cli.console import one_line
 from gan_cli.errors import Incompatible, two_lines
-from gan_cli.export import Form, convert, graph, runtime
+from gan_cli.export import Exported, Form, convert, graph, runtime
 from gan_cli.export.model import Model
 from gan_cli.latent.directions import affine, sefa
 from gan_cli.latent.styling import MANY, Truncatable, space
@@ -65,12 +64,13 @@ class Page(Form):
         convert.check_packages()
         runtime.check(self.runtime)
 
-    def files(self, restored: Restored) -> Mapping[str, bytes]:
+    def exported(self, restored: Restored) -> Exported:
         check(restored)
         facts = self.facts(restored)
         drawn = graph.of(restored, steered=True)
         facts |= {"inputs": list(drawn.inputs), "noise": [list(sides) for sides in drawn.noise]}
-        model = Model(self.opset, self.tolerance).converted(restored, drawn)
+        inside = Model(self.opset, self.tolerance)
+        model = inside.converted(restored, drawn)
         run = runtime.found(self.runtime)
         title = restored.run.folder.resolve().name if restored.run is not None else restored.path.stem
         page = _read("page.html").format(
@@ -78,12 +78,12 @@ class Page(Form):
             n=facts["n"],
             version=html.escape(one_line(run.version)),
             facts=in_script(facts),
-            model=packed(model),
+            model=packed(model.files[inside.ending]),
             runtime=packed(run.script),
             wasm=packed(run.wasm),
             script=f"{_read('random.js')}\n{_read('page.js')}",
         )
-        return {self.ending: page.encode()}
+        return Exported({self.ending: page.encode()}, model.facts)
 
     def facts(self, restored: Restored) -> dict[str, Any]:
         """What the page's script knows of the generator."""

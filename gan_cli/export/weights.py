@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from gan_cli.config import compose
-from gan_cli.export import Form, card, facts
+from gan_cli.export import Exported, Form, card, facts
 from gan_cli.latent.translate import network_of
 from gan_cli.runs.restore import Restored
 from gan_cli.store import exported
@@ -27,8 +26,8 @@ class Weights(Form):
     def replaces(self, path: Path) -> bool:
         return card.is_unfilled(path)
 
-    def files(self, restored: Restored) -> Mapping[str, bytes]:
+    def exported(self, restored: Restored) -> Exported:
         weights = network_of(restored.generator).state_dict()
         config = compose.to_yaml(facts.config_of(restored))
         packed = exported.pack(weights, config, restored.step, list(restored.class_names))
-        return {self.ending: packed, ".md": card.written(restored).encode()}
+        return Exported({self.ending: packed, ".md": card.written(restored).encode()}, {})

@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Protocol
 
 import torch
@@ -104,6 +105,10 @@ class Mode(ABC):
     def title(self) -> str:
         """The description for the log."""
         return self.name
+
+    def use(self, file: Path) -> str:
+        """How its file is used, where that is no picture to look at."""
+        return ""
 
     @abstractmethod
     def draw(self, subject: Subject) -> Drawing:

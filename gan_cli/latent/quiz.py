@@ -161,6 +161,9 @@ class Quiz(Mode):
     n: Annotated[int, Interval(ge=1, le=MOST)] = 25
     reference: str | None = None
 
+    def use(self, file: Path) -> str:
+        return f"open {file} in a browser"
+
     def draw(self, subject: Subject) -> Drawing:
         if subject.points:
             raise Incompatible("mode=quiz shows pictures, and these are points\n  use mode=grid")

@@ -77,7 +77,7 @@ class ConditionalNormalisation(nn.Module):
         nn.init.zeros_(self.bias.weight)
 
     def forward(self, values: Tensor, label: Tensor) -> Tensor:
-        shape = (len(values), -1, *[1] * (values.ndim - 2))
+        shape = (values.shape[0], -1, *[1] * (values.ndim - 2))  # `len` would fix the batch of a traced graph
         return self.norm(values) * self.gain(label).view(shape) + self.bias(label).view(shape)
 
 

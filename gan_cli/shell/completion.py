@@ -10,7 +10,7 @@ from pathlib import Path
 from gan_cli.config import choices
 from gan_cli.console import printable
 from gan_cli.shell.codes import DONE, WRONG
-from gan_cli.shell.table import COMMANDS, Command
+from gan_cli.shell.table import COMMANDS, Command, Word
 from gan_cli.store.summary import HOME, newest
 
 FLAGS = ("-m", "--multirun", "--cfg", "--resolve", "--package", "--info", "--config-dir", "--config-name", "--help")
@@ -30,9 +30,14 @@ _gan() {
 complete -o nospace -o default -F _gan gan"""
 FISH = """\
 function _gan
-    COMP_LINE=(commandline -cp) gan -sc query=fish 2>/dev/null
+    set -l found (COMP_LINE=(commandline -cp) gan -sc query=fish 2>/dev/null)
+    if test (count $found) -gt 0
+        printf '%s\\n' $found
+    else if not string match -qr -- '^-|=' (commandline -ct)
+        __fish_complete_path (commandline -ct)
+    end
 end
-complete -c gan -a '(_gan)'"""
+complete -c gan -f -a '(_gan)'"""
 ZSH = """\
 (( $+functions[compdef] )) || { autoload -Uz compinit && compinit -i }
 _gan() {
@@ -68,23 +73,51 @@ def candidates(line: str) -> list[str]:
     """The words that the last word of the line may become."""
     before = line.split()
     last = "" if not before or line[-1].isspace() else before.pop().lstrip("'\"")
+    others = {"completion": SCRIPTS, "help": COMMANDS}
     if len(before) < 2:
-        found = list(COMMANDS) if before else []
+        found = [*COMMANDS, *others] if before else []
     elif before[1] not in COMMANDS:
-        return []  # the shell offers files
+        found = [*others.get(before[1], ())] if len(before) == 2 else []  # then the shell offers files
     elif before[-1] in ("--cfg", "-c"):
         found = ["job", "hydra", "all"]
     else:
         command = COMMANDS[before[1]]
+        led = next((word for word in command.takes if word.leads and [word.typed] == before[2:3]), None)
+        if led is not None:
+            return _fitting(_after(led, command, last, before), last)
         named = [*([command.name] if command.configured else []), *([command.like] if command.like else [])]
         found = [*_taken(command, last), *(word for name in named for word in _settings(name, command, last, before))]
-        found += _runs(last) if command.runs or command.setting else []
+        found += _plain(command, last, before)
+    return _fitting(found, last)
+
+
+def _fitting(found: Sequence[str], last: str) -> list[str]:
     return list(dict.fromkeys(word for word in found if word.startswith(last)))
+
+
+def _after(led: Word, command: Command, last: str, before: Sequence[str]) -> list[str]:
+    """What follows a word that comes first: its own words and runs; other words of the command once they are begun."""
+    others = [word for word in command.takes if last and not word.leads]
+    return [*(word for word in led.then if word not in before), *_said(others, last), *_plain(command, last, before)]
+
+
+def _plain(command: Command, last: str, before: Sequence[str]) -> list[str]:
+    """What a plain word may be: a choice of the command's group, or a run. And what runs are told apart by."""
+    if command.setting in choices.packaged():
+        return choices.available(before)[command.setting]
+    told_apart = choices.offers()[command.filters].groups if command.filters and last else {}
+    found = _values(last, before) if "=" in last and last.partition("=")[0] in told_apart else []
+    found += [f"{group}=" for group in told_apart]
+    return found + (_runs(last, command.alive) if command.runs or command.setting else [])
 
 
 def _taken(command: Command, last: str) -> list[str]:
     """The words of a command besides its settings. Flags where a dash was typed, values after the equals sign."""
-    found = [f"{word.typed}{value}" for word in command.takes for value in word.values or ("",)]
+    return _said(command.takes, last)
+
+
+def _said(words: Sequence[Word], last: str) -> list[str]:
+    found = [f"{word.typed}{value}" for word in words for value in word.values or ("",)]
     found = [word for word in found if last.startswith("-") or not word.startswith("-")]
     return found if "=" in last else list(dict.fromkeys(f"{name}{equals}" for name, equals, _ in map(_parted, found)))
 
@@ -93,11 +126,13 @@ def _parted(word: str) -> tuple[str, str, str]:
     return word.partition("=")
 
 
-def _runs(last: str) -> list[str]:
-    """The newest runs until a path is begun, then what is on the disk."""
+def _runs(last: str, alive: bool) -> list[str]:
+    """The newest runs until a path is begun, then what is on the disk; only those that are running, where one of them
+    is meant."""
     if "=" in last or last.startswith("-"):
         return []
-    return _paths(last) if last else newest([HOME], OFFERED)
+    found = newest([HOME], OFFERED, alive) if alive or not last else []
+    return _paths(last) if last and not any(run.startswith(last) for run in found) else found
 
 
 def _settings(name: str, command: Command, last: str, before: Sequence[str]) -> list[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import keyword
 from dataclasses import dataclass
 
+from gan_cli.store.caches import CACHES
+
 
 @dataclass(frozen=True)
 class Word:
@@ -14,11 +16,15 @@ class Word:
         typed: A flag, a plain word, or a setting with its `=`.
         says: What it does; its values, if they are not listed.
         values: The values of a setting, if there are few.
+        leads: Whether it comes first, and says what the others are for.
+        then: Plain words that may follow it then.
     """
 
     typed: str
     says: str
     values: tuple[str, ...] = ()
+    leads: bool = False
+    then: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,8 @@ class Command:
         like: The command whose choices and settings it takes too.
         takes: The words of a command without a file of settings, besides paths.
         runs: Whether its plain words are runs.
+        alive: Whether only runs that are running are meant.
+        filters: The command by whose choices runs are told apart.
         detailed: Groups whose choices its help describes one by one.
         typed: Words that people often type, beyond the settings at the top of its file, and their meaning.
         notes: The end of its help.
@@ -50,6 +58,8 @@ class Command:
     like: str = ""
     takes: tuple[Word, ...] = ()
     runs: bool = False
+    alive: bool = False
+    filters: str = ""
     detailed: tuple[str, ...] = ()
     typed: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
@@ -150,13 +160,15 @@ RUNS = Command(
     configured=False,
     takes=(
         Word("status=", "only these", ("running", "stopped", "finished", "failed", "diverged")),
+        Word("tag=", "only those with this tag: gan train 'tags=[baseline]'"),
         Word("sort=", "newest first by default", ("age", "best", "name", "size", "step")),
         JSON,
-        Word("rm", "removes whole runs, after asking: gan runs rm RUN..."),
-        Word("prune", "removes checkpoints but best.pt and last.pt, after asking: gan runs prune [RUN...]"),
+        Word("rm", "removes whole runs, after asking: gan runs rm RUN...", leads=True),
+        Word("prune", "removes checkpoints but best.pt and last.pt, after asking: gan runs prune [RUN...]", leads=True),
         Word("yes=", "rm and prune do not ask", ("true",)),
     ),
     runs=True,
+    filters="train",
     notes=(
         "  gan runs                                         all runs below outputs/",
         "  gan runs status=failed                           and loss=hinge, or any setting: what was chosen or set",
@@ -193,6 +205,7 @@ STOP = Command(
     configured=False,
     takes=(JSON,),
     runs=True,
+    alive=True,
     notes=(
         "  gan stop outputs/train/<run>",
         "",
@@ -204,7 +217,7 @@ REPORT = Command(
     "a run, a sweep or several runs as one HTML file to look at",
     ("gan report outputs/train/<run>",),
     configured=False,
-    takes=(Word("out=", "the file; report.html in the folder of the run or sweep, or of several here"),),
+    takes=(Word("out=", "the file; report.html in the folder of the run or sweep, or of several here"), JSON),
     runs=True,
     notes=(
         "  gan report outputs/train/<run>",
@@ -247,7 +260,12 @@ CACHE = Command(
     configured=False,
     takes=(
         JSON,
-        Word("clear", "removes them, after asking: gan cache clear [decoded] [references] [classifiers]"),
+        Word(
+            "clear",
+            f"removes them, after asking: gan cache clear [{'] ['.join(CACHES)}]",
+            leads=True,
+            then=tuple(CACHES),
+        ),
         Word("yes=", "clear does not ask", ("true",)),
     ),
     notes=("Only files of these caches go, and none that is in use. $GAN_CACHE names another folder.",),
@@ -277,6 +295,7 @@ IMPORT = Command(
         Word("out=", "the run folder; in outputs/train when it is left out"),
         Word("name=", "the end of the run folder's name"),
         Word("root=", "the folder of pictures to evaluate and train it on"),
+        JSON,
     ),
     notes=(
         "  gan import network-snapshot.pkl                  stylegan2-ada-pytorch, stylegan3's StyleGAN2, R3GAN",

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from gan_cli.errors import NotWritable, two_lines
+from gan_cli.errors import ConfigError, NotWritable, two_lines
 from gan_cli.store.disk import cause, naming, remove_leftovers, replacing
 
 STANDARD = Path("-")
@@ -48,6 +48,21 @@ def descriptor(path: Path) -> int | None:
 def is_standard(path: Path) -> bool:
     """Whether the file goes to standard output, so that nothing else may be printed there."""
     return descriptor(path) == 1
+
+
+def aside(out: str | None, answer: str | None) -> bool:
+    """Whether `out=` or `json=` goes to standard output, so that messages have to go elsewhere.
+
+    Raises:
+        ConfigError: Both name one place.
+    """
+    places = [Path(name) for name in (out, answer) if name is not None]
+    standard = [place for place in places if is_standard(place)]
+    if len(standard) == 2:
+        raise ConfigError(two_lines("out= and json= both go to standard output", "give one of them a file"))
+    if len(places) == 2 and len({os.path.realpath(place) for place in places}) == 1 and not is_stream(places[0]):
+        raise ConfigError(two_lines(f"out= and json= are both {answer}", "give one of them another name"))
+    return bool(standard)
 
 
 def is_stream(path: Path) -> bool:

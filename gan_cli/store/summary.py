@@ -61,6 +61,7 @@ class Summary:
     bytes: int
     begun: float  # seconds since the epoch
     chosen: Mapping[str, str]  # group or setting -> value: the choices made, and what was typed
+    tags: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -72,10 +73,14 @@ def find(folders: Iterable[str]) -> Iterator[Summary]:
     return (_summary(folder, entries) for folder, entries in _runs(folders))
 
 
-def newest(folders: Iterable[str], most: int) -> list[str]:
+def newest(folders: Iterable[str], most: int, alive: bool = False) -> list[str]:
     """The folders of the newest runs in and below these, the newest first, by the time at which each began or was
-    resumed; nothing of them is read."""
-    found = [(_changed(entries["config.yaml"]), folder) for folder, entries in _runs(folders)]
+    resumed; nothing of them is read. Where `alive`, only those that are running."""
+    found = [
+        (_changed(entries["config.yaml"]), folder)
+        for folder, entries in _runs(folders)
+        if not alive or _is_running(folder, entries)
+    ]
     return [folder for _, folder in sorted(found, reverse=True)[:most]]
 
 
@@ -147,6 +152,26 @@ def latest(folder: str, config: str, most: int = TAIL) -> tuple[int | None, Scor
 
 def setting(config: str, key: str) -> str | None:
     """A setting as the text of a config.yaml, which `gan train` wrote, has it; found without the time of a parser."""
+    found = _block(config, key)
+    return None if found is None else found.strip()[:LONGEST]
+
+
+def tags(config: str) -> tuple[str, ...]:
+    """`tags` of a config.yaml; none for anything but a list of text."""
+    written = (_block(config, "tags") or "").strip()
+    if written in ("", "[]") or len(written) > TAIL:
+        return ()
+    import yaml  # few runs have any
+
+    try:
+        found = yaml.safe_load(written)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return ()
+    return tuple(tag[:LONGEST] for tag in found if isinstance(tag, str)) if isinstance(found, list) else ()
+
+
+def _block(config: str, key: str) -> str | None:
+    """What stands after a setting's colon in the text of a config.yaml, with the lines below it."""
     block = f"\n{config}"
     for depth, part in enumerate(key.split(".")):
         start = re.search(rf"\n {{{2 * depth}}}'?{re.escape(part)}'?:", block)
@@ -155,7 +180,7 @@ def setting(config: str, key: str) -> str | None:
         block = block[start.end() :]
         end = re.search(rf"\n {{0,{2 * depth}}}[^\s-]", block)
         block = block[: end.start()] if end else block
-    return block.strip()[:LONGEST]
+    return block
 
 
 def size_of(entries: Iterable[os.DirEntry[str]]) -> int:
@@ -196,6 +221,10 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
+def _is_running(folder: str, entries: Iterable[str]) -> bool:
+    return ".lock" in entries and holder(f"{folder}/.lock") is not None
+
+
 def _summary(folder: str, entries: Mapping[str, os.DirEntry[str]]) -> Summary:
     def path(name: str) -> str:
         return f"{folder}/{name}"
@@ -203,20 +232,20 @@ def _summary(folder: str, entries: Mapping[str, os.DirEntry[str]]) -> Summary:
     result = read(path("result.json")) if "result.json" in entries else {}
     manifest = read(path("manifest.json")) if "manifest.json" in entries else {}
     config = peek(path("config.yaml"), LARGEST).decode(errors="replace")
-    running = ".lock" in entries and holder(path(".lock")) is not None
     ended = result.get("status") if result.get("status") in STATUSES[1:] else "stopped"
     step, best = _count(result.get("step")), _score(result.get("best"))
     if step is None and "metrics.jsonl" in entries:
         step, best = latest(folder, config)
     return Summary(
         folder,
-        "running" if running else str(ended),
+        "running" if _is_running(folder, entries) else str(ended),
         step,
         _count(setting(config, "trainer.max_steps")),
         best,
         size_of(entries.values()),
         _begun(manifest, entries.get("config.yaml")),
         _chosen(manifest),
+        tags(config),
     )
 
 

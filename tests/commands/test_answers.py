@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from conftest import Inside, words
+from gan_cli.config import choices
 from gan_cli.errors import ConfigError
 from gan_cli.shell.main import main
+from gan_cli.shell.table import COMMANDS
 from gan_cli.store import outputs
 
 ANSWER = {
@@ -18,8 +20,10 @@ ANSWER = {
     "sample": ("n=2",),
     "show": (),
     "runs": (),
+    "export": (),
+    "report": (),
 }
-HOLDS = {"eval": "metrics", "sample": "written", "show": "next"}
+HOLDS = {"eval": "metrics", "sample": "written", "show": "next", "export": "written", "report": "bytes"}
 
 
 @pytest.mark.parametrize("command", ANSWER)
@@ -28,6 +32,7 @@ def test_the_answer_has_standard_output_alone(command: str, finished: Path, gan_
     done = gan_here(command, "run", *ANSWER[command], "--json")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
+    assert "written to -" not in done.stderr
     filed = gan_here(command, "run", *ANSWER[command], "json=told.json")
     assert filed.returncode == 0, filed.stderr
     again = json.loads((here / "told.json").read_text())
@@ -74,10 +79,24 @@ def test_a_full_disk_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert "json=/dev/full cannot be written\n  no space left" in capsys.readouterr().err
 
 
-def test_samples_and_the_answer_cannot_both_be_standard_output(finished: Path, gan_here: Inside) -> None:
-    done = gan_here("sample", str(finished), "out=-", "--json")
+@pytest.mark.parametrize("command", ["sample", "export", "report"])
+def test_what_is_made_and_the_answer_have_places_of_their_own(command: str, finished: Path, gan_here: Inside) -> None:
+    done = gan_here(command, str(finished), "out=-", "--json")
     assert (done.returncode, done.stdout) == (2, "")
     assert "both go to standard output" in done.stderr
+    done = gan_here(command, str(finished), "out=same", "json=same")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "out= and json= are both same" in done.stderr
+
+
+def test_an_answer_replaces_nothing_that_is_read(finished: Path, gan_here: Inside, here: Path) -> None:
+    shutil.copytree(finished, here / "run")
+    before = (here / "run" / "config.yaml").read_text()
+    for command in ("export", "report"):
+        done = gan_here(command, "run", "json=run/config.yaml")
+        assert done.returncode == 2
+        assert "would overwrite run/config.yaml, which is an input" in done.stderr
+    assert (here / "run" / "config.yaml").read_text() == before
 
 
 def test_python_is_given_the_samples_themselves(finished: Path) -> None:
@@ -85,3 +104,11 @@ def test_python_is_given_the_samples_themselves(finished: Path) -> None:
 
     with pytest.raises(ConfigError, match="sample\\(\\) returns the samples"):
         sample(finished, "json=x.json")
+
+
+def test_every_command_answers_but_logs_and_its_page_says_what() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "daily.md").read_text()
+    for row in COMMANDS.values():
+        typed = [word.typed for word in row.takes] + [word for word, _ in row.typed]
+        settings = choices.offers()[row.name].settings if row.configured else ()
+        assert ("--json" in typed or "json" in settings) == (row.name != "logs") == (f"\n| `{row.name}` | " in page)

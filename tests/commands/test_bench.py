@@ -11,7 +11,7 @@ import torch
 
 from conftest import Inside
 from gan_cli import rng
-from gan_cli.commands.bench import Found, Row
+from gan_cli.commands.bench import Found, Pace, Row
 from gan_cli.data import points
 
 SHORT = ("seeds=[0,1]", "steps=2")
@@ -23,6 +23,9 @@ def test_a_table_and_its_numbers(gan_here: Inside, here: Path) -> None:
     (line,) = [line for line in done.stderr.splitlines() + done.stdout.splitlines() if line.startswith("ring8  ")][-1:]
     assert " 2 " in line
     assert "±" in line
+    told = [line for line in done.stderr.splitlines() if " of 2" in line]
+    assert told[0] == "ring8, seed 0: 1 of 2"
+    assert told[1].startswith("ring8, seed 1: 2 of 2, about ")
     assert "stacked1000: not measured: its data are in a folder\n  name it: root=FOLDER" in done.stdout + done.stderr
     record = json.loads(Path("found.json").read_text())
     row = record["rows"]["ring8"]
@@ -45,6 +48,17 @@ def test_what_cannot_be_is_refused(gan_here: Inside, here: Path) -> None:
         assert done.returncode == 2, (words, done.stderr)
         assert message in done.stderr
     assert not [*here.iterdir()]
+
+
+def test_who_interrupts_is_told_what_is_kept(gan_here: Inside, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Pace, "begins", interrupt)
+    done = gan_here("bench", "modes", "only=[ring8]", *SHORT)
+    assert done.returncode == 130
+    assert "runs were in a folder that is gone\n  out=FOLDER keeps" in done.stderr
+    assert "saved in" not in done.stderr
 
 
 def test_means_are_over_seeds_and_a_single_one_has_no_error() -> None:

@@ -16,7 +16,7 @@ import torch
 from conftest import Inside, words
 from gan_cli import train
 from gan_cli.errors import PackageMissing
-from gan_cli.export import page, runtime
+from gan_cli.export import Exported, page, runtime
 from gan_cli.latent.directions import affine
 from gan_cli.priors import Normal, Spherical, Truncated
 from gan_cli.runs.restore import Manner, Restored, restore
@@ -45,8 +45,11 @@ def package(tmp_path: Path) -> Path:
 
 
 def test_a_page_is_one_file_that_fetches_nothing(labelled: Path, package: Path, gan_here: Inside, here: Path) -> None:
-    done = gan_here("export", str(labelled), "as=html", f"as.runtime={package}", "out=x.html")
+    done = gan_here("export", str(labelled), "as=html", f"as.runtime={package}", "out=x.html", "--json")
     assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["as"], told["written"], told["opset"]) == ("html", ["x.html"], 18)
+    assert 0 <= told["largest_difference"] <= 1e-4
     assert sorted(path.name for path in here.iterdir()) == ["package", "x.html"]
     text = Path("x.html").read_text()
     assert not re.search(r"""(src|href)=["'](?!#)""", text)
@@ -81,8 +84,8 @@ def test_a_hostile_folder_name_is_text(
     labelled.parent.joinpath("run").rename(hostile)
     try:
         built = restore(str(hostile), Manner(), torch.device("cpu"))
-        monkeypatch.setattr(page.Model, "converted", lambda *_: b"model")
-        text = page.Page(runtime=str(package)).files(built)[".html"].decode()
+        monkeypatch.setattr(page.Model, "converted", lambda *_: Exported({".onnx": b"model"}, {}))
+        text = page.Page(runtime=str(package)).exported(built).files[".html"].decode()
     finally:
         hostile.rename(labelled)
     assert "<img" not in text

@@ -135,14 +135,17 @@ def test_imported_networks_draw_and_judge_as_the_authors(name: str, there: Path)
         )
 
 
-def test_a_run_says_where_it_is_from(there: Path) -> None:
+def test_a_run_says_where_it_is_from(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = Theirs("studiogan").write()
-    assert main(["import", *files, "out=run", "name=mine"]) == 0
+    assert main(["import", *files, "out=run", "name=mine", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["folder"], told["step"], told["family"]) == ("run", 7, "BigGAN (PyTorch-StudioGAN)")
     manifest, result = (json.loads(Path("run", name).read_text()) for name in ("manifest.json", "result.json"))
     assert [file["name"] for file in manifest["origin"]["files"]] == files
     assert all(len(file["sha256"]) == 64 for file in manifest["origin"]["files"])
     assert manifest["origin"]["discriminator"] == "imported"
     assert (result["step"], result["status"]) == (7, "finished")
+    assert told["parameters"] == manifest["parameters"]
     assert main(["import", "run/checkpoints/last.pt"]) == 2  # of ours already
 
 

@@ -103,6 +103,7 @@ def shown(told: dict) -> list[np.ndarray]:
 def test_drawn_and_real_pictures_are_what_they_are_said_to_be(finished: Path, gan_here: Inside, here: Path) -> None:
     done = gan_here("sample", str(finished), "mode=quiz", "n=6", "seed=3", "out=q.html")
     assert (done.returncode, done.stdout.splitlines()[0]) == (0, "quiz of step 4: q.html")
+    assert done.stdout.splitlines()[-1] == "  open q.html in a browser"
     told = asked((here / "q.html").read_bytes())
     drawn = {p.tobytes() for p, one in zip(shown(told), key(told), strict=True) if one}
     samples = sample(finished, "n=6", "seed=3").add(1).mul(127.5).round().to(torch.uint8)

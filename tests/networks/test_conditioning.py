@@ -184,3 +184,11 @@ def test_a_panel_judges_with_several_and_starts_each_differently() -> None:
     judged = slices(x, torch.zeros(6, dtype=torch.int64)).logits
     first, second = (member(x, torch.zeros(6, dtype=torch.int64)).logits for member in slices.members)
     torch.testing.assert_close(judged, torch.cat([first[:3], second[3:]]))
+
+
+def test_a_traced_norm_takes_batches_of_any_size() -> None:
+    norm = c.ConditionalNormalisation(nn.Identity(), 5, 2)
+    free = {0: torch.export.Dim.DYNAMIC}
+    values, label = torch.randn(7, 2, 2, 2), torch.arange(7) % 5
+    traced = torch.export.export(norm, (values[:3], label[:3]), dynamic_shapes=(free, free), strict=False).module()
+    assert torch.equal(traced(values, label), norm(values, label))

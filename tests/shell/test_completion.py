@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import select
 import shutil
 import subprocess
@@ -14,7 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from gan_cli.config import choices
 from gan_cli.shell.completion import SCRIPTS, candidates
+from gan_cli.shell.table import COMMANDS
+from gan_cli.store.caches import CACHES
 
 LIGHT = """
 import os, sys
@@ -47,10 +51,13 @@ def runs(here: Path) -> list[str]:
 def test_runs_are_offered_wherever_one_belongs(runs: list[str]) -> None:
     for setting in ("resume", "repeat", "init_from"):
         assert candidates(f"gan train {setting}=") == [f"{setting}={run}" for run in runs]
-    for command in ("show", "logs", "stop", "compare", "sample", "eval", "config"):
+    for command in ("show", "logs", "compare", "sample", "eval", "config"):
         assert [word for word in candidates(f"gan {command} ") if "/" in word] == runs
     assert {"mode=", "n=", "classes="} <= {*candidates("gan sample ")}
     assert "outputs/train/c" not in candidates("gan doctor ")
+    assert candidates("gan runs rm ") == candidates("gan runs prune ") == runs
+    assert {*choices.packaged()["suite"]} <= {*candidates("gan bench ")}
+    assert not [word for word in candidates("gan bench ") if "/" in word]
 
 
 def test_each_command_has_its_own_words(here: Path) -> None:
@@ -59,6 +66,17 @@ def test_each_command_has_its_own_words(here: Path) -> None:
     assert candidates("gan config optimizer.l") == ["optimizer.lr="]
     assert {"schema", "out=", "model="} <= {*candidates("gan config ")}
     assert candidates("gan cache ") == ["clear", "yes="]
+    assert candidates("gan cache clear ") == [*CACHES]
+    assert candidates("gan cache clear decoded ") == [name for name in CACHES if name != "decoded"]
+    assert candidates("gan cache clear y") == ["yes="]
+    assert candidates("gan cache clear yes=") == ["yes=true"]
+    assert candidates("gan runs model=dcg") == ["model=dcgan"]
+    assert candidates("gan runs mod") == ["model="]
+    assert not {"rm", "tag=", "status="} - {*candidates("gan runs ")}
+    assert candidates("gan completion ") == ["bash", "fish", "zsh"]
+    assert candidates("gan help ") == [*COMMANDS]
+    assert candidates("gan help train ") == []
+    assert candidates("gan ") == [*COMMANDS, "completion", "help"]
     assert candidates("gan doctor -") == ["--json"]
     assert candidates("gan runs status=d") == ["status=diverged"]
     assert "mode=classes" in candidates("gan sample x mode=")
@@ -132,7 +150,25 @@ def test_the_tab_key(terminal: Terminal) -> None:
 def test_fish_is_answered(shell: str, here: Path) -> None:
     script = here / "gan.fish"
     program = f"function gan; {sys.executable} -m gan_cli $argv; end\n"
-    script.write_text(f"{program}{SCRIPTS['fish']}\ncomplete -C 'gan train mod'\ncomplete -C 'gan cache cl'\n")
+    (here / "clearly").touch()
+    lines = (
+        "gan train mod",
+        "gan cache cl",
+        "gan sample clea",
+        "gan sample out=clea",
+        "gan doctor clea",
+        "gan doctor --c",
+    )
+    asked = "".join(f"echo '{line}:'\ncomplete -C '{line}'\n" for line in lines)
+    script.write_text(f"{program}{SCRIPTS['fish']}\n{asked}")
     done = subprocess.run([shell, "--no-config", str(script)], capture_output=True, text=True)
-    assert "model=" in done.stdout.splitlines(), done.stderr
-    assert "clear" in done.stdout.splitlines()
+    found = re.split("^(gan .*):\n", done.stdout, flags=re.MULTILINE)[1:]
+    told = {line: words.split() for line, words in zip(found[::2], found[1::2], strict=True)}
+    assert told == {
+        "gan train mod": ["model="],
+        "gan cache cl": ["clear"],  # and no file
+        "gan sample clea": ["clearly"],
+        "gan sample out=clea": ["out=clearly"],
+        "gan doctor clea": ["clearly"],  # where nothing is known, paths
+        "gan doctor --c": [],
+    }, done.stderr
