@@ -21,7 +21,7 @@ from gan_cli.errors import ConfigError, Interrupted, NotWritable, Refused, RunFa
 from gan_cli.evaluation.comparison import words_of
 from gan_cli.store import removal
 from gan_cli.store.disk import NotWritten, remove_empty
-from gan_cli.store.run import ENDED, Run, newest_first
+from gan_cli.store.run import ENDED, Run
 from gan_cli.sweeps import conclusion
 from gan_cli.sweeps.devices import own_device
 from gan_cli.sweeps.folder import Failure, Sweep
@@ -150,10 +150,7 @@ def _played(composed: Composed, words: list[str], jobs: Jobs, again: bool) -> fl
     if run.read_result().get("status") in ENDED:
         log.info("it is finished already")
         return None
-    if newest_first(run.checkpoints):
-        return jobs.resume(run.folder)
-    removal.remove(removal.own_folder(str(run.folder)))  # it was killed before its first checkpoint
-    return jobs.begin(composed, words)
+    return jobs.resume(run.folder) if removal.resumable(run) else jobs.begin(composed, words)
 
 
 def _report(failed: Sequence[Failure], sweep: Sweep) -> None:

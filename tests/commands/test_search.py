@@ -6,13 +6,17 @@ import json
 import multiprocessing
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from conftest import Inside, words
+from gan_cli import train
 from gan_cli.cli import main
+from gan_cli.commands.train import Asked, trial
 from gan_cli.config import own
+from gan_cli.errors import NotWritable
 from gan_cli.store.disk import read_json
 
 MEASURED = ("evaluation.every_steps=1", "evaluation.n=32", "callback=[history,checkpoints]")
@@ -218,3 +222,13 @@ def test_a_storage_of_another_search_is_refused_and_one_that_is_gone_is_told(gan
     gone = gan_here("search", "resume=search")
     assert gone.returncode == 2
     assert "has no study called search" in gone.stderr
+
+
+def test_a_trial_that_was_killed_before_its_first_checkpoint_begins_anew(here: Path) -> None:
+    chosen = list(words("callback=[history]", "hydra.run.dir=run"))
+    train(*chosen)
+    Path("run/result.json").unlink()
+    other = Asked("gan search", [*chosen, "seed=7"], ())
+    with pytest.raises(NotWritable, match="holds a run already"):  # not the trial's
+        trial(other, Path("run"))
+    assert trial(replace(other, settings=chosen), Path("run")).status == "finished"
