@@ -154,6 +154,11 @@ def test_refused_trials_are_counted_with_their_reason(gan_here: Inside, here: Pa
         ((RATES, "evaluation.every_steps=null"), "add evaluation.every_steps=500"),
         ((RATES, "storage=sqlite:////nowhere/x.db"), "cannot be opened"),
         ((RATES, "storage=nowhere://x"), "cannot be opened"),
+        ((RATES, "storage=sqlite+nowhere:///x"), "cannot be opened"),
+        (
+            (RATES, "storage=oracle+cx_oracle://a@localhost/x"),
+            "driver, cx_Oracle, which is not installed\n  pip install",
+        ),
         ((RATES, "storage=sqlite:///"), "kept in memory"),
         ((RATES, "storage=sqlite:///:memory:"), "kept in memory"),
         ((RATES, "storage=sqlit"), "did you mean sqlite"),
