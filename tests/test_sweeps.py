@@ -140,6 +140,14 @@ def test_jobs_in_processes_of_their_own_report_how_they_ended(gan_here: Inside, 
     assert not (here / "sweep" / "1-seed-1").exists()
 
 
+def test_what_all_jobs_are_refused_for_is_told_once(gan_here: Inside, here: Path) -> None:
+    told = gan_here("train", "-m", *words("dataset.batch_size=0"), "seed=range(4)", "hydra.sweep.dir=sweep")
+    assert told.returncode == 2
+    assert told.stderr.count("dataset.batch_size=0") == 1
+    assert "4 jobs of the sweep failed: #0, #1 and 2 more: dataset.batch_size=0 is not valid" in told.stderr
+    assert not list(here.iterdir())
+
+
 def test_an_empty_working_directory_stays(gan_here: Inside, here: Path) -> None:
     for arguments in (
         ("train", *words(), "init_from=nowhere", "hydra.run.dir=run"),

@@ -103,9 +103,7 @@ def main(words: Sequence[str]) -> None:
 
 def trial(asked: Asked, folder: Path, flags: Sequence[str] = ()) -> Result:
     """One run of a search, as a job of a sweep is run; it goes on from what it saved in its folder, if anything."""
-    from gan_cli.store.run import Run, newest_first
-
-    if newest_first(Run(folder).checkpoints):
+    if _goes_on(folder, asked):
         return _resume(replace(asked, settings=[]), str(folder))
     composed = compose.compose("train", [*asked.settings, *flags])
     return _begin(composed._replace(folder=folder), asked, trust.for_runs(asked.vouched))
@@ -173,33 +171,55 @@ def _begin(composed: Composed, asked: Asked, trusted: Trust) -> Result:
     from gan_cli.store.run import Run
 
     checked = build.check(on_devices(_anchored(composed.config)), trusted)
-    begun = _begun(composed.folder)
-    if begun is not None:
-        return _resume(replace(asked, settings=[]), begun)
+    folder, goes_on = _home(composed.folder, asked)
+    if goes_on:
+        return _resume(replace(asked, settings=[]), str(folder))
     place = our_place()
     leads = place is None or place.rank == 0
-    if leads and os.path.exists(Run(composed.folder).config):  # also where it is too long for a name
+    if leads and _holds_a_run(folder):
         from gan_cli.runs.endings import typed
 
-        remedy = f"{typed('resume', Run(composed.folder))} continues it"
-        raise NotWritable(two_lines(f"{composed.folder} holds a run already", remedy))
+        remedy = f"{typed('resume', Run(folder))} continues it"
+        raise NotWritable(two_lines(f"{folder} holds a run already", remedy))
     checked, how = picked(checked, trusted)
     facts = {"overrides": asked.settings, "choices": composed.choices, **({"runtime": how} if how else {})}
-    job = Job(checked.config, composed.folder, asked.command, facts, trusted, resume=False, watchers=asked.watchers)
+    job = Job(checked.config, folder, asked.command, facts, trusted, resume=False, watchers=asked.watchers)
     return play_all(job, checked)
 
 
-def _begun(folder: Path) -> str | None:
-    """The run that the processes trained when one of them ended, where torchrun starts them again; else None."""
+def _holds_a_run(folder: Path) -> bool:
+    from gan_cli.store.run import Run
+
+    return os.path.exists(Run(folder).config)  # unlike Path's, False for a name that no file can have
+
+
+def _home(folder: Path, asked: Asked) -> tuple[Path, bool]:
+    """The run's folder, and whether the run goes on from a checkpoint in it: where torchrun or Slurm starts the
+    processes again after one of them ended, it is the folder of their first start."""
     place = our_place()
     if place is None:
-        return None
-    from gan_cli.store.run import Run, newest_first
+        return folder, False
     from gan_cli.training import ranks, together
 
-    known = ranks.earlier(str(folder)) if place.rank == 0 else None
-    saved = known is not None and bool(newest_first(Run(known).checkpoints))
-    return together.told(known if known and saved else "") or None
+    goes_on = False
+    if place.rank == 0:
+        known = ranks.earlier(str(folder), begins=not _holds_a_run(folder))
+        folder = Path(known or folder)
+        goes_on = known is not None and _goes_on(folder, asked)
+    followed = together.told(str(folder) if goes_on else "")
+    return (Path(followed), True) if followed else (folder, False)
+
+
+def _goes_on(folder: Path, asked: Asked) -> bool:
+    """Whether a run that was begun with these words has a checkpoint to go on from. If it was killed before its first,
+    its folder is emptied; another run stays, to be told of."""
+    from gan_cli.evaluation.comparison import words_of
+    from gan_cli.store import removal
+    from gan_cli.store.run import ENDED, Run, newest_first
+
+    run = Run(folder)
+    ours = words_of(folder) == tuple(asked.settings) and run.read_result().get("status") not in ENDED
+    return removal.resumable(run) if ours else bool(newest_first(run.checkpoints))
 
 
 def _anchored(config: dict[str, Any]) -> dict[str, Any]:

@@ -28,12 +28,16 @@ RAY = "hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher"
 # What Ray would print is in the jobs' logs; one that runs already refuses the size that its plugin names.
 RAY_INIT = {"log_to_driver": "false", "object_store_memory": "null"}
 LAUNCHER = ("hydra/launcher=", "hydra.launcher.")  # how the words begin that say what starts the jobs
-# Launcher -> its package, and the extra that brings it.
+SEARCH = "gan search asks Optuna what to try: pip install 'gan-cli[search]'"
+# Word -> the package of its plugin, and the remedy where that is not installed.
 PLUGINS = {
-    "joblib": ("hydra_plugins.hydra_joblib_launcher", "sweep"),
-    "submitit_local": ("hydra_plugins.hydra_submitit_launcher", "slurm"),
-    "submitit_slurm": ("hydra_plugins.hydra_submitit_launcher", "slurm"),
-    "ray": ("hydra_plugins.hydra_ray_launcher", "ray"),
+    "hydra/launcher=joblib": ("hydra_plugins.hydra_joblib_launcher", "pip install 'gan-cli[sweep]'"),
+    "hydra/launcher=submitit_local": ("hydra_plugins.hydra_submitit_launcher", "pip install 'gan-cli[slurm]'"),
+    "hydra/launcher=submitit_slurm": ("hydra_plugins.hydra_submitit_launcher", "pip install 'gan-cli[slurm]'"),
+    "hydra/launcher=ray": ("hydra_plugins.hydra_ray_launcher", "pip install 'gan-cli[ray]'"),
+    "hydra/sweeper=optuna": ("hydra_plugins.hydra_optuna_sweeper", SEARCH),
+    "hydra/sweeper=ax": ("hydra_plugins.hydra_ax_sweeper", SEARCH),
+    "hydra/sweeper=nevergrad": ("hydra_plugins.hydra_nevergrad_sweeper", SEARCH),
 }
 
 
@@ -75,7 +79,7 @@ def plan(words: Sequence[str]) -> Plan:
 
     Raises:
         ConfigError: A word is wrong in the very first job, or there are too many jobs.
-        PackageMissing: The launcher is not installed.
+        PackageMissing: The launcher or the sweeper is not installed.
     """
     overrides, flags = divide(words)
     _check_plugins(overrides)
@@ -115,16 +119,16 @@ def launches(word: str) -> bool:
 
 
 def _check_plugins(overrides: Sequence[str]) -> None:
-    chosen = [text(word.partition("=")[2]) for word in overrides if word.startswith(LAUNCHER[0])]
-    for launcher in chosen:
-        package, extra = PLUGINS.get(launcher, ("gan_cli", ""))
+    for word in overrides:
+        key, _, value = word.partition("=")
+        chosen = f"{key}={text(value)}"
+        package, remedy = PLUGINS.get(chosen, ("gan_cli", ""))
         try:
             missing = find_spec(package) is None
         except ModuleNotFoundError:
             missing = True
         if missing:
-            what = f"hydra/launcher={launcher} is a plugin that is not installed"
-            raise PackageMissing(two_lines(what, f"pip install 'gan-cli[{extra}]'"))
+            raise PackageMissing(two_lines(f"{chosen} is a plugin that is not installed", remedy))
 
 
 def _count(override: Override) -> int:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 SQLITE, JOURNAL = "sqlite", "journal"
 FILES = {SQLITE: "study.db", JOURNAL: "study.journal"}
 REMEDY = "storage=sqlite or storage=journal keeps it in a file of the search's folder"
+# What to install for a driver that is imported by another name.
+DRIVERS = {"psycopg": "'psycopg[binary]'", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
 PATIENCE = 60  # seconds to wait for another process that writes
 
 
@@ -80,7 +82,7 @@ def opened(storage: str, folder: Path) -> BaseStorage:
 
 @contextmanager
 def faults(storage: str) -> Iterator[None]:
-    """Turns what goes wrong with a storage into ConfigError."""
+    """Turns what goes wrong with a storage into ConfigError, and a driver that is missing into PackageMissing."""
     from optuna.exceptions import OptunaError
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -89,6 +91,10 @@ def faults(storage: str) -> Iterator[None]:
     except (OptunaError, SQLAlchemyError, ImportError, OSError, ValueError, KeyError, RuntimeError) as error:
         if isinstance(error, ConfigError):
             raise
+        driver = getattr(error.__cause__, "name", None)
+        if isinstance(error, ImportError) and driver is not None:
+            what = f"storage={storage} wants its database's driver, {driver}, which is not installed"
+            raise PackageMissing(two_lines(what, f"pip install {DRIVERS.get(driver, driver)}")) from error
         cause = error.__cause__ if isinstance(error.__cause__, SQLAlchemyError) else error
         reason = (str(cause).splitlines() or [type(cause).__name__])[0]
         raise ConfigError(two_lines(f"storage={storage} cannot be opened: {reason}", REMEDY)) from error

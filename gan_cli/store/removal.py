@@ -15,7 +15,7 @@ from gan_cli.store import caches, summary
 from gan_cli.store.caches import Cache
 from gan_cli.store.disk import naming
 from gan_cli.store.locks import Held, holding
-from gan_cli.store.run import Run, step_of
+from gan_cli.store.run import Run, newest_first, step_of
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,16 @@ def remove(folder: Path) -> None:
     """Removes a run's folder. Raises NotARun where it is being trained, and NotWritten."""
     with held(folder), naming(folder):
         shutil.rmtree(folder)  # follows no link, and refuses a folder that has become one
+
+
+def resumable(run: Run) -> bool:
+    """Whether a run whose process was killed has a checkpoint to go on from; one that has none is removed, so that it
+    can begin again in its folder. Raises as `own_folder` and `remove`."""
+    if newest_first(run.checkpoints):
+        return True
+    if run.config.is_file():
+        remove(own_folder(str(run.folder)))
+    return False
 
 
 def surplus(folder: Path) -> Surplus:

@@ -88,7 +88,12 @@ def lines(sweep: Sweep, jobs: Sequence[Job], order: Ranking | None, why: str = "
     failed = sweep.failed()
     if failed:
         said.append(f"{len(failed)} failed:")
-        said += [f"  #{failure.job} {_own(failure, jobs)}: {failure.reason}" for failure in failed[:SHOWN]]
+        first = {failure.error: failure.job for failure in reversed(failed)}
+        for failure in failed[:SHOWN]:
+            new = first[failure.error] == failure.job
+            why = failure.reason if new else f"as #{first[failure.error]}"
+            said.append(f"  #{failure.job} {_own(failure, jobs)}: {why}")
+            said += [f"    {failure.remedy}"] if new and failure.code == 2 and failure.remedy else []
         said += [f"  and {len(failed) - SHOWN} more, in {sweep.failures}"] if len(failed) > SHOWN else []
         said.append(f"  gan train -m resume={typed} jobs=failed runs them again")
     if missing := left(sweep):

@@ -35,6 +35,11 @@ class Failure:
     def reason(self) -> str:
         return (self.error.splitlines() or ["it does not say why"])[0]
 
+    @property
+    def remedy(self) -> str:
+        """What to do about it; empty where it does not say."""
+        return self.error.partition("\n")[2].strip()
+
 
 class Sweep:
     """The folder of a sweep."""

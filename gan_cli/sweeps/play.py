@@ -21,7 +21,7 @@ from gan_cli.errors import ConfigError, Interrupted, NotWritable, Refused, RunFa
 from gan_cli.evaluation.comparison import words_of
 from gan_cli.store import removal
 from gan_cli.store.disk import NotWritten, remove_empty
-from gan_cli.store.run import ENDED, Run, newest_first
+from gan_cli.store.run import ENDED, Run
 from gan_cli.sweeps import conclusion
 from gan_cli.sweeps.devices import own_device
 from gan_cli.sweeps.folder import Failure, Sweep
@@ -130,9 +130,12 @@ def one(config: DictConfig, jobs: Jobs, wanted: frozenset[int] | None, again: bo
         with own_device(Path(meta.sweep.dir), number):
             score = _played(compose.inside_hydra(config), words, jobs, again)
     except Exception as error:
-        log.warning("#%s failed: %s", number, error)
-        log.debug("the job failed", exc_info=True)
         code = 2 if isinstance(error, Refused) else 1
+        if code == 2:  # the reason follows at the end, once for all jobs that have it
+            log.warning("#%s was refused", number)
+        else:
+            log.warning("#%s failed: %s", number, error)
+        log.debug("the job failed", exc_info=True)
         Sweep(meta.sweep.dir).note(Failure(number, tuple(words), str(error), code))
         return worst
     finally:
@@ -150,21 +153,30 @@ def _played(composed: Composed, words: list[str], jobs: Jobs, again: bool) -> fl
     if run.read_result().get("status") in ENDED:
         log.info("it is finished already")
         return None
-    if newest_first(run.checkpoints):
-        return jobs.resume(run.folder)
-    removal.remove(removal.own_folder(str(run.folder)))  # it was killed before its first checkpoint
-    return jobs.begin(composed, words)
+    return jobs.resume(run.folder) if removal.resumable(run) else jobs.begin(composed, words)
 
 
 def _report(failed: Sequence[Failure], sweep: Sweep) -> None:
     """Raises the error that these failures call for."""
-    named = "; ".join(f"#{failure.job}: {failure.reason}" for failure in failed[:3])
-    more = f" and {len(failed) - 3} more" if len(failed) > 3 else ""
+    alike: dict[str, list[Failure]] = {}
+    for failure in failed:
+        alike.setdefault(failure.reason, []).append(failure)
+    told = list(alike.items())[:3]
+    named = "; ".join(f"{_numbers(failures)}: {reason}" for reason, failures in told)
+    more = f" and {rest} more" if (rest := len(failed) - sum(len(failures) for _, failures in told)) else ""
     again = f"gan train -m resume={shlex.quote(str(sweep.folder))} jobs=failed runs them again"
     jobs = "one job" if len(failed) == 1 else f"{len(failed)} jobs"
     what = f"{jobs} of the sweep failed: {named}{more}"
-    text = two_lines(what, again if sweep.folder.exists() else "nothing was written")
+    text = two_lines(what, again if sweep.folder.exists() else failed[0].remedy or "nothing was written")
     raise RunFailed(text) if any(failure.code != 2 for failure in failed) else ConfigError(text)
+
+
+def _numbers(failures: Sequence[Failure]) -> str:
+    """Of jobs that failed alike: `#3`, `#3 and #4`, `#3, #4 and 7 more`."""
+    first = [f"#{failure.job}" for failure in failures[:2]]
+    more = [f"{len(failures) - 2} more"] if len(failures) > 2 else []
+    *most, last = [*first, *more]
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _leave_nothing_of_what_never_began(folder: Path) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import re
+import secrets
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -23,6 +25,7 @@ from gan_cli.training.runtime import STOPS, pick_device
 
 GRACE = 1.0  # seconds in which the launcher fetches the result of a stopped process
 PATIENCE = timedelta(hours=6)  # the others wait while rank 0 evaluates; a process that ends is noticed at once
+GLANCE = 0.05  # seconds between two looks into a store
 PORTS = range(20_000, 50_000)  # of which a Slurm job takes one
 LOST = "another process of this run has ended"
 # Where the system can, processes are forked from one that has imported all of this once and touched no device: torch's
@@ -115,27 +118,75 @@ def joined(place: Member) -> Iterator[None]:
         torch.cuda.set_device(place.local % torch.cuda.device_count())
         backend = "cpu:gloo,cuda:nccl"
     _find_each_other()
-    dist.init_process_group(backend, rank=place.rank, world_size=place.world, timeout=PATIENCE)
+    dist.init_process_group(backend, store=_own_store(place), rank=place.rank, world_size=place.world, timeout=PATIENCE)
     try:
         yield
     finally:
         dist.destroy_process_group()
 
 
-def earlier(folder: str) -> str | None:
+def _shares_a_store() -> bool:
+    """Whether torchrun's processes talk through its own store, which outlives them."""
+    return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+
+
+def _agents_store(timeout: timedelta) -> dist.TCPStore:
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    return dist.TCPStore(address, port, is_master=False, timeout=timeout)
+
+
+def _own_store(place: Member) -> dist.Store | None:
+    """torchrun's store with names of this group's own; None where there is no store but what the group makes."""
+    if not _shares_a_store():
+        return None
+    store = _agents_store(PATIENCE)
+    return dist.PrefixStore(_name(store, place), store)
+
+
+def _name(store: dist.Store, place: Member) -> str:
+    """A name for this group of processes that no earlier one had, whose addresses are still in torchrun's store.
+
+    Process 0 makes it up. The others may read an earlier one first, so each shows a word of its own under what it read,
+    until process 0 has answered to that. (torchrun's count of restarts is not the same on all machines.)
+    """
+    own = secrets.token_hex(8)
+    if place.rank == 0:
+        store.set("gan/group", own)
+        for rank in range(1, place.world):
+            store.set(f"gan/{own}/met/{_read(store, f'gan/{own}/{rank}')}", "")
+        return own
+    while True:
+        name = _read(store, "gan/group")
+        store.set(f"gan/{name}/{place.rank}", own)
+        if store.check([f"gan/{name}/met/{own}"]):
+            return name
+        time.sleep(GLANCE)
+
+
+def _read(store: dist.Store, key: str) -> str:
+    """What stands under a key, as soon as something does; unlike `Store.get` it can be interrupted meanwhile."""
+    while not store.check([key]):
+        time.sleep(GLANCE)
+    return bytes(store.get(key)).decode()
+
+
+def earlier(folder: str, begins: bool) -> str | None:
     """The run's folder, where its processes are started again after one of them ended; None at their first start.
 
     torchrun's own store, where it outlives the processes, keeps its name; else it has to be in the words.
+
+    Args:
+        begins: Whether a run can begin in `folder`. Else the first start is refused, and nothing of it goes on.
     """
     if os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
         return folder
-    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+    if not _shares_a_store():
         return folder if os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0" else None
-    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    store = dist.TCPStore(address, port, is_master=False, timeout=timedelta(minutes=1))
+    store = _agents_store(timedelta(minutes=1))
     key = f"gan/{os.environ.get('TORCHELASTIC_RUN_ID', '')}"
     known = bytes(store.get(key)).decode() if store.check([key]) else None
-    store.set(key, known or folder)
+    if known is None and begins:
+        store.set(key, folder)
     return known
 
 

@@ -6,13 +6,17 @@ import json
 import multiprocessing
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from conftest import Inside, words
+from gan_cli import train
 from gan_cli.cli import main
+from gan_cli.commands.train import Asked, trial
 from gan_cli.config import own
+from gan_cli.errors import NotWritable
 from gan_cli.store.disk import read_json
 
 MEASURED = ("evaluation.every_steps=1", "evaluation.n=32", "callback=[history,checkpoints]")
@@ -150,6 +154,11 @@ def test_refused_trials_are_counted_with_their_reason(gan_here: Inside, here: Pa
         ((RATES, "evaluation.every_steps=null"), "add evaluation.every_steps=500"),
         ((RATES, "storage=sqlite:////nowhere/x.db"), "cannot be opened"),
         ((RATES, "storage=nowhere://x"), "cannot be opened"),
+        ((RATES, "storage=sqlite+nowhere:///x"), "cannot be opened"),
+        (
+            (RATES, "storage=oracle+cx_oracle://a@localhost/x"),
+            "driver, cx_Oracle, which is not installed\n  pip install",
+        ),
         ((RATES, "storage=sqlite:///"), "kept in memory"),
         ((RATES, "storage=sqlite:///:memory:"), "kept in memory"),
         ((RATES, "storage=sqlit"), "did you mean sqlite"),
@@ -218,3 +227,13 @@ def test_a_storage_of_another_search_is_refused_and_one_that_is_gone_is_told(gan
     gone = gan_here("search", "resume=search")
     assert gone.returncode == 2
     assert "has no study called search" in gone.stderr
+
+
+def test_a_trial_that_was_killed_before_its_first_checkpoint_begins_anew(here: Path) -> None:
+    chosen = list(words("callback=[history]", "hydra.run.dir=run"))
+    train(*chosen)
+    Path("run/result.json").unlink()
+    other = Asked("gan search", [*chosen, "seed=7"], ())
+    with pytest.raises(NotWritable, match="holds a run already"):  # not the trial's
+        trial(other, Path("run"))
+    assert trial(replace(other, settings=chosen), Path("run")).status == "finished"

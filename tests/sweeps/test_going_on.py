@@ -205,6 +205,7 @@ def test_two_sweeps_do_not_share_a_folder(gan_here: Inside, here: Path) -> None:
         (("loss=hinge,lsgan", "seed=0,1", "decide=loss"), "needs a number to go by"),
         (("seed=range(0,99999999999)",), "more than 10000 jobs"),
         (("seed=0,1", "hydra/launcher=ray"), "a plugin that is not installed\n  pip install 'gan-cli[ray]'"),
+        (("seed=0,1", "hydra/sweeper=optuna"), "gan search asks Optuna what to try: pip install 'gan-cli[search]'"),
     ],
 )
 def test_what_a_sweep_cannot_tell_is_refused_before_it_begins(

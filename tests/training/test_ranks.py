@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
+import re
 from pathlib import Path
 
 import pytest
 import torch
 import torch.distributed as dist
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from conftest import SMALL_DCGAN, SMALL_TRANSLATORS, checked, words
 from gan_cli import train
 from gan_cli.config import build
-from gan_cli.errors import ConfigError, RunFailed
+from gan_cli.errors import ConfigError, NotWritable, RunFailed
 from gan_cli.store.rows import read_rows
+from gan_cli.store.run import Run
 from gan_cli.training import ranks, together
 from gan_cli.training.ranks import launch
 
@@ -208,6 +212,56 @@ def test_a_process_that_fails_ends_the_run_with_its_error_and_the_run_goes_on(
     assert "FloatingPointError" in Path("run/ranks/rank-1.log").read_text()
     Path("mended").touch()
     assert train("resume=run", "trainer.devices=1", "trust=my_part").step == 6
+
+
+def begin_again(chosen: tuple[str, ...]) -> None:
+    """The command, as each of torchrun's processes runs it."""
+    train(*chosen)
+
+
+def test_processes_that_are_killed_are_started_again_in_one_folder(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the first checkpoint the run begins anew, after it the run goes on; each kill costs one restart."""
+    (here / "my_part.py").write_text(
+        "import os, signal\n"
+        "from gan_cli.penalties import R1\n"
+        "class Killed(R1):\n"
+        "    steps = 0\n"
+        "    def forward(self, current):\n"
+        "        self.steps += os.environ.get('RANK') == '1'\n"
+        "        if self.steps == {'0': 2, '1': 4}.get(os.environ['TORCHELASTIC_RESTART_COUNT']):\n"
+        "            os.kill(os.getpid(), signal.SIGKILL)\n"
+        "        return super().forward(current)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(here), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.syspath_prepend(str(here))
+    multiprocessing.set_forkserver_preload(list(ranks.IMPORTED))
+    place = {"rdzv_backend": "c10d", "rdzv_endpoint": "localhost:0", "run_id": "again"}
+    settings = {"max_restarts": 2, "monitor_interval": 0.1, "start_method": ranks.METHOD}
+    config = LaunchConfig(min_nodes=1, max_nodes=1, nproc_per_node=2, **place, **settings)
+    base = words("penalty=[r1]", "penalty.r1._target_=my_part.Killed", "trust=my_part", steps=6)
+    elastic_launch(config, begin_again)((*base, "name=again", "callback.checkpoints.every_steps=3"))
+    (run,) = map(Run, Path("outputs/train").iterdir())
+    assert run.read_result()["status"] == "finished"
+    assert [row["step"] for row in read_rows(run.metrics)] == [2, 4, 6]
+    assert re.findall(r"resuming at step (\d+)", run.log.read_text()) == ["3"]
+
+
+def test_what_was_there_before_the_first_start_is_refused_at_every_start(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even if the words are the same, and it has no checkpoint."""
+    base = words("hydra.run.dir=run", "callback=[history]")
+    train(*base)
+    Path("run/result.json").unlink()
+    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    alone = {"RANK": 0, "WORLD_SIZE": 1, "LOCAL_RANK": 0, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": store.port}
+    monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
+    for name, value in alone.items():
+        monkeypatch.setenv(name, str(value))
+    for restart in ("0", "1"):
+        monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", restart)
+        with pytest.raises(NotWritable, match="run holds a run already"):
+            train(*base)
 
 
 @pytest.mark.parametrize(
