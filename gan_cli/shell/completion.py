@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from gan_cli.config import choices
@@ -73,7 +73,7 @@ def candidates(line: str) -> list[str]:
     """The words that the last word of the line may become."""
     before = line.split()
     last = "" if not before or line[-1].isspace() else before.pop().lstrip("'\"")
-    others = {"completion": SCRIPTS, "help": COMMANDS}
+    others: dict[str, Iterable[str]] = {"completion": SCRIPTS, "help": COMMANDS}
     if len(before) < 2:
         found = [*COMMANDS, *others] if before else []
     elif before[1] not in COMMANDS:
