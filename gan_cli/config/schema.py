@@ -68,13 +68,6 @@ class Settings(BaseModel):
     def _one_component(cls, name: str | None) -> str | None:
         return None if name is None else checked_name(name)
 
-    @field_validator("tags")
-    @classmethod
-    def _plain_text(cls, tags: list[str]) -> list[str]:
-        if any("${" in tag for tag in tags):
-            raise ValueError("a saved config holds no ${, which would be evaluated")
-        return tags
-
 
 def checked_name(name: str) -> str:
     """The label at the end of a run folder's name. Raises ValueError where it cannot be part of a file name."""
