@@ -150,13 +150,34 @@ def interleaved(folder: Path, mib: int, side: int, blocks: int = 30, steps: int 
     report("memory: streamed and in memory in turn", pictures=len(sets["streamed"]), side=side, images_per_second=rates)
 
 
+def draw(results: Path) -> None:
+    """What the runs on 100,000 pictures hold, over time; beside the results, as PNG."""
+    from matplotlib.figure import Figure
+
+    rows = [json.loads(line) for line in results.read_text().splitlines()]
+    figure = Figure(figsize=(7, 3.2), dpi=100, layout="constrained")
+    axes = figure.subplots()
+    for row in (row for row in rows if row["benchmark"] == "memory: many pictures" and row["pictures"] == 100_000):
+        seconds, mib = zip(*row["curve"][:-1], strict=True)  # the last look finds the process gone
+        axes.plot(seconds, mib, label=f"{row['source']}, {row['start']}")
+    axes.axhline(1.5e9 / 2**20, color="0.4", linestyle="--", linewidth=1, label="1.5 GB")
+    axes.set(xlim=(0, None), ylim=(0, None), xlabel="seconds", ylabel="MiB resident")
+    axes.grid(color="0.9")
+    axes.legend(fontsize="small", loc="lower right", ncols=2)
+    figure.savefig(results.with_suffix(".png"))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--part", choices=("many", "streamed"), required=True)
+    task = parser.add_mutually_exclusive_group(required=True)
+    task.add_argument("--part", choices=("many", "streamed"))
+    task.add_argument("--draw", type=Path, metavar="RESULTS", help="draw the curves of results that are there")
     parser.add_argument("--folder", help="where there is room; the system's temporary folder when left out")
     parser.add_argument("--pictures", type=int, default=100_000)
     parser.add_argument("--mib", type=int, default=1280)
     asked = parser.parse_args()
+    if asked.draw is not None:
+        return draw(asked.draw)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by way of what removes the folder
     with TemporaryDirectory(dir=asked.folder, prefix="gan-memory-") as folder:
         if asked.part == "many":
