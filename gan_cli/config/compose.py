@@ -266,8 +266,3 @@ def _search_path(flags: Sequence[str]) -> list[str]:
         raise ConfigError(two_lines(f"--config-dir {missing[0]} is not a folder", "name the folder of your configs"))
     urls = ",".join(quote(f"file://{Path(folder).absolute()}") for folder in named)
     return [f"hydra.searchpath=[{urls}]"] if named else []
-
-
-def to_yaml(config: Mapping[str, Any]) -> str:
-    """The config as text, keys in their order."""
-    return OmegaConf.to_yaml(OmegaConf.create(dict(config)))

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from gan_cli.config import compose
+from gan_cli.config import plain_yaml
 from gan_cli.console import one_line
 from gan_cli.evaluation import comparison
 from gan_cli.export import facts
@@ -89,7 +89,7 @@ def written(restored: Restored) -> str:
         classes="".join(f"- **{title}:** {text}\n" for title, text in _classes(restored)),
         scores=_scores(restored),
         usage=usage,
-        config=block(compose.to_yaml(config), "yaml"),
+        config=block(plain_yaml.written(config), "yaml"),
     )
 
 

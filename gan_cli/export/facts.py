@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from gan_cli.config import compose, saved
+from gan_cli.config import plain_yaml, saved
 from gan_cli.runs.restore import Restored, turned
 
 
@@ -37,5 +37,5 @@ def of(restored: Restored) -> dict[str, str]:
         "step": str(restored.step),
         "class_names": json.dumps(restored.class_names),
         "drawn": str(restored.manner),
-        "config": compose.to_yaml(config_of(restored)),
+        "config": plain_yaml.written(config_of(restored)),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from gan_cli.config import compose
+from gan_cli.config import plain_yaml
 from gan_cli.export import Exported, Form, card, facts
 from gan_cli.latent.translate import network_of
 from gan_cli.runs.restore import Restored
@@ -28,6 +28,6 @@ class Weights(Form):
 
     def exported(self, restored: Restored) -> Exported:
         weights = network_of(restored.generator).state_dict()
-        config = compose.to_yaml(facts.config_of(restored))
+        config = plain_yaml.written(facts.config_of(restored))
         packed = exported.pack(weights, config, restored.step, list(restored.class_names))
         return Exported({self.ending: packed, ".md": card.written(restored).encode()}, {})

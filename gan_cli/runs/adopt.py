@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from gan_cli import rng
-from gan_cli.config import build, compose, own
+from gan_cli.config import build, own, plain_yaml
 from gan_cli.config.build import Checked
 from gan_cli.config.compose import Composed
 from gan_cli.config.trust import Trust
@@ -100,7 +100,7 @@ def _write(
     facts: dict[str, Any],
 ) -> None:
     """The run's files. Raises NotWritten."""
-    text = compose.to_yaml(checked.config)
+    text = plain_yaml.written(checked.config)
     clock = {"step": players.step, "images": players.images, "seconds": 0.0}
     state = {
         "config": text,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gan_cli.callbacks import Callback
-from gan_cli.config import build, compose, own
+from gan_cli.config import build, own, plain_yaml
 from gan_cli.config.trust import Trust
 from gan_cli.errors import (
     CheckpointError,
@@ -76,7 +76,7 @@ def _play(job: Job, rank: int) -> dict[str, Any]:
             return _follow(Session(trainer, run), job, earlier)
         with display():
             callbacks = [*build.callbacks(checked, beside(checked, job.trust)), *job.watchers]
-            session = Session(trainer, run, callbacks, compose.to_yaml(job.config))
+            session = Session(trainer, run, callbacks, plain_yaml.written(job.config))
             said = consider(session, checked)
         with run.alone():
             if not job.resume and run.config.exists():  # another process was faster

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from conftest import Inside, words
-from gan_cli.config import choices, compose
+from gan_cli.config import choices, compose, plain_yaml
 from gan_cli.shell.main import main
 from gan_cli.store.run import Run
 
@@ -79,7 +79,7 @@ def test_what_cannot_be_is_said_in_two_lines(
     if manifest is not None:
         Path(typed[0]).mkdir()
         config = compose.compose("train", ["model=mlp"]).config
-        Path(typed[0], "config.yaml").write_text(compose.to_yaml(config))
+        Path(typed[0], "config.yaml").write_text(plain_yaml.written(config))
         Path(typed[0], "manifest.json").write_text(json.dumps(manifest))
     Path("experiment").mkdir()
     Path("experiment/there.yaml").write_text("mine")
