@@ -1,6 +1,7 @@
 """Every `gan` command of the README, in its order, as a newcomer would type it: exit code, seconds, last line.
 
-    python benchmarks/readme.py [--limit 120]
+    python benchmarks/readme.py [--limit 120] >> benchmarks/results/readme.jsonl
+    python benchmarks/readme.py --table            # the last such run, as the table of benchmarks/README.md
 
 It works in a folder of its own. What the README leaves open is filled in: `<run>` is the last run of the same section,
 else the demo's; `photos` and `face.png` are embedded digits as files. A command that is not done after `--limit`
@@ -11,6 +12,7 @@ CIFAR-10, somebody's snapshot, a network of one's own) are run too: their line s
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import resource
 import shlex
@@ -28,6 +30,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 README = Path(__file__).resolve().parents[1] / "README.md"
+RESULTS = Path(__file__).with_name("results") / "readme.jsonl"
 GAN = str(Path(sys.executable).with_name("gan"))
 FORECAST = re.compile(r"about .* left on this machine.*")
 
@@ -78,10 +81,27 @@ def timed(words: list[str], folder: Path, limit: float) -> dict[str, Any]:
     }
 
 
+def table() -> Iterator[str]:
+    """The last result of each command, in the README's order."""
+    found = {row["command"]: row for row in map(json.loads, RESULTS.read_text().splitlines())}
+    yield "| command | seconds | seconds of CPU | |"
+    yield "|---|---|---|---|"
+    for _, command in commands():
+        row = found[command]
+        ended = row["forecast"] if row["interrupted"] else "" if row["code"] == 0 else f"refused: {row['last']}"
+        seconds = f"stopped after {row['wall_s']:.0f}" if row["interrupted"] else f"{row['wall_s']:.1f}"
+        yield f"| `{command}` | {seconds} | {row['cpu_s']:.1f} | {ended or ''} |"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--limit", type=float, default=120)
-    limit = parser.parse_args().limit
+    parser.add_argument("--table", action="store_true")
+    asked = parser.parse_args()
+    if asked.table:
+        print(*table(), sep="\n")
+        return
+    limit = asked.limit
     with tempfile.TemporaryDirectory() as here:
         folder = Path(here)
         make_pictures(folder)
@@ -89,12 +109,12 @@ def main() -> None:
         demo = ""
         for section, command in commands():
             mine = [*reversed(runs.get(section, [])), demo, demo]
-            asked = re.sub(r"outputs/train/\d{8}-\S+-demo", demo, command)
-            asked = asked.replace("outputs/train/<run>", mine[0]).replace("outputs/train/<other>", mine[1])
+            typed = re.sub(r"outputs/train/\d{8}-\S+-demo", demo, command)
+            typed = typed.replace("outputs/train/<run>", mine[0]).replace("outputs/train/<other>", mine[1])
             sweeps = sorted(folder.glob("outputs/sweeps/*"))
-            asked = asked.replace("outputs/sweeps/<sweep>", str(sweeps[-1].relative_to(folder)) if sweeps else "none")
+            typed = typed.replace("outputs/sweeps/<sweep>", str(sweeps[-1].relative_to(folder)) if sweeps else "none")
             known = set(folder.glob("outputs/train/*"))
-            found = timed(shlex.split(asked), folder, limit)
+            found = timed(shlex.split(typed), folder, limit)
             for new in sorted(set(folder.glob("outputs/train/*")) - known):
                 runs.setdefault(section, []).append(str(new.relative_to(folder)))
             demo = demo or next(iter(runs.get("One minute", [])), "")

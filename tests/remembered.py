@@ -42,7 +42,7 @@ class Memory(dict[Any, bytes]):
         return pickle.loads(self[key])
 
 
-texts, words, files, choices, configs = Memory(), Memory(), Memory(), Memory(), Memory()
+texts, words, files, configs = Memory(), Memory(), Memory(), Memory()
 
 
 def _text_once(file: str | Path | IO[Any]) -> Any:
@@ -69,9 +69,10 @@ def _file_once(repository: ConfigRepository, config_path: str) -> Any:
     return files(config_path, found) if _packaged(repository) else found()
 
 
-def _choices_once(overrides: Any, defaults: list[Any], self_added: bool) -> Any:
-    key = (tuple(overrides.known_choices.items()), repr([vars(default) for default in defaults]), self_added)
-    return choices(key, lambda: _choices(overrides, defaults, self_added))
+def _choices_if_asked_for(overrides: Any, defaults: list[Any], self_added: bool) -> Any:
+    """The choices so far, which a `${...}` in a list of defaults may name; Hydra makes this map for every list."""
+    asked = any(not default.is_self() and default.is_interpolation() for default in defaults)
+    return _choices(overrides, defaults, self_added) if asked else None
 
 
 def _merged_once(loader: ConfigLoaderImpl, defaults: list[Any], repo: Any) -> Any:
@@ -91,7 +92,7 @@ def _use(load: Any, interpolation: Any, word: Any, file: Any, choices: Any, merg
 
 def remember() -> None:
     """From here on, in this process."""
-    _use(_text_once, cache(_interpolation), _word_once, _file_once, _choices_once, _merged_once)
+    _use(_text_once, cache(_interpolation), _word_once, _file_once, _choices_if_asked_for, _merged_once)
 
 
 @contextmanager
