@@ -9,11 +9,6 @@ from typing import Any
 
 import yaml
 from yaml.composer import Composer
-from yaml.constructor import SafeConstructor
-from yaml.parser import Parser
-from yaml.reader import Reader
-from yaml.resolver import Resolver
-from yaml.scanner import Scanner
 
 from gan_cli.errors import ConfigError
 
@@ -25,22 +20,13 @@ class NotPlain(ConfigError):
     """The text is not plain YAML; the message says what is in it."""
 
 
-# By libyaml, where PyYAML was built with it: five times as fast.
-_PARSER: Any = (yaml.cyaml.CParser,) if yaml.__with_libyaml__ else (Reader, Scanner, Parser)  # type: ignore[attr-defined]
-_DUMPER: Any = yaml.CSafeDumper if yaml.__with_libyaml__ else yaml.SafeDumper
-
-
-class _Loader(Composer, *_PARSER, SafeConstructor, Resolver):  # type: ignore[misc]
+class _Checks:
     """Words, numbers, true, false, null, lists and mappings."""
 
     depth = 0
 
-    def __init__(self, text: str) -> None:
-        for part in _Loader.__bases__:
-            part.__init__(self, *([text] if part is _PARSER[0] else []))
-
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        event = self.peek_event()
+        event = self.peek_event()  # type: ignore[attr-defined]
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
             raise NotPlain(f"an anchor or an alias (line {event.start_mark.line + 1})")
         if getattr(event, "tag", None) is not None:
@@ -48,12 +34,12 @@ class _Loader(Composer, *_PARSER, SafeConstructor, Resolver):  # type: ignore[mi
         self.depth += 1
         if self.depth > DEEPEST:
             raise NotPlain(f"more than {DEEPEST} levels")
-        node: yaml.Node | None = super().compose_node(parent, index)
+        node: yaml.Node | None = super().compose_node(parent, index)  # type: ignore[misc]
         self.depth -= 1
         return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        found = super().construct_mapping(node, deep)
+        found: dict[Hashable, Any] = super().construct_mapping(node, deep)  # type: ignore[misc]
         keys = [key.value for key, _ in node.value]
         if len(found) < len(keys):
             raise NotPlain(f"a duplicate key: {next(key for key in keys if keys.count(key) > 1)}")
@@ -63,6 +49,10 @@ class _Loader(Composer, *_PARSER, SafeConstructor, Resolver):  # type: ignore[mi
         return found
 
 
+class _Loader(_Checks, yaml.SafeLoader):
+    """In Python."""
+
+
 # Dates, sets, binary data and << have no meaning here: what looks like one is a string.
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, found) for tag, found in resolvers if tag.rpartition(":")[2] in ("bool", "int", "float", "null")]
@@ -70,12 +60,34 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
+def _fast_loader() -> Any:
+    """By libyaml, where PyYAML was built with it: five times as fast."""
+    if not yaml.__with_libyaml__:
+        return _Loader
+
+    class Loader(_Checks, Composer, yaml.CSafeLoader):
+        yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
+
+        def __init__(self, text: str) -> None:
+            yaml.CSafeLoader.__init__(self, text)
+            Composer.__init__(self)
+
+    return Loader
+
+
+_FAST_LOADER = _fast_loader()
+
+
 def read(content: bytes) -> Any:
     """The content of the text. Raises NotPlain for anything but plain YAML in UTF-8."""
     if len(content) > LARGEST:
         raise NotPlain(f"more than {LARGEST} bytes")
     try:
-        return yaml.load(content.decode(), Loader=_Loader)
+        text = content.decode()
+        try:
+            return yaml.load(text, Loader=_FAST_LOADER)
+        except yaml.YAMLError:  # or only what libyaml does not take: a name of no encoding, with half a character
+            return yaml.load(text, Loader=_Loader)
     except UnicodeDecodeError as error:
         raise NotPlain(f"bytes that are not UTF-8 (at {error.start})") from error
     except yaml.YAMLError as error:
@@ -88,23 +100,40 @@ def read(content: bytes) -> Any:
         raise NotPlain(str(error)) from error
 
 
-class _Writer(_DUMPER):
-    """What `_Loader` reads, and the same to other readers: to some 1e5 is a number, and `y` is true."""
+class _Words:
+    """What is read as the same here and elsewhere: to some readers 1e5 is a number, and `y` is true."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
-    def text(self, data: str) -> yaml.ScalarNode:
+    def text(self: Any, data: str) -> yaml.ScalarNode:
         quoted = data.lower() in ("y", "n")
         with suppress(ValueError):
             float(data)
             quoted = True
-        return self.represent_scalar("tag:yaml.org,2002:str", data, style="'" if quoted else None)
+        node: yaml.ScalarNode = self.represent_scalar("tag:yaml.org,2002:str", data, style="'" if quoted else None)
+        return node
 
 
-_Writer.add_representer(str, _Writer.text)
+class _Writer(_Words, yaml.SafeDumper):
+    """In Python."""
+
+
+class _FastWriter(_Words, getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+    """By libyaml: ten times as fast."""
+
+
+for _kind in (_Writer, _FastWriter):
+    _kind.add_representer(str, _Words.text)
 
 
 def written(config: Mapping[str, Any]) -> str:
     """Plain values as YAML, keys in their order."""
-    return str(yaml.dump(dict(config), Dumper=_Writer, default_flow_style=False, allow_unicode=True, sort_keys=False))
+
+    def by(kind: Any) -> str:
+        return str(yaml.dump(dict(config), Dumper=kind, default_flow_style=False, allow_unicode=True, sort_keys=False))
+
+    try:
+        return by(_FastWriter)
+    except UnicodeEncodeError:  # half a character, which Python's escapes
+        return by(_Writer)
