@@ -169,8 +169,9 @@ def test_synchronised_batch_norm_is_that_of_the_whole_batch(by_two: dict[str, Pl
 
 
 def test_samples_grids_and_scores_do_not_depend_on_the_number_of_processes(here: Path) -> None:
-    """And the run goes on with another number of them, from the same state."""
-    base = words("callback=[history,checkpoints,samples]", "evaluation.every_steps=2", "evaluation.n=150", steps=2)
+    """Nor does the run's health; and the run goes on with another number of them, from the same state."""
+    measured = ("evaluation.every_steps=2", "evaluation.n=150", "callback.health.every_steps=2")
+    base = words("callback=[history,checkpoints,samples,health]", *measured, steps=2)
     train(*base, "hydra.run.dir=one")
     train("resume=one", "trainer.max_steps=4", "optimizer.lr=0")
     train(*base, "hydra.run.dir=two")
@@ -184,6 +185,12 @@ def test_samples_grids_and_scores_do_not_depend_on_the_number_of_processes(here:
     ]
     assert scores[0] == scores[1]
     assert len(scores[0]) == 2
+    first, second = (
+        {name: value for name, value in read_rows(run / "metrics.jsonl")[-1].items() if name != "seconds"}
+        for run in (one, two)
+    )
+    assert len([name for name in first if name.startswith("health/")]) == 6
+    assert second == pytest.approx(first, rel=1e-5)
     assert "process 1 of 2, from step 2, on cpu" in (two / "ranks" / "rank-1.log").read_text()
 
 
