@@ -16,6 +16,7 @@ LARGEST_DIRECTORY = 2**24  # bytes
 LARGEST_PICKLE = 2**24  # bytes: the names and shapes of the tensors, and a config
 NEAR = 100  # steps of a pickle from its start; the config of a checkpoint is the second thing in it
 TAIL = 2**16 + 22  # bytes within which a zip says where its directory is
+FOLDER = 0x10  # the bit of a member's external attributes by which DOS knows a folder
 
 
 def check_archive(file: BinaryIO) -> zipfile.ZipFile:
@@ -34,6 +35,8 @@ def check_archive(file: BinaryIO) -> zipfile.ZipFile:
     for member in members:
         if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1:
             raise ValueError("its members are compressed or encrypted, which torch does not do")
+        if member.external_attr & FOLDER or member.is_dir():  # of which torch reads nothing, and says nothing
+            raise ValueError("one of its members is marked as a folder")
         if member.filename.endswith("data.pkl") and member.file_size > LARGEST_PICKLE:
             raise ValueError("its list of tensors is too long")
     if sum(member.file_size for member in members) > size:

@@ -261,6 +261,13 @@ def test_the_optimizers_are_those_of_the_players() -> None:
         contents.check_players({"optimizers": saved, "updates": updates}, {"generator": torch.optim.Adam(weights)})
 
 
+def bytes_of(state: dict) -> bytes:
+    """Equal where all that is in two checkpoints is."""
+    file = io.BytesIO()
+    torch.save(state, file)
+    return file.getvalue()
+
+
 def rewritten(path: Path, method: int = zipfile.ZIP_STORED, **members: bytes) -> Path:
     """The checkpoint again, its members stored otherwise, with more of them."""
     with zipfile.ZipFile(path) as source, zipfile.ZipFile(path.with_name("other.pt"), "w", method) as archive:
@@ -285,6 +292,23 @@ def test_archives_that_torch_does_not_write_are_refused(tmp_path: Path) -> None:
     many = rewritten(path, **{f"m{i}": b"" for i in range(100_001)})
     with pytest.raises(CheckpointError, match="too many"):
         checkpoint.load(many)
+
+
+def test_a_bit_turned_in_the_directory_of_an_archive_is_noticed_or_changes_nothing(tmp_path: Path) -> None:
+    """No checksum covers it, and a tensor marked as a folder is not read: of that, torch says nothing."""
+    path = tmp_path / "x.pt"
+    checkpoint.save(state(), path)
+    whole, right = path.read_bytes(), bytes_of(checkpoint.load(path))
+    entry = whole.rindex(b"PK\1\2", 0, whole.rindex(b"archive/data/"))
+    refused = 0
+    for place in range(entry, whole.index(b"archive/data/", entry)):
+        for bit in range(8):
+            path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1 :])
+            try:
+                assert bytes_of(checkpoint.load(path)) == right
+            except CheckpointError:
+                refused += 1
+    assert refused > 100
 
 
 def test_a_storage_that_declares_more_than_its_record_is_refused(tmp_path: Path) -> None:
