@@ -86,11 +86,10 @@ def table() -> Iterator[str]:
     found = {row["command"]: row for row in map(json.loads, RESULTS.read_text().splitlines())}
     yield "| command | seconds | seconds of CPU | |"
     yield "|---|---|---|---|"
-    for _, command in commands():
-        row = found[command]
+    for row in (found[command] for _, command in commands() if command in found):
         ended = row["forecast"] if row["interrupted"] else "" if row["code"] == 0 else f"refused: {row['last']}"
         seconds = f"stopped after {row['wall_s']:.0f}" if row["interrupted"] else f"{row['wall_s']:.1f}"
-        yield f"| `{command}` | {seconds} | {row['cpu_s']:.1f} | {ended or ''} |"
+        yield f"| `{row['command']}` | {seconds} | {row['cpu_s']:.1f} | {ended or ''} |"
 
 
 def main() -> None:
