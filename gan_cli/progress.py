@@ -36,6 +36,12 @@ def about(seconds: float) -> str:
     return "over a year"
 
 
+def say(line: str) -> None:
+    """A line on standard error, if anybody reads it."""
+    with suppress(OSError, AttributeError):
+        print(line, file=sys.stderr, flush=True)
+
+
 class Work:
     """A loop that is being shown.
 
@@ -72,9 +78,7 @@ class Work:
                 self._start()
         elif self.bar is None and now - self.told >= MINUTE and self.done < self.total:
             self.told = now
-            with suppress(OSError, AttributeError):  # nobody reads it
-                line = f"{self.title}: {self.done} of {self.total}, {self.left} left"
-                print(line, file=sys.stderr, flush=True)
+            say(f"{self.title}: {self.done} of {self.total}, {self.left} left")
         if self.bar is not None:
             self.bar.update(self.bar.task_ids[0], completed=self.done, left=self.left)
 

@@ -106,9 +106,9 @@ def test_nothing_is_said_in_words(gan_here: Inside, here: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "no runs in outputs; gan train makes one\n")
     assert gan_here("runs", "--json").stdout == "[]\n"
     made(here / "outputs" / "a")
-    assert gan_here("runs", "status=failed").stdout == "the only run in outputs is not like that\n"
+    assert gan_here("runs", "status=failed").stdout == "no run in outputs matches\n"
     made(here / "outputs" / "b")
-    assert gan_here("runs", "xyz").stdout == "none of the 2 runs in outputs is like that\n"
+    assert gan_here("runs", "xyz").stdout == "no run in outputs matches\n"
     assert "did you mean rm?" in gan_here("runs", "m", "outputs/a").stdout
 
 
@@ -163,7 +163,7 @@ def test_runs_are_found_by_their_tags(gan_here: Inside, four: Path, finished: Pa
         file.write_text(f"seed: 0\n{OmegaConf.to_yaml({'tags': tags})}trainer:\n  max_steps: 100\n")
     assert names(gan_here("runs", "--json", "tag=2024")) == ["young", "old"]
     assert names(gan_here("runs", "--json", "tag=first, try")) == ["old"]
-    assert gan_here("runs", "tag=202").stdout == "none of the 4 runs in outputs is like that\n"
+    assert gan_here("runs", "tag=202").stdout == "no run in outputs matches\n"
     head, line, *_ = gan_here("runs", "old").stdout.splitlines()
     assert head.split()[-2:] == ["tags", "run"]
     assert "  first, try, 2024  outputs/train/old" in line

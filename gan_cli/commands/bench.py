@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,7 +19,7 @@ from gan_cli.config import compose, trust
 from gan_cli.config.schema import validated
 from gan_cli.console import printable
 from gan_cli.errors import ConfigError, Interrupted, Refused, two_lines
-from gan_cli.progress import about
+from gan_cli.progress import Work, say
 from gan_cli.store import outputs
 
 log = logging.getLogger(__name__)
@@ -106,11 +105,11 @@ def _run(config: Mapping[str, Any], vouched: Sequence[str]) -> None:
     console.set_up(aside=aside)
     chosen, left_out = _chosen(request)
     rows: list[Row] = []
-    pace = Pace(len(chosen) * len(request.seeds))
+    planned = Work("runs", len(chosen) * len(request.seeds), time.monotonic)
     with _place(request.out) as folder:
         for name, case in chosen.items():
             try:
-                rows.append(_row(name, case, request, vouched, folder, pace))
+                rows.append(_row(name, case, request, vouched, folder, planned))
                 log.info("%s", _table(rows)[-1])
             except Refused as error:
                 left_out[name] = str(error)
@@ -139,7 +138,7 @@ def _chosen(request: BenchRequest) -> tuple[dict[str, Case], dict[str, str]]:
 
 @contextmanager
 def _place(out: str | None) -> Iterator[Path]:
-    """The folder of the runs: the one that is named, or one that is gone afterwards."""
+    """The folder of the runs: the one that is named, or a temporary one."""
     if out is not None:
         yield Path(out).expanduser()
         return
@@ -148,26 +147,19 @@ def _place(out: str | None) -> Iterator[Path]:
             yield Path(folder)
     except KeyboardInterrupt as stop:
         remedy = "out=FOLDER keeps what was trained"
-        raise Interrupted(two_lines("interrupted: its runs were in a folder that is gone", remedy)) from stop
+        raise Interrupted(
+            two_lines("interrupted: its runs were in a temporary folder, which has been removed", remedy)
+        ) from stop
 
 
-class Pace:
-    """Tells on standard error which run of how many begins, and how long those that are left will take at the pace so
-    far."""
-
-    def __init__(self, total: int) -> None:
-        self.total, self.done = total, 0
-        self.begun = time.monotonic()
-
-    def begins(self, what: str) -> None:
-        spent = time.monotonic() - self.begun
-        left = f", {about(spent * (self.total - self.done) / self.done)} left" if self.done else ""
-        self.done += 1
-        with suppress(OSError, AttributeError):  # nobody reads it
-            print(f"{printable(what)}: {self.done} of {self.total}{left}", file=sys.stderr, flush=True)
+def _begin(runs: Work, what: str) -> None:
+    """Says which run of how many begins, and how long all that are left will take at the pace so far."""
+    left = f", {runs.left} left" if runs.done else ""
+    runs.done += 1
+    say(f"{printable(what)}: {runs.done} of {runs.total}{left}")
 
 
-def _row(name: str, case: Case, request: BenchRequest, vouched: Sequence[str], folder: Path, pace: Pace) -> Row:
+def _row(name: str, case: Case, request: BenchRequest, vouched: Sequence[str], folder: Path, planned: Work) -> Row:
     """Trains and measures a row, over the seeds."""
     from gan_cli.commands.eval import evaluate
     from gan_cli.commands.train import train
@@ -178,7 +170,7 @@ def _row(name: str, case: Case, request: BenchRequest, vouched: Sequence[str], f
     length = [f"trainer.max_steps={request.steps}"] if request.steps is not None else []
     runs: dict[int, Found] = {}
     for seed in request.seeds:
-        pace.begins(f"{name}, seed {seed}")
+        _begin(planned, f"{name}, seed {seed}")
         place = f"hydra.run.dir={compose.quote(str(folder / f'{name}-{seed}'))}"
         began = time.process_time()
         run = train(

@@ -62,9 +62,7 @@ def main(words: Sequence[str]) -> None:
     if not there:
         log.info("no runs in %s; gan train makes one", ", ".join(map(console.one_line, folders)))
     elif not shown:
-        where = ", ".join(map(console.one_line, folders))
-        few = "the only run" if len(there) == 1 else f"none of the {len(there)} runs"
-        log.info("%s in %s is %slike that", few, where, "not " * (len(there) == 1))
+        log.info("no run in %s matches", ", ".join(map(console.one_line, folders)))
     else:
         log.info("%s", "\n".join(table(shown)))
     if not shown and parts and (meant := did_you_mean(parts[0], DEEDS)):

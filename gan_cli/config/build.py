@@ -53,9 +53,9 @@ def _in_order(config: Config) -> Checked:
 
 def check(config: Mapping[str, Any], trust: Trust) -> Checked:
     """A run's config. Raises ConfigError with all problems that can be seen without building anything."""
-    again = "it would be evaluated when the run's config is read again: leave the ${ out"
+    again = "leave the ${ out: it would be evaluated when the run's config is read again"
     problems = [
-        two_lines(f"{key}={text}: no setting of a run holds a ${{", again)
+        two_lines(f"{key}={text}: a setting of a run cannot hold ${{", again)
         for key, text in unread.strings(config)
         if "${" in text
     ]

@@ -1,5 +1,5 @@
-"""YAML that a stranger may have written, read as plain data: no tags, aliases or duplicate keys, and bounded; and the
-writing of such."""
+"""Plain YAML. A stranger may have written what is read: it is data only, without tags, aliases or duplicate keys, and
+bounded."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class NotPlain(ConfigError):
 
 
 class _Checks:
-    """Words, numbers, true, false, null, lists and mappings."""
+    """Lets through words, numbers, true, false, null, lists and mappings."""
 
     depth = 0
 
@@ -78,16 +78,20 @@ def _fast_loader() -> Any:
 _FAST_LOADER = _fast_loader()
 
 
+def _parsed(text: str) -> Any:
+    """By libyaml; what that refuses, by Python, which takes an escaped lone surrogate (of a name that is not UTF-8)."""
+    try:
+        return yaml.load(text, Loader=_FAST_LOADER)
+    except yaml.YAMLError:
+        return yaml.load(text, Loader=_Loader)
+
+
 def read(content: bytes) -> Any:
     """The content of the text. Raises NotPlain for anything but plain YAML in UTF-8."""
     if len(content) > LARGEST:
         raise NotPlain(f"more than {LARGEST} bytes")
     try:
-        text = content.decode()
-        try:
-            return yaml.load(text, Loader=_FAST_LOADER)
-        except yaml.YAMLError:  # or only what libyaml does not take: a name of no encoding, with half a character
-            return yaml.load(text, Loader=_Loader)
+        return _parsed(content.decode())
     except UnicodeDecodeError as error:
         raise NotPlain(f"bytes that are not UTF-8 (at {error.start})") from error
     except yaml.YAMLError as error:
@@ -101,7 +105,7 @@ def read(content: bytes) -> Any:
 
 
 class _Words:
-    """What is read as the same here and elsewhere: to some readers 1e5 is a number, and `y` is true."""
+    """Quotes text that some reader would take for something else: 1e5 for a number, `y` for true."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -135,5 +139,5 @@ def written(config: Mapping[str, Any]) -> str:
 
     try:
         return by(_FastWriter)
-    except UnicodeEncodeError:  # half a character, which Python's escapes
+    except UnicodeEncodeError:  # a lone surrogate, which the writer in Python escapes
         return by(_Writer)

@@ -72,7 +72,8 @@ def checked_levels(levels: Sequence[float] | None, key: str) -> Levels | None:
     if len(levels) != 2 or not all(math.isfinite(value) for value in levels) or levels[0] >= levels[1]:
         raise ConfigError(
             two_lines(
-                f"{key}={list(levels)} are no levels", "give two numbers, [low,high], which become black and white"
+                f"{key}={list(levels)} cannot be used as levels",
+                "give two numbers, [low,high], which become black and white",
             )
         )
     return float(levels[0]), float(levels[1])

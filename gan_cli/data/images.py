@@ -91,14 +91,16 @@ class Images:
         memory: NonNegative = 256,
     ) -> None:
         if channels not in (1, 3):
-            what = f"dataset.channels={channels} are not those of an image"
+            what = f"dataset.channels={channels}: no image has so many channels"
             raise DataError(two_lines(what, "give 1 (grey) or 3 (colour)"))
         if fit not in FITS:
             raise DataError(unknown(f"dataset.fit={fit}", FITS))
         self.shape = sample_shape(channels, resolution)
         if len(self.shape) != 3:
             raise DataError(
-                two_lines(f"dataset.resolution={resolution} is no size of an image", "give a side, or [height,width]")
+                two_lines(
+                    f"dataset.resolution={resolution} is not the size of an image", "give a side, or [height,width]"
+                )
             )
         self.classes = classes
         self.batch_size = batch_size

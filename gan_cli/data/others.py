@@ -42,7 +42,7 @@ class Others(Given):
         root: str | None = None,
     ) -> None:
         if channels not in (1, 3):
-            what = f"dataset.given.channels={channels} are not those of an image"
+            what = f"dataset.given.channels={channels}: no image has so many channels"
             raise DataError(two_lines(what, "give 1 (grey) or 3 (colour)"))
         self.source, self.channels, self.paired, self.scale, self.root = source, channels, paired, scale, root
 

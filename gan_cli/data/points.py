@@ -119,7 +119,7 @@ class Points:
     ) -> None:
         coordinates = density(1, rng.generator("points", "coordinates"))[0].shape[1]
         if channels != coordinates or resolution:
-            what = f"dataset.channels={channels} and dataset.resolution={[*resolution]} are not those of these points"
+            what = f"dataset.channels={channels} and dataset.resolution={[*resolution]} do not fit these points"
             raise ConfigError(two_lines(what, f"set dataset.channels={coordinates} and dataset.resolution=[]"))
         self.density = density
         self.shape = (channels,)

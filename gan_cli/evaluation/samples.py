@@ -104,10 +104,10 @@ def _translations(restored: Restored, n: int | None, device: torch.device, root:
     found = restored.unseen(root)
     data = found.data
     named, which = found.part.plain(), "pictures"
-    if restored.learnt_from(found, root):
+    if restored.trained_on(found, root):
         named |= {key: value for key, value in restored.config["dataset"].items() if key == "split"}
         which = "pictures that it was trained on"
-        what = "it translates the pictures that it was trained on: the numbers do not say how it does on others"
+        what = "these are the pictures that the run was trained on: the numbers say nothing about others"
         log.warning("%s", two_lines(what, "add a split test (testA and testB, say), or name other data: root=FOLDER"))
     sources = OfData(data, n)
     given = _at_one_size(sources)

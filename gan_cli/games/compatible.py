@@ -90,7 +90,7 @@ def _needs_are_provided(parts: Parts, also: frozenset[str]) -> None:
         for need in [] if isinstance(part, Constraint) else sorted(part.needs):
             if need not in tuple(Need):
                 raise Incompatible(
-                    two_lines(f"{name} needs '{need}', which means nothing", f"choose of {', '.join(Need)}")
+                    two_lines(f"{name} needs '{need}', which means nothing", f"choose from {', '.join(Need)}")
                 )
             if need in hidden:
                 raise Incompatible(

@@ -51,7 +51,7 @@ class Backbone(ABC):
         self.layers = {name: layers[name] for name in self.names if layers.get(name)}
         own = type(self).__name__
         if unknown:
-            raise ConfigError(two_lines(f"{own} has no layer {unknown[0]}", f"choose of {', '.join(self.names)}"))
+            raise ConfigError(two_lines(f"{own} has no layer {unknown[0]}", f"choose from {', '.join(self.names)}"))
         if not self.layers:
             raise ConfigError(
                 two_lines(f"{own} looks at no layer", f"give one a weight: layers={{{self.names[-1]}:1}}")

@@ -139,9 +139,7 @@ class AugmentationLeak(PairMetric):
     def compute(self, context: Context) -> Mapping[str, Estimate]:
         if context.drawn is None or context.real is None:
             raise NotMeasurable(
-                two_lines(
-                    "a leak of augmentations is looked for in pictures", "give the training pictures as the reference"
-                )
+                two_lines("augmentations can only leak into pictures", "give the training pictures as the reference")
             )
         real, samples = (fair(((batch, None) for batch in side()), self.n)[0] for side in (context.real, context.drawn))
         if real.shape[1] != samples.shape[1]:

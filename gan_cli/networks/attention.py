@@ -43,5 +43,5 @@ def check_attention(attention: Sequence[int], sides: Sequence[int], setting: str
     """Raises ConfigError when attention is asked for at a side that the network does not have."""
     for side in attention:
         if side not in sides:
-            remedy = f"choose of {', '.join(map(str, sides))}"
+            remedy = f"choose from {', '.join(map(str, sides))}"
             raise ConfigError(two_lines(f"{setting}=[{side}]: this network has no map of that side", remedy))

@@ -119,9 +119,9 @@ class Restored:
         whole = self.dataset(**usual)
         return Unseen(build.make(whole), whole)
 
-    def learnt_from(self, found: Unseen, root: str | None = None) -> bool:
-        """Whether what `unseen` found are the pictures that it learnt from, told by their content: folders without
-        splits give the same ones for each.
+    def trained_on(self, found: Unseen, root: str | None = None) -> bool:
+        """Whether the pictures that `unseen` found are those that it was trained on, judged by their content: a
+        folder without splits gives the same ones for every split.
 
         Args:
             root: As `unseen` had it.
@@ -146,7 +146,7 @@ class Restored:
             here = found.data.fingerprint() if as_trained else content(**moved)
             return here == (then.get("sha256") or content())
         except DataError as error:
-            log.debug("what it learnt from cannot be read: %s", error)
+            log.debug("what it was trained on cannot be read: %s", error)
             return False
 
 

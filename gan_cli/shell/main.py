@@ -17,7 +17,7 @@ from gan_cli.errors import two_lines
 from gan_cli.shell.codes import DONE, FAILED, INTERRUPTED, WRONG
 from gan_cli.shell.table import COMMANDS, Command
 
-SOON = 0.01  # seconds until an interrupt that could not be raised comes again
+SOON = 0.01  # seconds until an interrupt that could not be raised is tried again
 USAGE = """\
 gan COMMAND key=value ...
 
@@ -48,8 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _interrupted_in_order(alone: bool) -> Iterator[threading.Event]:
     """SIGTERM interrupts as Ctrl-C does, but only once: later ones find a program that is already ending.
 
-    A process that is `alone`, that is, runs this command only, ignores SIGTERM afterwards too. An interrupt that falls
-    where Python can raise nothing, as in the callbacks of its own imports, comes again right after.
+    A process that is `alone`, that is, runs this command only, ignores SIGTERM afterwards too. An interrupt that
+    arrives where Python cannot raise it, as in callbacks of its own import system, is raised again a moment later.
 
     Yields:
         Set once one of them has come, whatever became of the interrupt: imports may swallow it.
@@ -68,7 +68,7 @@ def _interrupted_in_order(alone: bool) -> Iterator[threading.Event]:
     def hook(unraisable: sys.UnraisableHookArgs) -> None:
         if issubclass(unraisable.exc_type, KeyboardInterrupt):
             signal.signal(signal.SIGTERM, interrupt)  # SIGINT may be ignored, as in the background of a script
-            again = threading.Timer(SOON, _thread.interrupt_main, [signal.SIGTERM])  # nothing gets out of this call
+            again = threading.Timer(SOON, _thread.interrupt_main, [signal.SIGTERM])  # this call can raise nothing
             again.daemon = True
             again.start()
         else:

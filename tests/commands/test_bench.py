@@ -11,7 +11,8 @@ import torch
 
 from conftest import Inside
 from gan_cli import rng
-from gan_cli.commands.bench import Found, Pace, Row
+from gan_cli.commands import bench
+from gan_cli.commands.bench import Found, Row
 from gan_cli.data import points
 
 SHORT = ("seeds=[0,1]", "steps=2")
@@ -54,10 +55,10 @@ def test_who_interrupts_is_told_what_is_kept(gan_here: Inside, here: Path, monke
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Pace, "begins", interrupt)
+    monkeypatch.setattr(bench, "_begin", interrupt)
     done = gan_here("bench", "modes", "only=[ring8]", *SHORT)
     assert done.returncode == 130
-    assert "runs were in a folder that is gone\n  out=FOLDER keeps" in done.stderr
+    assert "runs were in a temporary folder, which has been removed\n  out=FOLDER keeps" in done.stderr
     assert "saved in" not in done.stderr
 
 

@@ -180,7 +180,7 @@ class Misspelt(R1):
 
 
 def test_a_need_that_means_nothing_is_refused() -> None:
-    with pytest.raises(Incompatible, match=r"penalty\.x needs 'latens', which means nothing\n  choose of real, "):
+    with pytest.raises(Incompatible, match=r"penalty\.x needs 'latens', which means nothing\n  choose from real, "):
         points(penalties={"x": Misspelt()})
 
 
