@@ -19,7 +19,7 @@ help:
 	@echo "make browser   look at the HTML pages in headless Chromium (Debian's package chromium, and npm; three minutes)"
 	@echo "make smoke     install the wheel into empty environments, by pip and by uv, with each extra (ten minutes)"
 	@echo "make bench     time steps against a tutorial's loop, and write the tables of docs/performance.md (five minutes)"
-	@echo "make bench-gpu the same on a GPU (in two parts of less than nine minutes)"
+	@echo "make bench-gpu the same on a GPU (in two parts of less than nine minutes); with ROOT=DIR of CIFAR-10 also FID against minutes (five more)"
 	@echo "make lint      style and types"
 	@echo "make extras    try what is too large for the tests: Trackio"
 	@echo "make docs      write docs/choices.md from the files of conf/"
@@ -85,6 +85,12 @@ bench-gpu: $(VENV)/.installed
 		timeout 540 $(BIN)/python benchmarks/speed.py --device cuda --part $$part >> benchmarks/results/speed.jsonl || exit; \
 	done
 	$(BIN)/python benchmarks/speed.py --table
+ifneq ($(ROOT),)
+	for part in 1/5 2/5 3/5 4/5 5/5; do \
+		timeout 540 $(BIN)/python benchmarks/quality/gpu.py --root $(ROOT) $(if $(REFERENCE),--reference $(REFERENCE)) \
+			--part $$part >> benchmarks/quality/results/gpu.jsonl || exit; \
+	done
+endif
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -19,7 +19,7 @@ from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
-from gan_cli.config import unread
+from gan_cli.config import left_out, unread
 from gan_cli.config.choices import CONFIG_DIR, conf_dir, config_dirs
 from gan_cli.config.conversion import NUMBER, converted
 from gan_cli.config.explain import broken, composing
@@ -185,6 +185,7 @@ def inside_hydra(config: DictConfig, command: str = "train") -> Composed:
     """The config given to Hydra's main function, and the folder that it chose."""
     meta = HydraConfig.get()
     chosen = _chosen(meta.runtime.choices)
+    left_out.forget(config, meta)
     unread.check(command, config, chosen)
     return Composed(plain(config), chosen, Path(meta.runtime.output_dir))
 
@@ -248,7 +249,9 @@ def _with_hydras_part(command: str, words: Sequence[str]) -> Iterator[DictConfig
     overrides, flags = divide(words, command)
     with composing(command, overrides), _initialised():
         asked = [*map(readable, overrides), *_search_path(flags)]
-        yield hydra.compose(command, asked, return_hydra_config=True)
+        config = hydra.compose(command, asked, return_hydra_config=True)
+        left_out.forget(config, config.hydra)
+        yield config
 
 
 def _without_hydras_part(command: str, config: DictConfig, chosen: Mapping[str, str | None]) -> dict[str, Any]:

@@ -14,10 +14,11 @@ from typing import Annotated, Any, TypeVar
 from annotated_types import Ge
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
+from gan_cli.config import choices
 from gan_cli.config.choices import TEXT
 from gan_cli.config.conversion import admits, converted, hints_of
 from gan_cli.config.errors import ALL, did_you_mean
-from gan_cli.config.listed import RAMP, is_ramp, partials, slot_of, slots
+from gan_cli.config.listed import RAMP, is_ramp, partials, several, slot_of, slots
 from gan_cli.config.renamed import current
 from gan_cli.config.trust import Trust, Untrusted, refusal
 from gan_cli.config.words import in_shell
@@ -97,6 +98,14 @@ def _short(value: Any) -> str:
     return text if len(text) < 100 else f"{text[:80]} ..."
 
 
+def _remedy(path: str) -> str:
+    """For a node that is no part: most often, a file sets something of a choice that nobody made."""
+    group, _, name = path.partition(".")
+    if group in several() and name in choices.packaged().get(group, ()):
+        return f"choose it too, {group}=[...,{name}], or leave {path} out"
+    return f"add {path}._target_=module.Class"
+
+
 def part_of(
     path: str,
     node: Any,
@@ -116,11 +125,7 @@ def part_of(
     """
     slot = slot or slot_of(path)
     if not isinstance(node, Mapping) or "_target_" not in node:
-        problems.append(
-            two_lines(
-                f"{path} says nothing about what to build: it has no _target_", f"add {path}._target_=module.Class"
-            )
-        )
+        problems.append(two_lines(f"{path} says nothing about what to build: it has no _target_", _remedy(path)))
         return None
     before = len(problems)
     target = _resolved(path, slot, node, trust, problems)
