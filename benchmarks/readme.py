@@ -1,6 +1,6 @@
 """Every `gan` command of the README, in its order, as a newcomer would type it: exit code, seconds, last line.
 
-    python benchmarks/readme.py [--limit 120] >> benchmarks/results/readme.jsonl
+    python benchmarks/readme.py [--limit 120] [--sections Sweeps ...] >> benchmarks/results/readme.jsonl
     python benchmarks/readme.py --table            # the last such run, as the table of benchmarks/README.md
 
 It works in a folder of its own. What the README leaves open is filled in: `<run>` is the last run of the same section,
@@ -32,6 +32,7 @@ from sklearn.datasets import load_digits
 README = Path(__file__).resolve().parents[1] / "README.md"
 RESULTS = Path(__file__).with_name("results") / "readme.jsonl"
 GAN = str(Path(sys.executable).with_name("gan"))
+FIRST = "One minute"  # the section whose run the others use
 FORECAST = re.compile(r"about .* left on this machine.*")
 
 
@@ -95,6 +96,7 @@ def table() -> Iterator[str]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--limit", type=float, default=120)
+    parser.add_argument("--sections", nargs="+", help="only these, after the first, whose run they use")
     parser.add_argument("--table", action="store_true")
     asked = parser.parse_args()
     if asked.table:
@@ -107,6 +109,8 @@ def main() -> None:
         runs: dict[str, list[str]] = {}
         demo = ""
         for section, command in commands():
+            if asked.sections and section not in (FIRST, *asked.sections):
+                continue
             mine = [*reversed(runs.get(section, [])), demo, demo]
             typed = re.sub(r"outputs/train/\d{8}-\S+-demo", demo, command)
             typed = typed.replace("outputs/train/<run>", mine[0]).replace("outputs/train/<other>", mine[1])
@@ -116,7 +120,7 @@ def main() -> None:
             found = timed(shlex.split(typed), folder, limit)
             for new in sorted(set(folder.glob("outputs/train/*")) - known):
                 runs.setdefault(section, []).append(str(new.relative_to(folder)))
-            demo = demo or next(iter(runs.get("One minute", [])), "")
+            demo = demo or next(iter(runs.get(FIRST, [])), "")
             report("readme", section=section, command=command, **found)
 
 
