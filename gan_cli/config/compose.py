@@ -39,6 +39,7 @@ class Composed(NamedTuple):
     config: dict[str, Any]  # plain values, every interpolation resolved
     choices: dict[str, str | None]  # group -> choice
     folder: Path  # the run folder
+    left_out: tuple[str, ...] = ()  # what files set of choices that were not made
 
 
 def new_stamp() -> str:
@@ -185,9 +186,9 @@ def inside_hydra(config: DictConfig, command: str = "train") -> Composed:
     """The config given to Hydra's main function, and the folder that it chose."""
     meta = HydraConfig.get()
     chosen = _chosen(meta.runtime.choices)
-    left_out.forget(config, meta)
+    forgotten = left_out.forget(command, config, meta, chosen)
     unread.check(command, config, chosen)
-    return Composed(plain(config), chosen, Path(meta.runtime.output_dir))
+    return Composed(plain(config), chosen, Path(meta.runtime.output_dir), forgotten)
 
 
 def _initialised() -> Any:
@@ -201,21 +202,19 @@ def compose(command: str, words: Sequence[str]) -> Composed:
     Raises:
         ConfigError: A word is wrong.
     """
-    with _with_hydras_part(command, words) as config:
-        chosen = _chosen(config.hydra.runtime.choices)
+    with _with_hydras_part(command, words) as (config, chosen, forgotten):
         folder = Path(config.hydra.run.dir)
-        return Composed(_without_hydras_part(command, config, chosen), chosen, folder)
+        return Composed(_without_hydras_part(command, config, chosen), chosen, folder, forgotten)
 
 
 def compose_unresolved(command: str, words: Sequence[str]) -> tuple[dict[str, Any], Composed]:
     """A command's config as its files have it, with their interpolations, and as `compose` returns it."""
-    with _with_hydras_part(command, words) as config:
-        chosen = _chosen(config.hydra.runtime.choices)
+    with _with_hydras_part(command, words) as (config, chosen, forgotten):
         folder = Path(config.hydra.run.dir)
         resolved = _without_hydras_part(command, config, chosen)
         written = OmegaConf.to_container(config, resolve=False)
     assert isinstance(written, dict)
-    return {str(key): value for key, value in written.items()}, Composed(resolved, chosen, folder)
+    return {str(key): value for key, value in written.items()}, Composed(resolved, chosen, folder, forgotten)
 
 
 class Swept(NamedTuple):
@@ -230,8 +229,7 @@ class Swept(NamedTuple):
 
 def compose_sweep(words: Sequence[str]) -> Swept:
     """A sweep of which `words` are one job's."""
-    with _with_hydras_part("train", words) as config:
-        chosen = _chosen(config.hydra.runtime.choices)
+    with _with_hydras_part("train", words) as (config, chosen, _):
         sweeper, launcher = (_node(config.hydra[key]) for key in ("sweeper", "launcher"))
         launched, folder = str(config.hydra.runtime.choices["hydra/launcher"]), Path(config.hydra.sweep.dir)
         return Swept(_without_hydras_part("train", config, chosen), sweeper, launcher, launched, folder)
@@ -245,13 +243,16 @@ def _node(config: DictConfig) -> dict[str, Any]:
 
 
 @contextmanager
-def _with_hydras_part(command: str, words: Sequence[str]) -> Iterator[DictConfig]:
+def _with_hydras_part(
+    command: str, words: Sequence[str]
+) -> Iterator[tuple[DictConfig, dict[str, str | None], tuple[str, ...]]]:
+    """A config with Hydra's own part, its choices, and what was forgotten of it."""
     overrides, flags = divide(words, command)
     with composing(command, overrides), _initialised():
         asked = [*map(readable, overrides), *_search_path(flags)]
         config = hydra.compose(command, asked, return_hydra_config=True)
-        left_out.forget(config, config.hydra)
-        yield config
+        chosen = _chosen(config.hydra.runtime.choices)
+        yield config, chosen, left_out.forget(command, config, config.hydra, chosen)
 
 
 def _without_hydras_part(command: str, config: DictConfig, chosen: Mapping[str, str | None]) -> dict[str, Any]:

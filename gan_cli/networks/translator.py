@@ -135,6 +135,9 @@ class Residual(Translator):
         norm: instance | batch | none; instance norm has no gain and no bias.
         upsample: transposed | resize.
         dropout: Within each block, while training.
+        skip: The source is added to what the layers draw, and the sum kept within [-1, 1]: what need not change, such
+            as a white background, then costs nothing to learn (DeblurGAN, arXiv 1711.07064, section 3.2). Of a source
+            with other channels, their mean is added.
     """
 
     multiple = 4
@@ -149,8 +152,10 @@ class Residual(Translator):
         norm: str = "instance",
         upsample: str = "transposed",
         dropout: Fraction = 0.0,
+        skip: bool = False,
     ) -> None:
         super().__init__(source_channels, channels)
+        self.skip = skip
         make_norm = choose(UNSCALED_NORMS, "model.generator.norm", norm)
         doubling = choose(DOUBLINGS, "model.generator.upsample", upsample)
         bias = norm != "batch"  # which has its own
@@ -173,7 +178,10 @@ class Residual(Translator):
 
     def translate(self, source: Tensor) -> Tensor:
         output: Tensor = self.layers(source)
-        return output
+        if not self.skip:
+            return output
+        kept = source if self.source_channels == self.channels else source.mean(1, keepdim=True)
+        return (kept + output).clamp(-1.0, 1.0)
 
 
 class UNet(Translator):

@@ -60,6 +60,47 @@ def test_a_choice_that_nobody_made_and_a_misspelt_one_are_refused(tmp_path: Path
         compose.compose("train", [*words, "penalty=[r2]"])
 
 
+@pytest.mark.parametrize(
+    ("words", "forgotten"),
+    [
+        (["experiment=dcgan_cifar10", "schedule=constant"], ("schedule.start=0.5",)),
+        (["experiment=demo", "model=mlp"], ("model.generator.upsample=resize", "model.width=16")),
+        (["experiment=cyclegan_small", "model=pix2pix"], ("model.generator.blocks=4",)),
+        (["loss=r3gan", "optimizer=sgd"], ("optimizer.betas=[0.0, 0.9]",)),  # what the loss sets of Adam
+        (
+            ["experiment=stylegan2_mnist", "loss=hinge"],  # a loss that brings no penalties
+            ("penalty.r1.weight=5.0", "penalty.r1.interval=4", "penalty.r2.weight=5.0", "penalty.r2.interval=4"),
+        ),
+    ],
+)
+def test_what_another_choice_has_no_use_for_is_forgotten_and_told(words: list[str], forgotten: tuple[str, ...]) -> None:
+    composed = compose.compose(
+        "train", [*words, *([HERE] if "experiment" in words[0] and "demo" not in words[0] else [])]
+    )
+    assert composed.left_out == forgotten
+    build.check(composed.config, trust.for_files())
+
+
+def test_what_was_typed_or_is_misspelt_or_was_not_chosen_anew_is_not_forgotten(tmp_path: Path) -> None:
+    words = ["experiment=dcgan_cifar10", HERE]
+    for more in (["schedule=constant", "schedule.start=0.7"], ["schedule=constant", "+schedule.final=0"]):
+        with pytest.raises(ConfigError, match=r"unknown setting 'schedule\.(start|final)' of Constant"):
+            build.check(compose.compose("train", [*words, *more]).config, trust.for_files())
+    mine = experiment(tmp_path, "schedule: {begin: 0.5}")
+    with pytest.raises(ConfigError, match=r"unknown setting 'schedule\.begin'"):
+        build.check(compose.compose("train", [*mine, "schedule=linear"]).config, trust.for_files())
+    mine = experiment(tmp_path, "schedule: {start: 0.5}")
+    with pytest.raises(ConfigError, match=r"unknown setting 'schedule\.start' of Constant"):
+        build.check(compose.compose("train", mine).config, trust.for_files())
+    assert compose.compose("train", [*words, "trainer.max_steps=1"]).left_out == ()
+
+
+def test_images_that_are_given_besides_are_of_their_own_group() -> None:
+    config = compose.compose("train", ["dataset=digits", "given=outline", "model=pix2pix"])
+    assert config.left_out == ()
+    assert "channels" in config.config["dataset"]["given"]
+
+
 def test_each_job_of_a_sweep_forgets_for_itself() -> None:
     from gan_cli.config.compose import compose_sweep
 

@@ -195,6 +195,23 @@ def test_dropout_ends_with_training(make: Callable[[], Translator]) -> None:
     assert torch.equal(network(source, LABEL), network(source, LABEL))
 
 
+@pytest.mark.parametrize(("given", "drawn"), [(3, 3), (1, 3), (3, 1)])
+def test_with_a_skip_layers_that_draw_nothing_leave_the_source(given: int, drawn: int) -> None:
+    network = Residual(given, drawn, width=2, blocks=1, skip=True)
+    source = torch.rand(2, given, 13, 18) * 2 - 1
+    label = torch.zeros(2, dtype=torch.long)
+    last = network.layers[-2]
+    assert isinstance(last, nn.Conv2d)
+    assert last.bias is not None
+    torch.nn.init.zeros_(last.weight)
+    torch.nn.init.zeros_(last.bias)
+    kept = source if given == drawn else source.mean(1, keepdim=True).expand(-1, drawn, -1, -1)
+    torch.testing.assert_close(network(source, label), kept, atol=0, rtol=0)
+    torch.nn.init.constant_(last.bias, 9.0)  # tanh(9) = 1: white everywhere, and no whiter
+    assert (network(source, label) == (kept + torch.tensor(9.0).tanh()).clamp(-1, 1)).all()
+    assert network(source, label).max() == 1
+
+
 def test_the_unets_skips_carry_what_its_middle_cannot() -> None:
     """Without what comes up from below, the outermost maps still tell two pictures apart; without them nothing does."""
     network = UNet(1, 1, width=4, depth=4, norm="none", dropout=0.0).double()
