@@ -208,7 +208,9 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     return said
 
 
-@pytest.mark.parametrize("name", ["stylegan2", "stylegan2_labels", "r3gan_labels", "biggan", "studiogan", "mimicry_sagan", "dcgan"])
+@pytest.mark.parametrize(
+    "name", ["stylegan2", "stylegan2_labels", "r3gan_labels", "biggan", "studiogan", "mimicry_sagan", "dcgan"]
+)
 def test_each_tensor_of_each_player_is_needed_in_its_shape(name: str, there: Path) -> None:
     theirs = Theirs(name)
     players = players_in([Path(file) for file in theirs.write()])

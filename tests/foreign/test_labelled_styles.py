@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -111,3 +112,13 @@ def test_the_rate_of_a_pickled_mapping_network_is_kept(there: Path, capsys: pyte
     theirs.write({**facts, "mapping.fc3.bias_gain": 0.01}, said=["D"])
     assert main(["import", "snapshot.pkl", "out=other"]) == 2
     assert "mapping.fc3.bias_gain=0.01 differs" in capsys.readouterr().err
+
+
+def test_an_imported_run_is_exported_with_its_labels(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["import", *Labelled().write(), "out=run"]) == 0
+    assert main(["export", "run", "as=onnx", "out=model.onnx"]) == 0  # which compares what both draw
+    assert "label [N]" in capsys.readouterr().out
+    assert main(["export", "run", "out=model.safetensors"]) == 0
+    for source in ("run", "model.safetensors"):
+        assert main(["sample", source, "n=3", "classes=2", f"out={source}.npz"]) == 0
+    assert (np.load("run.npz")["arr_0"] == np.load("model.safetensors.npz")["arr_0"]).all()
