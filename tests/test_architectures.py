@@ -20,7 +20,7 @@ TOGETHER = [
     for loss in ("its own", "hinge", "r3gan")
     for conditioning in ("none", "projection")
     if loss == "its own" or (i % 2, loss, conditioning) in WITH_ANOTHERS
-]
+] + [("stylegan2", "mapping", "its own")]
 
 
 @pytest.mark.parametrize(("model", "conditioning", "loss"), TOGETHER)

@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn.utils import parametrize
 
 from conftest import CONF, checked, same
 from gan_cli import ramps, train
@@ -200,7 +201,8 @@ def plain_facts(game: Any) -> list[tuple[str, type, dict[str, Any]]]:
         )
 
     facts = ((name, module, vars(module).items()) for name, module in game.named_modules())
-    return [(name, type(module), {k: v for k, v in attributes if plain(v)}) for name, module, attributes in facts]
+    kind = parametrize.type_before_parametrizations  # torch makes a class for each module with a parametrization
+    return [(name, kind(module), {k: v for k, v in attributes if plain(v)}) for name, module, attributes in facts]
 
 
 def game_or_refusal(build_it: Callable[[], Any]) -> Any:

@@ -1,4 +1,4 @@
-"""StyleGAN2 as in stylegan2-ada-pytorch and stylegan3 (`training/networks.py`, `networks_stylegan2.py`), unlabelled."""
+"""StyleGAN2 as in stylegan2-ada-pytorch and stylegan3 (`training/networks.py`, `networks_stylegan2.py`)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from gan_cli.foreign.tables import FILTER, OTHER, SCALED, Fixed, Line, Row, Unre
 
 WEIGHT, BIAS = SCALED.format("weight"), SCALED.format("bias")
 WHOLE = 2**20  # larger than any batch, which is then one group
+LABEL = "mapping.embed.weight"
+RATE = 0.01  # of a mapping network, where nothing says another
 NOISE = "a fixed noise; ours is drawn anew, as theirs with noise_mode=random"
 
 
@@ -50,25 +52,29 @@ def widths(weights: Weights, found: dict[int, int]) -> list[str]:
     return [f"channel_base={base}", f"channel_max={most}"]
 
 
-def check(weights: Weights) -> None:
+def check(weights: Weights, rate: float = RATE) -> None:
     """Raises WeightsRefused for what the tensors cannot show, where a pickled module says that it differs from ours."""
     expected = {"activation": ("lrelu", "linear"), "use_noise": (True,), "architecture": ("skip", "resnet", "orig")}
     for name, value in weights.facts.items():
         home, _, last = name.rpartition(".")
         good = value in expected.get(last, (value,))
         if last == "bias_gain" and home.startswith("mapping.fc"):
-            good = isinstance(value, float) and abs(value - 0.01) < 1e-9
+            good = isinstance(value, float) and abs(value - rate) < 1e-9
+        if (home, last) == ("mapping.embed", "bias_gain"):
+            good = value == 1
         if not good:
             raise WeightsRefused(two_lines(f"{weights.where}: {ascii(name)[1:-1][:80]}={value!s:.40} differs", OTHER))
 
 
 def generator_settings(weights: Weights) -> list[str]:
-    if "mapping.embed.weight" in weights:
-        remedy = "they normalise the embedding of the label, and no model here does; unlabelled ones can be imported"
-        raise WeightsRefused(two_lines(f"{weights.where} draws by label", remedy))
     check(weights)
     found = {side: weights.shape(f"synthesis.b{side}.conv1.weight")[0] for side in sides(weights, "synthesis.b")}
     style, latent = weights.shape("mapping.fc0.weight")
+    labels = []
+    if LABEL in weights:
+        embedded, classes = weights.shape(LABEL)
+        latent -= embedded
+        labels = [f"dataset.classes={classes}", "conditioning=mapping", f"conditioning.generator.width={embedded}"]
     return [
         f"dataset.resolution={max(found)}",
         f"dataset.channels={weights.shape('synthesis.b4.torgb.weight')[0]}",
@@ -76,11 +82,12 @@ def generator_settings(weights: Weights) -> list[str]:
         f"model.generator.style_dim={style}",
         f"model.generator.mapping_layers={len(weights.numbered('mapping.fc'))}",
         *(f"model.{setting}" for setting in widths(weights, found)),
+        *labels,
     ]
 
 
-def discriminator_settings(weights: Weights, _: Weights) -> list[str]:
-    check(weights)
+def discriminator_settings(weights: Weights, drawing: Weights) -> list[str]:
+    labels = _label_settings(weights, drawing)
     found = sides(weights, "b")
     wide = {side: weights.shape(f"b{side}.conv0.weight")[0] for side in found[1:]} | {
         4: weights.shape("b4.fc.weight")[0]
@@ -91,11 +98,38 @@ def discriminator_settings(weights: Weights, _: Weights) -> list[str]:
         f"model.discriminator.residual={'b8.skip.weight' in weights}".lower(),
         f"model.discriminator.minibatch_group={WHOLE if group is None else int(group)}",
         f"model.discriminator.minibatch={'stddev' if _deviates(weights) else 'none'}",
+        *labels,
     ]
+
+
+def _label_settings(weights: Weights, drawing: Weights) -> list[str]:
+    """What a discriminator has of labels. Its mapping network may have no layers, and learn at any rate: both are so in
+    those that `legacy.py` converted. Raises WeightsRefused where only one of the players reads labels."""
+    if (LABEL in weights) != (LABEL in drawing):
+        first, second = (weights, drawing) if LABEL in weights else (drawing, weights)
+        what = f"{first.where} reads labels, and {second.where} does not"
+        raise WeightsRefused(two_lines(what, "name two networks of one training"))
+    told = weights.facts.get("mapping.fc0.bias_gain")
+    rate = told if isinstance(told, float) and told > 0 else RATE
+    check(weights, rate)
+    if LABEL not in weights:
+        return []
+    settings = (f"width={weights.shape(LABEL)[0]}", f"layers={len(weights.numbered('mapping.fc'))}", f"rate={rate:g}")
+    return [f"conditioning.discriminator.{setting}" for setting in settings]
 
 
 def _deviates(weights: Weights) -> bool:
     return weights.shape("b4.conv.weight")[1] == weights.shape("b4.conv.weight")[0] + 1
+
+
+def mapping(weights: Weights, embedding: str, layers: str) -> Iterator[Line]:
+    """A mapping network, and the embedding of the label where there is one."""
+    if LABEL in weights:
+        yield Row(f"{embedding}.{WEIGHT}", LABEL)
+        yield Row(f"{embedding}.bias", "mapping.embed.bias")
+    for i in weights.numbered("mapping.fc"):
+        yield Row(f"{layers}.{i}.{WEIGHT}", f"mapping.fc{i}.weight")
+        yield Row(f"{layers}.{i}.{BIAS}", f"mapping.fc{i}.bias")
 
 
 def modulated(ours: str, theirs: str, up: bool = False) -> Iterator[Line]:
@@ -114,9 +148,7 @@ def noisy(ours: str, theirs: str, up: bool = False) -> Iterator[Line]:
 
 def generator(weights: Weights) -> Iterator[Line]:
     yield Row("w_mean", "mapping.w_avg")
-    for i in weights.numbered("mapping.fc"):
-        yield Row(f"mapping.layers.{i}.{WEIGHT}", f"mapping.fc{i}.weight")
-        yield Row(f"mapping.layers.{i}.{BIAS}", f"mapping.fc{i}.bias")
+    yield from mapping(weights, "mapping.latent.embedding.linear", "mapping.layers")
     yield Row("synthesis.constant", "synthesis.b4.const")
     for i, side in enumerate(sides(weights, "synthesis.b")):
         theirs = f"synthesis.b{side}"
@@ -148,6 +180,7 @@ def discriminator(weights: Weights) -> Iterator[Line]:
     yield from equalised("last.0.layers.0", "b4.conv")
     yield from equalised("last.2.layers.0", "b4.fc")
     yield from equalised("head.linear", "b4.out")
+    yield from mapping(weights, "head.embedding.linear", "head.layers")
 
 
 FAMILY = Family(

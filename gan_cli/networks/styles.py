@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -11,10 +10,10 @@ from torch import Tensor, nn
 
 from gan_cli.networks.base import BaseGenerator
 from gan_cli.networks.conditioning import GeneratorConditioning
-from gan_cli.networks.equalised import PixelNorm, equalised, leaky
+from gan_cli.networks.equalised import PixelNorm
+from gan_cli.networks.mapping import MappingLayers
 from gan_cli.types import Need
 
-MAPPING_RATE = 0.01  # the mapping network's learning rate, relative to the others' (arXiv 1812.04948, appendix C)
 MEAN_STEP = 0.005  # weight of a batch in the moving average of w (the authors' code)
 
 
@@ -26,16 +25,10 @@ class MappingNetwork(nn.Module):
         self.normalise = PixelNorm()
         self.latent, joined = conditioning.latent(latent_dim)
         self.context, first = conditioning.context(joined, latent_dim)
-        widths = [first, *[style_dim] * layers]
-        self.layers = nn.ModuleList(
-            equalised(nn.Linear(wide_in, wide_out), lr_multiplier=MAPPING_RATE)
-            for wide_in, wide_out in itertools.pairwise(widths)
-        )
+        self.layers = MappingLayers([first, *[style_dim] * layers])
 
     def forward(self, latent: Tensor, label: Tensor) -> Tensor:
-        w: Tensor = self.context(self.latent(self.normalise(latent), label), label)
-        for layer in self.layers:
-            w = leaky(layer(w))
+        w: Tensor = self.layers(self.context(self.latent(self.normalise(latent), label), label))
         return w
 
 

@@ -54,6 +54,11 @@ STYLED = (
     RAW,
     (r"\.\.", "."),
 )
+STYLED_CHANGES: Sequence[tuple[str, Callable[[Tensor], Tensor]]] = (
+    (r"conv0\.weight", lambda kernel: kernel[:, :, [2, 1, 0]][:, :, :, [2, 1, 0]]),
+    (r"(conv\d|torgb)\.bias", Tensor.flatten),
+    (r"noise_strength", lambda tensor: tensor[0, 0, 0]),
+)
 SEEN_16 = (
     (r"^from_image\.layers\.0\.", "b16.fromrgb."),
     (r"^stages\.(\d)\.(?:residual\.)?0\.layers\.0\.", lambda m: f"b{16 >> int(m[1])}.conv0."),
@@ -154,18 +159,26 @@ def label_first(weight: Tensor) -> Tensor:
 
 CODES = {
     "stylegan2": (
-        Code(
-            "stylegan2-generator",
-            STYLED,
-            [
-                (r"conv0\.weight", lambda kernel: kernel[:, :, [2, 1, 0]][:, :, :, [2, 1, 0]]),
-                (r"(conv\d|torgb)\.bias", Tensor.flatten),
-                (r"noise_strength", lambda tensor: tensor[0, 0, 0]),
-            ],
-        ),
+        Code("stylegan2-generator", STYLED, STYLED_CHANGES),
         Code("stylegan2-discriminator-resnet", SEEN_16),
     ),
     "stylegan2_orig": (None, Code("stylegan2-discriminator-orig", SEEN_16)),
+    "stylegan2_labels": (
+        Code(
+            "stylegan2-generator-labels",
+            [(r"^mapping\.latent\.embedding\.linear\.", "mapping.embed."), *STYLED],
+            STYLED_CHANGES,
+        ),
+        Code(
+            "stylegan2-discriminator-labels",
+            [
+                (r"^head\.embedding\.linear\.", "mapping.embed."),
+                (r"^head\.layers\.(\d)", r"mapping.fc\1"),
+                (r"\.parametrizations\.bias\.original", ".bias"),
+                *SEEN_16,
+            ],
+        ),
+    ),
     "r3gan": (Code("r3gan-generator", R3_DRAWN), Code("r3gan-discriminator", R3_SEEN, absent="LinearLayer.bias")),
     "r3gan_labels": (
         Code("r3gan-generator-labels", R3_DRAWN, [(r"EmbeddingLayer", lambda table: table.T)]),

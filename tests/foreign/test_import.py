@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,12 @@ MIMICRY = ("model.generator.upsample=bilinear", "model.discriminator.rectified=t
 MODELS = {
     "stylegan2": (*STYLED, *PYRAMID),
     "stylegan2_orig": (*STYLED, *PYRAMID, "model.discriminator.residual=false"),
+    "stylegan2_labels": (
+        *STYLED,
+        *PYRAMID,
+        *("model.discriminator.residual=false", "dataset.classes=4", "conditioning=mapping"),
+        "conditioning.generator.width=5",
+    ),
     "r3gan": (*R3, "model.group_width=8"),
     "r3gan_labels": (
         *R3,
@@ -70,12 +77,14 @@ class Theirs:
             authors.saved(self.discriminator, self.judged),
         )
 
-    def write(self, facts: dict[str, Any] | None = None) -> list[str]:
-        """Writes them into the working folder; returns the files' names."""
+    def write(self, facts: dict[str, Any] | None = None, said: Sequence[str] = ("G", "G_ema", "D")) -> list[str]:
+        """Writes them into the working folder, with facts that the `said` ones say; returns the files' names."""
         raw, average, judge = self.states()
         if self.name.startswith(("stylegan2", "r3gan")):
             trees = {"G": raw, "G_ema": average, "D": judge}
-            content: dict[str, Any] = {key: authors.Tree(tensors, facts or {}) for key, tensors in trees.items()}
+            content: dict[str, Any] = {
+                key: authors.Tree(tensors, (facts or {}) if key in said else {}) for key, tensors in trees.items()
+            }
             pickled = authors.persistent_pickle if "style" in self.name else authors.plain_pickle
             pickled({**content, "training_set_kwargs": {"path": "x"}, "cur_nimg": 4000}, Path("snapshot.pkl"))
             return ["snapshot.pkl"]
@@ -199,7 +208,9 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     return said
 
 
-@pytest.mark.parametrize("name", ["stylegan2", "r3gan_labels", "biggan", "studiogan", "mimicry_sagan", "dcgan"])
+@pytest.mark.parametrize(
+    "name", ["stylegan2", "stylegan2_labels", "r3gan_labels", "biggan", "studiogan", "mimicry_sagan", "dcgan"]
+)
 def test_each_tensor_of_each_player_is_needed_in_its_shape(name: str, there: Path) -> None:
     theirs = Theirs(name)
     players = players_in([Path(file) for file in theirs.write()])
@@ -241,8 +252,9 @@ def test_a_tensor_too_many_or_too_few_or_of_another_shape_is_a_reason_to_refuse(
 
 def test_what_cannot_be_equal_is_refused(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
     raw, _, judge = Theirs("stylegan2").states()
-    torch.save({**raw, "mapping.embed.weight": torch.zeros(5, 5)}, "labelled.pt")
-    assert "by label" in refused(["labelled.pt"], capsys)
+    torch.save(raw, "drawn.pt")
+    torch.save(Theirs("stylegan2_labels").states()[2], "labelled.pt")
+    assert "labelled.pt reads labels, and drawn.pt does not" in refused(["drawn.pt", "labelled.pt"], capsys)
     torch.save({**raw, "synthesis.b4.resample_filter": FILTER.flip(0) + FILTER}, "filter.pt")
     assert "resample_filter" in refused(["filter.pt"], capsys)
     torch.save(judge, "judge.pt")
