@@ -121,6 +121,11 @@ def sided(side: int) -> int:
     return side
 
 
+def one_or_each(numbers: Sequence[int]) -> str:
+    """How a setting says them: one number where all are the same, else a list."""
+    return str(numbers[0]) if len({*numbers}) == 1 else f"[{','.join(map(str, numbers))}]"
+
+
 def plain(ours: str, theirs: str) -> list[Line]:
     """A layer, or a norm, with weight and bias."""
     return [Row(f"{ours}.{name}", f"{theirs}.{name}") for name in ("weight", "bias")]

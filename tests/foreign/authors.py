@@ -88,6 +88,15 @@ R3_SEEN = (
     (r"^head\.embedding\.", "Model.EmbeddingLayer."),
     *BLOCK,
 )
+R3_SEEN_WIDTHS = (
+    (r"^input\.", "Model.ExtractionLayer.Layer."),
+    (r"^stages\.1\.0\.1\.", "Model.MainLayers.0.Layers.1.LinearLayer.Layer."),
+    (r"^stages\.2\.0\.1\.", "Model.MainLayers.1.Layers.1.LinearLayer.Layer."),
+    (r"^stages\.(\d)\.(\d)", lambda m: f"Model.MainLayers.{m[1]}.Layers.{int(m[2]) - (m[1] != '0')}"),
+    (r"^basis\.", "Model.MainLayers.3.Layers.1.Basis."),
+    (r"^head\.linear\.", "Model.MainLayers.3.Layers.1.LinearLayer."),
+    *BLOCK,
+)
 
 
 def residual(
@@ -170,6 +179,13 @@ CODES = {
     "r3gan_labels": (
         Code("r3gan-generator-labels", R3_DRAWN, [(r"EmbeddingLayer", lambda table: table.T)]),
         Code("r3gan-discriminator-labels", R3_SEEN, [(r"EmbeddingLayer", lambda table: table.T)]),
+    ),
+    "r3gan_widths": (
+        Code(
+            "r3gan-generator-widths",
+            [(r"^stages\.(\d)\.transition\.0\.", r"Model.MainLayers.\1.Layers.0.LinearLayer.Layer."), *R3_DRAWN],
+        ),
+        Code("r3gan-discriminator-widths", R3_SEEN_WIDTHS, absent="LinearLayer.bias"),
     ),
     "biggan": (
         Code(

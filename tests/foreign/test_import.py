@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import authors
+import definitions
 import pytest
 import torch
 from torch import nn
@@ -38,6 +39,10 @@ MODELS = {
         *R3,
         *("model.group_width=8", "dataset.classes=4", "conditioning=bilinear", "conditioning.generator.width=6"),
     ),
+    "r3gan_widths": (
+        *("model=r3gan", "dataset.resolution=32", "model.latent_dim=5", "model.width=[16,16,8,4]"),
+        *("model.blocks=[1,2,1,1]", "model.group_width=[8,8,4,8]"),
+    ),
     "biggan": (*BIG, *LABELS, "model.discriminator.width=8", "model.discriminator.attention=[]"),
     "studiogan": (*BIG, *LABELS, "model.discriminator.rectified=true"),
     "mimicry_sngan": ("model=sngan", *SN, *MIMICRY),
@@ -53,6 +58,7 @@ class Theirs:
         self.name = name
         rng.reseed(0, "weights")
         game = build.game(checked((*SMALL, *MODELS[name])))
+        self.latent_dim = game.prior.latent_dim
         self.generator, self.discriminator = (
             game.players()[player].eval() for player in ("generator", "discriminator")
         )
@@ -132,6 +138,26 @@ def test_imported_networks_draw_and_judge_as_the_authors(name: str, there: Path)
     with torch.no_grad():
         torch.testing.assert_close(
             judge(images, label).logits, theirs.discriminator(images, label).logits, atol=1e-4, rtol=1e-5
+        )
+
+
+DEFINED = {
+    "r3gan": (definitions.r3gan_drawn, definitions.r3gan_judged),
+    "r3gan_widths": (definitions.r3gan_drawn, definitions.r3gan_judged),
+}
+
+
+@pytest.mark.parametrize("name", DEFINED)
+def test_ours_are_what_the_authors_define(name: str) -> None:
+    theirs, (draw, judge) = Theirs(name), DEFINED[name]
+    raw, _, seen = theirs.states()
+    latent = torch.randn(3, theirs.latent_dim, generator=torch.Generator().manual_seed(2))
+    label = torch.arange(3) % max(1, theirs.generator.classes)
+    with torch.no_grad():
+        images, wanted = theirs.generator(latent, label), draw(raw, latent, label)
+        torch.testing.assert_close(images, wanted, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(
+            theirs.discriminator(images, label).logits, judge(seen, images, label), atol=1e-4, rtol=1e-5
         )
 
 
