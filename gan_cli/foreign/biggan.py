@@ -26,11 +26,11 @@ def blocks(weights: Weights) -> Blocks:
 
 def generator_settings(weights: Weights) -> list[str]:
     found = blocks(weights)
-    widths = [weights.shape(f"{name}.conv1.weight")[0] for name in found.names]
+    smallest = weights.shape(f"{found.names[0]}.conv1.weight")[1]
+    maps = [smallest, *(weights.shape(f"{name}.conv1.weight")[0] for name in found.names)]
     outputs, chunk = weights.shape("linear.weight")
     classes, embedding = weights.shape("shared.weight")
-    base = square(outputs, weights.shape(f"{found.names[0]}.conv1.weight")[1])
-    side, width, attention = found.drawn(widths, base)
+    side, width, attention = found.drawn(maps, square(outputs, smallest))
     return [
         f"dataset.resolution={side}",
         f"dataset.channels={weights.shape('output_layer.2.weight')[0]}",
@@ -38,7 +38,7 @@ def generator_settings(weights: Weights) -> list[str]:
         f"model.latent_dim={chunk * (len(found.names) + 1)}",
         f"model.width={width}",
         f"model.generator.embedding={embedding}",
-        f"model.generator.attention={attention}".replace(" ", ""),
+        f"model.generator.attention={attention}",
         f"model.generator.spectral_norm={CODE.bound(weights, 'linear') is not None}".lower(),
     ]
 
@@ -46,7 +46,7 @@ def generator_settings(weights: Weights) -> list[str]:
 def discriminator_settings(weights: Weights, _: Weights) -> list[str]:
     found = blocks(weights)
     width, attention = found.judged([weights.shape(f"{name}.conv2.weight")[0] for name in found.names])
-    return [f"model.discriminator.width={width}", f"model.discriminator.attention={attention}".replace(" ", "")]
+    return [f"model.discriminator.width={width}", f"model.discriminator.attention={attention}"]
 
 
 def statistics(weights: Weights, ours: str, theirs: str) -> Iterator[Line]:

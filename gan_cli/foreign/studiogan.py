@@ -31,10 +31,10 @@ def blocks(weights: Weights) -> Blocks:
 
 def generator_settings(weights: Weights) -> list[str]:
     found = blocks(weights)
-    widths = [CODE.shape(weights, f"{name}.conv2d1")[0] for name in found.names]
+    smallest = CODE.shape(weights, f"{found.names[0]}.conv2d1")[1]
+    maps = [smallest, *(CODE.shape(weights, f"{name}.conv2d1")[0] for name in found.names)]
     outputs, chunk = CODE.shape(weights, "linear0")
-    base = square(outputs, CODE.shape(weights, f"{found.names[0]}.conv2d1")[1])
-    side, width, attention = found.drawn(widths, base)
+    side, width, attention = found.drawn(maps, square(outputs, smallest))
     labels = []
     if "shared.weight" in weights:
         classes, embedding = weights.shape("shared.weight")
@@ -44,7 +44,7 @@ def generator_settings(weights: Weights) -> list[str]:
         f"dataset.channels={CODE.shape(weights, 'conv2d5')[0]}",
         f"model.latent_dim={chunk * (len(found.names) + 1)}",
         f"model.width={width}",
-        f"model.generator.attention={attention}".replace(" ", ""),
+        f"model.generator.attention={attention}",
         f"model.generator.spectral_norm={CODE.bound(weights, 'linear0') is not None}".lower(),
         *labels,
     ]
@@ -55,7 +55,7 @@ def discriminator_settings(weights: Weights, _: Weights) -> list[str]:
     width, attention = found.judged([CODE.shape(weights, f"{name}.conv2d2")[0] for name in found.names])
     return [
         f"model.discriminator.width={width}",
-        f"model.discriminator.attention={attention}".replace(" ", ""),
+        f"model.discriminator.attention={attention}",
         f"model.discriminator.spectral_norm={CODE.bound(weights, 'linear1') is not None}".lower(),
         "model.discriminator.rectified=true",
     ]

@@ -121,9 +121,14 @@ def sided(side: int) -> int:
     return side
 
 
+def each(numbers: Iterable[int]) -> str:
+    """A list as a setting says it."""
+    return f"[{','.join(map(str, numbers))}]"
+
+
 def one_or_each(numbers: Sequence[int]) -> str:
-    """How a setting says them: one number where all are the same, else a list."""
-    return str(numbers[0]) if len({*numbers}) == 1 else f"[{','.join(map(str, numbers))}]"
+    """The one number where all are the same, else a list."""
+    return str(numbers[0]) if len({*numbers}) == 1 else each(numbers)
 
 
 def plain(ours: str, theirs: str) -> list[Line]:

@@ -44,7 +44,15 @@ MODELS = {
         *("model.blocks=[1,2,1,1]", "model.group_width=[8,8,4,8]"),
     ),
     "biggan": (*BIG, *LABELS, "model.discriminator.width=8", "model.discriminator.attention=[]"),
+    "biggan_64": (
+        *(*BIG, *LABELS, "dataset.resolution=64", "model.latent_dim=15", "model.width=[16,16,8,4,2]"),
+        *("model.generator.attention=[16]", "model.discriminator.width=2", "model.discriminator.attention=[8]"),
+    ),
     "studiogan": (*BIG, *LABELS, "model.discriminator.rectified=true"),
+    "studiogan_256": (
+        *(*BIG, *LABELS, "dataset.resolution=256", "model.latent_dim=21", "model.width=[16,16,8,8,4,2,1]"),
+        *("model.generator.attention=[8]", "model.discriminator.attention=[8]", "model.discriminator.rectified=true"),
+    ),
     "mimicry_sngan": ("model=sngan", *SN, *MIMICRY),
     "mimicry_sagan": ("model=sagan", *SN, *LABELS, *MIMICRY, "model.discriminator.attention=[8]"),
     "dcgan": ("model=dcgan", "dataset.resolution=64", "model.latent_dim=6", "model.width=2"),
@@ -85,11 +93,11 @@ class Theirs:
             pickled = authors.persistent_pickle if "style" in self.name else authors.plain_pickle
             pickled({**content, "training_set_kwargs": {"path": "x"}, "cur_nimg": 4000}, Path("snapshot.pkl"))
             return ["snapshot.pkl"]
-        if self.name == "biggan":  # torch's older stream
+        if self.name.startswith("biggan"):  # torch's older stream
             for name, state in zip(("G.pth", "G_ema.pth", "D.pth"), (raw, average, judge), strict=True):
                 torch.save(state, name, _use_new_zipfile_serialization=False)
             return ["G.pth", "G_ema.pth", "D.pth"]
-        if self.name == "studiogan":
+        if self.name.startswith("studiogan"):
             optimizer = torch.optim.Adam(self.generator.parameters()).state_dict()
             torch.save({"state_dict": raw, "optimizer": optimizer}, "model=G-best-weights-step=7.pth")
             torch.save({"state_dict": average}, "model=G_ema-best-weights-step=7.pth")
@@ -144,6 +152,7 @@ def test_imported_networks_draw_and_judge_as_the_authors(name: str, there: Path)
 DEFINED = {
     "r3gan": (definitions.r3gan_drawn, definitions.r3gan_judged),
     "r3gan_widths": (definitions.r3gan_drawn, definitions.r3gan_judged),
+    "biggan_64": (definitions.brock_drawn, definitions.brock_judged),
 }
 
 
@@ -271,6 +280,13 @@ def test_what_cannot_be_equal_is_refused(there: Path, capsys: pytest.CaptureFixt
     assert "by label" in refused(["labelled.pt"], capsys)
     torch.save({**raw, "synthesis.b4.resample_filter": FILTER.flip(0) + FILTER}, "filter.pt")
     assert "resample_filter" in refused(["filter.pt"], capsys)
+    drawn, _, seen = Theirs("biggan").states()
+    for part in ("weight", "bias", "u0"):
+        name = f"blocks.3.0.conv2.{part}"
+        seen[name] = seen[name][:, :4] if part == "u0" else seen[name][:4]
+    torch.save(drawn, "G.pt")
+    torch.save(seen, "D.pt")
+    assert "four blocks with [16,16,16,4] channels" in refused(["G.pt", "D.pt"], capsys)
     torch.save(judge, "judge.pt")
     assert "only a discriminator" in refused(["judge.pt"], capsys)
     torch.save({"layer.weight": torch.zeros(3)}, "unknown.pt")
