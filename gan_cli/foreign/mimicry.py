@@ -51,7 +51,7 @@ def drawn(weights: Weights) -> tuple[int, str, str]:
     found = blocks(weights)
     smallest = CODE.shape(weights, f"{found.names[0]}.c1")[1]
     maps = [smallest, *(CODE.shape(weights, f"{name}.c2")[0] for name in found.names)]
-    return found.drawn(maps, square(CODE.shape(weights, "l1")[0], smallest))
+    return found.drawn(maps, square(CODE.shape(weights, "l1", 2)[0], smallest))
 
 
 def generator_settings(weights: Weights) -> list[str]:
@@ -59,13 +59,13 @@ def generator_settings(weights: Weights) -> list[str]:
     spectral = CODE.bound(weights, "l1") is not None
     labels = []
     if "block2.b1.embed.weight" in weights:
-        classes = weights.shape("block2.b1.embed.weight")[0]
+        classes = weights.shape("block2.b1.embed.weight", 2)[0]
         labels = [f"dataset.classes={classes}", "conditioning=projection"]
     return [
         *(["model=sagan"] if spectral else []),
         f"dataset.resolution={side}",
         f"dataset.channels={CODE.shape(weights, f'c{_last(weights)}')[0]}",
-        f"model.latent_dim={CODE.shape(weights, 'l1')[1]}",
+        f"model.latent_dim={CODE.shape(weights, 'l1', 2)[1]}",
         f"model.width={width}",
         "model.generator.upsample=bilinear",
         f"model.generator.attention={attention}",

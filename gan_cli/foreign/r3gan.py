@@ -42,16 +42,17 @@ def body(weights: Weights, first: int, edge: str) -> list[str]:
     home = within(weights)
     stages = weights.numbered(f"{home}MainLayers.")
     starts = [f"{home}MainLayers.{i}.Layers.{first}" for i in stages]
-    sizes = [weights.shape(f"{start}.LinearLayer1.Layer.weight")[:2] for start in starts]
+    sizes = [weights.shape(f"{start}.LinearLayer1.Layer.weight", 4)[:2] for start in starts]
     expansions = {inner // wide if wide and not inner % wide else 0 for inner, wide in sizes}
     if len(expansions) != 1 or 0 in expansions:
         raise WeightsRefused(two_lines(f"{weights.where} has blocks of {sizes[:3]} channels, within and out", OTHER))
+    grouped = [weights.shape(f"{start}.LinearLayer2.Layer.weight", 4)[1] for start in starts]
     weights.shape(f"{home}{edge}")
     stepped = 1 if first else -1  # ours are listed from 4 px up
     return [
         f"width={one_or_each([wide for _, wide in sizes][::stepped])}",
         f"blocks={one_or_each([len(blocks(weights, i, first)) for i in stages][::stepped])}",
-        f"group_width={one_or_each([weights.shape(f'{s}.LinearLayer2.Layer.weight')[1] for s in starts][::stepped])}",
+        f"group_width={one_or_each(grouped[::stepped])}",
         f"expansion={max(expansions)}",
     ]
 
@@ -60,15 +61,17 @@ def generator_settings(weights: Weights) -> list[str]:
     home = within(weights)
     settings = body(weights, 1, "AggregationLayer.Layer.weight")
     stages = weights.numbered(f"{home}MainLayers.")
-    latent = weights.shape(f"{home}MainLayers.0.Layers.0.LinearLayer.weight")[1]
+    latent = weights.shape(f"{home}MainLayers.0.Layers.0.LinearLayer.weight", 2)[1]
     labels = []
     if f"{home}{LABEL}" in weights:
-        embedded, classes = weights.shape(f"{home}{LABEL}")
+        embedded, classes = weights.shape(f"{home}{LABEL}", 2)
         latent -= embedded
+        if latent < 1:
+            raise WeightsRefused(two_lines(f"{weights.where} embeds labels wider than all that it reads", OTHER))
         labels = [f"dataset.classes={classes}", "conditioning=bilinear", f"conditioning.generator.width={embedded}"]
     return [
         f"dataset.resolution={sided(4 << min(len(stages) - 1, 30))}",
-        f"dataset.channels={weights.shape(f'{home}AggregationLayer.Layer.weight')[0]}",
+        f"dataset.channels={weights.shape(f'{home}AggregationLayer.Layer.weight', 4)[0]}",
         f"model.latent_dim={latent}",
         *(f"model.{setting}" for setting in settings[:-1]),
         f"model.generator.{settings[-1]}",

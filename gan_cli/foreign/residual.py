@@ -114,10 +114,10 @@ class Code:
         """How this layer is spectrally normalised; None where it is not."""
         return next((kind for kind in self.spectral if f"{layer}.{kind.u}" in weights), None)
 
-    def shape(self, weights: Weights, layer: str) -> tuple[int, ...]:
-        """The shape of a layer's weight."""
+    def shape(self, weights: Weights, layer: str, axes: int = 4) -> tuple[int, ...]:
+        """The shape of the weight of a convolution, or of another layer with this many axes. Raises WeightsRefused."""
         kind = self.bound(weights, layer)
-        return weights.shape(f"{layer}.{kind.weight if kind else 'weight'}")
+        return weights.shape(f"{layer}.{kind.weight if kind else 'weight'}", axes)
 
     def has(self, weights: Weights, layer: str) -> bool:
         """Whether there is a layer of this name."""

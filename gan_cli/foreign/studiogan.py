@@ -33,11 +33,11 @@ def generator_settings(weights: Weights) -> list[str]:
     found = blocks(weights)
     smallest = CODE.shape(weights, f"{found.names[0]}.conv2d1")[1]
     maps = [smallest, *(CODE.shape(weights, f"{name}.conv2d1")[0] for name in found.names)]
-    outputs, chunk = CODE.shape(weights, "linear0")
+    outputs, chunk = CODE.shape(weights, "linear0", 2)
     side, width, attention = found.drawn(maps, square(outputs, smallest))
     labels = []
     if "shared.weight" in weights:
-        classes, embedding = weights.shape("shared.weight")
+        classes, embedding = weights.shape("shared.weight", 2)
         labels = [f"dataset.classes={classes}", "conditioning=projection", f"model.generator.embedding={embedding}"]
     return [
         f"dataset.resolution={side}",
@@ -64,7 +64,7 @@ def discriminator_settings(weights: Weights, _: Weights) -> list[str]:
 def generator(weights: Weights) -> Iterator[Line]:
     found = blocks(weights)
     labelled = "shared.weight" in weights
-    change = labels_last(weights.shape("shared.weight")[1] if labelled else 0)
+    change = labels_last(weights.shape("shared.weight", 2)[1] if labelled else 0)
     if labelled:
         yield Row("context.embedding.weight", "shared.weight")
     yield from CODE.layer(weights, "synthesis.start.0", "linear0")

@@ -274,6 +274,30 @@ def test_a_tensor_too_many_or_too_few_or_of_another_shape_is_a_reason_to_refuse(
     assert "not a number" in refused(["nan.pth"], capsys)
 
 
+@pytest.mark.parametrize(
+    ("name", "of_judge", "tensor"),
+    [
+        ("r3gan_widths", False, "Model.MainLayers.1.Layers.1.LinearLayer2.Layer.weight"),
+        ("r3gan_labels", False, "Model.EmbeddingLayer.weight"),
+        ("biggan_64", False, "shared.weight"),
+        ("biggan_64", False, "blocks.2.0.bn1.gain.weight"),
+        ("studiogan", True, "blocks.0.0.conv2d0.weight_u"),
+        ("mimicry_sagan", False, "block4.b1.embed.weight"),
+    ],
+)
+def test_tensors_with_too_few_or_too_many_axes_are_refused(
+    name: str, of_judge: bool, tensor: str, there: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drawn, _, judged = Theirs(name).states()
+    state = judged if of_judge else drawn
+    whole = state[tensor]
+    for changed in (whole.flatten()[0], whole[None], whole.flatten()[:3]):
+        state[tensor] = changed.clone()
+        torch.save(drawn, "G.pt")
+        torch.save(judged, "D.pt")
+        assert tensor in refused(["G.pt", "D.pt"], capsys)
+
+
 def test_what_cannot_be_equal_is_refused(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
     raw, _, judge = Theirs("stylegan2").states()
     torch.save({**raw, "mapping.embed.weight": torch.zeros(5, 5)}, "labelled.pt")
