@@ -26,27 +26,27 @@ def blocks(weights: Weights) -> Blocks:
 
 def generator_settings(weights: Weights) -> list[str]:
     found = blocks(weights)
-    widths = [weights.shape(f"{name}.conv1.weight")[0] for name in found.names]
-    outputs, chunk = weights.shape("linear.weight")
-    classes, embedding = weights.shape("shared.weight")
-    base = square(outputs, weights.shape(f"{found.names[0]}.conv1.weight")[1])
-    side, width, attention = found.drawn(widths, base)
+    smallest = weights.shape(f"{found.names[0]}.conv1.weight", 4)[1]
+    maps = [smallest, *(weights.shape(f"{name}.conv1.weight", 4)[0] for name in found.names)]
+    outputs, chunk = weights.shape("linear.weight", 2)
+    classes, embedding = weights.shape("shared.weight", 2)
+    side, width, attention = found.drawn(maps, square(outputs, smallest))
     return [
         f"dataset.resolution={side}",
-        f"dataset.channels={weights.shape('output_layer.2.weight')[0]}",
+        f"dataset.channels={weights.shape('output_layer.2.weight', 4)[0]}",
         f"dataset.classes={classes}",
         f"model.latent_dim={chunk * (len(found.names) + 1)}",
         f"model.width={width}",
         f"model.generator.embedding={embedding}",
-        f"model.generator.attention={attention}".replace(" ", ""),
+        f"model.generator.attention={attention}",
         f"model.generator.spectral_norm={CODE.bound(weights, 'linear') is not None}".lower(),
     ]
 
 
 def discriminator_settings(weights: Weights, _: Weights) -> list[str]:
     found = blocks(weights)
-    width, attention = found.judged([weights.shape(f"{name}.conv2.weight")[0] for name in found.names])
-    return [f"model.discriminator.width={width}", f"model.discriminator.attention={attention}".replace(" ", "")]
+    width, attention = found.judged([weights.shape(f"{name}.conv2.weight", 4)[0] for name in found.names])
+    return [f"model.discriminator.width={width}", f"model.discriminator.attention={attention}"]
 
 
 def statistics(weights: Weights, ours: str, theirs: str) -> Iterator[Line]:
@@ -59,7 +59,7 @@ def statistics(weights: Weights, ours: str, theirs: str) -> Iterator[Line]:
 
 def generator(weights: Weights) -> Iterator[Line]:
     found = blocks(weights)
-    change = labels_last(weights.shape("shared.weight")[1])
+    change = labels_last(weights.shape("shared.weight", 2)[1])
     yield Row("context.embedding.weight", "shared.weight")
     yield from CODE.layer(weights, "synthesis.start.0", "linear")
     for i, theirs in enumerate(found.names):

@@ -46,11 +46,12 @@ def blocks(weights: Weights) -> Blocks:
     return Blocks(names, {behind[0] if len(behind) == 1 else IN_SMALL: ATTENTION})
 
 
-def drawn(weights: Weights) -> tuple[int, int, list[int]]:
+def drawn(weights: Weights) -> tuple[int, str, str]:
     """A generator's side, our width, and the sides that attend to themselves."""
     found = blocks(weights)
-    widths = [CODE.shape(weights, f"{name}.c2")[0] for name in found.names]
-    return found.drawn(widths, square(CODE.shape(weights, "l1")[0], CODE.shape(weights, "block2.c1")[1]))
+    smallest = CODE.shape(weights, f"{found.names[0]}.c1")[1]
+    maps = [smallest, *(CODE.shape(weights, f"{name}.c2")[0] for name in found.names)]
+    return found.drawn(maps, square(CODE.shape(weights, "l1", 2)[0], smallest))
 
 
 def generator_settings(weights: Weights) -> list[str]:
@@ -58,16 +59,16 @@ def generator_settings(weights: Weights) -> list[str]:
     spectral = CODE.bound(weights, "l1") is not None
     labels = []
     if "block2.b1.embed.weight" in weights:
-        classes = weights.shape("block2.b1.embed.weight")[0]
+        classes = weights.shape("block2.b1.embed.weight", 2)[0]
         labels = [f"dataset.classes={classes}", "conditioning=projection"]
     return [
         *(["model=sagan"] if spectral else []),
         f"dataset.resolution={side}",
         f"dataset.channels={CODE.shape(weights, f'c{_last(weights)}')[0]}",
-        f"model.latent_dim={CODE.shape(weights, 'l1')[1]}",
+        f"model.latent_dim={CODE.shape(weights, 'l1', 2)[1]}",
         f"model.width={width}",
         "model.generator.upsample=bilinear",
-        f"model.generator.attention={attention}".replace(" ", ""),
+        f"model.generator.attention={attention}",
         f"model.generator.spectral_norm={spectral}".lower(),
         *labels,
     ]
@@ -88,7 +89,7 @@ def discriminator_settings(weights: Weights, generator: Weights) -> list[str]:
     inner, entering = CODE.shape(weights, "block2.c1")[:2]
     return [
         f"model.discriminator.width={width}",
-        f"model.discriminator.attention={attention}".replace(" ", ""),
+        f"model.discriminator.attention={attention}",
         f"model.discriminator.wide={inner != entering}".lower(),
         "model.discriminator.rectified=true",
     ]

@@ -41,11 +41,15 @@ class Weights:
     def __iter__(self) -> Iterator[str]:
         return iter(self.views)
 
-    def shape(self, name: str) -> tuple[int, ...]:
-        """Raises WeightsRefused where there is no such tensor."""
+    def shape(self, name: str, axes: int | None = None) -> tuple[int, ...]:
+        """Raises WeightsRefused where there is no such tensor, or one of another number of axes than asked for."""
         if name not in self.views:
             raise WeightsRefused(two_lines(f"{self.where} has no tensor {name}", "it was cut, or is of other code"))
-        return self.views[name].shape
+        shape = self.views[name].shape
+        if axes is not None and len(shape) != axes:
+            what = f"{self.where}: {name} has the shape {list(shape)}, and {axes} axes are expected"
+            raise WeightsRefused(two_lines(what, "it was cut, or is of other code"))
+        return shape
 
     def tensor(self, name: str) -> Tensor:
         """Its numbers; floats as float32. Raises WeightsRefused where they are not there, or not numbers."""

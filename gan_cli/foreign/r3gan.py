@@ -1,4 +1,4 @@
-"""R3GAN as its authors published it (`R3GAN/Networks.py`), with one width for all stages: CIFAR-10, ImageNet."""
+"""R3GAN as its authors published it (`R3GAN/Networks.py`): CIFAR-10, FFHQ, ImageNet."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from gan_cli.errors import WeightsRefused, two_lines
 from gan_cli.foreign.families import Family
 from gan_cli.foreign.networks import Weights
-from gan_cli.foreign.tables import FILTER, OTHER, Constant, Fixed, Line, Row, sided
+from gan_cli.foreign.tables import FILTER, OTHER, Constant, Fixed, Line, Row, one_or_each, sided
 
 LABEL = "EmbeddingLayer.weight"
 
@@ -33,38 +33,45 @@ def blocks(weights: Weights, stage: int, first: int) -> list[int]:
     return found
 
 
-def body(weights: Weights, first: int, edge: str) -> tuple[list[int], list[str]]:
-    """The stages, and the settings that follow from their blocks; `edge` is the convolution next to the image."""
+def body(weights: Weights, first: int, edge: str) -> list[str]:
+    """The settings that follow from the stages; `edge` is the convolution next to the image.
+
+    Raises:
+        WeightsRefused: The blocks of one stage multiply its channels by another number than those of another.
+    """
     home = within(weights)
     stages = weights.numbered(f"{home}MainLayers.")
-    start = f"{home}MainLayers.0.Layers.{first}"
-    inner, wide = weights.shape(f"{start}.LinearLayer1.Layer.weight")[:2]
-    others = {weights.shape(f"{home}MainLayers.{i}.Layers.{first}.LinearLayer1.Layer.weight")[1] for i in stages}
-    depths = {len(blocks(weights, i, first)) for i in stages}
-    if others != {wide} or len(depths) > 1 or inner % wide:
-        remedy = "here all stages have one width and as many blocks; those for CIFAR-10 and ImageNet can be imported"
-        raise WeightsRefused(two_lines(f"{weights.where} has stages of widths {sorted(others)}", remedy))
+    starts = [f"{home}MainLayers.{i}.Layers.{first}" for i in stages]
+    sizes = [weights.shape(f"{start}.LinearLayer1.Layer.weight", 4)[:2] for start in starts]
+    expansions = {inner // wide if wide and not inner % wide else 0 for inner, wide in sizes}
+    if len(expansions) != 1 or 0 in expansions:
+        raise WeightsRefused(two_lines(f"{weights.where} has blocks of {sizes[:3]} channels, within and out", OTHER))
+    grouped = [weights.shape(f"{start}.LinearLayer2.Layer.weight", 4)[1] for start in starts]
     weights.shape(f"{home}{edge}")
-    return stages, [
-        f"width={wide}",
-        f"blocks={depths.pop()}",
-        f"group_width={weights.shape(f'{start}.LinearLayer2.Layer.weight')[1]}",
-        f"expansion={inner // wide}",
+    stepped = 1 if first else -1  # ours are listed from 4 px up
+    return [
+        f"width={one_or_each([wide for _, wide in sizes][::stepped])}",
+        f"blocks={one_or_each([len(blocks(weights, i, first)) for i in stages][::stepped])}",
+        f"group_width={one_or_each(grouped[::stepped])}",
+        f"expansion={max(expansions)}",
     ]
 
 
 def generator_settings(weights: Weights) -> list[str]:
     home = within(weights)
-    stages, settings = body(weights, 1, "AggregationLayer.Layer.weight")
-    latent = weights.shape(f"{home}MainLayers.0.Layers.0.LinearLayer.weight")[1]
+    settings = body(weights, 1, "AggregationLayer.Layer.weight")
+    stages = weights.numbered(f"{home}MainLayers.")
+    latent = weights.shape(f"{home}MainLayers.0.Layers.0.LinearLayer.weight", 2)[1]
     labels = []
     if f"{home}{LABEL}" in weights:
-        embedded, classes = weights.shape(f"{home}{LABEL}")
+        embedded, classes = weights.shape(f"{home}{LABEL}", 2)
         latent -= embedded
+        if latent < 1:
+            raise WeightsRefused(two_lines(f"{weights.where} embeds labels wider than all that it reads", OTHER))
         labels = [f"dataset.classes={classes}", "conditioning=bilinear", f"conditioning.generator.width={embedded}"]
     return [
         f"dataset.resolution={sided(4 << min(len(stages) - 1, 30))}",
-        f"dataset.channels={weights.shape(f'{home}AggregationLayer.Layer.weight')[0]}",
+        f"dataset.channels={weights.shape(f'{home}AggregationLayer.Layer.weight', 4)[0]}",
         f"model.latent_dim={latent}",
         *(f"model.{setting}" for setting in settings[:-1]),
         f"model.generator.{settings[-1]}",
@@ -73,7 +80,14 @@ def generator_settings(weights: Weights) -> list[str]:
 
 
 def discriminator_settings(weights: Weights, _: Weights) -> list[str]:
-    return [f"model.discriminator.{setting}" for setting in body(weights, 0, "ExtractionLayer.Layer.weight")[1]]
+    return [f"model.discriminator.{setting}" for setting in body(weights, 0, "ExtractionLayer.Layer.weight")]
+
+
+def transition(weights: Weights, ours: str, theirs: str) -> Iterator[Line]:
+    """A change of size, with a convolution where it is one of width too."""
+    yield Fixed(f"{theirs}.Resampler.Kernel", FILTER)
+    if f"{theirs}.LinearLayer.Layer.weight" in weights:
+        yield Row(f"{ours}.weight", f"{theirs}.LinearLayer.Layer.weight")
 
 
 def block(ours: str, theirs: str) -> Iterator[Line]:
@@ -89,7 +103,7 @@ def generator(weights: Weights) -> Iterator[Line]:
     yield Row("stages.0.transition.linear.weight", f"{home}MainLayers.0.Layers.0.LinearLayer.weight")
     yield Row("stages.0.transition.images", f"{home}MainLayers.0.Layers.0.Basis")
     for i in weights.numbered(f"{home}MainLayers."):
-        yield Fixed(f"{home}MainLayers.{i}.Layers.0.Resampler.Kernel", FILTER)
+        yield from transition(weights, f"stages.{i}.transition.0", f"{home}MainLayers.{i}.Layers.0")
         for j in blocks(weights, i, 1):
             yield from block(f"stages.{i}.blocks.{j - 1}", f"{home}MainLayers.{i}.Layers.{j}")
     yield Row("output.weight", f"{home}AggregationLayer.Layer.weight")
@@ -105,7 +119,7 @@ def discriminator(weights: Weights) -> Iterator[Line]:
         found = blocks(weights, i, 0)
         for j in found:
             yield from block(f"stages.{i}.{j + (i > 0)}", f"{home}MainLayers.{i}.Layers.{j}")
-        yield Fixed(f"{home}MainLayers.{i}.Layers.{len(found)}.Resampler.Kernel", FILTER)
+        yield from transition(weights, f"stages.{i + 1}.0.1", f"{home}MainLayers.{i}.Layers.{len(found)}")
     last = f"{home}MainLayers.{stages[-1]}.Layers.{len(blocks(weights, stages[-1], 0))}"
     yield Row("basis.weight", f"{last}.Basis.weight")
     yield Row("head.linear.weight", f"{last}.LinearLayer.weight")

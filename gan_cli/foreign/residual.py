@@ -13,14 +13,14 @@ from torch import Tensor
 
 from gan_cli.errors import WeightsRefused, two_lines
 from gan_cli.foreign.networks import Weights
-from gan_cli.foreign.tables import OTHER, SCALED, Change, Line, Row, Unread, sided
+from gan_cli.foreign.tables import OTHER, SCALED, Change, Line, Row, Unread, each, sided
+from gan_cli.networks.residual import SMALL, discriminator_steps, generator_widths
 
 log = logging.getLogger(__name__)
 
 KEPT = "kept by the authors' code to look at, or found anew at every use"
 PRECISION, TOLERATED = 1e-9, 1e-4  # of a norm, relative
 FEW = 64  # singular values that are found at once
-SMALL = 32  # sides up to it have one width throughout
 
 
 def number(tensor: Tensor) -> Tensor:
@@ -114,10 +114,10 @@ class Code:
         """How this layer is spectrally normalised; None where it is not."""
         return next((kind for kind in self.spectral if f"{layer}.{kind.u}" in weights), None)
 
-    def shape(self, weights: Weights, layer: str) -> tuple[int, ...]:
-        """The shape of a layer's weight."""
+    def shape(self, weights: Weights, layer: str, axes: int = 4) -> tuple[int, ...]:
+        """The shape of the weight of a convolution, or of another layer with this many axes. Raises WeightsRefused."""
         kind = self.bound(weights, layer)
-        return weights.shape(f"{layer}.{kind.weight if kind else 'weight'}")
+        return weights.shape(f"{layer}.{kind.weight if kind else 'weight'}", axes)
 
     def has(self, weights: Weights, layer: str) -> bool:
         """Whether there is a layer of this name."""
@@ -169,23 +169,34 @@ class Blocks:
     names: list[str]
     attention: dict[int, str]  # the number of the block before it -> its name
 
-    def drawn(self, widths: Sequence[int], base: int) -> tuple[int, int, list[int]]:
-        """Of a generator: the side of its images, our width, and the sides of the maps that attend to themselves."""
+    def drawn(self, maps: Sequence[int], base: int) -> tuple[int, str, str]:
+        """Of a generator, whose maps have these channels from the smallest up: the side of its images, and as settings
+        say them our width, and the sides of the maps that attend to themselves."""
         side = sided(base << min(len(self.names), 30))
-        width = widths[-1] // 4 if side <= SMALL else widths[-1]
-        return side, width, [base << (i + 1) for i in self.attention]
+        width = maps[-1] // 4 if side <= SMALL else maps[-1]
+        return side, ruled(maps, width, generator_widths(side, width)), each(base << (i + 1) for i in self.attention)
 
-    def judged(self, widths: Sequence[int]) -> tuple[int, list[int]]:
-        """Of a discriminator: our width, and the sides of the maps that attend to themselves.
+    def judged(self, widths: Sequence[int]) -> tuple[str, str]:
+        """Of a discriminator, whose blocks have these channels: our width, and the sides that attend to themselves.
 
         Four blocks see 32 px or less, of which two halve; of more, all but the last do, down to 4 px.
+
+        Raises:
+            WeightsRefused: Four blocks differ in channels, so that which of them halve cannot be told.
         """
         count = len(self.names)
-        small = count == 4 and widths[0] == widths[-1]
-        side = SMALL if small else sided(4 << min(count - 1, 30))
-        halvings = 2 if small else count - 1
-        attended = [side >> min(i + 1, halvings) for i in self.attention]
-        return (widths[0] // 2 if small else widths[0]), attended
+        if count == 4 and len({*widths}) > 1:
+            what = f"a discriminator of four blocks with {each(widths)} channels: those here have one number"
+            raise WeightsRefused(two_lines(what, OTHER))
+        side, halvings = (SMALL, 2) if count == 4 else (sided(4 << min(count - 1, 30)), count - 1)
+        width = widths[0] // 2 if count == 4 else widths[0]
+        found = [step.width for step in discriminator_steps(side, width)]
+        return ruled(widths[::-1], width, found[::-1]), each(side >> min(i + 1, halvings) for i in self.attention)
+
+
+def ruled(channels: Sequence[int], width: int, by_rule: Sequence[int]) -> str:
+    """The one number from which these channels follow, or else they themselves."""
+    return str(width) if [*channels] == [*by_rule] else each(channels)
 
 
 def paired(

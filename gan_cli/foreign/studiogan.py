@@ -31,20 +31,20 @@ def blocks(weights: Weights) -> Blocks:
 
 def generator_settings(weights: Weights) -> list[str]:
     found = blocks(weights)
-    widths = [CODE.shape(weights, f"{name}.conv2d1")[0] for name in found.names]
-    outputs, chunk = CODE.shape(weights, "linear0")
-    base = square(outputs, CODE.shape(weights, f"{found.names[0]}.conv2d1")[1])
-    side, width, attention = found.drawn(widths, base)
+    smallest = CODE.shape(weights, f"{found.names[0]}.conv2d1")[1]
+    maps = [smallest, *(CODE.shape(weights, f"{name}.conv2d1")[0] for name in found.names)]
+    outputs, chunk = CODE.shape(weights, "linear0", 2)
+    side, width, attention = found.drawn(maps, square(outputs, smallest))
     labels = []
     if "shared.weight" in weights:
-        classes, embedding = weights.shape("shared.weight")
+        classes, embedding = weights.shape("shared.weight", 2)
         labels = [f"dataset.classes={classes}", "conditioning=projection", f"model.generator.embedding={embedding}"]
     return [
         f"dataset.resolution={side}",
         f"dataset.channels={CODE.shape(weights, 'conv2d5')[0]}",
         f"model.latent_dim={chunk * (len(found.names) + 1)}",
         f"model.width={width}",
-        f"model.generator.attention={attention}".replace(" ", ""),
+        f"model.generator.attention={attention}",
         f"model.generator.spectral_norm={CODE.bound(weights, 'linear0') is not None}".lower(),
         *labels,
     ]
@@ -55,7 +55,7 @@ def discriminator_settings(weights: Weights, _: Weights) -> list[str]:
     width, attention = found.judged([CODE.shape(weights, f"{name}.conv2d2")[0] for name in found.names])
     return [
         f"model.discriminator.width={width}",
-        f"model.discriminator.attention={attention}".replace(" ", ""),
+        f"model.discriminator.attention={attention}",
         f"model.discriminator.spectral_norm={CODE.bound(weights, 'linear1') is not None}".lower(),
         "model.discriminator.rectified=true",
     ]
@@ -64,7 +64,7 @@ def discriminator_settings(weights: Weights, _: Weights) -> list[str]:
 def generator(weights: Weights) -> Iterator[Line]:
     found = blocks(weights)
     labelled = "shared.weight" in weights
-    change = labels_last(weights.shape("shared.weight")[1] if labelled else 0)
+    change = labels_last(weights.shape("shared.weight", 2)[1] if labelled else 0)
     if labelled:
         yield Row("context.embedding.weight", "shared.weight")
     yield from CODE.layer(weights, "synthesis.start.0", "linear0")

@@ -97,10 +97,14 @@ def _check_names(lines: Sequence[Line], theirs: Weights, own: Mapping[str, Tenso
 
 def _made(row: Row, theirs: Weights, shape: torch.Size) -> Tensor:
     """One tensor of ours. Raises WeightsRefused where its shape is another."""
-    made = row.change(*(theirs.tensor(name) for name in row.sources))
-    if made.shape != shape:
-        first = row.sources[0]
-        what = f"{theirs.where}: {first} has the shape {list(theirs.shape(first))}, and {row.ours} {list(shape)}"
+    tensors = [theirs.tensor(name) for name in row.sources]
+    try:
+        made = row.change(*tensors)
+    except (RuntimeError, IndexError):  # shapes that do not go together
+        made = None
+    if made is None or made.shape != shape:
+        found = ", ".join(f"{name} has the shape {list(theirs.shape(name))}" for name in row.sources)
+        what = f"{theirs.where}: {found}, and {row.ours} {list(shape)}"
         raise WeightsRefused(two_lines(what, OTHER))
     return made.contiguous()
 
@@ -119,6 +123,16 @@ def sided(side: int) -> int:
     if side > LARGEST_SIDE:
         raise WeightsRefused(two_lines(f"it would draw images of {side} pixels a side", OTHER))
     return side
+
+
+def each(numbers: Iterable[int]) -> str:
+    """A list as a setting says it."""
+    return f"[{','.join(map(str, numbers))}]"
+
+
+def one_or_each(numbers: Sequence[int]) -> str:
+    """The one number where all are the same, else a list."""
+    return str(numbers[0]) if len({*numbers}) == 1 else each(numbers)
 
 
 def plain(ours: str, theirs: str) -> list[Line]:

@@ -71,7 +71,7 @@ class Generator(BaseGenerator):
         latent_dim: PositiveInt,
         channels: PositiveInt,
         resolution: PositiveInt | Sequence[PositiveInt],
-        width: PositiveInt = 96,
+        width: PositiveInt | Sequence[PositiveInt] = 96,
         embedding: PositiveInt = 128,
         norm: str = "batch",
         upsample: str = "nearest",

@@ -45,14 +45,14 @@ def make_activation(player: str, name: str, slope: float | None) -> Callable[[],
     return activation
 
 
-def by_layer(setting: str, value: T | Sequence[T], layers: int) -> list[T]:
-    """The value of each layer. Raises ConfigError for a list of another length."""
+def by_layer(setting: str, value: T | Sequence[T], layers: int, kind: str = "hidden layers") -> list[T]:
+    """The value of each layer, or whatever else `kind` names. Raises ConfigError for a list of another length."""
     if not isinstance(value, Sequence) or isinstance(value, str):
         return [value] * layers
     if len(value) != layers:
         shown = ",".join(map(str, value))
-        problem = f"{setting}=[{shown}] has {len(value)} values, and there are {layers} hidden layers"
-        raise ConfigError(two_lines(problem, "give one for each of them, or one for all"))
+        problem = f"{setting}=[{shown}] has {len(value)} values, and there are {layers} {kind}"
+        raise ConfigError(two_lines(problem, "give one for each of them, or a single one"))
     return list(value)
 
 

@@ -1,13 +1,16 @@
 """R3GAN (Huang 2024, arXiv 2501.05441, section 4): residual stages without normalisation, kept in scale by Fix-up.
 
 L residual blocks 1x1 - 3x3 grouped - 1x1; LeakyReLU 0.2 twice inside a block, and a bias only there; bilinear
-resampling, [1,2,1] over repeated or averaged pixels; a learned 4x4 basis between vectors and maps. No tanh.
+resampling, [1,2,1] over repeated or averaged pixels; a learned 4x4 basis between vectors and maps. No tanh. Stages of
+other widths have a 1x1 convolution between them, on the smaller maps.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +21,7 @@ from gan_cli.networks.base import BaseGenerator, StagedDiscriminator
 from gan_cli.networks.blocks import MAP_NORMS
 from gan_cli.networks.conditioning import DiscriminatorConditioning, GeneratorConditioning
 from gan_cli.networks.equalised import Downsample, Upsample
+from gan_cli.networks.layers import by_layer
 from gan_cli.networks.sides import halvings
 from gan_cli.types import PositiveInt
 
@@ -78,14 +82,55 @@ class ResidualStage(nn.Module):
         return output
 
 
-def block_maker(width: int, expansion: int, group_width: int, depth: int) -> Callable[[], Block]:
-    """Makes the blocks of a network of `depth` blocks. Raises ConfigError when the channels do not split evenly."""
-    inner = expansion * width
-    if inner % group_width:
-        what = f"model.width={width}: {inner} inner channels do not split into groups of {group_width}"
-        multiple = group_width // math.gcd(group_width, expansion)
-        raise ConfigError(two_lines(what, f"use a multiple of {multiple}, or another model.group_width"))
-    return lambda: Block(width, inner, inner // group_width, depth)
+class Plan(NamedTuple):
+    """What a stage is made of."""
+
+    width: int  # channels between its blocks
+    inner: int  # channels inside a block
+    groups: int  # of the 3x3 convolutions
+    blocks: int
+
+    def made(self, depth: int) -> list[Block]:
+        """Its blocks, in a network of `depth` blocks."""
+        return [Block(self.width, self.inner, self.groups, depth) for _ in range(self.blocks)]
+
+
+def plans(
+    stages: int,
+    width: int | Sequence[int],
+    blocks: int | Sequence[int],
+    expansion: int,
+    group_width: int | Sequence[int],
+) -> list[Plan]:
+    """Of each stage, from 4 px up. Raises ConfigError for lists of other lengths, or channels that do not split evenly.
+
+    A list has one number per stage.
+    """
+    settings = {"width": width, "blocks": blocks, "group_width": group_width}
+    lists = [by_layer(f"model.{name}", value, stages, "stages, from 4 px up") for name, value in settings.items()]
+    found = []
+    for wide, count, grouped in zip(*lists, strict=True):
+        inner = expansion * wide
+        if inner % grouped:
+            what = f"model.width={wide}: {inner} inner channels do not split into groups of {grouped}"
+            multiple = grouped // math.gcd(grouped, expansion)
+            raise ConfigError(two_lines(what, f"use a multiple of {multiple}, or another model.group_width"))
+        found.append(Plan(wide, inner, inner // grouped, count))
+    return found
+
+
+def doubled(entering: int, width: int) -> nn.Module:
+    """Maps twice as large; where the next stage has another width, a 1x1 convolution first, when they are smaller."""
+    if entering == width:
+        return Upsample()
+    return nn.Sequential(scaled(nn.Conv2d(entering, width, 1, bias=False)), Upsample())
+
+
+def halved(entering: int, width: int) -> nn.Module:
+    """The mirror of `doubled`."""
+    if entering == width:
+        return Downsample()
+    return nn.Sequential(Downsample(), scaled(nn.Conv2d(entering, width, 1, bias=False)))
 
 
 class Generator(BaseGenerator):
@@ -93,10 +138,10 @@ class Generator(BaseGenerator):
 
     Args:
         resolution: Side or [height, width]; the shorter a power of two from 16.
-        width: Channels of every map between blocks.
-        blocks: Per stage; there is one stage per side, from 4 up.
+        width: Channels of every map between blocks; or a list, one for each stage. A stage has one side, from 4 px up.
+        blocks: Per stage; or a list.
         expansion: Channels inside a block, as a multiple of `width`.
-        group_width: Channels of a group of the 3x3 convolution.
+        group_width: Channels of a group of the 3x3 convolution; or a list.
     """
 
     def __init__(
@@ -104,23 +149,27 @@ class Generator(BaseGenerator):
         latent_dim: PositiveInt,
         channels: PositiveInt,
         resolution: PositiveInt | Sequence[PositiveInt],
-        width: PositiveInt = 768,
-        blocks: PositiveInt = 2,
+        width: PositiveInt | Sequence[PositiveInt] = 768,
+        blocks: PositiveInt | Sequence[PositiveInt] = 2,
         expansion: PositiveInt = 2,
-        group_width: PositiveInt = 16,
+        group_width: PositiveInt | Sequence[PositiveInt] = 16,
         conditioning: GeneratorConditioning | None = None,
     ) -> None:
         super().__init__(conditioning)
         count, base = halvings("r3gan", resolution)
-        block = block_maker(width, expansion, group_width, blocks * (count + 1))
+        stages = plans(count + 1, width, blocks, expansion, group_width)
+        depth = sum(stage.blocks for stage in stages)
         self.latent, first = self.conditioning.latent(latent_dim)
         unnormalised = MAP_NORMS["none"]
-        transitions = [Basis(first, width, base), *(Upsample() for _ in range(count))]
+        transitions = [
+            Basis(first, stages[0].width, base),
+            *(doubled(before.width, stage.width) for before, stage in itertools.pairwise(stages)),
+        ]
         self.stages = nn.ModuleList(
-            ResidualStage(transition, self.conditioning.norm(unnormalised, width), [block() for _ in range(blocks)])
-            for transition in transitions
+            ResidualStage(transition, self.conditioning.norm(unnormalised, stage.width), stage.made(depth))
+            for transition, stage in zip(transitions, stages, strict=True)
         )
-        self.output = scaled(nn.Conv2d(width, channels, 1, bias=False))
+        self.output = scaled(nn.Conv2d(stages[-1].width, channels, 1, bias=False))
 
     def forward(self, latent: Tensor, label: Tensor) -> Tensor:
         values = self.latent(latent, label)
@@ -134,29 +183,30 @@ class Discriminator(StagedDiscriminator):
     """The generator mirrored: image -> 1x1 convolution -> stages, each half as large -> 4x4 basis -> head.
 
     Args:
-        channels, resolution, width, blocks, expansion, group_width: As for the generator.
+        channels, resolution, width, blocks, expansion, group_width: As for the generator; lists, too, from 4 px up.
     """
 
     def __init__(
         self,
         channels: PositiveInt,
         resolution: PositiveInt | Sequence[PositiveInt],
-        width: PositiveInt = 768,
-        blocks: PositiveInt = 2,
+        width: PositiveInt | Sequence[PositiveInt] = 768,
+        blocks: PositiveInt | Sequence[PositiveInt] = 2,
         expansion: PositiveInt = 2,
-        group_width: PositiveInt = 16,
+        group_width: PositiveInt | Sequence[PositiveInt] = 16,
         conditioning: DiscriminatorConditioning | None = None,
     ) -> None:
         super().__init__(channels, resolution, conditioning)
         count, base = halvings("r3gan", resolution)
-        block = block_maker(width, expansion, group_width, blocks * (count + 1))
-        self.input = scaled(nn.Conv2d(self.entering, width, 1, bias=False))
-        self.stages = nn.ModuleList(
-            nn.Sequential(*(Downsample() for _ in range(i > 0)), *(block() for _ in range(blocks)))
-            for i in range(count + 1)
-        )
-        self.basis = scaled(nn.Conv2d(width, width, base, groups=width, bias=False))
-        self.head = self.conditioning.head(width, scaled)
+        stages = plans(count + 1, width, blocks, expansion, group_width)[::-1]
+        depth = sum(stage.blocks for stage in stages)
+        self.input = scaled(nn.Conv2d(self.entering, stages[0].width, 1, bias=False))
+        self.stages = nn.ModuleList([nn.Sequential(*stages[0].made(depth))])
+        for before, stage in itertools.pairwise(stages):
+            self.stages.append(nn.Sequential(halved(before.width, stage.width), *stage.made(depth)))
+        last = stages[-1].width
+        self.basis = scaled(nn.Conv2d(last, last, base, groups=last, bias=False))
+        self.head = self.conditioning.head(last, scaled)
 
     def seen(self, samples: Tensor) -> Tensor:
         values: Tensor = self.input(samples)

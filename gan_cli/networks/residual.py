@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from gan_cli.errors import Incompatible, two_lines
 from gan_cli.networks.blocks import constraint
 from gan_cli.networks.conditioning import Wrap
+from gan_cli.networks.layers import by_layer
 from gan_cli.types import sample_shape
 
 SMALL = 32  # images up to this side keep one width throughout, as the CIFAR-10 networks of the papers do
@@ -38,12 +39,18 @@ def doublings(resolution: int | Sequence[int]) -> tuple[int, tuple[int, int]]:
     return count, (height >> count, width >> count)
 
 
-def generator_widths(resolution: int | Sequence[int], width: int) -> list[int]:
+def generator_widths(resolution: int | Sequence[int], width: int | Sequence[int]) -> list[int]:
     """Channels of the smallest map and after each doubling: 4-4-4-4 times the width at 32 px, 16-8-4-2-1 at 64.
 
-    Miyato 2018 (arXiv 1802.05957, tables 4 to 6: 32, 48 and 128 px), whose width is 64.
+    Miyato 2018 (arXiv 1802.05957, tables 4 to 6: 32, 48 and 128 px), whose width is 64. A list is the channels
+    themselves.
+
+    Raises:
+        ConfigError: A list of another length.
     """
     count, _ = doublings(resolution)
+    if not isinstance(width, int):
+        return by_layer("model.generator.width", width, count + 1, "maps, from the smallest up")
     if min(sample_shape(1, resolution)[1:]) <= SMALL:
         return [4 * width] * (count + 1)
     return [width * min(WIDEST, 1 << i) for i in range(count, -1, -1)]
@@ -56,20 +63,28 @@ class Step(NamedTuple):
     halves: bool  # the sides
 
 
-def discriminator_steps(resolution: int | Sequence[int], width: int) -> list[Step]:
+def discriminator_steps(resolution: int | Sequence[int], width: int | Sequence[int]) -> list[Step]:
     """2-2-2-2 times the width up to 32 px, two blocks halving; 1-2-4-8-16 at 64 px, all but the last halving.
 
     Miyato 2018 (arXiv 1802.05957, tables 4 to 6), whose width is 64. The sides halve down to 4, or to 3, 5 or 7 where
-    they cannot reach 4.
+    they cannot reach 4. A list is the channels themselves, those of the last block first.
+
+    Raises:
+        ConfigError: A list of another length.
     """
     doublings(resolution)
     height, wide = sample_shape(1, resolution)[1:]
-    if min(height, wide) <= SMALL:
-        return [Step(2 * width, halves) for halves in (True, True, False, False)]
+    small = min(height, wide) <= SMALL
     count = 0
     while min(height, wide) >> count > 4 and not (height >> count) % 2 and not (wide >> count) % 2:
         count += 1
-    return [Step(width * min(WIDEST, 1 << i), i < count) for i in range(count + 1)]
+    halves = [True, True, False, False] if small else [i < count for i in range(count + 1)]
+    if isinstance(width, int):
+        widths = [width * (2 if small else min(WIDEST, 1 << i)) for i in range(len(halves))]
+    else:
+        widths = by_layer("model.discriminator.width", width, len(halves), "blocks, from the smallest map up")
+        widths.reverse()
+    return [Step(*step) for step in zip(widths, halves, strict=True)]
 
 
 def attended(attention: Sequence[int] | None, resolution: int | Sequence[int]) -> Sequence[int]:

@@ -46,7 +46,7 @@ class ResidualSynthesis(nn.Module):
         features: int,
         channels: int,
         resolution: int | Sequence[int],
-        width: int,
+        width: int | Sequence[int],
         norm: Callable[[int], nn.Module],
         last_norm: Callable[[int], nn.Module],
         upsample: str,
@@ -92,7 +92,8 @@ class Generator(BaseGenerator):
     Args:
         resolution: Side or [height, width]; the shorter is 4 to 7, doubled twice or more.
         width: Up to 32 px every map has 4 x `width` channels; larger images have `width` at their own size, and twice
-            as many after each halving down, up to 16 x `width`.
+            as many after each halving down, up to 16 x `width`. A list instead has the channels of each map, from the
+            smallest up.
         norm: batch | instance | layer | none.
         upsample: bilinear | nearest.
         spectral_norm: Spectral normalisation of every layer (SAGAN).
@@ -105,7 +106,7 @@ class Generator(BaseGenerator):
         latent_dim: PositiveInt,
         channels: PositiveInt,
         resolution: PositiveInt | Sequence[PositiveInt],
-        width: PositiveInt = 64,
+        width: PositiveInt | Sequence[PositiveInt] = 64,
         norm: str = "batch",
         upsample: str = "bilinear",
         spectral_norm: bool = False,
@@ -152,7 +153,8 @@ class Discriminator(StagedDiscriminator):
     Args:
         channels, resolution: As for the generator.
         width: Up to 32 px every map has 2 x `width` channels; larger images have `width` after the first block, and
-            twice as many after each halving, up to 16 x `width`.
+            twice as many after each halving, up to 16 x `width`. A list instead has the channels of each block, the
+            last one's first, which sees the smallest map.
         norm: batch | instance | layer | none.
         spectral_norm: Spectral normalisation of every layer.
         wide: Where a block has more channels after than before, use the larger number between its convolutions (SAGAN,
@@ -169,7 +171,7 @@ class Discriminator(StagedDiscriminator):
         self,
         channels: PositiveInt,
         resolution: PositiveInt | Sequence[PositiveInt],
-        width: PositiveInt = 64,
+        width: PositiveInt | Sequence[PositiveInt] = 64,
         norm: str = "none",
         spectral_norm: bool = True,
         wide: bool = False,

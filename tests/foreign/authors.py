@@ -93,6 +93,15 @@ R3_SEEN = (
     (r"^head\.embedding\.", "Model.EmbeddingLayer."),
     *BLOCK,
 )
+R3_SEEN_WIDTHS = (
+    (r"^input\.", "Model.ExtractionLayer.Layer."),
+    (r"^stages\.1\.0\.1\.", "Model.MainLayers.0.Layers.1.LinearLayer.Layer."),
+    (r"^stages\.2\.0\.1\.", "Model.MainLayers.1.Layers.1.LinearLayer.Layer."),
+    (r"^stages\.(\d)\.(\d)", lambda m: f"Model.MainLayers.{m[1]}.Layers.{int(m[2]) - (m[1] != '0')}"),
+    (r"^basis\.", "Model.MainLayers.3.Layers.1.Basis."),
+    (r"^head\.linear\.", "Model.MainLayers.3.Layers.1.LinearLayer."),
+    *BLOCK,
+)
 
 
 def residual(
@@ -157,6 +166,64 @@ def label_first(weight: Tensor) -> Tensor:
     return torch.cat([weight[:, 3:], weight[:, :3]], 1)
 
 
+BROCK_CODES = (
+    Code(
+        "biggan-generator",
+        [
+            (r"^context\.embedding", "shared"),
+            (r"^synthesis\.norm\.weight", "synthesis.norm.gain"),
+            *residual(
+                "linear",
+                "output_layer.0",
+                "output_layer.2",
+                *BROCK,
+                two_of_a_side,
+            ),
+            (r"norm(\d)\.norm", r"bn\1"),
+            (r"norm(\d)\.", r"bn\1."),
+            (r"running_", "stored_"),
+            *SPECTRAL,
+        ],
+        [(r"bn\d\.(gain|bias)\.weight", label_first), (r"u0$", lambda u: u[None])],
+    ),
+    Code(
+        "biggan-discriminator",
+        [*judging("linear", "embed", *BROCK, two_of_a_side), *SPECTRAL],
+        [(r"u0$", lambda u: u[None])],
+    ),
+)
+
+
+def studiogan(size: str, drawn: int, judged: int) -> tuple[Code, Code]:
+    """Networks of the listings that end with `size`, with attention behind these blocks."""
+    return (
+        Code(
+            f"studiogan-generator{size}",
+            [
+                (r"^context\.embedding", "shared"),
+                *residual("linear0", "bn4", "conv2d5", *STUDIO, one_after_another(drawn)),
+                (r"norm(\d)\.norm", r"bn\1.bn"),
+                (r"norm(\d)\.", r"bn\1."),
+                *TORCH,
+            ],
+            [
+                (r"bn\d\.(gain|bias)\.weight_orig", label_first),
+                (r"running_var", lambda variance: variance + 1e-5 - 1e-4),
+                (r"sigma", lambda tensor: tensor[None]),
+            ],
+            absent="none",
+        ),
+        Code(
+            f"studiogan-discriminator{size}",
+            [
+                *judging("linear1", "embedding", *STUDIO, one_after_another(judged)),
+                *TORCH,
+            ],
+            [(r"sigma", lambda tensor: tensor[None])],
+        ),
+    )
+
+
 CODES = {
     "stylegan2": (
         Code("stylegan2-generator", STYLED, STYLED_CHANGES),
@@ -184,58 +251,17 @@ CODES = {
         Code("r3gan-generator-labels", R3_DRAWN, [(r"EmbeddingLayer", lambda table: table.T)]),
         Code("r3gan-discriminator-labels", R3_SEEN, [(r"EmbeddingLayer", lambda table: table.T)]),
     ),
-    "biggan": (
+    "r3gan_widths": (
         Code(
-            "biggan-generator",
-            [
-                (r"^context\.embedding", "shared"),
-                (r"^synthesis\.norm\.weight", "synthesis.norm.gain"),
-                *residual(
-                    "linear",
-                    "output_layer.0",
-                    "output_layer.2",
-                    *BROCK,
-                    two_of_a_side,
-                ),
-                (r"norm(\d)\.norm", r"bn\1"),
-                (r"norm(\d)\.", r"bn\1."),
-                (r"running_", "stored_"),
-                *SPECTRAL,
-            ],
-            [(r"bn\d\.(gain|bias)\.weight", label_first), (r"u0$", lambda u: u[None])],
+            "r3gan-generator-widths",
+            [(r"^stages\.(\d)\.transition\.0\.", r"Model.MainLayers.\1.Layers.0.LinearLayer.Layer."), *R3_DRAWN],
         ),
-        Code(
-            "biggan-discriminator",
-            [*judging("linear", "embed", *BROCK, two_of_a_side), *SPECTRAL],
-            [(r"u0$", lambda u: u[None])],
-        ),
+        Code("r3gan-discriminator-widths", R3_SEEN_WIDTHS, absent="LinearLayer.bias"),
     ),
-    "studiogan": (
-        Code(
-            "studiogan-generator",
-            [
-                (r"^context\.embedding", "shared"),
-                *residual("linear0", "bn4", "conv2d5", *STUDIO, one_after_another(1)),
-                (r"norm(\d)\.norm", r"bn\1.bn"),
-                (r"norm(\d)\.", r"bn\1."),
-                *TORCH,
-            ],
-            [
-                (r"bn\d\.(gain|bias)\.weight_orig", label_first),
-                (r"running_var", lambda variance: variance + 1e-5 - 1e-4),
-                (r"sigma", lambda tensor: tensor[None]),
-            ],
-            absent="none",
-        ),
-        Code(
-            "studiogan-discriminator",
-            [
-                *judging("linear1", "embedding", *STUDIO, one_after_another(0)),
-                *TORCH,
-            ],
-            [(r"sigma", lambda tensor: tensor[None])],
-        ),
-    ),
+    "biggan": BROCK_CODES,
+    "biggan_64": tuple(code._replace(listing=f"{code.listing}-64") for code in BROCK_CODES),
+    "studiogan": studiogan("", 1, 0),
+    "studiogan_256": studiogan("-256", 0, 4),
     "mimicry_sngan": (
         Code(
             "mimicry-sngan-generator",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import authors
+import definitions
 import pytest
 import torch
 from torch import nn
@@ -45,8 +46,20 @@ MODELS = {
         *R3,
         *("model.group_width=8", "dataset.classes=4", "conditioning=bilinear", "conditioning.generator.width=6"),
     ),
+    "r3gan_widths": (
+        *("model=r3gan", "dataset.resolution=32", "model.latent_dim=5", "model.width=[16,16,8,4]"),
+        *("model.blocks=[1,2,1,1]", "model.group_width=[8,8,4,8]"),
+    ),
     "biggan": (*BIG, *LABELS, "model.discriminator.width=8", "model.discriminator.attention=[]"),
+    "biggan_64": (
+        *(*BIG, *LABELS, "dataset.resolution=64", "model.latent_dim=15", "model.width=[16,16,8,4,2]"),
+        *("model.generator.attention=[16]", "model.discriminator.width=2", "model.discriminator.attention=[8]"),
+    ),
     "studiogan": (*BIG, *LABELS, "model.discriminator.rectified=true"),
+    "studiogan_256": (
+        *(*BIG, *LABELS, "dataset.resolution=256", "model.latent_dim=21", "model.width=[16,16,8,8,4,2,1]"),
+        *("model.generator.attention=[8]", "model.discriminator.attention=[8]", "model.discriminator.rectified=true"),
+    ),
     "mimicry_sngan": ("model=sngan", *SN, *MIMICRY),
     "mimicry_sagan": ("model=sagan", *SN, *LABELS, *MIMICRY, "model.discriminator.attention=[8]"),
     "dcgan": ("model=dcgan", "dataset.resolution=64", "model.latent_dim=6", "model.width=2"),
@@ -60,6 +73,7 @@ class Theirs:
         self.name = name
         rng.reseed(0, "weights")
         game = build.game(checked((*SMALL, *MODELS[name])))
+        self.latent_dim = game.prior.latent_dim
         self.generator, self.discriminator = (
             game.players()[player].eval() for player in ("generator", "discriminator")
         )
@@ -88,11 +102,11 @@ class Theirs:
             pickled = authors.persistent_pickle if "style" in self.name else authors.plain_pickle
             pickled({**content, "training_set_kwargs": {"path": "x"}, "cur_nimg": 4000}, Path("snapshot.pkl"))
             return ["snapshot.pkl"]
-        if self.name == "biggan":  # torch's older stream
+        if self.name.startswith("biggan"):  # torch's older stream
             for name, state in zip(("G.pth", "G_ema.pth", "D.pth"), (raw, average, judge), strict=True):
                 torch.save(state, name, _use_new_zipfile_serialization=False)
             return ["G.pth", "G_ema.pth", "D.pth"]
-        if self.name == "studiogan":
+        if self.name.startswith("studiogan"):
             optimizer = torch.optim.Adam(self.generator.parameters()).state_dict()
             torch.save({"state_dict": raw, "optimizer": optimizer}, "model=G-best-weights-step=7.pth")
             torch.save({"state_dict": average}, "model=G_ema-best-weights-step=7.pth")
@@ -141,6 +155,27 @@ def test_imported_networks_draw_and_judge_as_the_authors(name: str, there: Path)
     with torch.no_grad():
         torch.testing.assert_close(
             judge(images, label).logits, theirs.discriminator(images, label).logits, atol=1e-4, rtol=1e-5
+        )
+
+
+DEFINED = {
+    "r3gan": (definitions.r3gan_drawn, definitions.r3gan_judged),
+    "r3gan_widths": (definitions.r3gan_drawn, definitions.r3gan_judged),
+    "biggan_64": (definitions.brock_drawn, definitions.brock_judged),
+}
+
+
+@pytest.mark.parametrize("name", DEFINED)
+def test_ours_are_what_the_authors_define(name: str) -> None:
+    theirs, (draw, judge) = Theirs(name), DEFINED[name]
+    raw, _, seen = theirs.states()
+    latent = torch.randn(3, theirs.latent_dim, generator=torch.Generator().manual_seed(2))
+    label = torch.arange(3) % max(1, theirs.generator.classes)
+    with torch.no_grad():
+        images, wanted = theirs.generator(latent, label), draw(raw, latent, label)
+        torch.testing.assert_close(images, wanted, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(
+            theirs.discriminator(images, label).logits, judge(seen, images, label), atol=1e-4, rtol=1e-5
         )
 
 
@@ -250,6 +285,30 @@ def test_a_tensor_too_many_or_too_few_or_of_another_shape_is_a_reason_to_refuse(
     assert "not a number" in refused(["nan.pth"], capsys)
 
 
+@pytest.mark.parametrize(
+    ("name", "of_judge", "tensor"),
+    [
+        ("r3gan_widths", False, "Model.MainLayers.1.Layers.1.LinearLayer2.Layer.weight"),
+        ("r3gan_labels", False, "Model.EmbeddingLayer.weight"),
+        ("biggan_64", False, "shared.weight"),
+        ("biggan_64", False, "blocks.2.0.bn1.gain.weight"),
+        ("studiogan", True, "blocks.0.0.conv2d0.weight_u"),
+        ("mimicry_sagan", False, "block4.b1.embed.weight"),
+    ],
+)
+def test_tensors_with_too_few_or_too_many_axes_are_refused(
+    name: str, of_judge: bool, tensor: str, there: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drawn, _, judged = Theirs(name).states()
+    state = judged if of_judge else drawn
+    whole = state[tensor]
+    for changed in (whole.flatten()[0], whole[None], whole.flatten()[:3]):
+        state[tensor] = changed.clone()
+        torch.save(drawn, "G.pt")
+        torch.save(judged, "D.pt")
+        assert tensor in refused(["G.pt", "D.pt"], capsys)
+
+
 def test_what_cannot_be_equal_is_refused(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
     raw, _, judge = Theirs("stylegan2").states()
     torch.save(raw, "drawn.pt")
@@ -257,6 +316,13 @@ def test_what_cannot_be_equal_is_refused(there: Path, capsys: pytest.CaptureFixt
     assert "labelled.pt reads labels, and drawn.pt does not" in refused(["drawn.pt", "labelled.pt"], capsys)
     torch.save({**raw, "synthesis.b4.resample_filter": FILTER.flip(0) + FILTER}, "filter.pt")
     assert "resample_filter" in refused(["filter.pt"], capsys)
+    drawn, _, seen = Theirs("biggan").states()
+    for part in ("weight", "bias", "u0"):
+        name = f"blocks.3.0.conv2.{part}"
+        seen[name] = seen[name][:, :4] if part == "u0" else seen[name][:4]
+    torch.save(drawn, "G.pt")
+    torch.save(seen, "D.pt")
+    assert "four blocks with [16,16,16,4] channels" in refused(["G.pt", "D.pt"], capsys)
     torch.save(judge, "judge.pt")
     assert "only a discriminator" in refused(["judge.pt"], capsys)
     torch.save({"layer.weight": torch.zeros(3)}, "unknown.pt")

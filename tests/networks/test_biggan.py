@@ -51,6 +51,30 @@ def test_the_published_size_of_cifar10() -> None:
     assert sum(convolutions(whole)) == 3 * (2 * conv(256, 256) + conv(256, 256, 1)) + conv(256, 3)
 
 
+# Resolution, width, latent, parameters of G and D in ajbrock/BigGAN-PyTorch with --G_ch 96 --D_ch 96 --shared_dim 128.
+IMAGENET = (
+    (64, 96, 100, 70_083_972, 45_500_449),
+    (128, 96, 120, 70_433_988, 87_982_370),
+    (256, [1536, 1536, 768, 768, 384, 192, 96], 140, 82_235_844, 99_225_890),
+)
+
+
+@pytest.mark.parametrize(("side", "width", "latent_dim", "drawn", "judged"), IMAGENET)
+def test_the_published_sizes_of_imagenet(
+    side: int, width: int | list[int], latent_dim: int, drawn: int, judged: int
+) -> None:
+    wider = [1536, 1536, 768, 384, 192] if side == 64 else width  # in G alone
+    seen = [64] if side > 64 else []  # there, --D_attn 64 means no map of 64 px images
+    with torch.device("meta"):
+        generator = biggan.Generator(
+            latent_dim, 3, side, wider, attention=[64], conditioning=ConditionalNorm(1000), spectral_norm=False
+        )
+        critic = resnet.Discriminator(
+            3, side, width, spectral_norm=False, wide=True, attention=seen, conditioning=Projection(1000)
+        )
+    assert [sum(p.numel() for p in network.parameters()) for network in (generator, critic)] == [drawn, judged]
+
+
 def test_chunks() -> None:
     assert biggan.chunks(80, 4) == [20, 20, 20, 20]
     assert biggan.chunks(80, 6) == [15, 13, 13, 13, 13, 13]

@@ -38,6 +38,39 @@ def test_the_published_size_of_cifar10() -> None:
     assert generator.stages[0].blocks[0].mix.groups == 96
 
 
+FFHQ = {64: ([768] * 4 + [384], 22_429_824, 22_381_440), 256: ([768] * 4 + [384, 192, 96], 23_057_952, 23_009_568)}
+
+
+@pytest.mark.parametrize("side", FFHQ)
+def test_the_published_sizes_of_ffhq(side: int) -> None:
+    """The authors' networks have these numbers of parameters; ours have one more in D, the bias of its last layer."""
+    width, drawn, judged = FFHQ[side]
+    with torch.device("meta"):
+        generator, discriminator = Generator(64, 3, side, width=width), Discriminator(3, side, width=width)
+    assert (parameters(generator), parameters(discriminator) - 1) == (drawn, judged)
+    for network in (generator, discriminator):
+        mixing = [module for module in network.modules() if isinstance(module, Block)]
+        assert {block.mix.weight.shape[1] for block in mixing} == {16}
+
+
+def test_stages_of_one_width_are_those_of_a_list_of_it() -> None:
+    for make in (lambda **sizes: Generator(5, 1, 32, **sizes), lambda **sizes: Discriminator(1, 32, **sizes)):
+        torch.manual_seed(0)
+        one = make(**SMALL).state_dict()
+        torch.manual_seed(0)
+        several = make(**{name: [size] * 4 for name, size in SMALL.items()}).state_dict()
+        assert list(one) == list(several)
+        assert all(torch.equal(one[name], several[name]) for name in one)
+
+
+@pytest.mark.parametrize("setting", SMALL)
+def test_a_list_has_a_number_for_each_stage(setting: str) -> None:
+    expected = rf"model\.{setting}=\[8,8\] has 2 values, and there are 4 stages, from 4 px up\n  give one for each"
+    for make in (lambda **sizes: Generator(5, 1, 32, **sizes), lambda **sizes: Discriminator(1, 32, **sizes)):
+        with pytest.raises(ValueError, match=expected):
+            make(**SMALL | {setting: [8, 8]})
+
+
 @pytest.mark.parametrize(("channels", "resolution"), [(1, 16), (3, 32), (3, (16, 32))])
 @pytest.mark.parametrize("name", CONDITIONINGS)
 def test_shapes_and_whether_the_label_is_read(name: str, channels: int, resolution: int) -> None:
@@ -71,6 +104,8 @@ def test_what_does_not_halve_is_refused(resolution: int) -> None:
 def test_groups_that_do_not_come_out_even_are_refused() -> None:
     with pytest.raises(ValueError, match=r"model\.width=100: 200 inner.*\n  .*multiple of 8"):
         Discriminator(1, 16, width=100)
+    with pytest.raises(ValueError, match=r"model\.width=100: 200 inner"):
+        Generator(5, 1, 16, width=[64, 100, 64])
 
 
 def test_a_block_begins_as_the_identity_and_learns_from_there() -> None:

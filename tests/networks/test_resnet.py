@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_cli.errors import Incompatible
+from gan_cli.errors import ConfigError, Incompatible
 from gan_cli.networks import biggan, residual, resnet
 from gan_cli.networks.attention import SelfAttention
 from gan_cli.networks.blocks import mixing_layers, spectrally_normalised
@@ -93,6 +93,33 @@ def test_sizes_follow_from_the_tables() -> None:
     many = resnet.Discriminator(3, 128, width=8, wide=True)
     assert size(many) == discriminator([8, 16, 32, 64, 128, 128], shortcuts=5, wide=True)
     assert size(resnet.Discriminator(3, 32, wide=True)) == size(resnet.Discriminator(3, 32))
+
+
+@pytest.mark.parametrize("side", [16, 28, 32, 48, 64, 128, (64, 128)])
+def test_widths_by_the_rule_are_those_of_a_list_of_them(side: int | tuple[int, int]) -> None:
+    maps = residual.generator_widths(side, 3)
+    steps = residual.discriminator_steps(side, 3)
+    assert residual.generator_widths(side, maps) == maps
+    assert residual.discriminator_steps(side, [step.width for step in steps][::-1]) == steps
+
+
+def test_a_list_of_widths_serves_both_players() -> None:
+    maps = [8, 4, 4, 2, 2, 1, 1]
+    generator, critic = resnet.Generator(4, 3, 256, maps), resnet.Discriminator(3, 256, maps)
+    assert [block.conv1.in_channels for block in generator.synthesis.blocks] == maps[:-1]
+    assert generator.synthesis.output.in_channels == maps[-1]
+    assert [step.width for step in residual.discriminator_steps(256, maps)] == maps[::-1]
+    assert critic(generator(torch.randn(1, 4), LABEL[:1]), LABEL[:1]).logits.shape == (1,)
+
+
+def test_a_list_of_widths_of_another_length_is_refused() -> None:
+    rest = r"values, and there are {}, from the smallest\D*\n  give one for each"
+    with pytest.raises(ConfigError, match=r"model\.generator\.width=\[8,8\] has 2 " + rest.format("5 maps")):
+        resnet.Generator(4, 3, 64, [8, 8])
+    with pytest.raises(ConfigError, match=r"model\.generator\.width=\[8,8\] has 2 " + rest.format("4 maps")):
+        biggan.Generator(8, 3, 48, [8, 8])
+    with pytest.raises(ConfigError, match=r"model\.discriminator\.width=\[8\] has 1 " + rest.format("4 blocks")):
+        resnet.Discriminator(3, 32, [8])
 
 
 def test_sides_of_the_papers() -> None:
