@@ -57,7 +57,7 @@ class Classes(Mode):
         if not sampling.on_demand(subject.generator):
             raise Incompatible(
                 "mode=classes: this generator draws no classes on demand\n"
-                "  train with conditioning=concat, projection or acgan on labelled data"
+                "  train on labelled data with a conditioning, such as conditioning=projection"
             )
         return Film(self.sheets(subject))
 

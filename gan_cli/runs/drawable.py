@@ -22,7 +22,7 @@ def classes(restored: Restored, asked: Classes) -> tuple[int, ...]:
     """The classes asked for, in order. Raises Incompatible, ConfigError."""
     known = sampling.on_demand(restored.generator)
     if asked not in (None, "", []) and not known:
-        remedy = "train with conditioning=concat, projection or acgan on labelled data"
+        remedy = "train on labelled data with a conditioning, such as conditioning=projection"
         raise Incompatible(two_lines("classes=: this generator draws no classes on demand", remedy))
     chosen = chosen_classes(asked, class_names(restored))
     if chosen and max(chosen) >= known:
