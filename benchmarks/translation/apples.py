@@ -57,6 +57,11 @@ def checkered(picture: np.ndarray) -> float:
     return float(np.square(down).mean() + np.square(across).mean())
 
 
+def within(values: Sequence[float], others: Sequence[float]) -> float:
+    """The share that lies between the least and the largest of the others."""
+    return float(np.mean([min(others) <= value <= max(others) for value in values]))
+
+
 def told(name: str, values: Sequence[float]) -> None:
     print(f"{name:28s} {np.mean(values):7.2f} ± {np.std(values) / max(1, len(values) - 1) ** 0.5:.2f}")
 
@@ -73,7 +78,8 @@ def main(run: str, apples: str, side: int = 64) -> None:
         told(f"hue {name}", values)
     means = {name: float(np.mean(values)) for name, values in hues.items()}
     way = (means["golden"] - means["golden -> red"]) / (means["golden"] - means["red"])
-    inside = np.mean([min(hues["red"]) <= h <= max(hues["red"]) for h in hues["golden -> red"]])
+    inside = within(hues["golden -> red"], hues["red"])
+    learnt = within(hues["golden -> red"], [hue(p) for p in pictures(Path(apples) / "trainB", side)])
     told("hue red -> golden", [hue(p) for p in back])
     overlap = [(shape(a) & shape(b)).sum() / (shape(a) | shape(b)).sum() for a, b in zip(golden, there, strict=True)]
     told("shape: overlap (IoU)", overlap)
@@ -86,8 +92,9 @@ def main(run: str, apples: str, side: int = 64) -> None:
     checks = np.sum([checkered(p) for p in there]) / np.sum([checkered(p) for p in golden])
     print(f"checkerboard, of the sources' {checks:7.2f}")
     print(f"{100 * way:.0f} % of the way, {abs(means['golden -> red'] - means['red']):.1f} degrees from red, ", end="")
-    print(f"{100 * inside:.0f} % within red's range")
-    print(json.dumps({"way": way, "inside": float(inside), "iou": np.mean(overlap), "cycle": np.mean(cycle)}))
+    print(f"{100 * inside:.0f} % within red's range, {100 * learnt:.0f} % within that of the reds of the training")
+    found = {"way": way, "inside": inside, "learnt": learnt, "iou": np.mean(overlap), "cycle": np.mean(cycle)}
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

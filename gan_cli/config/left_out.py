@@ -64,9 +64,9 @@ def _of_one(
     if any(choice not in choices.packaged().get(group, ()) for group, choice in made):
         return
     known = {*choices.dotted(choices.own(command))}.union(*(_names(*one) for one in made))
-    for group in sorted(anew - several()):
-        others = set().union(*(_names(group, choice) for choice in choices.packaged()[group]))
-        place = choices.prefix(group, str(chosen.get(group))).rstrip(".") or group
+    for group, choice in (one for one in made if one[0] in anew - several()):
+        others = set().union(*(_names(group, other) for other in choices.packaged()[group]))
+        place = choices.prefix(group, choice).rstrip(".") or group
         yield from (name for name in _unknown(content, place, known) if name in others)
 
 
@@ -90,10 +90,10 @@ def _unknown(content: Mapping[str, Any], place: str, known: set[str]) -> Iterato
         name = f"{place}.{key}"
         if key.startswith("_"):
             continue
-        if name not in known:
-            yield name
-        elif any(other.startswith(f"{name}.") for other in known):
+        if any(other.startswith(f"{name}.") for other in known):
             yield from _unknown(content, name, known)
+        elif name not in known:
+            yield name
 
 
 def _removed(config: DictConfig, name: str) -> Iterator[str]:

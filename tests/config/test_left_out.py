@@ -65,7 +65,7 @@ def test_a_choice_that_nobody_made_and_a_misspelt_one_are_refused(tmp_path: Path
     [
         (["experiment=dcgan_cifar10", "schedule=constant"], ("schedule.start=0.5",)),
         (["experiment=demo", "model=mlp"], ("model.generator.upsample=resize", "model.width=16")),
-        (["experiment=cyclegan_small", "model=pix2pix"], ("model.generator.blocks=4",)),
+        (["experiment=cyclegan_small", "model=pix2pix"], ("model.generator.blocks=4", "model.generator.skip=True")),
         (["loss=r3gan", "optimizer=sgd"], ("optimizer.betas=[0.0, 0.9]",)),  # what the loss sets of Adam
         (
             ["experiment=stylegan2_mnist", "loss=hinge"],  # a loss that brings no penalties
