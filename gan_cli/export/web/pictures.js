@@ -138,6 +138,7 @@ async function main() {
     const seconds = () => (performance.now() - start) / 1000;
     control("sides").value = sides;
     paint(control("source"), new ImageData(source.colour, ...size));
+    paint(control("picture"), new ImageData(...size));
     control("stage").style.setProperty("--side", `${Math.max(SMALLEST, facts.scale * size[0])}px`);
     Object.assign(control("stage"), { hidden: false }).classList.add("waits");
     const say = () => tell(`translating ${sides} pixels: ${seconds().toFixed(0)} s of ${guess}`);
