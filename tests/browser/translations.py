@@ -116,3 +116,21 @@ def test_a_page_translates_as_gan_sample_does(page: Page, here: Path, name: str)
                 choose(page, files["rgb"])
                 shade = "dark" if dark else "light"
                 page.picture(SHOTS / f"translate-{name}-{layout}-{window}-{shade}.png", whole=True)
+
+
+def test_a_large_picture_is_made_smaller_and_the_newest_wish_counts(page: Page, here: Path) -> None:
+    Image.fromarray(photo(801, 1200)).save("large.png")
+    files = drawn_from(here)
+    page.open(exported(made("srgan", RUNS["srgan"])))
+    assert choose(page, Path("large.png")).shape == (4 * 513, 4 * 768, 3)
+    assert "made smaller from 1200 x 801" in told(page)
+    page.says(
+        "{ const size = document.getElementById('longest'); size.value = '0'; delete document.body.dataset.drawn;"
+        "size.dispatchEvent(new Event('input', {bubbles: true})) }"
+    )
+    assert choose(page, files["rgb"]).shape == (4 * 75, 4 * 101, 3)
+    Path("broken.png").write_bytes(b"\x89PNG")
+    node = page.send("Runtime.evaluate", expression="document.getElementById('file')")["result"]["objectId"]
+    page.send("DOM.setFileInputFiles", files=[str(Path("broken.png").resolve())], objectId=node)
+    page.until("document.getElementById('told').textContent.includes('not a picture')")
+    assert page.complaints == []
