@@ -122,7 +122,7 @@ def test_a_large_picture_is_made_smaller_and_the_newest_wish_counts(page: Page, 
     Image.fromarray(photo(801, 1200)).save("large.png")
     files = drawn_from(here)
     page.open(exported(made("srgan", RUNS["srgan"])))
-    assert choose(page, Path("large.png")).shape == (4 * 513, 4 * 768, 3)
+    assert choose(page, Path("large.png")).shape == (4 * 342, 4 * 512, 3)
     assert "made smaller from 1200 x 801" in told(page)
     page.says(
         "{ const size = document.getElementById('longest'); size.value = '0'; delete document.body.dataset.drawn;"
