@@ -3,8 +3,9 @@ well the page in a browser repeats `gan sample`.
 
     python benchmarks/export.py >> benchmarks/results/export.jsonl
 
-Small networks of all architectures after 60 steps on digits, so that they draw something, and some of usual size after
-one. Needs chromium and npm, unless `--browser no`.
+Small networks of all architectures after 60 steps or more, so that they draw something, and some of usual size after
+a few. Pages of translators are given a picture of odd sides in colour and one in grey. Needs chromium and npm, unless
+`--browser no`.
 """
 
 from __future__ import annotations
@@ -26,9 +27,12 @@ sys.path[:0] = [str(TESTS), str(TESTS / "browser")]
 from chromium import Page, chromium  # noqa: E402
 from common import report  # noqa: E402
 from pages import compared, exported, made, picture  # noqa: E402
+from translations import RUNS as TRANSLATORS  # noqa: E402
+from translations import against_sample, drawn_from, told  # noqa: E402
+from translations import made as made_translator  # noqa: E402
 
 from conftest import SMALL, SMALL_TRANSLATORS  # noqa: E402
-from gan_cli import sample, train  # noqa: E402
+from gan_cli import sample  # noqa: E402
 from gan_cli.export import convert, graph  # noqa: E402
 from gan_cli.runs.restore import Manner, restore  # noqa: E402
 
@@ -38,6 +42,10 @@ USUAL = {
     "dcgan": ("model=dcgan", "dataset.resolution=32", "dataset.channels=3"),
     "sngan": ("model=sngan", "dataset.resolution=32", "dataset.channels=3"),
     "stylegan2": ("model=stylegan2", "model.channel_base=4096", "dataset.resolution=32", "dataset.channels=3"),
+}
+
+USUAL_TRANSLATORS = {
+    "cyclegan": ("dataset=china2flower", "dataset.resolution=32", "model=cyclegan", "model.generator.blocks=6"),
 }
 
 
@@ -69,6 +77,18 @@ def in_browser(run: Path, window: Page | None) -> dict[str, object]:
     return {"psnr": found.psnr, "contrast": found.contrast, "html_bytes": page.stat().st_size, "page": told}
 
 
+def translating_in_browser(run: Path, window: Page | None) -> dict[str, object]:
+    """The run's page against `gan sample source=`."""
+    if window is None:
+        return {}
+    page, files = exported(run), drawn_from(Path())
+    window.open(page)
+    found, seconds = against_sample(window, run, files["rgb"]), told(window)
+    grey = against_sample(window, run, files["grey"])
+    colours = {"psnr": found.psnr, "contrast": found.contrast, "page": seconds}
+    return {**colours, "psnr_grey": grey.psnr, "html_bytes": page.stat().st_size}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--browser", choices=("yes", "no"), default="yes")
@@ -88,14 +108,15 @@ def main() -> None:
                 run = made(f"{name}-{size}", (*words, LABELLED), 60 if size == "small" else 1)
                 facts = {**measured(run), **in_browser(run, window)}
             report("export", model=name, size=size, **facts)
-        for name, words in SMALL_TRANSLATORS.items():
+        translators = [(name, "small", TRANSLATORS[name], 100) for name in SMALL_TRANSLATORS]
+        translators += [(name, "usual", words, 10) for name, words in USUAL_TRANSLATORS.items()]
+        for name, size, words, steps in translators:
             if only and name not in only:
                 continue
-            settings = ("trainer.max_steps=20", "trainer.device=cpu", "callback=[history,checkpoints]")
             with contextlib.redirect_stdout(io.StringIO()):
-                run = train(*words, "dataset.batch_size=4", *settings, f"hydra.run.dir={name}").folder
-                facts = measured(run)
-            report("export", model=name, size="small", **facts)
+                run = made_translator(f"{name}-{size}", words, steps)
+                facts = {**measured(run), **translating_in_browser(run, window)}
+            report("export", model=name, size=size, **facts)
 
 
 if __name__ == "__main__":

@@ -5,18 +5,21 @@ from __future__ import annotations
 
 import base64
 import gzip
+import io
 import json
 import re
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
-from conftest import Inside, words
+from conftest import SMALL_TRANSLATORS, TINY, Inside, words
 from gan_cli import train
-from gan_cli.errors import PackageMissing
-from gan_cli.export import Exported, page, runtime
+from gan_cli.errors import DataError, Incompatible, PackageMissing
+from gan_cli.export import Exported, from_latents, page, runtime, template
 from gan_cli.latent.directions import affine
 from gan_cli.priors import Normal, Spherical, Truncated
 from gan_cli.runs.restore import Manner, Restored, restore
@@ -44,6 +47,18 @@ def package(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def embedded(text: str) -> dict[str, bytes]:
+    """What a page's script unpacks."""
+    found = re.findall(r'<script type="text/plain" id="(\w+)">([^<]*)</script>', text)
+    return {name: gzip.decompress(base64.b64decode(held)) for name, held in found}
+
+
+def facts_of(text: str) -> dict[str, Any]:
+    """What a page's script knows."""
+    facts: dict[str, Any] = json.loads(re.search(r'id="facts">(.*?)</script>', text)[1])  # type: ignore[index]
+    return facts
+
+
 def test_a_page_is_one_file_that_fetches_nothing(labelled: Path, package: Path, gan_here: Inside, here: Path) -> None:
     done = gan_here("export", str(labelled), "as=html", f"as.runtime={package}", "out=x.html", "--json")
     assert done.returncode == 0, done.stderr
@@ -54,10 +69,9 @@ def test_a_page_is_one_file_that_fetches_nothing(labelled: Path, package: Path, 
     text = Path("x.html").read_text()
     assert not re.search(r"""(src|href)=["'](?!#)""", text)
     assert "default-src 'none'" in text
-    embedded = dict(re.findall(r'<script type="text/plain" id="(\w+)">([^<]*)</script>', text))
-    unpacked = {name: gzip.decompress(base64.b64decode(held)) for name, held in embedded.items()}
+    unpacked = embedded(text)
     assert (unpacked["runtime"], unpacked["wasm"]) == (b"script", b"wasm")
-    facts = json.loads(re.search(r'id="facts">(.*?)</script>', text)[1])  # type: ignore[index]
+    facts = facts_of(text)
     assert (facts["classes"], facts["inputs"], facts["latent_dim"]) == (10, ["latent", "label"], 4)
 
     import onnxruntime
@@ -72,29 +86,79 @@ def test_a_page_is_one_file_that_fetches_nothing(labelled: Path, package: Path, 
 
 def test_no_text_of_a_run_leaves_its_place() -> None:
     name = "</script><script>alert('x')</script><!-- \u2028 &lt;"
-    text = page.in_script({"class_names": [name]})
+    text = template.in_script({"class_names": [name]})
     assert not set("<>&\u2028") & set(text)
     assert json.loads(text)["class_names"] == [name]
 
 
-def test_a_hostile_folder_name_is_text(
-    labelled: Path, package: Path, here: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_hostile_folder_name_is_text(labelled: Path, package: Path, here: Path, unconverted: None) -> None:
     hostile = here / "<img src=x onerror=alert(1)>"
     labelled.parent.joinpath("run").rename(hostile)
     try:
-        built = restore(str(hostile), Manner(), torch.device("cpu"))
-        monkeypatch.setattr(page.Model, "converted", lambda *_: Exported({".onnx": b"model"}, {}))
-        text = page.Page(runtime=str(package)).exported(built).files[".html"].decode()
+        text = page_of(hostile, Manner(), package)
     finally:
         hostile.rename(labelled)
     assert "<img" not in text
     assert "&lt;img src=x" in text
 
 
+@pytest.fixture(scope="module")
+def cycle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cycle") / "run"
+    train(*SMALL_TRANSLATORS["cyclegan"], *TINY, "callback=[history,checkpoints]", f"hydra.run.dir={folder}")
+    return folder
+
+
+def page_of(run: Path, manner: Manner, package: Path, **settings: Any) -> str:
+    """The page of a run, with other bytes in place of the model."""
+    made = page.Page(runtime=str(package), **settings)
+    return made.exported(restore(str(run), manner, torch.device("cpu"))).files[".html"].decode()
+
+
+@pytest.fixture
+def unconverted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page.Model, "converted", lambda *_: Exported({".onnx": b"model"}, {}))
+
+
+@pytest.mark.usefixtures("unconverted")
+@pytest.mark.parametrize("back", [False, True])
+def test_a_translators_page_knows_how_pictures_are_given_to_it(cycle: Path, package: Path, back: bool) -> None:
+    text = page_of(cycle, Manner(back=back), package)
+    assert facts_of(text) == {
+        "step": 2,
+        "direction": "b2a" if back else "a2b",
+        "channels": 3,
+        "scale": 1,
+        "least": 8,
+        "levels": None,
+        "trained": [16, 16],
+    }
+    assert embedded(text) == {"model": b"model", "runtime": b"script", "wasm": b"wasm", "example": b""}
+    assert not re.search(r"""(src|href)=["'](?!#)""", text)
+
+
+@pytest.mark.usefixtures("unconverted")
+def test_the_example_of_a_page_is_its_pixels_alone(cycle: Path, labelled: Path, package: Path, here: Path) -> None:
+    picture = Image.new("RGBA", (5, 4), (200, 0, 0, 0))
+    tag = Image.Exif()
+    tag[0x010E] = "secret"
+    picture.save("secret-name.png", exif=tag)
+    text = page_of(cycle, Manner(), package, example="secret-name.png")
+    held = embedded(text)["example"]
+    image = Image.open(io.BytesIO(held))
+    assert (image.size, image.mode, image.getextrema()) == ((5, 4), "RGB", ((255, 255),) * 3)
+    assert b"secret" not in held
+    assert "secret" not in text
+    with pytest.raises(Incompatible, match=r"draws from latents, and is given no pictures\n  leave it out"):
+        page_of(labelled, Manner(), package, example="secret-name.png")
+    for path in ("nowhere.png", str(cycle)):
+        with pytest.raises(DataError, match=r"cannot be read: .*\n  name another picture"):
+            page.Page(runtime=str(package), example=path).check()
+
+
 def test_directions_are_one_standard_deviation_long(restored: Restored) -> None:
     """Of N(0, I) along any direction that is 1; and the first of them changes the first layer most."""
-    ways = page.directions(restored.game.prior, restored, 3)
+    ways = from_latents.directions(restored.game.prior, restored, 3)
     assert ways.norm(dim=1).tolist() == pytest.approx([1, 1, 1], abs=0.1)
     changes = (affine(restored.generator, 4) @ (ways / ways.norm(dim=1, keepdim=True)).T).norm(dim=0)
     assert changes.tolist() == sorted(changes.tolist(), reverse=True)
@@ -102,9 +166,9 @@ def test_directions_are_one_standard_deviation_long(restored: Restored) -> None:
 
 def test_truncation_is_offered_where_there_are_tails_or_styles(restored: Restored) -> None:
     plain = restored.generator
-    assert page.slider(Normal(4), plain) == {"min": 0.05, "max": page.FARTHEST}
-    assert page.slider(Truncated(4, 2.0), plain)["max"] == 2.0  # type: ignore[index]
-    assert page.slider(Spherical(4), plain) is None
+    assert from_latents.slider(Normal(4), plain) == {"min": 0.05, "max": from_latents.FARTHEST}
+    assert from_latents.slider(Truncated(4, 2.0), plain)["max"] == 2.0  # type: ignore[index]
+    assert from_latents.slider(Spherical(4), plain) is None
 
 
 def test_what_a_page_cannot_draw_is_refused(restored: Restored) -> None:
@@ -113,7 +177,7 @@ def test_what_a_page_cannot_draw_is_refused(restored: Restored) -> None:
 
     restored.game.prior = Own(4)
     with pytest.raises(ValueError, match=r"and this is Own\n  use as=onnx"):
-        page.check(restored)
+        from_latents.check(restored)
 
 
 @pytest.mark.parametrize("inside", ["", "package"])
