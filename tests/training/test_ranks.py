@@ -35,12 +35,12 @@ CASES = {
     "past fakes": words("dataset.batch_size=4", model=CYCLE, steps=STEPS),
 }
 SYNCHRONISED = words("trainer.sync_batchnorm=true", "penalty=[r1]", *SHARED, model=SMALL_DCGAN, steps=5)
-# Of the experiments that translate: made small, and without norms, which magnify rounding, and dropout, which each
-# process draws for its own rows.
+# Of the experiments that translate: made small, and without norms, which magnify rounding, spectral ones, which iterate
+# once a pass, and dropout, which each process draws for its own rows.
 PATCHES = ("dataset.resolution=16", "model.discriminator.layers=1", *UNNORMED)
 ENLARGING = ("dataset.resolution=32", "model.generator.blocks=1")
 NARROW = {
-    "cyclegan": (*PATCHES, "model.generator.blocks=1"),
+    "cyclegan": (*PATCHES, "model.generator.blocks=1", "model.discriminator.spectral_norm=false"),
     "pix2pix": (*PATCHES, "model.generator.depth=3", "model.generator.dropout=0"),
     "srresnet": ENLARGING,
     "srgan": (*ENLARGING, "model.discriminator.norm=none"),
