@@ -6,7 +6,8 @@ names that packaged files know are forgotten; anything else stays, and is refuse
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +64,9 @@ def _of_one(
     made = [(group, choice) for group, choice in chosen.items() if choice is not None and not _sets_anything(group)]
     if any(choice not in choices.packaged().get(group, ()) for group, choice in made):
         return
-    known = {*choices.dotted(choices.own(command))}.union(*(_names(*one) for one in made))
+    known = _of_command(command).union(*(_names(*one) for one in made))
     for group, choice in (one for one in made if one[0] in anew - several()):
-        others = set().union(*(_names(group, other) for other in choices.packaged()[group]))
+        others = _of_any(group)
         place = choices.prefix(group, choice).rstrip(".") or group
         yield from (name for name in _unknown(content, place, known) if name in others)
 
@@ -74,14 +75,26 @@ def _sets_anything(group: str) -> bool:
     return group in choices.packaged() and choices.all_global(group)
 
 
-def _names(group: str, choice: str) -> set[str]:
+@cache
+def _of_command(command: str) -> frozenset[str]:
+    return frozenset(choices.dotted(choices.own(command)))
+
+
+@cache
+def _of_any(group: str) -> frozenset[str]:
+    return frozenset().union(*(_names(group, choice) for choice in choices.packaged()[group]))
+
+
+@cache
+def _names(group: str, choice: str) -> frozenset[str]:
     """The dotted names of a packaged choice's settings; of one that sets something anywhere, those of its own group:
     a loss may set Adam's betas, and SGD has none."""
     names = choices.dotted(choices.read(group, choice), choices.prefix(group, choice))
-    return {name for name in names if not choices.is_global(group, choice) or name.startswith(f"{group}.")}
+    anywhere = choices.is_global(group, choice)
+    return frozenset(name for name in names if not anywhere or name.startswith(f"{group}."))
 
 
-def _unknown(content: Mapping[str, Any], place: str, known: set[str]) -> Iterator[str]:
+def _unknown(content: Mapping[str, Any], place: str, known: Set[str]) -> Iterator[str]:
     """The settings below a place that are not known, the outermost of them."""
     node: Any = content
     for name in place.split("."):
