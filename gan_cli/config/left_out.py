@@ -39,7 +39,7 @@ def _plain(node: Any) -> Any:
 
 def _of_several(content: Mapping[str, Any], hydra: Any) -> Iterator[str]:
     """Entries of groups of which several may be chosen, where something is set but nothing says what to build."""
-    for group in several():
+    for group in sorted(several()):
         entries = content.get(group)
         unmade = [name for name, part in entries.items() if _is_unmade(part)] if isinstance(entries, dict) else []
         known = _choices(group, hydra) if unmade else set()
