@@ -23,6 +23,9 @@ Share = Annotated[float, Interval(gt=0, le=1)]
 LARGEST = 2**53  # beyond it, a count is not exact in float64
 PositiveInt = Annotated[int, Interval(gt=0, le=LARGEST)]
 NonNegativeInt = Annotated[int, Interval(ge=0, le=LARGEST)]
+NARROWEST, WIDEST = 0.01, 0.28  # widths of power-function averages; the mean of a whole run has 12^-1/2 = 0.289
+MOST_AVERAGES = 8  # that a run keeps
+Width = Annotated[float, Interval(ge=NARROWEST, le=WIDEST)]
 
 
 class Need(StrEnum):

@@ -164,7 +164,7 @@ def _evaluate(request: EvalRequest, vouched: Sequence[str]) -> tuple[Evaluation,
     device = pick_device(request.device)
     prepare_process()
     back = request.direction == "b2a"
-    manner = Manner(request.seed, request.ema, request.truncation, back, request.standing_statistics)
+    manner = Manner(request.seed, request.ema, request.truncation, back, request.standing_statistics, request.average)
     levels = checked_levels(request.levels, "levels")
     source = samples.open_source(
         request.checkpoint, request.n, manner, device, levels, vouched, request.root, request.most

@@ -35,6 +35,7 @@ class ExportRequest(BaseModel):
 
     checkpoint: str
     ema: bool
+    average: float | None = None
     direction: Literal["a2b", "b2a"]
     out: str | None
     json_file: str | None = Field(alias="json")
@@ -45,6 +46,7 @@ def load(
     source: str | Path,
     *,
     ema: bool = True,
+    average: float | None = None,
     direction: Literal["a2b", "b2a"] = "a2b",
     truncation: float | None = None,
     device: str = "auto",
@@ -56,6 +58,7 @@ def load(
 
     Args:
         ema: The averaged generator; else the one that was being trained.
+        average: The width of another average, made from those that the run has kept (`trainer.averages`).
         direction: The way there or the way back, of a network that translates both ways.
         truncation: As in `gan sample`.
         device: auto | cpu | cuda | mps.
@@ -71,7 +74,7 @@ def load(
     vouched = (trust,) if isinstance(trust, str) else tuple(trust)
     if direction not in ("a2b", "b2a"):
         raise ConfigError(two_lines(f"direction={direction}: there is no such way", "choices: a2b, b2a"))
-    restored = _restored(path(source, "source"), vouched, ema, direction, device, truncation)
+    restored = _restored(path(source, "source"), vouched, ema, direction, device, truncation, average)
     from gan_cli.runs import loaded
 
     return loaded.of(restored)
@@ -95,7 +98,7 @@ def _run(config: Mapping[str, Any], vouched: Sequence[str]) -> None:
         _check_out(form, request, Path(request.out))
     if request.json_file is not None and not outputs.is_stream(Path(request.json_file)):
         refuse_overwriting("json", [Path(request.json_file)], _read(request))
-    restored = _restored(request.checkpoint, vouched, request.ema, request.direction, "cpu", None)
+    restored = _restored(request.checkpoint, vouched, request.ema, request.direction, "cpu", None, request.average)
     out = Path(request.out) if request.out is not None else _usual(form, request, restored)
     _check_out(form, request, out)
     exported = form.exported(restored)
@@ -117,13 +120,19 @@ def _form(request: ExportRequest, vouched: Sequence[str]) -> Form:
 
 
 def _restored(
-    source: str, vouched: Sequence[str], ema: bool, direction: str, device: str, truncation: float | None
+    source: str,
+    vouched: Sequence[str],
+    ema: bool,
+    direction: str,
+    device: str,
+    truncation: float | None,
+    average: float | None,
 ) -> Restored:
     glance(source, vouched)
     from gan_cli.runs.restore import Manner, restore
     from gan_cli.training.runtime import pick_device
 
-    manner = Manner(ema=ema, back=direction == "b2a", truncation=truncation)
+    manner = Manner(ema=ema, back=direction == "b2a", truncation=truncation, average=average)
     return restore(source, manner, pick_device(device), vouched)
 
 
@@ -138,7 +147,8 @@ def _record(
 
 def _usual(form: Form, request: ExportRequest, restored: Restored) -> Path:
     """Where the main file goes unless out= says otherwise."""
-    unusual = "".join(["" if request.ema else "-raw", "-b2a" if request.direction == "b2a" else ""])
+    average = "" if request.average is None else f"-average{request.average:g}"
+    unusual = "".join(["" if request.ema else "-raw", average, "-b2a" if request.direction == "b2a" else ""])
     if restored.run is None:
         return Path(f"{restored.path.stem}{unusual}{form.ending}")
     out = restored.run.exports / f"step-{restored.step:09d}{unusual}{form.ending}"

@@ -45,6 +45,7 @@ class SampleRequest(BaseModel):
     n: Annotated[int, Field(ge=1)] | None
     seed: Annotated[int, Field(ge=0)]
     ema: bool
+    average: float | None = None
     out: str | None
     device: str
     root: str | None = None
@@ -202,7 +203,7 @@ def _drawing(request: SampleRequest, vouched: Sequence[str]) -> tuple[Restored, 
     device = pick_device(request.device)
     prepare_process()
     back = request.direction == "b2a"
-    manner = Manner(request.seed, request.ema, request.truncation, back, request.standing_statistics)
+    manner = Manner(request.seed, request.ema, request.truncation, back, request.standing_statistics, request.average)
     restored = restore(request.checkpoint, manner, device, vouched)
     classes = drawable.classes(restored, request.classes)
     mode = _suited(mode, request, restored)

@@ -41,6 +41,7 @@ KEPT = (
     "dataset.resolution",
     "dataset.channels",
     "dataset.classes",
+    "trainer.averages",
 )
 
 

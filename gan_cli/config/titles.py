@@ -18,6 +18,7 @@ LONGEST = 60  # characters for the classes in a file name
 def unusual(request: SampleRequest) -> list[str]:
     """Words for a file name that tell unusual settings, so that the picture does not replace the usual one."""
     words = [] if request.ema else ["raw"]
+    words += [f"average{request.average!r}"] if request.average is not None else []
     words += [f"truncation{request.truncation!r}"] if request.truncation is not None else []
     words += [f"statistics{request.standing_statistics}"] if request.standing_statistics else []
     words += [word for word in (sought(request), str(request.mode.get("towards") or "")) if word]

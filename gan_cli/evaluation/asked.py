@@ -35,6 +35,7 @@ class EvalRequest(BaseModel):
     n: Annotated[int, Field(ge=2)] | None
     seed: Annotated[int, Field(ge=0)]
     ema: bool
+    average: float | None = None
     truncation: Annotated[float, Field(ge=0)] | None
     standing_statistics: Annotated[int, Field(ge=0)]
     direction: Literal["a2b", "b2a"] = "a2b"

@@ -87,7 +87,7 @@ def open_source(
         str(restored.path),
         wanted,
         drawn(restored.game, restored.generator, draws, wanted),
-        drawn=str(manner),
+        drawn=str(restored.manner),
         points=restored.points,
         restored=restored,
         step=restored.step,

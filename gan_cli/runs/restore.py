@@ -23,6 +23,7 @@ from gan_cli.games.base import Game
 from gan_cli.latent.styling import truncate
 from gan_cli.networks.panel import Both
 from gan_cli.runs.bounds import Modest
+from gan_cli.runs.rebuilding import Rebuilt, check_possible, rebuild
 from gan_cli.store import exported
 from gan_cli.store.checkpoint import load_newest
 from gan_cli.store.contents import check_types
@@ -42,9 +43,11 @@ class Manner(NamedTuple):
     truncation: float | None = None  # see `latent.styles.truncate`
     back: bool = False  # the way back, of a game that translates each way
     standing_statistics: int = 0  # batches to recompute batch-norm statistics from; 0 keeps those of training
+    average: float | None = None  # the width of another average than the one that the run kept for sampling
+    rebuilt: Rebuilt | None = None  # what that average came to, once it is there
 
     def __str__(self) -> str:
-        words = ["averaged generator" if self.ema else "raw generator"]
+        words = [str(self.rebuilt or ("averaged generator" if self.ema else "raw generator"))]
         words += ["b2a"] if self.back else []
         words += [f"truncation {self.truncation:g}"] if self.truncation is not None else []
         words += [f"statistics of {self.standing_statistics} batches"] if self.standing_statistics else []
@@ -210,6 +213,8 @@ def restore(source: str, manner: Manner, device: torch.device, vouched: Sequence
     alone = exported.is_one(paths[0])
     if alone and not manner.ema:
         raise Incompatible(f"ema=false: {source} holds one generator, the one that was exported\n  leave it out")
+    if manner.average is not None:
+        check_possible(manner.average, manner.ema, alone, source)
     state, path, problems = (exported.unpack(paths[0]), paths[0], []) if alone else load_newest(paths)
     for problem in problems:
         log.warning("%s; using %s, the one before it", problem, path.name)
@@ -230,6 +235,10 @@ def restore(source: str, manner: Manner, device: torch.device, vouched: Sequence
         raise CheckpointError(f"{path} cannot be used: {error}") from error
     except RuntimeError as error:
         raise CheckpointError(f"{path}: its weights do not fit its own config") from error
+    step, class_names = int(state["clock"]["step"]), _class_names(state)
+    del state  # averages are read from one checkpoint at a time
+    if manner.average is not None:
+        manner = _take_average(generator, paths[paths.index(path) :], manner, manner.average)
     game.to(device)
     generator = generator.to(device).eval()
     if manner.back:
@@ -241,8 +250,15 @@ def restore(source: str, manner: Manner, device: torch.device, vouched: Sequence
     if manner.standing_statistics:
         draws = sampling.Draws.of(generator, manner.seed, device)
         sampling.standing_statistics(game, generator, draws, manner.standing_statistics)
-    step = int(state["clock"]["step"])
-    return Restored(game, generator, manner, checked, content, trusted, path, run, step, _class_names(state))
+    return Restored(game, generator, manner, checked, content, trusted, path, run, step, class_names)
+
+
+def _take_average(generator: nn.Module, paths: Sequence[Path], manner: Manner, width: float) -> Manner:
+    """Gives the generator the average of a width; returns the manner with what it came to."""
+    state, rebuilt = rebuild(paths, width, generator)
+    generator.load_state_dict(state)
+    log.info("%s", rebuilt)
+    return manner._replace(rebuilt=rebuilt)
 
 
 def _class_names(state: Mapping[str, Any]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from gan_cli.errors import Unsound
 from gan_cli.store.tensors import flaw
+from gan_cli.types import MOST_AVERAGES, NARROWEST, WIDEST
 
 LARGEST_CONFIG = 2**20  # characters
 LAST = 2**53  # steps or images; exact in float64
@@ -45,6 +46,15 @@ def _weights(value: object, name: str) -> None:
         if not key.endswith(EXTRA):
             _require(isinstance(tensor, Tensor), f"the weight {name}.{_word(key)} is not a tensor")
             _sound(tensor, f"the weight {name}.{_word(key)}")
+
+
+def _averages(value: object, name: str) -> None:
+    averages = _dict(value, name)
+    _require(len(averages) <= MOST_AVERAGES, f"{name} are more than {MOST_AVERAGES}")
+    for width, weights in averages.items():
+        good = isinstance(width, float) and NARROWEST <= width <= WIDEST
+        _require(good, f"{name} has a width that is not a number from {NARROWEST} to {WIDEST}")
+        _weights(weights, f"{name}.{width:g}")
 
 
 def _sound(tensor: Tensor, name: str, finite: bool = True) -> None:
@@ -130,7 +140,11 @@ PARTS: Mapping[str, Callable[[object, str], None]] = {
     "clock": _clock,
     "meter": _meter,
 }
-LATER: Mapping[str, Callable[[object, str], None]] = {"draws": _count, "class_names": _names}  # not in older ones
+LATER: Mapping[str, Callable[[object, str], None]] = {  # not in older ones, or not in all
+    "draws": _count,
+    "class_names": _names,
+    "averages": _averages,
+}
 
 
 def check(state: Mapping[str, Any]) -> None:

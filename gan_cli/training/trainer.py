@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import MaxLen
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gan_cli import rng
-from gan_cli.errors import ConfigError, NonFinite, two_lines, unknown
+from gan_cli.errors import ConfigError, Incompatible, NonFinite, two_lines, unknown
 from gan_cli.games.base import Game
 from gan_cli.ramps import follows_run, settled
 from gan_cli.store import contents
 from gan_cli.training import together, warm_start
-from gan_cli.training.ema import Ema
+from gan_cli.training.ema import Ema, PowerAverage
 from gan_cli.training.execution import Execution, execution_of
 from gan_cli.training.limits import Limits
 from gan_cli.training.meter import Meter
 from gan_cli.training.runtime import Runtime, pick_device, precision_of
 from gan_cli.training.spans import Span, unwatched, watched
 from gan_cli.types import (
+    MOST_AVERAGES,
     Batch,
     Clock,
     Data,
@@ -36,6 +38,7 @@ from gan_cli.types import (
     PositiveInt,
     Ramp,
     Scheduled,
+    Width,
 )
 
 RUNTIMES = ("plain", "auto")
@@ -84,6 +87,8 @@ class Trainer:
         ema_half_life: Images after which an old weight counts half in the averaged generator, or a ramp; 0 for
             no averaging.
         ema_rampup: The half-life is at most this fraction of the images so far; 0 for no ramp.
+        averages: Widths of averages of the generator that are kept as well, each a standard deviation as a fraction of
+            the images so far: averages of other lengths are made from them when training is over.
         log_every: Steps between readings of losses and scores.
         ramps: Settings of a player's optimizer that are, or contain, ramps.
         execution: How an objective and its gradients are computed; where None, as `compile` says.
@@ -112,6 +117,7 @@ class Trainer:
         micro_batches: PositiveInt = 1,
         ema_half_life: NonNegative | Ramp = 10_000,
         ema_rampup: NonNegative = 0.05,
+        averages: Annotated[Sequence[Width], MaxLen(MOST_AVERAGES)] = (),
         log_every: PositiveInt = 50,
         ramps: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
         rank: int = 0,
@@ -150,6 +156,7 @@ class Trainer:
         self.scheduled = [m for m in (*game.modules(), data) if isinstance(m, Scheduled)]
         self.forced = {name: [m for m in p.modules() if isinstance(m, Forced)] for name, p in self.players.items()}
         self.ema = Ema(self.players["generator"], ema_half_life, ema_rampup)
+        self.averages = {width: PowerAverage(self.players["generator"], width) for width in averages}
         self.execution = execution or execution_of(self.runtime, self.players)
         self.unwatch()
         self.meter = Meter()
@@ -171,7 +178,8 @@ class Trainer:
     def place(self) -> None:
         """Moves everything to the device; all ranks start from rank 0's weights."""
         self.runtime.place(self.game)
-        self.runtime.place(self.ema.network)
+        for average in (self.ema, *self.averages.values()):
+            self.runtime.place(average.network)
         self.data.place(self.runtime.device, self.seed, self.runtime.rank, self.runtime.world)
         together.share((*self.game.parameters(), *self.game.buffers()))
 
@@ -208,6 +216,8 @@ class Trainer:
         clock = replace(self.clock, step=self.clock.step + 1, images=images + shown)
         self.clock = replace(clock, done=self.limits.progress(clock))
         self.ema.update(self.clock.images, shown, self.clock.done)
+        for average in self.averages.values():
+            average.update(self.clock.images, shown)
 
     @property
     def epoch(self) -> float:
@@ -281,8 +291,14 @@ class Trainer:
             "draws": self.draws,
             "clock": self.clock.saved(),
             "meter": self.meter.state_dict(),
+            **self._averages(),
             **self._class_names(),
         }
+
+    def _averages(self) -> dict[str, dict[float, Any]]:
+        """The averages by width; empty where none are kept."""
+        kept = {width: average.network.state_dict() for width, average in self.averages.items()}
+        return {"averages": kept} if kept else {}
 
     def _class_names(self) -> dict[str, list[str]]:
         """The names of the classes, so that a checkpoint alone has them; empty where they have no names."""
@@ -294,9 +310,11 @@ class Trainer:
 
         Raises:
             RuntimeError, Unsound: The state belongs to other networks, or is not as training writes it.
+            Incompatible: It has averages of other widths.
         """
         contents.check_players(state, self.optimizers)
         self.load_weights(state)
+        self._load_averages(state.get("averages", {}))
         for name, optimizer in self.optimizers.items():
             settings = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
             optimizer.load_state_dict(state["optimizers"][name])
@@ -321,3 +339,13 @@ class Trainer:
         contents.check_types(state["ema"], self.ema.network, "ema")
         self.game.load_state_dict(state["game"])
         self.ema.network.load_state_dict(state["ema"])
+
+    def _load_averages(self, saved: Mapping[float, Any]) -> None:
+        """Raises as `load_state_dict` does."""
+        if saved.keys() != self.averages.keys():
+            what = f"trainer.averages={[*self.averages]}: this run has kept {[*saved] or 'none'} so far"
+            remedy = f"trainer.averages={[*saved]} goes on with it; init_from=<run> starts a new run with its weights"
+            raise Incompatible(two_lines(what, remedy))
+        for width, average in self.averages.items():
+            contents.check_types(saved[width], average.network, f"averages.{width:g}")
+            average.network.load_state_dict(saved[width])

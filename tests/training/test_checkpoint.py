@@ -191,6 +191,11 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a meter of whole numbers": ({"meter": {"groups": [(["a"], [torch.ones(1).long()] * 3)]}}, "holds no numbers"),
     "a meter without tensors": ({"meter": {"groups": [(["a"], [])]}}, "lacks sums"),
     "draws below 0": ({"draws": -1}, "draws"),
+    "an average that is a number": ({"averages": {0.1: 3.0}}, r"averages\.0\.1 is not a dict"),
+    "an average that is NaN": ({"averages": {0.1: {"w": NAN}}}, r"weight averages\.0\.1\.w holds numbers"),
+    "an average of no width": ({"averages": {"w": {"w": W}}}, "a width that is not a number from 0.01"),
+    "an average of width NaN": ({"averages": {float("nan"): {"w": W}}}, "a width that is not a number from 0.01"),
+    "averages without end": ({"averages": {0.1 + k / 1000: {"w": W} for k in range(9)}}, "more than 8"),
     "class names of numbers": ({"class_names": [1, 2]}, "class_names"),
 }  # fmt: skip
 
