@@ -77,7 +77,7 @@ class Ema(Average):
 
 class PowerAverage(Average):
     """The average over all of a run with weights p(τ) = (γ + 1) τ^γ / t^(γ + 1), τ being images shown and t those so
-    far (EDM2: arXiv 2312.02696, section 3). Its length grows with the run, and the first weights are soon
+    far (EDM2: arXiv 2312.02696, equations 121 and 127). Its length grows with the run, and the first weights are soon
     forgotten. From averages of a few widths and times, those of others are made afterwards: `profiles.combination`.
 
     Args:

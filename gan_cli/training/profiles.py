@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -12,9 +13,10 @@ import numpy as np
 ROUNDING = float(np.finfo(np.float32).eps)  # of stored weights, which a factor makes as much larger
 
 
+@lru_cache(maxsize=4096)  # of as many widths as the checkpoints of a run hold
 def exponent(width: float) -> float:
     """γ ≥ 0 of the profile whose standard deviation is `width`, as a fraction of its time: the largest root of
-    (γ + 1) / ((γ + 2)² (γ + 3)) = width². The width is at most 12^-1/2, where γ = 0."""
+    (γ + 1) / ((γ + 2)² (γ + 3)) = width² (equations 123 and 126). The width is at most 12^-1/2, where γ = 0."""
     inverse = width**-2
     return float(max(np.roots([1, 7, 16 - inverse, 12 - inverse]).real))
 
@@ -26,7 +28,7 @@ class Profile(NamedTuple):
     images: float  # t
 
     def inner(self, other: Profile) -> float:
-        """∫ p q dτ = (γ + 1)(δ + 1) / (γ + δ + 1) · min(t, u)^(γ + δ + 1) / (t^(γ + 1) u^(δ + 1)).
+        """∫ p q dτ = (γ + 1)(δ + 1) / (γ + δ + 1) · min(t, u)^(γ + δ + 1) / (t^(γ + 1) u^(δ + 1)) (equation 151).
 
         The powers are of min / max, which neither overflows nor loses digits.
         """
@@ -39,8 +41,9 @@ def combination(kept: Sequence[Profile], wanted: Profile) -> tuple[list[float], 
     """The factors of the kept averages whose sum comes nearest to the wanted one, and how near it comes.
 
     The profile of the sum differs as little as possible from the wanted one in the mean square, where the factors add
-    up to 1, so that what never changed stays as it is. Rounding of the stored weights counts as a difference too, or
-    averages of nearly the same times would be subtracted with large factors.
+    up to 1, so that what never changed stays as it is (the paper's algorithm 3 divides the factors by their sum, which
+    comes a little less near). Rounding of the stored weights counts as a difference too, or averages of nearly the
+    same times would be subtracted with large factors.
 
     Returns:
         One factor for each of `kept`, and ‖q - p‖ / ‖p‖ for the profiles q of the sum and p as wanted.

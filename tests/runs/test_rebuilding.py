@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import re
 import shutil
 from pathlib import Path
 
@@ -76,13 +75,13 @@ def test_what_was_not_kept_is_as_if_it_had_been(here: Path) -> None:
 def test_every_command_takes_it(kept: Path, caplog: pytest.LogCaptureFixture, here: Path) -> None:
     network = load(kept, average=0.08)
     drawn = sample(kept, "average=0.08", "n=2")
-    torch.testing.assert_close(network(*network.latents(2)).detach(), drawn, rtol=0, atol=1e-6)
-    assert not torch.equal(drawn, sample(kept, "n=2"))
+    torch.testing.assert_close(network(*network.latents(2)), torch.Tensor(drawn), rtol=0, atol=1e-6)
+    assert (drawn - sample(kept, "n=2")).abs().max() > 1e-4
     with caplog.at_level(logging.INFO, "gan_cli"):
         found = evaluate(kept, "average=0.08", "detector=pixels", metrics="fid", n=20)
     note = next(iter(found.values())).drawn
     assert note is not None
-    assert re.fullmatch(r"average of width 0\.08 from 16 snapshots, its profile [01]\.\d\d% off", note)
+    assert note.startswith("average of width 0.08 from 16 snapshots, its profile 1.")
     assert note in caplog.text
 
 
@@ -143,8 +142,9 @@ def test_damaged_and_foreign_snapshots_are_left_out(run: Path, caplog: pytest.Lo
     state = torch.load(steps[2], weights_only=True)
     state["averages"][0.1] = {name: value.long() for name, value in state["averages"][0.1].items()}
     torch.save(state, steps[2])
-    load(run, average=0.08)
-    assert "from 10 snapshots" in caplog.text or "average=0.08" not in caplog.text
+    with caplog.at_level(logging.INFO, "gan_cli"):
+        load(run, average=0.08)
+    assert "from 10 snapshots" in caplog.text
     warned = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert [path.name in line for path, line in zip(reversed(steps[:3]), warned, strict=True)] == [True] * 3
     assert "its averages do not fit its own config; it is left out" in warned[1]
