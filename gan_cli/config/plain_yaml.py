@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from yaml.composer import Composer
 
+from gan_cli.config import literal
 from gan_cli.errors import ConfigError
 
 LARGEST = 100_000  # bytes; a config of gan has about 5,000
@@ -132,7 +133,8 @@ for _kind in (_Writer, _FastWriter):
 
 
 def written(config: Mapping[str, Any]) -> str:
-    """Plain values as YAML, keys in their order."""
+    """Plain values as YAML, keys in their order; `${` in a text is written as what OmegaConf does not evaluate."""
+    config = literal.in_all(literal.escaped, dict(config))
 
     def by(kind: Any) -> str:
         return str(yaml.dump(dict(config), Dumper=kind, default_flow_style=False, allow_unicode=True, sort_keys=False))

@@ -12,7 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
-from gan_cli.config import own, plain_yaml
+from gan_cli.config import literal, own, plain_yaml
 from gan_cli.config.choices import dotted, keys, packaged
 from gan_cli.config.compose import compose, friendly, plain
 from gan_cli.config.errors import ALL, did_you_mean
@@ -25,7 +25,6 @@ from gan_cli.store.disk import cause
 log = logging.getLogger(__name__)
 
 NAMED = re.compile(r"\w+:\w+")  # a split of a data set
-INTERPOLATION = re.compile(r"\$\{")
 # Settings that say where code and weights are read from, or where files are written.
 PLACES = ("root", "cache", "weights", "repository", "init_from", "reference")
 # Sources of the user's own files, which no machine has in a usual place.
@@ -67,11 +66,12 @@ def read(content: bytes, origin: Path | str) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise ConfigError(two_lines(f"the config of {origin} is not a mapping of settings", PLAIN))
     for key, value in _leaves(config):
-        if isinstance(value, str) and INTERPOLATION.search(value):
+        if isinstance(value, str) and literal.is_evaluated(value):
             raise ConfigError(
                 two_lines(f"the config of {origin} was refused: it holds an interpolation ({key}: {value})", PLAIN)
             )
-    return config
+    plain_text: dict[str, Any] = literal.in_all(literal.unescaped, config)
+    return plain_text
 
 
 def at_home(config: dict[str, Any], content: bytes) -> dict[str, Any]:
@@ -170,7 +170,7 @@ def change(config: dict[str, Any], words: Sequence[str], kept: Sequence[str] = (
         ConfigError: A key is unknown, is a choice of a group, or is one of `kept`.
     """
     groups = packaged()
-    result = OmegaConf.create(config)
+    result = OmegaConf.create(literal.in_all(literal.escaped, config))
     OmegaConf.set_struct(result, True)
     known = dotted(config)
     problems = []

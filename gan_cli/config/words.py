@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from gan_cli.config import literal
 from gan_cli.config.choices import CONFIG_DIR, TEXT, TEXTS, default, offers, packaged
 from gan_cli.config.errors import did_you_mean
 from gan_cli.errors import ConfigError, two_lines
@@ -105,10 +106,8 @@ def strings(words: Sequence[str]) -> Sequence[str]:
 
 def quote(value: str) -> str:
     """A string as a value that Hydra's grammar takes literally, whatever is in it."""
-    # OmegaConf would evaluate ${...}: a backslash prevents that, and backslashes before it are then doubled.
-    literal = re.sub(r"(\\*)\$\{", lambda m: m[1] * 2 + "\\${", value)
     # In Hydra's quotes only a quote is escaped, and backslashes before one.
-    return "'" + re.sub(r"(\\*)('|\Z)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), literal) + "'"
+    return "'" + re.sub(r"(\\*)('|\Z)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), literal.escaped(value)) + "'"
 
 
 def text(value: str) -> str:
@@ -118,7 +117,7 @@ def text(value: str) -> str:
 
         read = _value(value)
         if isinstance(read, QuotedString):  # as OmegaConf reads it: see `quote`
-            return re.sub(r"(\\+)\$\{", lambda m: m[1][: len(m[1]) // 2] + "${", read.text)
+            return literal.unescaped(read.text)
         return value
     return os.path.expanduser(value) if at_home(value) else value
 
