@@ -19,6 +19,7 @@ from gan_cli.config.words import divide, quote, readable, text
 from gan_cli.console import printable
 from gan_cli.errors import ConfigError
 from gan_cli.shell.completion import BASH, candidates
+from gan_cli.store import summary
 
 LETTERS = [*"\\\\'\"${}a:,=\n\t []~é\udce9", "${", "x}", "\\$"]
 
@@ -83,6 +84,7 @@ def test_a_run_of_such_a_name_is_sampled_and_goes_on(here: Path) -> None:
     assert train(f"resume={run}", "trainer.max_steps=3").step == 3
     saved = read((run / "config.yaml").read_bytes(), run)
     assert (saved["name"], saved["tags"]) == ("${x}", ["${y}"])
+    assert summary.of(str(run)).tags == ("${y}",)
 
 
 def test_null_removes_a_text_and_quotes_keep_it() -> None:

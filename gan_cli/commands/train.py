@@ -182,7 +182,9 @@ def _begin(composed: Composed, asked: Asked, trusted: Trust) -> Result:
         remedy = f"{typed('resume', Run(folder))} continues it"
         raise NotWritable(two_lines(f"{folder} holds a run already", remedy))
     if leads and composed.left_out:
-        log.info("not of this run, since what they are for was not chosen: %s", ", ".join(composed.left_out))
+        log.info(
+            "settings left out, which belong to choices that this run does not make: %s", ", ".join(composed.left_out)
+        )
     checked, how = picked(checked, trusted)
     facts = {"overrides": asked.settings, "choices": composed.choices, **({"runtime": how} if how else {})}
     job = Job(checked.config, folder, asked.command, facts, trusted, resume=False, watchers=asked.watchers)

@@ -39,7 +39,7 @@ class Composed(NamedTuple):
     config: dict[str, Any]  # plain values, every interpolation resolved
     choices: dict[str, str | None]  # group -> choice
     folder: Path  # the run folder
-    left_out: tuple[str, ...] = ()  # what files set of choices that were not made
+    left_out: tuple[str, ...] = ()  # settings of choices that were not made
 
 
 def new_stamp() -> str:
@@ -246,7 +246,7 @@ def _node(config: DictConfig) -> dict[str, Any]:
 def _with_hydras_part(
     command: str, words: Sequence[str]
 ) -> Iterator[tuple[DictConfig, dict[str, str | None], tuple[str, ...]]]:
-    """A config with Hydra's own part, its choices, and what was forgotten of it."""
+    """A config with Hydra's own part, its choices, and the settings that were left out of it."""
     overrides, flags = divide(words, command)
     with composing(command, overrides), _initialised():
         asked = [*map(readable, overrides), *_search_path(flags)]

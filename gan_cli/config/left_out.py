@@ -1,7 +1,7 @@
-"""What files set of choices that were not made: `experiment=demo penalty=[]` wants nothing of R1's weight.
+"""Settings of choices that were not made: with `experiment=demo penalty=[]`, its weight of R1 is of no use.
 
-An experiment sets something of what it chooses. Where the words choose otherwise, that is forgotten, and told. Only
-names that packaged files know are forgotten; anything else stays, and is refused.
+An experiment adjusts what it chooses. Where the words choose something else, such settings are left out, and the run
+says so. Only those that packaged files know are left out; any other stays, and is refused.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from gan_cli.config.listed import several
 
 
 def forget(command: str, config: DictConfig, hydra: Any, chosen: Mapping[str, str | None]) -> tuple[str, ...]:
-    """Removes it from a composed config, in which nothing is resolved yet, and says what it was: `schedule.start=0.5`.
+    """Removes them from a composed config, in which nothing is resolved yet, and returns them: `schedule.start=0.5`.
 
     Args:
         hydra: Hydra's own part of the config.
@@ -38,7 +38,7 @@ def _plain(node: Any) -> Any:
 
 
 def _of_several(content: Mapping[str, Any], hydra: Any) -> Iterator[str]:
-    """Entries of groups of which several may be chosen, where something is set but nothing says what to build."""
+    """Entries of groups that allow several choices, where something is set but nothing says what to build."""
     for group in sorted(several()):
         entries = content.get(group)
         unmade = [name for name, part in entries.items() if _is_unmade(part)] if isinstance(entries, dict) else []
@@ -59,8 +59,8 @@ def _choices(group: str, hydra: Any) -> set[str]:
 def _of_one(
     command: str, content: Mapping[str, Any], anew: set[str], chosen: Mapping[str, str | None]
 ) -> Iterator[str]:
-    """Settings of a choice made anew that its own file does not have, nor that of any other choice that was made, but
-    that of another choice does. None where a choice is the user's own, whose file is not read here."""
+    """Settings in the groups chosen `anew` that no choice in use has, but some other choice of the group does. None
+    where a choice is the user's own, whose file is not read here."""
     made = [(group, choice) for group, choice in chosen.items() if choice is not None and not _sets_anything(group)]
     if any(choice not in choices.packaged().get(group, ()) for group, choice in made):
         return
@@ -110,7 +110,7 @@ def _unknown(content: Mapping[str, Any], place: str, known: Set[str]) -> Iterato
 
 
 def _removed(config: DictConfig, name: str) -> Iterator[str]:
-    """Removes a node, and says what was set in it."""
+    """Removes a node, and returns what was set in it."""
     *above, last = name.split(".")
     node: Any = config
     for part in above:

@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 from yaml.composer import Composer
 
-from gan_cli.config import literal
 from gan_cli.errors import ConfigError
+from gan_cli.store import literal
 
 LARGEST = 100_000  # bytes; a config of gan has about 5,000
 DEEPEST = 20  # levels
@@ -133,7 +133,7 @@ for _kind in (_Writer, _FastWriter):
 
 
 def written(config: Mapping[str, Any]) -> str:
-    """Plain values as YAML, keys in their order; `${` in a text is written as what OmegaConf does not evaluate."""
+    """Plain values as YAML, keys in their order; text that holds `${` is escaped, so that nothing evaluates it."""
     config = literal.in_all(literal.escaped, dict(config))
 
     def by(kind: Any) -> str:

@@ -12,7 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
-from gan_cli.config import literal, own, plain_yaml
+from gan_cli.config import own, plain_yaml
 from gan_cli.config.choices import dotted, keys, packaged
 from gan_cli.config.compose import compose, friendly, plain
 from gan_cli.config.errors import ALL, did_you_mean
@@ -20,6 +20,7 @@ from gan_cli.config.explain import length
 from gan_cli.config.schema import Settings
 from gan_cli.config.words import readable
 from gan_cli.errors import ConfigError, two_lines
+from gan_cli.store import literal
 from gan_cli.store.disk import cause
 
 log = logging.getLogger(__name__)
@@ -70,8 +71,8 @@ def read(content: bytes, origin: Path | str) -> dict[str, Any]:
             raise ConfigError(
                 two_lines(f"the config of {origin} was refused: it holds an interpolation ({key}: {value})", PLAIN)
             )
-    plain_text: dict[str, Any] = literal.in_all(literal.unescaped, config)
-    return plain_text
+    kept: dict[str, Any] = literal.in_all(literal.unescaped, config)
+    return kept
 
 
 def at_home(config: dict[str, Any], content: bytes) -> dict[str, Any]:

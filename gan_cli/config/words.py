@@ -8,10 +8,10 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gan_cli.config import literal
 from gan_cli.config.choices import CONFIG_DIR, TEXT, TEXTS, default, offers, packaged
 from gan_cli.config.errors import did_you_mean
 from gan_cli.errors import ConfigError, two_lines
+from gan_cli.store import literal
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override

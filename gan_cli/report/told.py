@@ -13,7 +13,7 @@ from gan_cli.config import plain_yaml
 from gan_cli.errors import DataError
 from gan_cli.evaluation import comparison
 from gan_cli.report.curves import Curve, read
-from gan_cli.store import summary
+from gan_cli.store import literal, summary
 from gan_cli.store.disk import peek
 from gan_cli.store.rows import LAST_STEP
 from gan_cli.store.run import Run
@@ -133,7 +133,7 @@ def _settings(config: Path) -> dict[str, str]:
         found = plain_yaml.read(peek(config, plain_yaml.LARGEST + 1))
     except plain_yaml.NotPlain:
         return {}
-    return dict(_leaves(found)) if isinstance(found, dict) else {}
+    return dict(_leaves(literal.in_all(literal.unescaped, found))) if isinstance(found, dict) else {}
 
 
 def _leaves(node: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from gan_cli.store import literal
 from gan_cli.store.disk import peek
 from gan_cli.store.locks import holder
 from gan_cli.store.rows import LAST_STEP, row
@@ -167,7 +168,8 @@ def tags(config: str) -> tuple[str, ...]:
         found = yaml.safe_load(written)
     except (yaml.YAMLError, ValueError, RecursionError):
         return ()
-    return tuple(tag[:LONGEST] for tag in found if isinstance(tag, str)) if isinstance(found, list) else ()
+    texts = [literal.unescaped(tag) for tag in found if isinstance(tag, str)] if isinstance(found, list) else []
+    return tuple(text[:LONGEST] for text in texts)
 
 
 def _block(config: str, key: str) -> str | None:

@@ -1,5 +1,5 @@
-"""Text that holds ${ and means it: OmegaConf would evaluate that. A backslash before it prevents this, and backslashes
-before that one are then doubled. Saved configs keep such text so."""
+"""Text with a literal `${`, which OmegaConf would otherwise evaluate. It is escaped by a backslash, and the backslashes
+before that are doubled; saved configs hold it in this form."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ REFERENCE = re.compile(r"(\\*)\$\{")
 
 
 def escaped(text: str) -> str:
-    """The text as OmegaConf reads it literally."""
+    """The text in the form that OmegaConf reads literally."""
     return REFERENCE.sub(lambda found: found[1] * 2 + "\\${", text)
 
 
 def unescaped(text: str) -> str:
-    """What `escaped` was given."""
+    """The inverse of `escaped`."""
     return REFERENCE.sub(lambda found: found[1][: len(found[1]) // 2] + "${", text)
 
 
@@ -26,7 +26,7 @@ def is_evaluated(text: str) -> bool:
 
 
 def in_all(change: Callable[[str], str], node: Any) -> Any:
-    """A config, or a part of one, with a change to every text in it; names stay."""
+    """A config, or a part of one, with every text in it changed; keys stay as they are."""
     if isinstance(node, dict):
         return {name: in_all(change, value) for name, value in node.items()}
     if isinstance(node, list):
