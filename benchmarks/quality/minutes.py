@@ -56,6 +56,11 @@ def error_bar(values: list[float]) -> dict[str, float]:
     return {"mean": float(np.mean(values)), "standard_error": bar}
 
 
+def shown(words: Sequence[str]) -> str:
+    """A recipe without where its data lie."""
+    return " ".join(word for word in words if not word.startswith("dataset.root="))
+
+
 def curve(
     words: Sequence[str], minutes: Sequence[float], seeds: Sequence[int], judge: Sequence[str], pictures: str | None
 ) -> None:
@@ -77,15 +82,10 @@ def curve(
                     sample(run.folder, "n=64", f"out={pictures}/{name}-{length:g}-{seed}.png")
             found.append({name: value.value for name, value in measured.items()})
             facts = {"cpu_minutes": spent, "wall_minutes": wall, "images": run.images}
-            report("minutes", command=f"gan train {' '.join(mine)}", minutes=length, **facts, **found[-1])
+            report("minutes", command=f"gan train {shown(mine)}", minutes=length, **facts, **found[-1])
         if len(found) > 1:
             bars = {name: error_bar([one[name] for one in found]) for name in found[0]}
-            report("minutes", recipe=" ".join(words), minutes=length, steps=fits, **bars)
-
-
-def shown(recipe: str) -> str:
-    """A recipe without where its data lie."""
-    return " ".join(word for word in recipe.split() if not word.startswith("dataset.root="))
+            report("minutes", recipe=shown(words), minutes=length, steps=fits, **bars)
 
 
 def draw(results: Path, value: str) -> None:
@@ -94,7 +94,7 @@ def draw(results: Path, value: str) -> None:
 
     rows = [json.loads(line) for line in results.read_text().splitlines()]
     means = [row for row in rows if "recipe" in row and value in row]
-    figure = Figure(figsize=(6, 3.6), dpi=100, layout="constrained")
+    figure = Figure(figsize=(6, 4.2), dpi=100, layout="constrained")
     axes = figure.subplots()
     for recipe in dict.fromkeys(row["recipe"] for row in means):
         mine = sorted(
@@ -103,10 +103,10 @@ def draw(results: Path, value: str) -> None:
             if row["recipe"] == recipe
         )
         minutes, middle, bars = zip(*mine, strict=True)
-        axes.errorbar(minutes, middle, bars, marker="o", markersize=4, capsize=3, label=shown(recipe))
+        axes.errorbar(minutes, middle, bars, marker="o", markersize=4, capsize=3, label=recipe)
     axes.set(xlim=(0, None), yscale="log", xlabel="CPU minutes of one core", ylabel=value)
     axes.grid(color="0.9")
-    axes.legend(fontsize="small")
+    figure.legend(loc="outside upper left", fontsize="small")
     figure.savefig(results.with_suffix(".png"))
 
 

@@ -6,7 +6,6 @@ follows from it. The text is composed before it is handed out: it gives the conf
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,11 +16,11 @@ import yaml
 from gan_cli.config import choices
 from gan_cli.config.compose import compose_unresolved
 from gan_cli.errors import ConfigError, two_lines
+from gan_cli.store.literal import escaped, in_all, is_evaluated
 
 TRIAL = "gan_trial"  # the name of the file while it is tried
 HEAD = "# @package _global_"
 ROUNDS = 10  # an interpolation that is replaced may be what another follows from
-INTERPOLATION = re.compile(r"\$\{")
 OWN_KEYS = ("_target_", "_partial_")
 WIDTH = 10**6  # no line is broken
 
@@ -140,7 +139,7 @@ def _over(bare: Mapping[str, Any], usual: Mapping[str, Any], wanted: Mapping[str
     for key, value in wanted.items():
         if key not in bare:
             if key not in usual or usual[key] != value:
-                found[key] = value
+                found[key] = in_all(escaped, value)
             continue
         there = bare[key]
         if key in OWN_KEYS and there == value:
@@ -149,13 +148,13 @@ def _over(bare: Mapping[str, Any], usual: Mapping[str, Any], wanted: Mapping[str
             inner = _over(there, usual[key] if isinstance(usual[key], dict) else {}, value)
             found |= {key: inner} if inner else {}
         else:
-            found[key] = there if _follows(there) else value
+            found[key] = there if _follows(there) else in_all(escaped, value)
     return found
 
 
 def _follows(value: Any) -> bool:
     """Whether it follows from other settings."""
-    return isinstance(value, str) and INTERPOLATION.search(value) is not None
+    return isinstance(value, str) and is_evaluated(value)
 
 
 def _following(settings: Mapping[str, Any], found: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
@@ -165,7 +164,8 @@ def _following(settings: Mapping[str, Any], found: Mapping[str, Any], wanted: Ma
         if isinstance(value, dict) and isinstance(wanted[key], Mapping):
             kept[key] = _following(value, found.get(key) or {}, wanted[key])
         else:
-            kept[key] = wanted[key] if _follows(value) and found.get(key) != wanted[key] else value
+            replaced = _follows(value) and found.get(key) != wanted[key]
+            kept[key] = in_all(escaped, wanted[key]) if replaced else value
     return kept
 
 

@@ -68,16 +68,16 @@ def check(weights: Weights, rate: float = RATE) -> None:
 
 def generator_settings(weights: Weights) -> list[str]:
     check(weights)
-    found = {side: weights.shape(f"synthesis.b{side}.conv1.weight")[0] for side in sides(weights, "synthesis.b")}
-    style, latent = weights.shape("mapping.fc0.weight")
+    found = {side: weights.shape(f"synthesis.b{side}.conv1.weight", 4)[0] for side in sides(weights, "synthesis.b")}
+    style, latent = weights.shape("mapping.fc0.weight", 2)
     labels = []
     if LABEL in weights:
-        embedded, classes = weights.shape(LABEL)
+        embedded, classes = weights.shape(LABEL, 2)
         latent -= embedded
         labels = [f"dataset.classes={classes}", "conditioning=mapping", f"conditioning.generator.width={embedded}"]
     return [
         f"dataset.resolution={max(found)}",
-        f"dataset.channels={weights.shape('synthesis.b4.torgb.weight')[0]}",
+        f"dataset.channels={weights.shape('synthesis.b4.torgb.weight', 4)[0]}",
         f"model.latent_dim={latent}",
         f"model.generator.style_dim={style}",
         f"model.generator.mapping_layers={len(weights.numbered('mapping.fc'))}",
@@ -89,8 +89,8 @@ def generator_settings(weights: Weights) -> list[str]:
 def discriminator_settings(weights: Weights, drawing: Weights) -> list[str]:
     labels = _label_settings(weights, drawing)
     found = sides(weights, "b")
-    wide = {side: weights.shape(f"b{side}.conv0.weight")[0] for side in found[1:]} | {
-        4: weights.shape("b4.fc.weight")[0]
+    wide = {side: weights.shape(f"b{side}.conv0.weight", 4)[0] for side in found[1:]} | {
+        4: weights.shape("b4.fc.weight", 2)[0]
     }
     group = weights.facts.get("b4.mbstd.group_size", 4)
     return [
@@ -114,12 +114,14 @@ def _label_settings(weights: Weights, drawing: Weights) -> list[str]:
     check(weights, rate)
     if LABEL not in weights:
         return []
-    settings = (f"width={weights.shape(LABEL)[0]}", f"layers={len(weights.numbered('mapping.fc'))}", f"rate={rate:g}")
+    width, layers = weights.shape(LABEL, 2)[0], len(weights.numbered("mapping.fc"))
+    settings = (f"width={width}", f"layers={layers}", f"rate={rate:g}")
     return [f"conditioning.discriminator.{setting}" for setting in settings]
 
 
 def _deviates(weights: Weights) -> bool:
-    return weights.shape("b4.conv.weight")[1] == weights.shape("b4.conv.weight")[0] + 1
+    outputs, inputs, *_ = weights.shape("b4.conv.weight", 4)
+    return inputs == outputs + 1
 
 
 def mapping(weights: Weights, embedding: str, layers: str) -> Iterator[Line]:

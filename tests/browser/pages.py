@@ -121,3 +121,20 @@ def controls_move(page: Page, file: Path) -> None:
     page.says("delete document.body.dataset.drawn; document.getElementById('reset').click()")
     page.until("document.body.dataset.drawn")
     assert np.array_equal(shown(page), before)
+
+
+def test_a_page_draws_again_after_an_error(page: Page, here: Path) -> None:
+    before = picture(page, exported(made("uniform", RUNS["uniform"])), "")
+    moved = (
+        "{{ const input = document.getElementById('seed'); delete document.body.dataset.drawn;"
+        "input.value = {seed}; input.dispatchEvent(new Event('input', {{bubbles: true}})) }}"
+    )
+    page.says("document.getElementById('picture').toDataURL = () => { throw new Error('no memory') }; true")
+    page.says(moved.format(seed=5))
+    page.until("document.body.dataset.failed")
+    assert page.says("document.getElementById('told').textContent") == "it cannot be drawn: no memory"
+    page.says("delete document.getElementById('picture').toDataURL")
+    page.says(moved.format(seed=6))
+    page.until("document.body.dataset.drawn")
+    assert not page.says("document.body.dataset.failed")
+    assert not np.array_equal(shown(page), before)

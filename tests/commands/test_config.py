@@ -13,10 +13,12 @@ from gan_cli.config import choices, compose, plain_yaml
 from gan_cli.shell.main import main
 from gan_cli.store.run import Run
 
-# Companions of a loss taken back; a choice under another name than its part's, and settings that follow from others.
+# Companions of a loss taken back; a choice under another name than its part's, and settings that follow from others;
+# a literal `${`.
 TYPED = (
     ("experiment=ring_wgan_gp", "penalty=[]", "optimizer.lr=1e-3"),
     ("given=smaller", "model=srgan", "auxiliary=[l1,perceptual_random]", "dataset.resolution=32", "name=true"),
+    ("dataset=folder", r"dataset.root='a \${seed} b'", r"name='\\\${x}'"),
 )
 
 

@@ -294,6 +294,13 @@ def test_a_tensor_too_many_or_too_few_or_of_another_shape_is_a_reason_to_refuse(
         ("biggan_64", False, "blocks.2.0.bn1.gain.weight"),
         ("studiogan", True, "blocks.0.0.conv2d0.weight_u"),
         ("mimicry_sagan", False, "block4.b1.embed.weight"),
+        ("stylegan2", False, "mapping.fc0.weight"),
+        ("stylegan2_labels", False, "mapping.embed.weight"),
+        ("stylegan2", False, "synthesis.b4.torgb.weight"),
+        ("stylegan2", False, "synthesis.b8.conv1.weight"),
+        ("stylegan2", True, "b8.conv0.weight"),
+        ("stylegan2", True, "b4.fc.weight"),
+        ("stylegan2", True, "b4.conv.weight"),
     ],
 )
 def test_tensors_with_too_few_or_too_many_axes_are_refused(

@@ -179,23 +179,30 @@ async function main() {
   build();
   const network = await opened();
   let wanted = 0, busy = false, shown = 0;
+  async function show() {
+    const now = asked(), start = performance.now();
+    document.querySelectorAll("output").forEach((output) => { output.value = output.parentElement.querySelector("input").value; });
+    if (facts.truncation && now.truncation >= facts.truncation.max) control("of-truncation").querySelector("output").value = "off";
+    const found = await samples(network, now);
+    (facts.points ? paintPoints : paintImages)(control("picture"), found);
+    control("save").href = control("picture").toDataURL("image/png");
+    control("command").textContent = command(now);
+    control("same").hidden = !command(now);
+    tell(`${now.n} samples in ${((performance.now() - start) / 1000).toFixed(2)} s`);
+  }
   async function redraw() {
     wanted += 1;
+    delete document.body.dataset.failed;
     if (busy) return;
     busy = true;
-    while (shown !== wanted) {
-      shown = wanted;
-      const now = asked(), start = performance.now();
-      document.querySelectorAll("output").forEach((output) => { output.value = output.parentElement.querySelector("input").value; });
-      if (facts.truncation && now.truncation >= facts.truncation.max) control("of-truncation").querySelector("output").value = "off";
-      const found = await samples(network, now);
-      (facts.points ? paintPoints : paintImages)(control("picture"), found);
-      control("save").href = control("picture").toDataURL("image/png");
-      control("command").textContent = command(now);
-      control("same").hidden = !command(now);
-      tell(`${now.n} samples in ${((performance.now() - start) / 1000).toFixed(2)} s`);
+    try {
+      while (shown !== wanted) {
+        shown = wanted;
+        await show();
+      }
+    } finally {
+      busy = false; // after an error too: the next change draws again
     }
-    busy = false;
     document.body.dataset.drawn = String(shown);
   }
   control("controls").addEventListener("input", () => { delete document.body.dataset.drawn; void redraw().catch(fail); });
