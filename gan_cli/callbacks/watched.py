@@ -17,7 +17,6 @@ from gan_cli.metrics.detectors import Detector
 from gan_cli.metrics.features import Features, Seen
 from gan_cli.metrics.measure import Plan, Reference, SampleSet, collect, drawn, full_name, reference_features
 from gan_cli.networks.panel import Both
-from gan_cli.sampling import in_order
 from gan_cli.training import together
 from gan_cli.types import Data, Need
 
@@ -125,12 +124,14 @@ class OfFeatures(Watched):
         if self.real is None:
             real = against if against.data is None else spread(against.data, self.n)
             self.real = reference_features(real, detector, needs, self.plan)
-        draws, n, deal = session.draws, self.n, together.dealt
+        draws, n = session.draws, self.n
         if draws.given is not None:  # a picture of each that the data give
             held_out = against.data is not None and Need.GIVEN in against.data.provides
             seen = (against.data if held_out and against.data is not None else trainer.data).previewed(n)
-            draws, n, deal = replace(draws, given=seen.given), len(seen), in_order
-        batches = drawn(trainer.game, trainer.ema.network, draws, n, deal)
+            assert seen.given is not None
+            draws, n = replace(draws, given=seen.given), len(seen)
+            together.offered(seen.given)
+        batches = drawn(trainer.game, trainer.ema.network, draws, n, together.dealt)
         fake = collect(SampleSet("samples", n, batches), detector, needs, self.plan)
         return self.metric.compute(fake, self.real, Context(only=self.value))[self.value].value
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -131,10 +132,12 @@ class Session:
         dealt = blocks(trainer.game, trainer.ema.network, self.draws, n, together.dealt)
         yield from (samples for samples, _ in dealt)
 
-    def contribute(self, count: int) -> None:
-        """Draws this process's part of `count` blocks that rank 0 needs for `samples`."""
-        trainer, n = self.trainer, count * self.draws.rows
-        for _ in blocks(trainer.game, trainer.ema.network, self.draws, n, together.contributed):
+    def contribute(self, count: int, given: Tensor | None) -> None:
+        """Draws this process's part of `count` blocks that rank 0 needs: of `given`, or else as for `samples`."""
+        trainer, draws = self.trainer, self.draws
+        if given is not None:
+            draws = replace(draws, given=given)
+        for _ in blocks(trainer.game, trainer.ema.network, draws, count * draws.rows, together.contributed):
             pass
 
     def fit(self, stop: StopRequest) -> str:

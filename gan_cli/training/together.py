@@ -119,6 +119,7 @@ class Word(IntEnum):
     FINISH = 1
     STOP = 2
     DRAW = 3  # so many blocks of samples, together
+    GIVEN = 4  # images of so many sides follow, from which the next blocks are drawn
 
 
 def _say(word: Word, count: int = 0) -> None:
@@ -134,18 +135,42 @@ def _hear() -> tuple[Word, int]:
     return Word(word), count
 
 
-def agreed(mine: Word, draw: Callable[[int], None]) -> Word:
-    """What all do next: rank 0's word. Until it comes, the others `draw` the blocks of samples that it asks for."""
+def offered(given: Tensor) -> None:
+    """Gives all ranks the images, at rank 0, from which the next blocks of samples are drawn: float32, on the CPU."""
+    if several():
+        _say(Word.GIVEN, given.ndim)
+        with _reached():
+            dist.broadcast(torch.tensor(given.shape), src=0)
+            dist.broadcast(given.contiguous(), src=0)
+
+
+def _taken(sides: int) -> Tensor:
+    """What rank 0 offers."""
+    shape = torch.zeros(sides, dtype=torch.int64)
+    with _reached():
+        dist.broadcast(shape, src=0)
+        given = torch.empty(shape.tolist())
+        dist.broadcast(given, src=0)
+    return given
+
+
+def agreed(mine: Word, draw: Callable[[int, Tensor | None], None]) -> Word:
+    """What all do next: rank 0's word. Until it comes, the others `draw` the blocks of samples that it asks for, of the
+    images that it offers, or else of their own."""
     if not several():
         return mine
     if dist.get_rank() == 0:
         _say(mine)
         return mine
-    while True:
-        word, count = _hear()
-        if word is not Word.DRAW:
-            return word
-        draw(count)
+    given: Tensor | None = None
+    while (heard := _hear())[0] in (Word.DRAW, Word.GIVEN):
+        word, count = heard
+        if word is Word.GIVEN:
+            given = _taken(count)
+        else:
+            draw(count, given)
+            given = None
+    return heard[0]
 
 
 def told(text: str) -> str:

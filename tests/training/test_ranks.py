@@ -194,6 +194,23 @@ def test_samples_grids_and_scores_do_not_depend_on_the_number_of_processes(here:
     assert "process 1 of 2, from step 2, on cpu" in (two / "ranks" / "rank-1.log").read_text()
 
 
+def test_translators_draw_what_is_watched_together(here: Path) -> None:
+    """Each draws its share of the pictures, an odd number of them, and of the grids between; scores are the same."""
+    watched = ("evaluation.every_steps=1", "evaluation.n=9", "evaluation.metric=fid")
+    base = ("experiment=srresnet_small", *ENLARGING, "model.width=4", "dataset.batch_size=4", "trainer.max_steps=2")
+    calls = ("optimizer.lr=0", *watched, "callback=[history,checkpoints,samples]", "callback.samples.every_steps=1")
+    train(*base, *calls, "hydra.run.dir=one")
+    train(*base, *calls, "hydra.run.dir=two", "trainer.devices=2")
+    one, two = (
+        [value for row in read_rows(Path(run, "metrics.jsonl")) for name, value in row.items() if name.endswith("_9")]
+        for run in ("one", "two")
+    )
+    assert len(one) == 2
+    assert two == one
+    for grid in Path("one", "samples").iterdir():
+        assert Path("two", "samples", grid.name).read_bytes() == grid.read_bytes()
+
+
 def test_a_process_that_fails_ends_the_run_with_its_error_and_the_run_goes_on(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
