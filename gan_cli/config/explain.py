@@ -17,13 +17,15 @@ from omegaconf.errors import OmegaConfBaseException
 
 from gan_cli.config import choices
 from gan_cli.config.errors import ALL, did_you_mean, not_global, unknown_choice
-from gan_cli.config.words import SETTING, SHOWS, divide, in_shell, parse, quote, readable, unreadable
+from gan_cli.config.words import SETTING, SHOWS, divide, in_shell, parse, quote, readable, text, unreadable
 from gan_cli.console import printable
 from gan_cli.errors import ConfigError, Refused, two_lines
 
 # What other programs call the number of epochs.
 EPOCHS = ("epochs", "epoch", "max_epochs", "num_epochs", "n_epochs", "nepochs")
 RAISED = re.compile(r"^\w+ raised while resolving interpolation: ")
+QUOTES = ("'", '"')
+FOLLOWS = re.compile(r"\$\{([A-Za-z_][\w.]*)\}")
 ENVIRONMENT = "set it, or give a default: '${oc.env:NAME,VALUE}'"
 RAMP = "a value that follows progress is written '${linear:START,END,IMAGES}' or '${cosine:START,END,IMAGES}'"
 
@@ -199,9 +201,9 @@ def _literal(name: str, words: Sequence[str]) -> str:
     """The remedy for typed text that contains a ${name}."""
     typed = [SETTING.match(word) for word in words if f"${{{name}" in word]
     meant = [
-        f"{m[1]}={quote(m[2])}"
+        f"{m[1]}={quote(text(m[2]) if m[2][0] in QUOTES else m[2])}"
         for m in typed
-        if m and m[1].rsplit(".", 1)[-1] in choices.TEXT and m[2][:1] not in "'\""
+        if m and m[1].rsplit(".", 1)[-1] in choices.TEXT
     ]
     return f"if it is meant literally, quote it: {in_shell(meant[0])}" if meant else ""
 
@@ -223,14 +225,20 @@ def _one_value(command: str, word: str) -> str:
     return two_lines(f"{word}: several values for one run", remedy)
 
 
+def _resolvable(key: str, value: Any) -> str:
+    """How a value that follows others, or the progress, can be given."""
+    leading = FOLLOWS.findall(value) if isinstance(value, str) else []
+    return f"it follows {' and '.join(leading)}: set that, or {key} by itself" if leading else RAMP
+
+
 def broken(error: OmegaConfBaseException) -> str:
     """An interpolation that cannot be resolved, with its key."""
     first = _first(error)
     typed = None if error.parent_node is None else OmegaConf.to_container(error.parent_node, resolve=False)
     value = typed.get(error.key) if isinstance(typed, dict) else None
     key = error.full_key or ""
-    text = key.rsplit(".", 1)[-1] in choices.TEXT and isinstance(value, str)
+    free = key.rsplit(".", 1)[-1] in choices.TEXT and isinstance(value, str)
     literal = f"if it is meant literally, quote it: {in_shell(f'{key}={quote(str(value))}')}"
     raised = RAISED.match(str(error)) or "interpolation" in first.lower()
-    remedy = ENVIRONMENT if "Environment variable" in first else RAMP if raised else ALL
-    return two_lines(f"{key}: {first}", literal if text else remedy)
+    remedy = ENVIRONMENT if "Environment variable" in first else _resolvable(key, value) if raised else ALL
+    return two_lines(f"{key}: {first}", literal if free else remedy)
