@@ -21,7 +21,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def normalise(images: Tensor, side: int, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    """Images 0 ... 255 of any size, resized to `side` (antialiased bicubic) and normalised by ImageNet's statistics."""
+    """Images 0 ... 255 of any size, resized to `side` (antialiased bicubic) and normalised."""
     floats = images.float().expand(-1, 3, -1, -1)
     floats = (
         F.interpolate(floats, (side, side), mode="bicubic", antialias=True, align_corners=False).clamp(0, 255) / 255
@@ -38,7 +38,7 @@ def _fill(network: nn.Module, state: dict[str, Tensor], path: Path) -> None:
 
 
 class PretrainedNetwork(Detector):
-    """A network behind ImageNet's preprocessing, float32."""
+    """A network behind its own preprocessing, ImageNet's where it says no other; float32."""
 
     side = 224
     mean, std = IMAGENET_MEAN, IMAGENET_STD

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from gan_cli.metrics import inception
+from gan_cli.metrics import clip, inception
 from gan_cli.metrics.backbones import AlexNet, Vgg16, Vgg19
 from gan_cli.metrics.lpips import AlexNetLpips, Vgg16Lpips
 from gan_cli.metrics.pretrained import Dinov2
@@ -66,4 +66,5 @@ WANTED = (
     Wanted(Vgg16.file, "metrics=[lpips_vgg]", Vgg16.environment, digest_in(Vgg16.file)),
     Wanted(Vgg16Lpips.file, "metrics=[lpips_vgg]", Vgg16Lpips.environment, None),
     Wanted(Dinov2.FILE, "detector=dinov2", None, Dinov2.DIGEST),
+    Wanted(clip.FILE, "detector=clip", clip.ENVIRONMENT, None),
 )

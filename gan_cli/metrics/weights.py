@@ -8,15 +8,16 @@ import re
 import zipfile
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 from urllib.request import Request, urlopen
 
 import torch
+from safetensors.torch import load as read_tensors
 from torch import Tensor
 
 from gan_cli.errors import WeightsMissing, WeightsRefused, two_lines
 from gan_cli.progress import tracked
-from gan_cli.store.archives import check_archive
+from gan_cli.store.archives import HoldsCode, check_archive, header_of
 from gan_cli.store.disk import replacing
 from gan_cli.store.tensors import flaw
 
@@ -70,7 +71,7 @@ def digest_in(name: str) -> str | None:
 
 
 def read(path: Path, expected: str | None = None) -> Weights:
-    """The weights in a file, opened once to be hashed and read.
+    """The weights in a file, torch's or safetensors, opened once to be hashed and read.
 
     Args:
         expected: The sha256 that it must have; None for the user's own file.
@@ -84,21 +85,30 @@ def read(path: Path, expected: str | None = None) -> Weights:
             if expected is not None and not digest.startswith(expected):
                 what = f"{path} is damaged: its sha256 is {digest[:16]}..., not {expected[:16]}..."
                 raise WeightsRefused(f"{what}\n  remove it and fetch it again, or name another with weights=FILE")
-            if zipfile.is_zipfile(file):
-                check_archive(file)
-            file.seek(0)
-            state = torch.load(file, map_location="cpu", weights_only=True)
+            state = _content(file, header_of(path) is not None)
         _check(state, path)
     except WeightsRefused:
         raise
+    except HoldsCode as error:
+        remedy = (
+            "save its tensors: torch.save(torch.jit.load(FILE, 'cpu').state_dict(), OTHER), if you trust who wrote it"
+        )
+        raise WeightsRefused(two_lines(f"{path} is a TorchScript archive, which holds code", remedy)) from error
     except Exception as error:  # unpickling arbitrary bytes fails in more ways than can be listed
         what = f"{path} is cut short, or holds something other than weights"
         raise WeightsRefused(f"{what}\n  fetch it again, or name another file") from error
     return Weights(dict(state), digest)
 
 
+def _content(file: BinaryIO, is_safetensors: bool) -> Any:
+    if zipfile.is_zipfile(file):
+        check_archive(file)
+    file.seek(0)
+    return read_tensors(file.read()) if is_safetensors else torch.load(file, map_location="cpu", weights_only=True)
+
+
 def _check(state: object, path: Path) -> None:
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
         raise WeightsRefused(f"{path} holds no state dict\n  give a file with the names and tensors of a network")
     for name, tensor in state.items():
         if (problem := flaw(tensor)) is not None:

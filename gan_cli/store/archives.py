@@ -19,10 +19,15 @@ TAIL = 2**16 + 22  # bytes within which a zip says where its directory is
 FOLDER = 0x10  # the bit of a member's external attributes by which DOS knows a folder
 
 
+class HoldsCode(ValueError):
+    """It is a TorchScript archive: a program, with its tensors beside it."""
+
+
 def check_archive(file: BinaryIO) -> zipfile.ZipFile:
     """The zip in a file, if it is one as torch writes them: nothing compressed, nothing larger than the file.
 
     Raises:
+        HoldsCode: It is a program.
         ValueError, zipfile.BadZipFile, OSError, NotImplementedError: It is not one; the message says why.
     """
     size = file.seek(0, 2)
@@ -32,6 +37,8 @@ def check_archive(file: BinaryIO) -> zipfile.ZipFile:
     members = archive.infolist()
     if len(members) > MEMBERS or len({member.filename for member in members}) < len(members):
         raise ValueError("it has too many members, or two of one name")
+    if any("/code/" in member.filename for member in members):
+        raise HoldsCode("it is a TorchScript archive")
     for member in members:
         if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1:
             raise ValueError("its members are compressed or encrypted, which torch does not do")

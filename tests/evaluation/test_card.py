@@ -110,16 +110,17 @@ def test_what_is_not_there_is_listed_with_its_remedy_and_no_error(
     gan_here: Inside, here: Path, digits: tuple[Tensor, Labelled], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(here / "hub"))
-    monkeypatch.delenv("GAN_INCEPTION", raising=False)
+    for variable in ("GAN_INCEPTION", "GAN_CLIP"):
+        monkeypatch.delenv(variable, raising=False)
     torch.save(digits[0][:60], "some.pt")
     torch.save(digits[0][60:], "others.pt")
     done = gan_here(
         *("eval", "some.pt", "reference=others.pt", "preset=trust", "json=card.json"),
-        *("detector=[inception,dinov2,classifier,thumbnail]", "metrics=[ratios]"),
+        *("detector=[inception,dinov2,clip,classifier,thumbnail]", "metrics=[ratios]"),
     )
     assert done.returncode == 0, done.stderr
     record = json.loads(Path("card.json").read_text())
-    assert {*record["absent"]} == {"inception", "dinov2", "classifier"}
+    assert {*record["absent"]} == {"inception", "dinov2", "clip", "classifier"}
     assert "pt_inception-2015-12-05" in done.stdout + done.stderr
     assert "classifier: absent: detector=classifier is trained on labelled data" in done.stdout + done.stderr
 
