@@ -6,6 +6,8 @@ import zipfile
 import zlib
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from tokenize import TokenError
+from typing import IO, NamedTuple
 
 import numpy as np
 
@@ -14,6 +16,26 @@ from gan_cli.errors import DataError, two_lines
 
 MOST_BYTES = 2**37
 Arrays = Mapping[str, np.ndarray]
+
+
+class Header(NamedTuple):
+    """What an array in `.npy` form says of itself."""
+
+    shape: tuple[int, ...]
+    by_columns: bool
+    dtype: np.dtype
+
+
+def header(file: IO[bytes]) -> Header:
+    """The header of the array that begins here; the file then stands at its values. Raises ValueError, OSError."""
+    version = np.lib.format.read_magic(file)
+    headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    if version not in headers:
+        raise ValueError(f"unknown format {version}")
+    try:
+        return Header(*headers[version](file))
+    except (SyntaxError, TokenError, TypeError, RecursionError, MemoryError) as error:  # text of any kind
+        raise ValueError("its header is damaged") from error
 
 
 def check_zip(path: Path) -> None:
@@ -62,11 +84,7 @@ def _named(members: Mapping[str, zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, what: str, give: str) -> np.ndarray:
     """One array; its header must agree with the bytes that are there before any memory is allocated."""
     with archive.open(member) as file:
-        version = np.lib.format.read_magic(file)
-        headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-        if version not in headers:
-            raise DataError(two_lines(f"{what} has an unknown format {version}", "save it with numpy.savez"))
-        shape, _, dtype = headers[version](file)
+        shape, _, dtype = header(file)
         if dtype.hasobject or dtype.kind not in "biufcSUmM":
             raise DataError(two_lines(f"{what} holds {dtype}, which is not a number", give))
         size = dtype.itemsize

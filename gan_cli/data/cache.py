@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from gan_cli.data import memo
+from gan_cli.data.arrays import header
 from gan_cli.data.ondisk import OnDisk, Opened
 from gan_cli.data.stored import OneSize, Stored, Views
 from gan_cli.store.disk import naming, replacing, write_text
@@ -125,8 +126,7 @@ def _stored(array: Path, shape: tuple[int, ...], memory: int) -> Stored | str:
     """The pictures of an array, in memory or where they lie, or a description of what is wrong with it."""
     file = Opened(array, AGAIN)
     with array.open("rb") as head:
-        version = np.lib.format.read_magic(head)
-        there, by_columns, kind = np.lib.format.read_array_header_1_0(head) if version == (1, 0) else ((), True, None)
+        there, by_columns, kind = header(head)
         begin = head.tell()
     if kind != np.uint8 or there != shape or by_columns:
         return f"it holds {kind} {list(there)}"
@@ -174,8 +174,8 @@ def _written(
     unreadable: list[tuple[int, str]] = []
     digests: list[bytes] = []
     with replacing(array, durable=False) as file:
-        header = np.lib.format.header_data_from_array_1_0(np.empty((0, *shape[1:]), np.uint8))
-        np.lib.format.write_array_header_1_0(file, {**header, "shape": shape})
+        facts = np.lib.format.header_data_from_array_1_0(np.empty((0, *shape[1:]), np.uint8))
+        np.lib.format.write_array_header_1_0(file, {**facts, "shape": shape})
         begin = file.tell()
         for i, item in enumerate(items()):
             if isinstance(item, Unreadable):
@@ -187,7 +187,7 @@ def _written(
                 kept.append(i)
         file.seek(0)  # the header has room for any number of images
         made = (len(kept), *shape[1:])
-        np.lib.format.write_array_header_1_0(file, {**header, "shape": made})
+        np.lib.format.write_array_header_1_0(file, {**facts, "shape": made})
     if not kept:
         _remove(array)
         return DecodedFiles(OneSize(torch.empty(made, dtype=torch.uint8)), kept, unreadable, ranges())

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from torch import Tensor, nn
 
 from gan_cli.games.base import Game
-from gan_cli.networks.base import declared
+from gan_cli.networks.base import declared, has
 
 MANY = 1024  # latents to estimate their spread from
 
@@ -31,7 +31,6 @@ class Styled(NamedTuple):
         return w if w.ndim == 3 else w.unsqueeze(1).expand(-1, self.synthesis.layers, -1)
 
 
-@runtime_checkable
 class InTwoParts(Protocol):
     """A generator with two parts of these names: a `StyleGenerator`, or a user's own."""
 
@@ -41,7 +40,7 @@ class InTwoParts(Protocol):
 
 def styled(generator: nn.Module) -> Styled | None:
     """The two parts of a generator that has styles; None for any other."""
-    return Styled(generator.mapping, generator.synthesis) if isinstance(generator, InTwoParts) else None
+    return Styled(generator.mapping, generator.synthesis) if has(generator, InTwoParts) else None
 
 
 @runtime_checkable

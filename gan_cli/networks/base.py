@@ -7,13 +7,16 @@ be any module: `declared` reads what a network says about itself; one that says 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from collections.abc import Callable, Collection, Sequence
+from inspect import get_annotations
+from typing import NamedTuple, Protocol, TypeGuard, TypeVar
 
 from torch import Tensor, nn
 
 from gan_cli.networks.conditioning import DiscriminatorConditioning, GeneratorConditioning, Head
 from gan_cli.types import DiscriminatorOutput, Need, sample_shape
+
+Contract = TypeVar("Contract")
 
 
 class Declared(NamedTuple):
@@ -25,33 +28,37 @@ class Declared(NamedTuple):
     latent_layers: tuple[nn.Module, ...] = ()  # of a generator: those the latent enters
 
 
-@runtime_checkable
 class Provides(Protocol):
     provides: Collection[str]
 
 
-@runtime_checkable
 class Conditional(Protocol):
     classes: int
 
 
-@runtime_checkable
 class ReadsLabels(Protocol):
     reads_labels: bool
 
 
-@runtime_checkable
 class EnteredByLatents(Protocol):
     latent_layers: Sequence[nn.Module]
+
+
+def has(network: nn.Module, contract: Callable[..., Contract]) -> TypeGuard[Contract]:
+    """Whether a network has the attributes of a protocol.
+
+    Since Python 3.12 `isinstance` does not see those that are modules, parameters or buffers of the network.
+    """
+    return all(hasattr(network, name) for name in get_annotations(contract))
 
 
 def declared(network: nn.Module) -> Declared:
     """What a network declares, in attributes of these names."""
     return Declared(
-        frozenset(network.provides) if isinstance(network, Provides) else frozenset(),
-        int(network.classes) if isinstance(network, Conditional) else 0,
-        bool(network.reads_labels) if isinstance(network, ReadsLabels) else False,
-        tuple(network.latent_layers) if isinstance(network, EnteredByLatents) else (),
+        frozenset(network.provides) if has(network, Provides) else frozenset(),
+        int(network.classes) if has(network, Conditional) else 0,
+        bool(network.reads_labels) if has(network, ReadsLabels) else False,
+        tuple(network.latent_layers) if has(network, EnteredByLatents) else (),
     )
 
 

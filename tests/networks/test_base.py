@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from inspect import get_annotations
+from pkgutil import walk_packages
+
 import torch
 from torch import Tensor, nn
 
+import gan_cli
 from gan_cli.networks.base import BaseGenerator, Declared, StagedDiscriminator, declared
 from gan_cli.networks.conditioning import AuxiliaryClassifier, ConcatLatent, ConcatSample
 from gan_cli.networks.panel import Jury, Slices
@@ -34,6 +39,21 @@ def test_what_a_module_declares_is_read_whatever_its_class() -> None:
     own.provides, own.classes, own.reads_labels = {"features"}, 3, True  # type: ignore[assignment]
     own.latent_layers = nn.ModuleList([nn.Linear(2, 2)])
     assert declared(own) == Declared(frozenset({"features"}), 3, True, (own.latent_layers[0],))
+
+
+def test_protocols_that_are_asked_of_modules_by_isinstance_have_methods_alone() -> None:
+    """It does not see modules within modules since Python 3.12; `has` does."""
+    modules = [import_module(found.name) for found in walk_packages(gan_cli.__path__, "gan_cli.")]
+    asked = {
+        each
+        for module in modules
+        for each in vars(module).values()
+        if isinstance(each, type)
+        and each.__module__.startswith("gan_cli.")
+        and getattr(each, "_is_runtime_protocol", False)
+    }
+    assert {each.__name__ for each in asked if get_annotations(each)} == {"Named"}  # of data
+    assert len(asked) > 5
 
 
 def test_a_generator_draws_the_classes_of_its_conditioning() -> None:
