@@ -82,7 +82,10 @@ class Compiled:
         members = [(name, network) for name, player in players.items() for network in networks_of(player)]
         self.moving = sorted({name for name, network in members if changes(network)})
         self.forwards = {
-            network: torch.compile(network.forward, dynamic=False, backend=backend, options=options)
+            network: {
+                learns: torch.compile(forward, dynamic=False, backend=backend, options=options)
+                for learns, forward in _told_apart(network.forward).items()
+            }
             for _, network in members
             if not changes(network)
         }
@@ -95,8 +98,8 @@ class Compiled:
 
     @contextmanager
     def _in_place(self) -> Iterator[None]:
-        for network, forward in self.forwards.items():
-            network.forward = forward
+        for network, forwards in self.forwards.items():
+            network.forward = forwards[any(parameter.requires_grad for parameter in network.parameters())]
         try:
             yield
         finally:
@@ -137,6 +140,22 @@ class Compiled:
             f"the {' and the '.join(self.moving)} changes with the clock and is computed as it stands": self.moving,
         }
         return "; ".join(word for word, said in words.items() if said)
+
+
+def _told_apart(forward: Callable[..., Any]) -> dict[bool, Callable[..., Any]]:
+    """A network's forward pass for weights that learn, and for weights that do not.
+
+    torch 2.11 compares everything about a weight but that, and would take what it compiled for one for the other. It
+    keeps what it compiled by the code of a function, so that two functions are never confused.
+    """
+
+    def learning(*inputs: Any, **named: Any) -> Any:
+        return forward(*inputs, **named)
+
+    def fixed(*inputs: Any, **named: Any) -> Any:
+        return forward(*inputs, **named)
+
+    return {True: learning, False: fixed}
 
 
 def networks_of(player: nn.Module) -> list[nn.Module]:
