@@ -6,6 +6,8 @@ import json
 import multiprocessing
 import os
 import re
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,15 @@ TRANSLATORS = {
     for name, narrow in NARROW.items()
 }
 Played = tuple[list[dict[str, float]], dict[str, torch.Tensor]]
+
+
+@pytest.fixture(autouse=True)
+def handlers_kept() -> Iterator[None]:
+    """torch's launcher leaves its own behind, in this process here."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in kept.items():
+        signal.signal(number, handler)
 
 
 def played(chosen: tuple[str, ...], devices: int, rank: int) -> Played:
