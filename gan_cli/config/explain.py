@@ -17,14 +17,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from gan_cli.config import choices
 from gan_cli.config.errors import ALL, did_you_mean, not_global, unknown_choice
-from gan_cli.config.words import SETTING, SHOWS, divide, in_shell, parse, quote, readable, text, unreadable
+from gan_cli.config.words import QUOTES, SETTING, SHOWS, divide, in_shell, parse, quote, readable, text, unreadable
 from gan_cli.console import printable
 from gan_cli.errors import ConfigError, Refused, two_lines
 
 # What other programs call the number of epochs.
 EPOCHS = ("epochs", "epoch", "max_epochs", "num_epochs", "n_epochs", "nepochs")
 RAISED = re.compile(r"^\w+ raised while resolving interpolation: ")
-QUOTES = ("'", '"')
 FOLLOWS = re.compile(r"\$\{([A-Za-z_][\w.]*)\}")
 ENVIRONMENT = "set it, or give a default: '${oc.env:NAME,VALUE}'"
 RAMP = "a value that follows progress is written '${linear:START,END,IMAGES}' or '${cosine:START,END,IMAGES}'"

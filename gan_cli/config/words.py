@@ -31,6 +31,7 @@ SHOWN = "-m, --cfg job, --resolve, --package NAME, --info, --config-dir DIR, --c
 DEEDS = ({"-m", "--multirun"}, {"-r", "--run"}, {"--cfg", "-c"}, set(INFO), {"--hydra-help"})
 SHOWS = frozenset({"--cfg", "-c", *INFO, "--hydra-help"})  # with these nothing is run
 # A value that matches has a meaning in Hydra's grammar: it is not silently made a string.
+QUOTES = ("'", '"')  # in Hydra's grammar
 STRUCTURE = re.compile(r"^[\[{'\"]|\$\{|,")
 SETTING = re.compile(r"^(\+{0,2}[\w./@:-]+)=(.*)$", flags=re.DOTALL)
 
@@ -112,7 +113,7 @@ def quote(value: str) -> str:
 
 def text(value: str) -> str:
     """A word's value read as text: without Hydra's quotes, and with the home folder for a leading ~."""
-    if value[:1] in ("'", '"'):
+    if value[:1] in QUOTES:
         from hydra.core.override_parser.types import QuotedString
 
         read = _value(value)

@@ -143,19 +143,19 @@ class Compiled:
 
 
 def _told_apart(forward: Callable[..., Any]) -> dict[bool, Callable[..., Any]]:
-    """A network's forward pass for weights that learn, and for weights that do not.
+    """A network's forward pass while its weights learn (True), and while they are frozen (False).
 
-    torch 2.11 compares everything about a weight but that, and would take what it compiled for one for the other. It
-    keeps what it compiled by the code of a function, so that two functions are never confused.
+    torch 2.11 does not check whether weights require gradients before it reuses what it compiled, so a network that was
+    first called frozen would never learn. It keeps compiled code by function, so two functions keep the two apart.
     """
 
     def learning(*inputs: Any, **named: Any) -> Any:
         return forward(*inputs, **named)
 
-    def fixed(*inputs: Any, **named: Any) -> Any:
+    def frozen(*inputs: Any, **named: Any) -> Any:
         return forward(*inputs, **named)
 
-    return {True: learning, False: fixed}
+    return {True: learning, False: frozen}
 
 
 def networks_of(player: nn.Module) -> list[nn.Module]:

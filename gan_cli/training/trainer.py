@@ -19,6 +19,7 @@ from gan_cli.games.base import Game
 from gan_cli.ramps import follows_run, settled
 from gan_cli.store import contents
 from gan_cli.training import together, warm_start
+from gan_cli.training.as_one import as_one
 from gan_cli.training.ema import Ema, PowerAverage
 from gan_cli.training.execution import Execution, execution_of
 from gan_cli.training.limits import Limits
@@ -207,7 +208,7 @@ class Trainer:
                 group.update({"lr": rate, **moved})
                 group["lr"] *= factor
         shown = 0
-        with together.as_one(self.seed, self.clock.step, self.rows, self.sync_batchnorm):
+        with as_one(self.seed, self.clock.step, self.rows, self.sync_batchnorm):
             for phase in self.game.phases():
                 for _ in range(phase.runs):
                     self._update(phase, self._draw(phase))

@@ -108,14 +108,19 @@ def test_a_page_draws_what_gan_sample_draws(page: Page, here: Path, name: str) -
         page.picture(SHOTS / f"page-{name}-{window}.png", whole=True)
 
 
+def move(page: Page, name: str, value: float) -> None:
+    """Moves a control, upon which the page draws again."""
+    page.says(
+        f"{{ const input = document.getElementById('{name}'); delete document.body.dataset.drawn;"
+        f"input.value = {value}; input.dispatchEvent(new Event('input', {{bubbles: true}})) }}"
+    )
+
+
 def controls_move(page: Page, file: Path) -> None:
     """Each slider changes the picture, and reset brings it back."""
     before = picture(page, file, "")
     for name, value in (("between", 0.5), ("direction0", 2), ("seed", 5)):
-        page.says(
-            f"{{ const input = document.getElementById('{name}'); delete document.body.dataset.drawn;"
-            f"input.value = {value}; input.dispatchEvent(new Event('input', {{bubbles: true}})) }}"
-        )
+        move(page, name, value)
         page.until("document.body.dataset.drawn")
         assert not np.array_equal(shown(page), before), name
     page.says("delete document.body.dataset.drawn; document.getElementById('reset').click()")
@@ -125,16 +130,12 @@ def controls_move(page: Page, file: Path) -> None:
 
 def test_a_page_draws_again_after_an_error(page: Page, here: Path) -> None:
     before = picture(page, exported(made("uniform", RUNS["uniform"])), "")
-    moved = (
-        "{{ const input = document.getElementById('seed'); delete document.body.dataset.drawn;"
-        "input.value = {seed}; input.dispatchEvent(new Event('input', {{bubbles: true}})) }}"
-    )
     page.says("document.getElementById('picture').toDataURL = () => { throw new Error('no memory') }; true")
-    page.says(moved.format(seed=5))
+    move(page, "seed", 5)
     page.until("document.body.dataset.failed")
     assert page.says("document.getElementById('told').textContent") == "it cannot be drawn: no memory"
     page.says("delete document.getElementById('picture').toDataURL")
-    page.says(moved.format(seed=6))
+    move(page, "seed", 6)
     page.until("document.body.dataset.drawn")
     assert not page.says("document.body.dataset.failed")
     assert not np.array_equal(shown(page), before)

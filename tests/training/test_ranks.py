@@ -21,7 +21,7 @@ from gan_cli.config import build
 from gan_cli.errors import ConfigError, NotWritable, RunFailed
 from gan_cli.store.rows import read_rows
 from gan_cli.store.run import Run
-from gan_cli.training import ranks, together
+from gan_cli.training import as_one, ranks, together
 from gan_cli.training.ranks import launch
 
 STEPS, TOLERANCE = 20, 1e-5
@@ -348,7 +348,7 @@ def test_rows_drawn_by_all_are_those_drawn_by_one(world: int) -> None:
     whole = [draw(12) for draw in draws]
     shares = []
     for rank in range(world):
-        with together.AsOne(rank, world, rows, 3, False):
+        with as_one.AsOne(rank, world, rows, 3, False):
             shares.append([draw(rows) for draw in draws])
     for expected, *pieces in zip(whole, *shares, strict=True):
         assert torch.equal(torch.cat(pieces), expected)
