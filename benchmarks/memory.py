@@ -20,6 +20,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
@@ -90,22 +91,25 @@ def trained(words: tuple[str, ...], cache: Path, limit: Callable[[], None] | Non
 
 
 def many(folder: Path, count: int) -> None:
-    """So many pictures of 64 px: from a folder and from shards, each started anew and again."""
+    """So many pictures of 64 px: from a folder and from shards, each started anew and again, and once more with
+    nothing decoded kept."""
     photos = folder / "photos"
     photos.mkdir()
     for i in range(count):
         (photos / f"{i:06d}.jpg").write_bytes(jpeg(i, 64))
     packed = watched(("data", "pack", str(photos), f"out={folder / 'shards'}"), folder)
     report("memory: gan data pack", pictures=count, **packed)
-    for source, place in (("folder", photos), ("webdataset", folder / "shards")):
-        cache = folder / source
-        cache.mkdir()
-        words = (f"dataset={source}", f"dataset.root={place}", *DCGAN, "trainer.max_steps=20")
-        for start in ("first", "again"):
-            report(
-                "memory: many pictures", source=source, pictures=count, side=64, start=start, **trained(words, cache)
-            )
-        shutil.rmtree(cache)
+    for stream in (False, True):
+        for source, place in (("folder", photos), ("webdataset", folder / "shards")):
+            cache = folder / source
+            cache.mkdir()
+            words = (f"dataset={source}", f"dataset.root={place}", *DCGAN, "trainer.max_steps=20")
+            for start in ("first", "again"):
+                found = trained((*words, f"dataset.stream={str(stream).lower()}"), cache)
+                facts = {"source": source, "stream": stream, "pictures": count, "side": 64, "start": start}
+                kept = sum(path.stat().st_size for path in (cache / "decoded").iterdir()) / 2**20
+                report("memory: many pictures", **facts, kept_mib=round(kept), **found)
+            shutil.rmtree(cache)
 
 
 def streamed(folder: Path, mib: int, side: int, repeats: int = 2) -> None:
@@ -124,16 +128,20 @@ def streamed(folder: Path, mib: int, side: int, repeats: int = 2) -> None:
                 found = trained((*words, f"dataset.memory={memory}"), cache, bound)
                 facts = {"model": name, "pictures": count, "side": side, "limit_mib": mib, "repeat": repeat}
                 report("memory: streamed", way=way, **facts, **{**found, "curve": None})
-    interleaved(folder, mib, side)
+    interleaved(folder, 8 * mib, side)
 
 
 def interleaved(folder: Path, mib: int, side: int, blocks: int = 30, steps: int = 20) -> None:
-    """Short blocks of steps of one cheap network, in turn on the set in memory and streamed: whatever else the machine
-    does falls on both."""
-    cache = str(folder / "cache" / "decoded")
+    """Short blocks of steps of one cheap network, in turn on the set in memory, read from the disk, and decoded as it
+    is shown: whatever else the machine does falls on all."""
+    usual: dict[str, Any] = {"batch_size": 16, "cache": str(folder / "cache" / "decoded")}
     sets = {
-        way: Images(sources.webdataset, str(folder / "shards"), side, batch_size=16, memory=memory, cache=cache)
-        for way, memory in (("in memory", 8 * mib), ("streamed", 64))
+        way: Images(sources.webdataset, str(folder / "shards"), side, **usual, **settings)
+        for way, settings in (
+            ("in memory", {"memory": mib}),
+            ("streamed", {"memory": 64}),
+            ("decoded as shown", {"stream": True}),
+        )
     }
     critic = nn.Sequential(nn.Flatten(), nn.Linear(3 * side**2, 32), nn.ReLU(), nn.Linear(32, 1))
     optimizer = torch.optim.Adam(critic.parameters())
@@ -147,7 +155,14 @@ def interleaved(folder: Path, mib: int, side: int, blocks: int = 30, steps: int 
                 optimizer.step()
             taken[way] += time.perf_counter() - begun
     rates = {way: round(blocks * steps * 16 / seconds, 1) for way, seconds in taken.items()}
-    report("memory: streamed and in memory in turn", pictures=len(sets["streamed"]), side=side, images_per_second=rates)
+    report("memory: in turn", pictures=len(sets["streamed"]), side=side, images_per_second=rates)
+
+
+def in_turn(folder: Path, count: int, side: int) -> None:
+    """So many pictures, in memory, read and decoded."""
+    packing.pack(listing(count, side), folder / "shards", 2**28)
+    (folder / "cache").mkdir()
+    interleaved(folder, count * 3 * side**2 // 2**20 + 1, side)
 
 
 def draw(results: Path) -> None:
@@ -159,7 +174,7 @@ def draw(results: Path) -> None:
     axes = figure.subplots()
     for row in (row for row in rows if row["benchmark"] == "memory: many pictures" and row["pictures"] == 100_000):
         seconds, mib = zip(*row["curve"][:-1], strict=True)  # the last look finds the process gone
-        axes.plot(seconds, mib, label=f"{row['source']}, {row['start']}")
+        axes.plot(seconds, mib, label=f"{row['source']}, {row['start']}{', stream' * row.get('stream', False)}")
     axes.axhline(1.5e9 / 2**20, color="0.4", linestyle="--", linewidth=1, label="1.5 GB")
     axes.set(xlim=(0, None), ylim=(0, None), xlabel="seconds", ylabel="MiB resident")
     axes.grid(color="0.9")
@@ -170,7 +185,7 @@ def draw(results: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     task = parser.add_mutually_exclusive_group(required=True)
-    task.add_argument("--part", choices=("many", "streamed"))
+    task.add_argument("--part", choices=("many", "streamed", "turns"))
     task.add_argument("--draw", type=Path, metavar="RESULTS", help="draw the curves of results that are there")
     parser.add_argument("--folder", help="where there is room; the system's temporary folder when left out")
     parser.add_argument("--pictures", type=int, default=100_000)
@@ -182,6 +197,8 @@ def main() -> None:
     with TemporaryDirectory(dir=asked.folder, prefix="gan-memory-") as folder:
         if asked.part == "many":
             many(Path(folder), asked.pictures)
+        elif asked.part == "turns":
+            in_turn(Path(folder), asked.pictures, 128)
         else:
             streamed(Path(folder), asked.mib, 128)
 

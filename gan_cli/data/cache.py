@@ -11,7 +11,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ from gan_cli.data.arrays import header
 from gan_cli.data.ondisk import OnDisk, Opened
 from gan_cli.data.stored import OneSize, Stored, Views
 from gan_cli.store.disk import naming, replacing, write_text
+from gan_cli.store.locks import alone
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +90,23 @@ def kept_or_made(
         ranges: Gives the range of values met, after decoding.
         memory: Bytes up to which pictures are held in memory.
     """
-    array, notes = folder / f"{key}.npy", folder / f"{key}.json"
+    with by_one(folder / key):
+        return _kept_or_made(folder / f"{key}.npy", folder / f"{key}.json", shape, items, ranges, memory)
+
+
+@contextmanager
+def by_one(entry: Path) -> Iterator[None]:
+    """Of several processes that want an entry one makes it, the others wait; where no lock can be placed, all do."""
+    with ExitStack() as held:
+        with suppress(OSError):
+            entry.parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(alone(entry))
+        yield
+
+
+def _kept_or_made(
+    array: Path, notes: Path, shape: tuple[int, ...], items: Items, ranges: Ranges, memory: int
+) -> DecodedFiles:
     if array.exists() or notes.exists():
         found = _read(array, notes, shape, memory)
         if isinstance(found, DecodedFiles):

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 import numpy as np
+import PIL
 import torch
 
 from gan_cli.data import ahead, cache, memo
@@ -19,8 +20,9 @@ from gan_cli.data.decoding import Extent, decode
 from gan_cli.data.described import describe
 from gan_cli.data.flaws import PictureError
 from gan_cli.data.listing import NAMED, File, Listing, is_zip, listed, nothing_in, shown
-from gan_cli.data.request import Decoded, Request, given_as
+from gan_cli.data.request import Decoded, Request, covering, given_as
 from gan_cli.data.stored import ManySizes
+from gan_cli.data.streamed import looked_through
 from gan_cli.errors import DataError, two_lines
 from gan_cli.progress import tracked
 
@@ -69,6 +71,14 @@ def _decode(file: Readable, request: Request, extent: Extent | None = None) -> n
         return Unreadable(shown(str(file)), str(error) or "it cannot be opened")
 
 
+def _shown(file: Readable, request: Request, extent: Extent | None = None) -> np.ndarray | Unreadable:
+    """The same as it is shown: no smaller than a window."""
+    pixels = _decode(file, request, extent)
+    if isinstance(pixels, Unreadable) or not request.windows:
+        return pixels
+    return covering(torch.from_numpy(np.ascontiguousarray(pixels)), request).numpy()
+
+
 def _report(unreadable: Sequence[Unreadable], strict: bool) -> None:
     if not unreadable:
         return
@@ -91,16 +101,21 @@ def read_files(files: Sequence[Readable], request: Request, place: str) -> cache
     extent = Extent()
 
     def items() -> Iterable[np.ndarray | Unreadable]:
-        decoded = ahead.in_order(lambda file: _decode(file, request, extent), files)
+        decoded = ahead.in_order(lambda file: _shown(file, request, extent), files)
         yield from tracked(decoded, len(files), "decoding")
         refusal = extent.refusal(place, "dataset.levels")
         if refusal is not None:
             raise DataError(refusal)
 
-    if request.windows:
+    frame = (request.channels, request.height, request.width, request.fit.__name__, request.levels)
+    if request.stream:
+        key = cache.key_of(frame, request.windows, PIL.__version__, _digests(files, request))
+        decode = lambda file: _shown(file, request)  # noqa: E731
+        one_size = not request.windows
+        entry = looked_through(request.cache, key, files, decode, items, lambda: extent.ranges, one_size)
+    elif request.windows:
         entry = _whole(items(), extent)
     else:
-        frame = (request.channels, request.height, request.width, request.fit.__name__, request.levels)
         shape = (len(files), request.channels, request.height, request.width)
         key = cache.key_of(frame, _digests(files, request))
         entry = cache.kept_or_made(request.cache, key, shape, items, lambda: extent.ranges, request.memory)

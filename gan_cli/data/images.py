@@ -64,6 +64,7 @@ class Images:
         windows: Images keep the size of their files; a batch shows random windows of `resolution`.
         given: The sources that a translator draws the images from.
         memory: MiB of decoded files that are held in memory; of a larger set only what is shown is read.
+        stream: Pictures stay in their files and are decoded whenever they are shown; nothing decoded is kept.
 
     Raises:
         DataError: There is nothing, there are too few images, or the labels contradict `classes`.
@@ -89,6 +90,7 @@ class Images:
         windows: bool = False,
         given: Given | None = None,
         memory: NonNegative = 256,
+        stream: bool = False,
     ) -> None:
         if channels not in (1, 3):
             what = f"dataset.channels={channels}: no image has so many channels"
@@ -121,6 +123,7 @@ class Images:
             levels=checked_levels(levels, "dataset.levels"),
             windows=windows,
             memory=round(memory * 2**20),
+            stream=stream,
         ).at(root)
         decoded = self._read(source, request, limit)
         self.cropped = windows or load is not None

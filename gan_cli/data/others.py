@@ -142,8 +142,9 @@ def _partners(images: Decoded, found: Decoded, request: Request, root: Path) -> 
 
 def _check_sizes(images: Decoded, found: Decoded, scale: int) -> None:
     """Raises DataError for a pair of different sizes, whose windows would not show the same."""
-    for name, image, other in zip(images.names, images.images, found.images, strict=True):
-        (height, width), sides = image.shape[-2:], other.shape[-2:]
+    ours, theirs = stored(images.images), stored(found.images)
+    for i, name in enumerate(images.names):
+        (height, width), sides = ours.shape_of(i)[-2:], theirs.shape_of(i)[-2:]
         if (height // scale, width // scale) != tuple(sides):
             what = f"dataset.windows=true: the pair {name} has {height} x {width} and {sides[0]} x {sides[1]} pixels"
             wanted = "one size" if scale == 1 else f"sizes that differ by dataset.given.scale={scale}"

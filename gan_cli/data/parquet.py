@@ -52,6 +52,9 @@ class Table(NamedTuple):
 
 def decode_parquet(request: Request, image: str, label: str) -> Decoded:
     """See `gan_cli.data.sources.parquet`."""
+    if request.stream:
+        what = "dataset.stream=true: a picture in a Parquet file cannot be read without those of its row group"
+        raise DataError(two_lines(what, "leave dataset.stream out: the decoded pictures are kept on the disk"))
     paths, taken = found(request.here(), ".parquet", request.split)
     listing, held = Listing(str(request.root), kind="parquet"), Held()
     labels: list[int | None] = []

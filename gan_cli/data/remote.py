@@ -11,13 +11,10 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 from urllib.parse import urlsplit
-
-from filelock import FileLock
 
 from gan_cli.data import memo
 from gan_cli.data.flaws import shown
@@ -37,6 +34,7 @@ from gan_cli.store.disk import (
     write_bytes,
     write_json,
 )
+from gan_cli.store.locks import alone
 
 log = logging.getLogger(__name__)
 
@@ -173,23 +171,14 @@ def _index(folder: str, home: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise DataError(two_lines(f"{address} is not JSON", "ask who keeps it")) from error
     path = _at(home, address, ".json")
-    with _alone(path):
+    with alone(path):
         write_bytes(path, content)
     return found if isinstance(found, dict) else {}
 
 
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Waits for whoever else writes the file. Raises NotWritten."""
-    with ExitStack() as held:
-        with naming(path), suppress(NotImplementedError):  # a file system without locks
-            held.enter_context(FileLock(path.with_suffix(".lock")))
-        yield
-
-
 def _fetch(shard: Fetched, wanted: Told | None, cache: Path) -> None:
     """Fetches a shard, unless it is here or another process fetches it meanwhile. Raises DataError, NotWritten."""
-    with _alone(shard.path):
+    with alone(shard.path):
         flaw = _flaw(shard, wanted, cache)
         if flaw is None:
             return

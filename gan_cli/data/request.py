@@ -35,6 +35,7 @@ class Request:
     windows: bool = False  # pictures keep their size, where it is not smaller than `height` and `width`
     memory: int = 2**28  # bytes of decoded pictures that may be held in memory
     address: str = ""  # of files on another machine, http://...; then there is nothing at `root`
+    stream: bool = False  # pictures stay in their files, and are decoded whenever they are shown
 
     def at(self, root: str) -> Request:
         """The same of another place."""
@@ -78,7 +79,7 @@ def given_as(images: Stored) -> Tensor | Sequence[Tensor] | Stored:
     """Pictures as a source gives them: those in memory as tensors."""
     if isinstance(images, OneSize):
         return images.images
-    return images.pictures if isinstance(images, ManySizes) else images
+    return images.each if isinstance(images, ManySizes) else images
 
 
 EXPECTED = (
@@ -93,10 +94,13 @@ REMEDY = (
 def decoded_by(source: Callable[[Request], Decoded], request: Request, part: str) -> Decoded:
     """What a source gives, if it is what is expected. Raises DataError."""
     gave = source(request)
+    name = getattr(source, "func", source)
+    called = getattr(name, "__name__", type(name).__name__)
     if fault := _fault(gave):
-        name = getattr(source, "func", source)
-        called = getattr(name, "__name__", type(name).__name__)
         raise DataError(two_lines(f"{part} ({called}): {EXPECTED}; {fault}", REMEDY))
+    if request.stream and not isinstance(gave.images, Stored):
+        what = f"dataset.stream=true: {part} ({called}) gives pictures that are in memory already, and no files"
+        raise DataError(two_lines(what, "leave dataset.stream out"))
     return gave
 
 

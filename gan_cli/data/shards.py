@@ -5,8 +5,8 @@ read where they lie; nothing is unpacked. What was found in a shard is remembere
 
 The layout is that of the webdataset library, whose reader is not used: it is a stream, whose order depends on workers
 and on what is in a buffer, and here a batch is a function of (seed, draw). A tar file is read by its headers
-(gan_cli.data.tar), and from there on a picture in it is a file like any other: one decoder, one cache, one order. The
-tests hold both readers against each other.
+(gan_cli.data.tar), and from there on a picture in it is a file like any other: one decoder, one cache or none,
+one order. The tests hold both readers against each other.
 """
 
 from __future__ import annotations

@@ -52,11 +52,19 @@ class Stored(ABC):
     def __len__(self) -> int: ...
 
     def __iter__(self) -> Iterator[Tensor]:
-        return (self.picture(i) for i in range(len(self)))
+        return self.pictures(range(len(self)))
 
     @abstractmethod
     def picture(self, i: int) -> Tensor:
         """One picture, whole."""
+
+    def pictures(self, index: Iterable[int]) -> Iterator[Tensor]:
+        """Some of the pictures, each whole."""
+        return map(self.picture, index)
+
+    def shape_of(self, i: int) -> torch.Size:
+        """`[C, H, W]` of a picture."""
+        return self.picture(i).shape
 
     @abstractmethod
     def rows(self, index: Sequence[int]) -> Stored:
@@ -76,8 +84,7 @@ class Stored(ABC):
             step: Windows lie at multiples of it.
         """
         (height, width), cut = size, []
-        for i, (down, right) in zip(index.tolist(), views.corner.tolist(), strict=True):
-            picture = self.picture(i)
+        for picture, (down, right) in zip(self.pictures(index.tolist()), views.corner.tolist(), strict=True):
             top = int(down * ((picture.shape[1] - height) // step + 1)) * step
             left = int(right * ((picture.shape[2] - width) // step + 1)) * step
             cut.append(picture[:, top : top + height, left : left + width])
@@ -136,27 +143,27 @@ class OneSize(Stored):
 class ManySizes(Stored):
     """A tensor each."""
 
-    def __init__(self, pictures: Iterable[Tensor]) -> None:
-        self.pictures = tuple(pictures)
+    def __init__(self, each: Iterable[Tensor]) -> None:
+        self.each = tuple(each)
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.each)
 
     def picture(self, i: int) -> Tensor:
-        return self.pictures[i]
+        return self.each[i]
 
     def rows(self, index: Sequence[int]) -> Stored:
-        return ManySizes(self.pictures[i] for i in index)
+        return ManySizes(self.each[i] for i in index)
 
     def to(self, device: torch.device) -> Stored:
-        return ManySizes(picture.to(device) for picture in self.pictures)
+        return ManySizes(picture.to(device) for picture in self.each)
 
     @property
     def nbytes(self) -> int:
-        return sum(picture.nbytes for picture in self.pictures)
+        return sum(picture.nbytes for picture in self.each)
 
     def sizes(self) -> Iterable[Sequence[int]]:
-        return (picture.shape for picture in self.pictures)
+        return (picture.shape for picture in self.each)
 
 
 class Cut(Stored):
@@ -170,6 +177,9 @@ class Cut(Stored):
 
     def picture(self, i: int) -> Tensor:
         return self.part(self.whole.picture(i))
+
+    def pictures(self, index: Iterable[int]) -> Iterator[Tensor]:
+        return map(self.part, self.whole.pictures(index))
 
     def rows(self, index: Sequence[int]) -> Stored:
         return Cut(self.whole.rows(index), self.part)

@@ -34,7 +34,7 @@ def _of(endings: str) -> re.Pattern[str]:
 CACHES = {
     cache.name: cache
     for cache in (
-        Cache("decoded", "pictures of folders and zips, decoded", _of("npy|json")),
+        Cache("decoded", "pictures of folders and zips, decoded", _of("npy|json|lock")),
         Cache("shards", "shards of other machines, as they were fetched", _of("tar|json|lock")),
         Cache("references", "features of the data that samples are compared with", _of("safetensors|json|lock|part")),
         Cache("classifiers", "networks that were trained to measure with", _of("safetensors|json|lock|part")),

@@ -83,7 +83,7 @@ def alone_in(folder: Path, doing: str) -> Iterator[None]:
         with ExitStack() as held:
             with naming(folder / ".lock"):
                 folder.mkdir(parents=True, exist_ok=True)
-                held.enter_context(holding(folder / ".lock", f"process {os.getpid()} on {platform.node()}"))
+                held.enter_context(holding(folder / ".lock", _this_process()))
             yield
     except Held as error:
         what = f"{folder} is being {doing} by {str(error) or 'another process'}"
@@ -91,6 +91,24 @@ def alone_in(folder: Path, doing: str) -> Iterator[None]:
     finally:
         if made:
             remove_empty(folder)
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Waits for whoever else writes the file, by a lock file beside it. Raises NotWritten where there can be none."""
+    with ExitStack() as held:
+        while True:
+            try:
+                with naming(path):
+                    held.enter_context(holding(path.with_suffix(".lock"), _this_process()))
+                break
+            except Held:
+                time.sleep(GLANCE)
+        yield
+
+
+def _this_process() -> str:
+    return f"process {os.getpid()} on {platform.node()}"
 
 
 def holder(path: Path | str) -> str | None:
