@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
@@ -86,36 +86,46 @@ class Draws:
         return seeded(self.device, self.seed, *parts)
 
 
-Deal = Callable[[Callable[[int], Tensor], int], Iterator[Tensor]]  # (computes block k, how many) -> them in order
+Made = tuple[Tensor, ...]  # what is computed of one block of samples
+Blocks = Generator[Made, None, None]
+Deal = Callable[[Callable[[int], Made], int], Blocks]  # (computes it of block k, how many) -> it, in order
 
 
-def in_order(compute: Callable[[int], Tensor], count: int) -> Iterator[Tensor]:
+def in_order(compute: Callable[[int], Made], count: int) -> Blocks:
     """Blocks 0 ... count - 1, one after the other."""
-    return map(compute, range(count))
+    yield from map(compute, range(count))
 
 
 @torch.no_grad()
-def blocks(
-    game: Game, generator: nn.Module, draws: Draws, n: int, deal: Deal = in_order
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Samples 0 ... n - 1 in order and their labels, on the device of the draws, in pieces.
+def made(
+    game: Game, generator: nn.Module, draws: Draws, n: int, make: Callable[[Tensor], Made], deal: Deal = in_order
+) -> Generator[tuple[Made, Tensor], None, None]:
+    """What `make` makes of samples 0 ... n - 1, block by block, and their labels, on the device of the draws.
 
-    `deal` has blocks computed, here or in several processes, and gives them in order.
+    `deal` has it computed, here or in several processes, and gives it in order.
     """
 
-    def compute(block: int) -> Tensor:
+    def compute(block: int) -> Made:
         batch = draws.batch(block)
         with torch.no_grad(), draws.seeded("samples", block):
-            return game.sample(generator, batch)
+            samples = game.sample(generator, batch)
+        return make(samples[: n - block * draws.rows])
 
     training = generator.training
     generator.eval()
     try:
-        for block, samples in enumerate(deal(compute, -(-n // draws.rows))):
-            left = n - block * draws.rows
-            yield samples[:left], draws.batch(block).label[:left]
+        for block, found in enumerate(deal(compute, -(-n // draws.rows))):
+            yield found, draws.batch(block).label[: n - block * draws.rows]
     finally:
         generator.train(training)
+
+
+def blocks(
+    game: Game, generator: nn.Module, draws: Draws, n: int, deal: Deal = in_order
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Samples 0 ... n - 1 in order and their labels, on the device of the draws, in pieces."""
+    for (samples,), label in made(game, generator, draws, n, lambda samples: (samples,), deal):
+        yield samples.to(draws.device), label
 
 
 def draw(game: Game, generator: nn.Module, draws: Draws, n: int) -> Tensor:

@@ -127,6 +127,11 @@ class Evaluation(Callback):
         }
 
     @torch.no_grad()
+    def contribute(self, session: Session, part: int) -> None:
+        """Another process's part of what rank 0 measures."""
+        self.watched.contribute(session, self._against(session), part)
+
+    @torch.no_grad()
     def on_step(self, session: Session) -> None:
         if not session.due(self.every_steps, self.every_epochs):
             return

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
 
 from torch import Tensor
 
@@ -15,8 +17,18 @@ from gan_cli.latent.translate import Translating
 from gan_cli.metrics import PAIRS, Better, Context, Estimate, Metric, PairMetric
 from gan_cli.metrics.detectors import Detector
 from gan_cli.metrics.features import Features, Seen
-from gan_cli.metrics.measure import Plan, Reference, SampleSet, collect, drawn, full_name, reference_features
+from gan_cli.metrics.measure import (
+    Plan,
+    Reference,
+    SampleSet,
+    as_measured,
+    collector_of,
+    full_name,
+    reference_features,
+)
 from gan_cli.networks.panel import Both
+from gan_cli.progress import tracked
+from gan_cli.sampling import Deal, Made, in_order, made
 from gan_cli.training import together
 from gan_cli.types import Data, Need
 
@@ -35,7 +47,12 @@ class Watched(ABC):
 
     @abstractmethod
     def measured(self, session: Session, against: Reference) -> float:
-        """The value for the averaged generator as it is now. Raises NotMeasurable."""
+        """The value for the averaged generator as it is now, at rank 0; all ranks draw and look. Raises
+        NotMeasurable."""
+
+    @abstractmethod
+    def contribute(self, session: Session, against: Reference, part: int) -> None:
+        """What another rank does of it meanwhile."""
 
 
 def spread(data: Data, n: int) -> SampleSet:
@@ -120,20 +137,37 @@ class OfFeatures(Watched):
         return self.detector
 
     def measured(self, session: Session, against: Reference) -> float:
-        trainer, detector, needs = session.trainer, self._prepared(session, against), self.metric.needs
+        detector, needs = self._prepared(session, against), self.metric.needs
         if self.real is None:
             real = against if against.data is None else spread(against.data, self.n)
             self.real = reference_features(real, detector, needs, self.plan)
+        collector = collector_of(detector, needs, self.plan.rows)
+        with closing(self._looked_at(session, against, together.measured(0))) as looked_at:
+            for (images, *seen), label in tracked(looked_at, self.n, "measuring samples", lambda block: len(block[1])):
+                collector.take(images, Seen(*seen), label.cpu())
+        return self.metric.compute(collector.finish(), self.real, Context(only=self.value))[self.value].value
+
+    def contribute(self, session: Session, against: Reference, part: int) -> None:
+        for _ in self._looked_at(session, against, together.contributed):
+            pass
+
+    def _looked_at(
+        self, session: Session, against: Reference, deal: Deal
+    ) -> Generator[tuple[Made, Tensor], None, None]:
+        """Samples block by block, each with what the detector says of it and with its labels."""
+        trainer, detector = session.trainer, self._prepared(session, against)
         draws, n = session.draws, self.n
         if draws.given is not None:  # a picture of each that the data give
             held_out = against.data is not None and Need.GIVEN in against.data.provides
             seen = (against.data if held_out and against.data is not None else trainer.data).previewed(n)
-            assert seen.given is not None
             draws, n = replace(draws, given=seen.given), len(seen)
-            together.offered(seen.given)
-        batches = drawn(trainer.game, trainer.ema.network, draws, n, together.dealt)
-        fake = collect(SampleSet("samples", n, batches), detector, needs, self.plan)
-        return self.metric.compute(fake, self.real, Context(only=self.value))[self.value].value
+
+        def look(samples: Tensor) -> Made:
+            images = as_measured(samples)
+            features, logits = detector(images)
+            return (images, features) if logits is None else (images, features, logits)
+
+        return made(trainer.game, trainer.ema.network, draws, n, look, deal)
 
 
 def _check_alike(data: Data, against: Reference) -> None:
@@ -164,7 +198,7 @@ class OfPairs(Watched):
     def check(self, session: Session, against: Reference) -> None:
         what = f"evaluation.metric={self.value} cannot be watched"
         try:
-            found = self._estimates(session, against, 1)
+            found = self._estimates(session, against, 1, lambda part: in_order)
         except (NotMeasurable, Refused) as reason:
             first, _, remedy = str(reason).partition("\n  ")
             raise ValueError(two_lines(f"{what}: {first}", remedy or PAIRS)) from reason
@@ -172,23 +206,61 @@ class OfPairs(Watched):
             raise ValueError(two_lines(f"{what}: these pictures give {', '.join(found)}", "use one of these"))
 
     def measured(self, session: Session, against: Reference) -> float:
-        return self._estimates(session, against, self.n)[self.value].value
+        return self._estimates(session, against, self.n, together.measured)[self.value].value
 
-    def _estimates(self, session: Session, against: Reference, n: int) -> Mapping[str, Estimate]:
+    def contribute(self, session: Session, against: Reference, part: int) -> None:
+        with self._drawing(session, against, self.n) as drawing:
+            for _ in together.contributed(drawing.compute[part], len(drawing.sources)):
+                pass
+
+    def _estimates(
+        self, session: Session, against: Reference, n: int, deal: Callable[[int], Deal]
+    ) -> Mapping[str, Estimate]:
+        with self._drawing(session, against, n) as drawing, ExitStack() as held:
+
+            def part(k: int) -> Callable[[], Iterator[Any]]:
+                return lambda: held.enter_context(closing(deal(k)(drawing.compute[k], len(drawing.sources))))
+
+            return self.metric.compute(
+                Context(
+                    pairs=part(PAIRED) if drawing.paired else None,
+                    round_trips=part(AND_BACK) if drawing.translating.back is not None else None,
+                )
+            )
+
+    @contextmanager
+    def _drawing(self, session: Session, against: Reference, n: int) -> Iterator[Drawing]:
+        """What is drawn of `n` pictures of the data. Raises NotMeasurable where they are no such data."""
         game, network, data = session.trainer.game, session.trainer.ema.network, against.data
         if data is None or Need.GIVEN not in data.provides & game.prior.provides:
             raise NotMeasurable(two_lines("it is of pictures drawn from pictures", PAIRS))
         device = next(network.parameters()).device
         back = (game.turned(), network.turned()) if isinstance(network, Both) else None
         translating = Translating(game, network, back, session.trainer.seed, device)
-        paired, sources = Need.PAIRS in data.provides, OfData(data, n)
-        context = Context(
-            pairs=(lambda: translating.pairs(sources)) if paired else None,
-            round_trips=(lambda: translating.round_trips(sources)) if back is not None else None,
-        )
         training = network.training
         network.eval()
         try:
-            return self.metric.compute(context)
+            yield Drawing(translating, OfData(data, n), Need.PAIRS in data.provides)
         finally:
             network.train(training)
+
+
+PAIRED, AND_BACK = 0, 1  # the parts of a measurement of pairs
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Pictures to draw from, and how."""
+
+    translating: Translating
+    sources: OfData
+    paired: bool  # whether each has a target
+
+    @property
+    def compute(self) -> Sequence[Callable[[int], Made]]:
+        """By part: what is drawn of the k-th picture, its target and source; its source, and what comes back of it."""
+        pairs, round_trips = self.translating.pairs, self.translating.round_trips
+        return (
+            lambda k: next(pairs([self.sources.example(k)])),
+            lambda k: next(round_trips([self.sources.example(k)])),
+        )

@@ -284,12 +284,15 @@ def watchable() -> dict[str, Metric | PairMetric]:
     return {value: metric for metric in metrics for value in metric.better}
 
 
-def callbacks(config: Config, opens: Callable[[str | None, Data], Reference]) -> Sequence[Callback]:
-    """The callbacks in order; measurements come first, so that the others see them.
+Opens = Callable[[str | None, Data], Reference]  # (`evaluation.reference`, the run's data) -> what to compare with
 
-    Args:
-        opens: (`evaluation.reference`, the run's data) -> what measurements compare with.
-    """
-    checked = _in_order(config)
-    evaluation = make(checked.parts["evaluation"], metrics=watchable(), opens=opens)
-    return [evaluation, *(make(part) for part in checked.group("callback").values())]
+
+def evaluation(config: Config, opens: Opens) -> Callback:
+    """What measures in training."""
+    measuring: Callback = make(_in_order(config).parts["evaluation"], metrics=watchable(), opens=opens)
+    return measuring
+
+
+def callbacks(config: Config, opens: Opens) -> Sequence[Callback]:
+    """The callbacks in order; measurements come first, so that the others see them."""
+    return [evaluation(config, opens), *(make(part) for part in _in_order(config).group("callback").values())]

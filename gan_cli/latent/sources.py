@@ -128,7 +128,11 @@ class OfData:
         return there if self.n is None else min(self.n, there)
 
     def __iter__(self) -> Iterator[Example]:
+        return map(self.example, range(len(self)))
+
+    def example(self, k: int) -> Example:
+        """The `k`-th of them."""
         last = self.data.pictures() - 1
-        for i in torch.linspace(0, last, len(self), dtype=torch.float64).round().long().tolist():
-            batch = self.data.example(i)
-            yield Example(self.data.called(i), batch.source, batch.real if Need.PAIRS in self.data.provides else None)
+        i = int(torch.linspace(0, last, len(self), dtype=torch.float64)[k].round())
+        batch = self.data.example(i)
+        return Example(self.data.called(i), batch.source, batch.real if Need.PAIRS in self.data.provides else None)

@@ -130,7 +130,10 @@ class Collector:
 
     def add(self, images: Tensor, labels: Tensor | None = None) -> None:
         """Images uint8 `[n, C, H, W]` and their labels."""
-        seen = self.see(images)
+        self.take(images, self.see(images), labels)
+
+    def take(self, images: Tensor, seen: Seen, labels: Tensor | None = None) -> None:
+        """Images, what the detector says of them, and their labels."""
         features = seen.features.cpu()
         hashes = torch.tensor([image_hash(image) for image in images.cpu()])
         self.n += len(images)

@@ -60,30 +60,37 @@ class Plan:
     most: int | None = None  # images of a reference that detectors see; all when None
 
 
-def drawn(
-    game: Game, generator: nn.Module, draws: sampling.Draws, n: int, deal: sampling.Deal = sampling.in_order
-) -> Batches:
-    """A generator's first `n` samples: images rounded to uint8, points as they are."""
+def as_measured(samples: Tensor) -> Tensor:
+    """Samples as detectors see them, on the CPU: images rounded to uint8, points as they are."""
+    return (pictures.to_uint8(samples) if samples.ndim == 4 else samples).cpu()
+
+
+def drawn(game: Game, generator: nn.Module, draws: sampling.Draws, n: int) -> Batches:
+    """A generator's first `n` samples."""
 
     def batches(size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
-        for block, label in sampling.blocks(game, generator, draws, n, deal):
-            quantised = (pictures.to_uint8(block) if block.ndim == 4 else block).cpu()
-            yield from zip(quantised.split(size), label.cpu().split(size), strict=True)
+        for block, label in sampling.blocks(game, generator, draws, n):
+            yield from zip(as_measured(block).split(size), label.cpu().split(size), strict=True)
 
     return batches
+
+
+def collector_of(detector: Detector, needs: frozenset[str], rows: int) -> Collector:
+    """Collects what metrics need, and of features at most so many rows."""
+    return Collector(
+        detector,
+        rows=rows if needs & {"rows", "labels", "images"} else 0,
+        logits="logits" in needs,
+        groups="groups" in needs,
+        images="images" in needs,
+    )
 
 
 def collect(
     source: SampleSet, detector: Detector, needs: frozenset[str], plan: Plan, bookmark: Bookmark | None = None
 ) -> Features:
     """One pass of one detector over one source; it continues from the bookmark, if there is one."""
-    collector = Collector(
-        detector,
-        rows=plan.rows if needs & {"rows", "labels", "images"} else 0,
-        logits="logits" in needs,
-        groups="groups" in needs,
-        images="images" in needs,
-    )
+    collector = collector_of(detector, needs, plan.rows)
     found = bookmark.read() if bookmark is not None else None
     if found is not None:
         collector.load(found)

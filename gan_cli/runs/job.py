@@ -73,7 +73,8 @@ def _play(job: Job, rank: int) -> dict[str, Any]:
             trainer = build.trainer(checked, rank, partial(_check_types, earlier))
         trainer.place()
         if rank != 0:
-            return _follow(Session(trainer, run), job, earlier)
+            evaluation = build.evaluation(checked, beside(checked, job.trust))
+            return _follow(Session(trainer, run, measures=evaluation.contribute), job, earlier)
         with display():
             callbacks = [*build.callbacks(checked, beside(checked, job.trust)), *job.watchers]
             session = Session(trainer, run, callbacks, plain_yaml.written(job.config))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -54,6 +53,10 @@ class Callback:
     def on_end(self, session: Session, status: str) -> None:
         """After the last step: "finished" or "stopped". Not called if the run failed before."""
 
+    def contribute(self, session: Session, part: int) -> None:
+        """Of `evaluation`, in the other processes of a run, which hear of no event: does its part of a measurement that
+        the first one leads (`gan_cli.training.together.measured`)."""
+
     def close(self) -> None:
         """Last of all, however the run ended, if `on_start` was called: release terminals and files."""
 
@@ -83,13 +86,22 @@ class Session:
         run: The folder that callbacks write into.
         callbacks: Called at the events of `Callback`.
         config: The run's config as text; every checkpoint holds it.
+        measures: Does another rank's part of a measurement, which it is told by number.
     """
 
-    def __init__(self, trainer: Trainer, run: Run, callbacks: Sequence[Callback] = (), config: str = "") -> None:
+    def __init__(
+        self,
+        trainer: Trainer,
+        run: Run,
+        callbacks: Sequence[Callback] = (),
+        config: str = "",
+        measures: Callable[[Session, int], None] | None = None,
+    ) -> None:
         self.trainer = trainer
         self.run = run
         self.callbacks = callbacks
         self.config = config
+        self.measures = measures
         self.best: dict[str, float | str] | None = None  # the best measurement so far, if any
         self.before = trainer.clock  # of the step that was taken last
         self.diverged = False  # losses or weights are beyond recovery
@@ -129,16 +141,23 @@ class Session:
     def samples(self, n: int) -> Iterator[Tensor]:
         """Samples 0 ... n - 1 of the averaged generator in pieces, on its device, from the same latents every time."""
         trainer = self.trainer
-        dealt = blocks(trainer.game, trainer.ema.network, self.draws, n, together.dealt)
-        yield from (samples for samples, _ in dealt)
+        drawn = blocks(trainer.game, trainer.ema.network, self.draws, n, together.drawn)
+        yield from (samples for samples, _ in drawn)
 
-    def contribute(self, count: int, given: Tensor | None) -> None:
-        """Draws this process's part of `count` blocks that rank 0 needs: of `given`, or else as for `samples`."""
+    def _draw(self, count: int) -> None:
+        """Draws this process's part of `count` blocks that rank 0 needs for `samples`."""
         trainer, draws = self.trainer, self.draws
-        if given is not None:
-            draws = replace(draws, given=given)
         for _ in blocks(trainer.game, trainer.ema.network, draws, count * draws.rows, together.contributed):
             pass
+
+    def _measure(self, part: int) -> None:
+        """Does this process's part of what rank 0 measures."""
+        assert self.measures is not None
+        self.measures(self, part)
+
+    def _agreed(self, mine: Word) -> Word:
+        """What all processes do next."""
+        return together.agreed(mine, self._draw, self._measure)
 
     def fit(self, stop: StopRequest) -> str:
         """Trains until a limit is reached ("finished") or a stop is requested ("stopped").
@@ -149,7 +168,7 @@ class Session:
         trainer = self.trainer
         self._start()
         started, before = time.perf_counter(), trainer.clock.seconds
-        while (word := together.agreed(self._next(stop), self.contribute)) is Word.STEP:
+        while (word := self._agreed(self._next(stop))) is Word.STEP:
             self.before = trainer.clock
             trainer.step()
             trainer.spent(before + time.perf_counter() - started)
@@ -164,7 +183,7 @@ class Session:
         try:
             self._end(status)
         finally:
-            together.agreed(word, self.contribute)  # the others draw with rank 0 until the last grid is there
+            self._agreed(word)  # the others draw with rank 0 until the last grid is there
         return status
 
     def _next(self, stop: StopRequest) -> Word:

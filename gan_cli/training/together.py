@@ -10,14 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
+from functools import partial
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from gan_cli.sampling import Blocks, Deal, Made
 from gan_cli.training.ranks import LOST
 
 BUCKET = 2**23  # numbers sent in one message: 32 MiB of float32
+MOST, DIMENSIONS = 4, 5  # tensors that are made of one block, and of each
+TYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.uint8, torch.int64)
 
 
 class Lost(RuntimeError):
@@ -112,57 +116,34 @@ class Word(IntEnum):
     FINISH = 1
     STOP = 2
     DRAW = 3  # so many blocks of samples, together
-    GIVEN = 4  # images of so many dimensions follow, for the next blocks to be drawn from
+    MEASURE = 4  # that part of a measurement, together
 
 
-def _say(word: Word, count: int = 0) -> None:
+def _say(word: Word, number: int = 0) -> None:
     with reached():
-        dist.broadcast(torch.tensor([word, count]), src=0)
+        dist.broadcast(torch.tensor([word, number]), src=0)
 
 
 def _hear() -> tuple[Word, int]:
     message = torch.zeros(2, dtype=torch.int64)
     with reached():
         dist.broadcast(message, src=0)
-    word, count = message.tolist()
-    return Word(word), count
+    word, number = message.tolist()
+    return Word(word), number
 
 
-def offered(given: Tensor) -> None:
-    """Sends all ranks the images, float32 on the CPU, that the next blocks of samples are drawn from. For rank 0."""
-    if several():
-        _say(Word.GIVEN, given.ndim)
-        with reached():
-            dist.broadcast(torch.tensor(given.shape), src=0)
-            dist.broadcast(given.contiguous(), src=0)
-
-
-def _taken(dimensions: int) -> Tensor:
-    """What rank 0 offers."""
-    shape = torch.zeros(dimensions, dtype=torch.int64)
-    with reached():
-        dist.broadcast(shape, src=0)
-        given = torch.empty(shape.tolist())
-        dist.broadcast(given, src=0)
-    return given
-
-
-def agreed(mine: Word, draw: Callable[[int, Tensor | None], None]) -> Word:
-    """What all do next: rank 0's word. Until it comes, the others `draw` the blocks of samples that it asks for, from
-    the images that it offered, if it offered any."""
+def agreed(mine: Word, draw: Callable[[int], None], measure: Callable[[int], None]) -> Word:
+    """What all do next: rank 0's word. Until it comes, the others do their part of what it asks for: to `draw` so many
+    blocks of samples, or to `measure` that part."""
     if not several():
         return mine
     if dist.get_rank() == 0:
         _say(mine)
         return mine
-    given: Tensor | None = None
-    while (heard := _hear())[0] in (Word.DRAW, Word.GIVEN):
-        word, count = heard
-        if word is Word.GIVEN:
-            given = _taken(count)
-        else:
-            draw(count, given)
-            given = None
+    work = {Word.DRAW: draw, Word.MEASURE: measure}
+    while (heard := _hear())[0] in work:
+        word, number = heard
+        work[word](number)
     return heard[0]
 
 
@@ -180,29 +161,66 @@ def told(text: str) -> str:
     return bytes(content.tolist()).decode(errors="surrogateescape")[1:]
 
 
-Compute = Callable[[int], Tensor]  # block k
+def drawn(compute: Callable[[int], Made], count: int) -> Blocks:
+    """What is computed of blocks 0 ... count - 1 of samples, in order, at rank 0: each rank computes every world-th."""
+    return _led(Word.DRAW, count, compute, count)
 
 
-def dealt(compute: Compute, count: int) -> Iterator[Tensor]:
-    """Blocks 0 ... count - 1 in order, at rank 0: each rank computes every world-th. To be read to the end."""
+def measured(part: int) -> Deal:
+    """The same of a part of a measurement."""
+    return partial(_led, Word.MEASURE, part)
+
+
+def _led(word: Word, number: int, compute: Callable[[int], Made], count: int) -> Blocks:
     if not several():
         yield from map(compute, range(count))
         return
-    _say(Word.DRAW, count)
-    for k, block in enumerate(contributed(compute, count)):
-        if k < count:
-            yield block
+    _say(word, number)
+    found = _collected(compute, count)
+    try:
+        while (made := next(found, None)) is not None:
+            yield made
+    finally:
+        for _ in found:  # the others send all, even if no more is wanted
+            pass
 
 
-def contributed(compute: Compute, count: int) -> Iterator[Tensor]:
-    """This rank's part in `dealt`: at rank 0 all blocks come out, at the others none.
-
-    In the last round every rank computes a block, needed or not, so that all send as much.
-    """
-    rank, world = dist.get_rank(), dist.get_world_size()
+def _collected(compute: Callable[[int], Made], count: int) -> Blocks:
+    world = dist.get_world_size()
     for first in range(0, count, world):
-        own = compute(first + rank).contiguous()
-        blocks = [torch.empty_like(own) for _ in range(world)] if rank == 0 else None
-        with reached():
-            dist.gather(own, blocks, dst=0)
-        yield from blocks or ()
+        yield compute(first)
+        for rank in range(1, min(world, count - first)):
+            yield _received(rank)
+
+
+def contributed(compute: Callable[[int], Made], count: int) -> Blocks:
+    """Another rank's part in it: it sends every world-th to rank 0, and nothing comes out here."""
+    for k in range(dist.get_rank(), count, dist.get_world_size()):
+        _send(compute(k))
+    yield from ()
+
+
+def _send(tensors: Made) -> None:
+    """Sends rank 0 tensors of any shapes and types: first what they are, then their bytes, by way of the CPU."""
+    heads = torch.zeros(MOST, 2 + DIMENSIONS, dtype=torch.int64)
+    for head, tensor in zip(heads, tensors, strict=False):
+        head[: 2 + tensor.ndim] = torch.tensor([TYPES.index(tensor.dtype), tensor.ndim, *tensor.shape])
+    with reached():
+        dist.send(torch.cat([torch.tensor([len(tensors)]), heads.flatten()]), dst=0)
+        for tensor in tensors:
+            if tensor.numel():
+                dist.send(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8), dst=0)
+
+
+def _received(rank: int) -> Made:
+    """What a rank sends."""
+    message = torch.zeros(1 + MOST * (2 + DIMENSIONS), dtype=torch.int64)
+    with reached():
+        dist.recv(message, src=rank)
+        found = []
+        for kind, ndim, *shape in message[1:].view(MOST, -1)[: int(message[0])].tolist():
+            tensor = torch.empty(shape[:ndim], dtype=TYPES[kind])
+            if tensor.numel():
+                dist.recv(tensor.view(-1).view(torch.uint8), src=rank)
+            found.append(tensor)
+    return tuple(found)

@@ -23,6 +23,7 @@ from gan_cli.store.rows import read_rows
 from gan_cli.store.run import Run
 from gan_cli.training import as_one, ranks, together
 from gan_cli.training.ranks import launch
+from gan_cli.training.together import Word
 
 STEPS, TOLERANCE = 20, 1e-5
 SHARED = ("dataset.batch_size=64", "dataset.flip=true")
@@ -220,6 +221,83 @@ def test_translators_draw_what_is_watched_together(here: Path) -> None:
     assert two == one
     for grid in Path("one", "samples").iterdir():
         assert Path("two", "samples", grid.name).read_bytes() == grid.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("experiment", "metric"), [("srresnet", "psnr_gain"), ("cyclegan", "cycle_error")], ids=["pairs", "round trips"]
+)
+def test_pairs_that_are_watched_are_drawn_together(here: Path, experiment: str, metric: str) -> None:
+    """An odd number of pictures, each whole; scores are the same."""
+    small = (*NARROW[experiment], "model.width=4", "dataset.batch_size=4", "trainer.max_steps=1", "callback=[history]")
+    base = (f"experiment={experiment}_small", *small, "evaluation.every_steps=1", "evaluation.n=5")
+    train(*base, f"evaluation.metric={metric}", "optimizer.lr=0", "hydra.run.dir=one")
+    train(*base, f"evaluation.metric={metric}", "optimizer.lr=0", "hydra.run.dir=two", "trainer.devices=2")
+    (one,), (two,) = (read_rows(Path(run, "metrics.jsonl"))[-1:] for run in ("one", "two"))
+    assert two[f"{metric}_5"] == one[f"{metric}_5"]
+
+
+def test_each_process_looks_at_what_it_draws(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 150 samples in blocks of 64, rank 0 sees the first and the third, and rank 1 the second; of the data, and of
+    two samples to see what the detector gives, rank 0 alone."""
+    (here / "my_part.py").write_text(
+        "import os\n"
+        "from gan_cli.metrics.detectors import Pixels\n"
+        "class Noting(Pixels):\n"
+        "    def __call__(self, images):\n"
+        "        with open(f'seen by {os.environ.get(\"RANK\", \"none\")}', 'a') as file:\n"
+        "            print(len(images), file=file)\n"
+        "        return super().__call__(images)\n"
+    )
+    monkeypatch.syspath_prepend(str(here))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(here), os.environ.get("PYTHONPATH", "")]))
+    mine = ("evaluation.detector._target_=my_part.Noting", "trust=my_part", "evaluation.metric=fid")
+    base = words(*mine, "callback=[history]", "evaluation.every_steps=2", "evaluation.n=150", "hydra.run.dir=run")
+    train(*base, "trainer.devices=2")
+    assert Path("seen by 0").read_text().split()[-2:] == ["64", "22"]
+    assert Path("seen by 1").read_text().split() == ["64"]
+
+
+MADE = [
+    (torch.arange(6.0).view(2, 3), torch.tensor([2**40]), torch.tensor(True).to(torch.uint8)),
+    (
+        torch.linspace(-1, 1, 60).view(1, 3, 4, 5),
+        torch.empty(0, dtype=torch.int64),
+        torch.ones(2, 2, 2, 2, 2, dtype=torch.uint8),
+    ),
+    (torch.tensor([torch.nan, -torch.inf]).double(), torch.zeros(1, 0, 3, dtype=torch.int64), torch.ones(1).half()),
+    (torch.tensor([0.1, 2.0, -3.0]).bfloat16(), torch.tensor([-1]), torch.empty(0)),
+]
+
+
+def sent(path: Path, rank: int) -> dict[str, str]:
+    """Tensors of all shapes and types, which rank 0 wants all of, and then only the first of."""
+    compute = lambda k: MADE[k % len(MADE)]  # noqa: E731
+    if rank == 0:
+        whole = list(together.measured(7)(compute, 7))
+        begun = together.drawn(compute, 5)
+        next(begun)
+        begun.close()
+        torch.save(whole, path)
+    heard: list[tuple[str, int]] = []
+
+    def noted(word: str, count: int) -> None:
+        heard.append((word, count))
+        assert not list(together.contributed(compute, count))
+
+    word = together.agreed(Word.STOP, lambda count: noted("draw", count), lambda part: noted("measure", part))
+    assert word is Word.STOP
+    assert heard == ([] if rank == 0 else [("measure", 7), ("draw", 5)])
+    return {"status": "finished"}
+
+
+def test_what_others_make_arrives_as_it_is_and_all_of_it_even_if_no_more_is_wanted(tmp_path: Path) -> None:
+    launch(sent, tmp_path / "sent.pt", 2)
+    arrived = torch.load(tmp_path / "sent.pt", weights_only=True)
+    assert len(arrived) == 7
+    for k, block in enumerate(arrived):
+        for mine, theirs in zip(block, MADE[k % len(MADE)], strict=True):
+            assert mine.dtype == theirs.dtype
+            torch.testing.assert_close(mine, theirs, rtol=0, atol=0, equal_nan=True)
 
 
 def test_a_process_that_fails_ends_the_run_with_its_error_and_the_run_goes_on(
