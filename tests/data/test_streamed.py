@@ -119,6 +119,11 @@ def test_what_was_found_is_remembered_and_later_only_what_is_shown_is_decoded(
     assert len(decoded) == 12 + 1
 
 
+def test_what_was_found_of_fitted_pictures_is_not_taken_for_that_of_whole_ones(photos: Path) -> None:
+    data(photos, True)
+    alike(data(photos, False, windows=True), data(photos, True, windows=True))
+
+
 def harmed(path: Path, harm: str) -> None:
     if harm == "cut":
         os.truncate(path, 40)
