@@ -33,5 +33,10 @@ def peak_mib() -> float:
 def report(name: str, **facts: Any) -> None:
     """One JSON line."""
     found = environment()
-    machine = {"cpu": found["hardware"]["cpu"], "threads": torch.get_num_threads(), "torch": found["versions"]["torch"]}
+    machine = {
+        "cpu": found["hardware"]["cpu"],
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "torch": found["versions"]["torch"],
+    }
     print(json.dumps({"benchmark": name, **facts, "machine": machine, "git": found["git"]}), flush=True)

@@ -55,7 +55,8 @@ def newest(lines: Sequence[Line], benchmark: str) -> dict[str, list[Line]]:
         if line["benchmark"] == benchmark:
             machine = line["machine"]
             threads = f"{machine['threads']} thread{'s' if machine['threads'] != 1 else ''}"
-            where = machine["cpu"] if line["device"] == "cpu" else line["device"]
+            cpu = ", ".join([machine["cpu"], *([machine["instructions"]] if "instructions" in machine else [])])
+            where = cpu if line["device"] == "cpu" else line["device"]
             found.setdefault(f"{where}, {threads}, torch {machine['torch']}", {})[line["pair"]] = line
     return {where: list(by_pair.values()) for where, by_pair in found.items()}
 

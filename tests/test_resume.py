@@ -65,10 +65,14 @@ def wait_for(check: Callable[[], bool], process: Forked | None = None, seconds: 
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda s: s.name)
-def test_after_any_signal(here: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("number", "processes"),
+    [(signal.SIGKILL, 1), (signal.SIGTERM, 1), (signal.SIGINT, 1), (signal.SIGUSR1, 1), (signal.SIGUSR2, 2)],
+)
+def test_after_any_signal(here: Path, number: signal.Signals, processes: int) -> None:
     folder = here / "run"
-    base = words(f"hydra.run.dir={folder}", "callback.checkpoints.every_steps=5", steps=100_000)
+    shared = f"trainer.devices={processes}"
+    base = words(f"hydra.run.dir={folder}", "callback.checkpoints.every_steps=5", shared, steps=100_000)
     process = Forked("train", *base, folder=here)
     wait_for(lambda: (folder / "checkpoints" / "step-000000010.pt").exists(), process)
     process.send_signal(number)

@@ -21,7 +21,7 @@ import torch.distributed as dist
 
 from gan_cli import console
 from gan_cli.errors import ConfigError, two_lines
-from gan_cli.training.runtime import STOPS, pick_device
+from gan_cli.training.runtime import STOPS, WARNINGS, pick_device, time_limit_heard
 
 GRACE = 1.0  # seconds in which the launcher fetches the result of a stopped process
 PATIENCE = timedelta(hours=6)  # the others wait while rank 0 evaluates; a process that ends is noticed at once
@@ -111,7 +111,7 @@ def joined(place: Member) -> Iterator[None]:
     """Within it, the processes of the run can reach each other: NCCL for GPUs, gloo for all else."""
     if place.rank != 0:
         # Rank 0 receives a stop and tells the others at the end of the step; they must live until then.
-        for number in STOPS:
+        for number in (*STOPS, *WARNINGS):
             signal.signal(number, signal.SIG_IGN)
     backend = "gloo"
     if torch.cuda.is_available():
@@ -258,7 +258,8 @@ def launch(work: Callable[[Any, int], Mapping[str, Any]], job: Any, processes: i
         start_method=METHOD,
     )
     try:
-        elastic_launch(config, _enter)(work, job, console.is_aside(), Environment())
+        with time_limit_heard(lambda: os.kill(os.getpid(), signal.SIGTERM)):  # which torch passes on
+            elastic_launch(config, _enter)(work, job, console.is_aside(), Environment())
     except SignalException:
         return  # the processes were asked to stop, and have recorded their progress in the run folder
     except ChildFailedError as error:

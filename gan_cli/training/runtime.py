@@ -23,6 +23,7 @@ from gan_cli.errors import ConfigError, two_lines, unknown
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # names of mallopt(3)
 HANGUP = getattr(signal, "SIGHUP", signal.SIGTERM)  # the terminal was closed; not on Windows
 STOPS = (signal.SIGINT, signal.SIGTERM, HANGUP)
+WARNINGS = tuple(getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name))  # none on Windows
 PATIENCE = 1.0  # seconds within which a second signal counts as the same one
 NO_MEMORY = (
     *("not enough memory", "out of memory", "allocate memory", "alloc_cpu", "ALLOC_FAILED", "start new thread"),
@@ -215,19 +216,51 @@ def stop_on_signals() -> Iterator[StopRequest]:
         yield request
         return
 
-    def ask(number: int, frame: FrameType | None) -> None:
+    def ask() -> None:
+        if not request.asked:
+            request.asked, request.since = True, time.monotonic()
+
+    def stop(number: int, frame: FrameType | None) -> None:
         if number == HANGUP:
             _let_go_of_a_terminal_that_is_gone()
         if request.asked and time.monotonic() - request.since > PATIENCE:
             raise KeyboardInterrupt
-        if not request.asked:
-            request.asked, request.since = True, time.monotonic()
+        ask()
 
     # A program started by `nohup` ignores the closing of its terminal; leave that so.
     kept = {HANGUP} if signal.getsignal(HANGUP) == signal.SIG_IGN else set()
-    before = {number: signal.signal(number, ask) for number in STOPS if number not in kept}
+    with time_limit_heard(ask):
+        before = {number: signal.signal(number, stop) for number in STOPS if number not in kept}
+        try:
+            yield request
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+@contextmanager
+def time_limit_heard(ask: Callable[[], None]) -> Iterator[None]:
+    """Within it SIGUSR1 and SIGUSR2, by which batch systems say that a job's time is about to end, `ask` for a stop.
+
+    Who handles them already, as submitit does to send its job again, is told after the block, when all is saved. One
+    that is ignored stays so.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    told: list[int] = []
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        told.append(number)
+        ask()
+
+    heard = [number for number in WARNINGS if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, hear) for number in heard}
     try:
-        yield request
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        for number in dict.fromkeys(told):
+            if callable(handler := before[number]):
+                handler(number, None)

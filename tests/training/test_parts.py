@@ -151,6 +151,37 @@ def test_first_signal_asks_second_interrupts(monkeypatch: pytest.MonkeyPatch) ->
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_whoever_handles_the_end_of_a_jobs_time_hears_of_it_when_all_is_saved() -> None:
+    """As submitit does, which sends the job again and leaves by SystemExit; what is ignored stays so."""
+    told: list[int] = []
+
+    def sends_again(number: int, frame: object) -> None:
+        told.append(number)
+        raise SystemExit(-1)
+
+    kept = {number: signal.getsignal(number) for number in (signal.SIGUSR1, signal.SIGUSR2)}
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR2, sends_again)
+
+    def trains() -> None:
+        with stop_on_signals() as stop:
+            signal.raise_signal(signal.SIGUSR1)
+            assert not stop.asked
+            signal.raise_signal(signal.SIGUSR2)
+            signal.raise_signal(signal.SIGUSR2)
+            assert stop.asked
+            assert not told
+
+    try:
+        with pytest.raises(SystemExit):
+            trains()
+        assert told == [signal.SIGUSR2]
+        assert signal.getsignal(signal.SIGUSR2) is sends_again
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+
+
 @pytest.mark.parametrize(
     ("error", "lacks"),
     [
