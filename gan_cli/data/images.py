@@ -21,7 +21,7 @@ from gan_cli.data.request import Decoded as Decoded
 from gan_cli.data.request import Request as Request
 from gan_cli.data.request import decoded_by, fitted
 from gan_cli.data.request import to_float as to_float
-from gan_cli.data.stored import OneSize, Views, mirrored, stored
+from gan_cli.data.stored import CPU, OneSize, Views, mirrored, stored
 from gan_cli.data.subset import fair_part
 from gan_cli.errors import DataError, two_lines, unknown
 from gan_cli.types import Batch, Need, NonNegative, NonNegativeInt, PositiveInt, sample_shape
@@ -222,8 +222,9 @@ class Images:
             home = device if self.stored.nbytes < free // 2 else torch.device("cpu")
         else:
             home = device
-        self.stored, self.labels = self.stored.to(home), self.labels.to(home)
-        self.order = Shuffle(len(self), self.batch_size, seed, home)
+        self.stored = self.stored.to(home)
+        self.labels = self.labels.to(self.stored.device)
+        self.order = Shuffle(len(self), self.batch_size, seed, self.stored.device)
         self.read = self.stored.reader(self._read_draw)
         if self.given is not None:
             self.given.place(seed, self.batch_size, self.flip)
@@ -242,7 +243,10 @@ class Images:
         index = self.order(draw, self.rank, self.world)
         views = self._views(len(index), draw)
         step = 1 if self.given is None else self.given.scale
-        return index, views, self.stored.windows(index, views, self._size, step)
+        pixels = self.stored.windows(index, views, self._size, step)
+        if self.device.type == "cuda" and pixels.device == CPU:
+            pixels = pixels.pin_memory()  # to be copied while the device computes
+        return index, views, pixels
 
     def _views(self, n: int, draw: int) -> Views:
         views, shared = Views.plain(n), (n, self.rank, self.world)

@@ -13,6 +13,7 @@ from torch import Tensor
 from gan_cli import rng
 
 Made = TypeVar("Made")
+CPU = torch.device("cpu")
 
 
 class Hash(Protocol):
@@ -71,7 +72,13 @@ class Stored(ABC):
         """Some of the pictures, in this order."""
 
     @abstractmethod
-    def to(self, device: torch.device) -> Stored: ...
+    def to(self, device: torch.device) -> Stored:
+        """The same on the device, or where they lie if that is in files."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where pictures come out."""
+        return CPU
 
     @property
     @abstractmethod
@@ -129,6 +136,10 @@ class OneSize(Stored):
         return OneSize(self.images.to(device))
 
     @property
+    def device(self) -> torch.device:
+        return self.images.device
+
+    @property
     def nbytes(self) -> int:
         return self.images.nbytes
 
@@ -159,6 +170,10 @@ class ManySizes(Stored):
         return ManySizes(picture.to(device) for picture in self.each)
 
     @property
+    def device(self) -> torch.device:
+        return self.each[0].device if self.each else CPU
+
+    @property
     def nbytes(self) -> int:
         return sum(picture.nbytes for picture in self.each)
 
@@ -186,6 +201,10 @@ class Cut(Stored):
 
     def to(self, device: torch.device) -> Stored:
         return Cut(self.whole.to(device), self.part)
+
+    @property
+    def device(self) -> torch.device:
+        return self.whole.device
 
     @property
     def nbytes(self) -> int:

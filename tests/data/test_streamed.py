@@ -78,6 +78,16 @@ def test_a_streamed_set_is_the_set_in_memory(photos: Path, settings: dict[str, o
     assert not list((photos.parent / "cache").glob("*.npy"))
 
 
+def test_what_lies_in_files_stays_there_and_so_does_what_is_looked_up_by_it(photos: Path) -> None:
+    """On an accelerator too, whose work an index there would have to wait for."""
+    read = data(photos, True)
+    read.place(torch.device("meta"), seed=1)
+    assert read.stored.device == read.labels.device == read.order(0).device == CPU
+    held = data(photos, False)
+    held.place(torch.device("meta"), seed=1)
+    assert held.stored.device == held.labels.device == held.order(0).device == torch.device("meta")
+
+
 def test_halves_of_pictures_too(photos: Path, tmp_path: Path) -> None:
     for side in "AB":
         source = lambda request, side=side: one_of_pair(request, side)  # noqa: E731
