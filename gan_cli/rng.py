@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any
 
@@ -33,6 +34,13 @@ def reseed(*parts: int | str) -> None:
     _torch_seeder()(seed)
     random.seed(seed)
     np.random.seed(seed & 0xFFFFFFFF)
+
+
+def kept(device: torch.device) -> AbstractContextManager[None]:
+    """Within it torch's global generators may be seeded and drawn from; afterwards those of the processor and of the
+    device are as they were."""
+    found: AbstractContextManager[None] = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+    return found
 
 
 def generator(*parts: int | str, device: torch.device | str = "cpu") -> torch.Generator:

@@ -36,7 +36,7 @@ def in_turn(generator: nn.Module, classes: Sequence[int] = ()) -> Tensor:
 @contextmanager
 def seeded(device: torch.device, *parts: int | str) -> Iterator[None]:
     """Random numbers that depend on `parts` alone; global random state is kept."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with rng.kept(device):
         torch.manual_seed(rng.mix(*parts))
         yield
 

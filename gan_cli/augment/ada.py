@@ -14,7 +14,7 @@ from gan_cli.augment.base import Augment, each
 from gan_cli.types import Clock, Fraction, Need, PositiveInt, Weight
 
 
-def happens(n: int, p: float, device: torch.device) -> Tensor:
+def happens(n: int, p: float | Tensor, device: torch.device) -> Tensor:
     """Which of `n` samples are changed: 1 with probability p, else 0."""
     return (torch.rand(n, device=device) < p).float()
 
@@ -34,7 +34,7 @@ def translation(x: Tensor, y: Tensor) -> Tensor:
     return torch.stack([one, zero, x, zero, one, y, zero, zero, one], 1).view(-1, 3, 3)
 
 
-def geometry(images: Tensor, p: float, filtered: bool = False) -> Tensor:
+def geometry(images: Tensor, p: float | Tensor, filtered: bool = False) -> Tensor:
     """Mirroring, quarter turns, shifts, scaling, rotation, stretching, in the order and strength of appendix B."""
     n, _, height, width = images.shape
     device = images.device
@@ -50,7 +50,7 @@ def geometry(images: Tensor, p: float, filtered: bool = False) -> Tensor:
 
     one = torch.ones(n, device=device)
     # Each rotation has such a probability that at least one of the two happens with probability p.
-    p_rotation = 1 - math.sqrt(1 - p)
+    p_rotation = 1 - (1 - p) ** 0.5
     turns = (
         torch.randint(4, (n,), device=device).float() if height == width else 2 * torch.randint(2, (n,), device=device)
     )
@@ -72,7 +72,7 @@ def geometry(images: Tensor, p: float, filtered: bool = False) -> Tensor:
     return warped(images, matrix[:, :2])
 
 
-def color(images: Tensor, p: float, sides: Sequence[int] = ()) -> Tensor:
+def color(images: Tensor, p: float | Tensor, sides: Sequence[int] = ()) -> Tensor:
     """Brightness, contrast and inverted luma; for colour images also hue and saturation (appendix B); of joined images
     each side by itself."""
     n, device = len(images), images.device
@@ -174,8 +174,8 @@ class Ada(Augment):
         return self.joined(samples, ())
 
     def joined(self, samples: Tensor, sides: Sequence[int]) -> Tensor:
-        p = float(self.p)
-        return color(geometry(samples, p, self.filtered), p, sides)
+        # p as a tensor: a GPU would have to be waited for until it is a number.
+        return color(geometry(samples, self.p, self.filtered), self.p, sides)
 
     @torch.no_grad()
     def observe(self, real_logits: Tensor) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -110,9 +111,8 @@ def read_files(files: Sequence[Readable], request: Request, place: str) -> cache
     frame = (request.channels, request.height, request.width, request.fit.__name__, request.levels)
     if request.stream:
         key = cache.key_of(frame, request.windows, PIL.__version__, _digests(files, request))
-        decode = lambda file: _shown(file, request)  # noqa: E731
-        one_size = not request.windows
-        entry = looked_through(request.cache, key, files, decode, items, lambda: extent.ranges, one_size)
+        again, one_size = partial(_shown, request=request), not request.windows
+        entry = looked_through(request.cache, key, files, again, items, lambda: extent.ranges, one_size)
     elif request.windows:
         entry = _whole(items(), extent)
     else:

@@ -63,7 +63,8 @@ class Images:
             resolution itself when null.
         windows: Images keep the size of their files; a batch shows random windows of `resolution`.
         given: The sources that a translator draws the images from.
-        memory: MiB of decoded files that are held in memory; of a larger set only what is shown is read.
+        memory: MiB of decoded files that are held in memory; of a larger set only what is shown is read, unless a GPU
+            has room for all of it.
         stream: Pictures stay in their files and are decoded whenever they are shown; nothing decoded is kept.
 
     Raises:

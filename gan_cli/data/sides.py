@@ -70,7 +70,7 @@ def half(request: Request, side: str) -> Decoded:
     whole = decode_folder(replace(request, width=2 * request.width))
     both = fitted(whole.images, replace(request, width=2 * request.width))
     if isinstance(both, Stored):
-        return whole._replace(images=Cut(both, partial(_cut, side=side)))
+        return whole._replace(images=Cut(both, partial(_cut, side=side), request.cache, side))
     return whole._replace(images=_cut(both, side) if isinstance(both, Tensor) else [_cut(each, side) for each in both])
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from gan_cli import rng
+from gan_cli.data import memo
+from gan_cli.data.subset import digests_of
 
 Made = TypeVar("Made")
 CPU = torch.device("cpu")
@@ -102,8 +104,8 @@ class Stored(ABC):
         return make
 
     def digests(self) -> list[bytes]:
-        """sha256 of each picture's values, or of all that they follow from."""
-        return [hashlib.sha256(picture.cpu().contiguous().numpy().tobytes()).digest() for picture in self]
+        """sha256 of each picture's values."""
+        return digests_of(picture.cpu() for picture in self)
 
     @abstractmethod
     def sizes(self) -> Iterable[Sequence[int]]:
@@ -182,10 +184,15 @@ class ManySizes(Stored):
 
 
 class Cut(Stored):
-    """A part of each picture; the pictures lie elsewhere."""
+    """A part of each picture; the pictures lie elsewhere.
 
-    def __init__(self, whole: Stored, part: Callable[[Tensor], Tensor]) -> None:
-        self.whole, self.part = whole, part
+    Args:
+        cache: Folder where digests of the parts are remembered.
+        name: The part's.
+    """
+
+    def __init__(self, whole: Stored, part: Callable[[Tensor], Tensor], cache: Path, name: str) -> None:
+        self.whole, self.part, self.cache, self.name = whole, part, cache, name
 
     def __len__(self) -> int:
         return len(self.whole)
@@ -197,10 +204,15 @@ class Cut(Stored):
         return map(self.part, self.whole.pictures(index))
 
     def rows(self, index: Sequence[int]) -> Stored:
-        return Cut(self.whole.rows(index), self.part)
+        return Cut(self.whole.rows(index), self.part, self.cache, self.name)
 
     def to(self, device: torch.device) -> Stored:
-        return Cut(self.whole.to(device), self.part)
+        return Cut(self.whole.to(device), self.part, self.cache, self.name)
+
+    def digests(self) -> list[bytes]:
+        about = ["part", self.name, [each.hex() for each in self.whole.digests()]]
+        found = memo.remembered(self.cache, about, [], lambda: [each.hex() for each in super(Cut, self).digests()])
+        return [bytes.fromhex(each) for each in found]
 
     @property
     def device(self) -> torch.device:
@@ -214,7 +226,14 @@ class Cut(Stored):
         return self.whole.reader(make)
 
     def sizes(self) -> Iterable[Sequence[int]]:
-        return [(len(self), *self.picture(0).shape)] if len(self) else []
+        return (self._part_of(size) for size in self.whole.sizes())
+
+    def shape_of(self, i: int) -> torch.Size:
+        return self._part_of(self.whole.shape_of(i))
+
+    def _part_of(self, size: Sequence[int]) -> torch.Size:
+        """The size of the part of pictures of that size."""
+        return self.part(torch.empty(tuple(size), device="meta")).shape
 
 
 def stored(images: Tensor | Sequence[Tensor] | Stored) -> Stored:

@@ -40,9 +40,7 @@ def filled(inside: Inside, title: str, model: bytes, run: Runtime) -> str:
         main=_read(inside.main),
         version=html.escape(one_line(run.version)),
         facts=in_script(inside.facts),
-        embedded="\n".join(
-            f'<script type="text/plain" id="{name}">{packed(part)}</script>' for name, part in parts.items()
-        ),
+        embedded="\n".join(EMBEDDED.format(name=name, part=packed(part)) for name, part in parts.items()),
         script="\n".join(map(_read, ("page.js", *inside.scripts))),
     )
 

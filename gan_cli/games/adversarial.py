@@ -181,11 +181,6 @@ class Adversarial(Game):
     def rehearse(self, real: Batch, part: int) -> None:
         rehearse_in_parts(self, self.loss, self.members, real, part, self.compares())
 
-    def sample(self, generator: nn.Module, batch: Batch) -> Tensor:
-        """Samples of `generator` (often the averaged copy), one per label."""
-        samples: Tensor = generator(self.prior.sample(batch), batch.label)
-        return samples
-
     def matched(self, batch: Batch) -> Batch:
         """The batch with real samples only as detailed as the fakes are so far, if the generator grows."""
         if not self._growing or batch.images is None:

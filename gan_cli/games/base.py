@@ -29,15 +29,16 @@ class Game(nn.Module, ABC):
 
     @abstractmethod
     def players(self) -> Mapping[str, nn.Module]:
-        """`generator` and `discriminator`; several of a kind form one module."""
+        """`generator` and, in a game with an adversary, `discriminator`; several of a kind form one module."""
 
     @abstractmethod
     def phases(self) -> Sequence[Phase]:
         """The phases of the next step, in order."""
 
-    @abstractmethod
     def sample(self, generator: nn.Module, batch: Batch) -> Tensor:
         """Samples of `generator` (often the averaged copy), one per row of a sampling batch."""
+        samples: Tensor = generator(self.prior.sample(batch), batch.label)
+        return samples
 
     @abstractmethod
     def targets(self) -> tuple[float, float] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from torch import Tensor, nn
+from torch import nn
 
 from gan_cli.errors import Incompatible
 from gan_cli.games.base import Game
@@ -26,10 +26,6 @@ class Drawn(Game):
 
     def phases(self) -> Sequence[Phase]:
         return ()
-
-    def sample(self, generator: nn.Module, batch: Batch) -> Tensor:
-        samples: Tensor = generator(self.prior.sample(batch), batch.label)
-        return samples
 
     def targets(self) -> tuple[float, float] | None:
         return None

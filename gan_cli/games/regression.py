@@ -67,10 +67,6 @@ class Regression(Game):
             draws(self, self.generator, real, n, compares=True)
             play(self, rows(real, n, device))
 
-    def sample(self, generator: nn.Module, batch: Batch) -> Tensor:
-        samples: Tensor = generator(self.prior.sample(batch), batch.label)
-        return samples
-
     def objective(self, batch: Batch, update: int) -> Outcome:
         auxiliaries = due(self.auxiliaries, update)
         latent = self.prior(batch)

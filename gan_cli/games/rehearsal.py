@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gan_cli import rng
 from gan_cli.errors import Incompatible, TooFew, two_lines
 from gan_cli.games import trial
 from gan_cli.games.base import Game
@@ -35,7 +36,7 @@ def untouched(game: nn.Module, device: torch.device) -> Iterator[None]:
     ]
     trained = [(parameter, parameter.requires_grad) for parameter in game.parameters()]
     python, numpy = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.no_grad():
+    with rng.kept(device), torch.no_grad():
         try:
             yield
         finally:

@@ -68,7 +68,7 @@ def fit(
     on: str = "the data",
 ) -> ClassifierNetwork:
     """Trains on uint8 `[N, C, H, W]`: Adam, one-cycle rate, small shifts; the same result for the same data."""
-    with torch.random.fork_rng(), torch.enable_grad():
+    with rng.kept(device), torch.enable_grad():
         torch.manual_seed(rng.mix("classifier", SCHEMA))
         network = ClassifierNetwork(images.shape[1], classes).to(device)
         generator = rng.generator("classifier", "batches")

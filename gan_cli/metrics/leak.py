@@ -72,7 +72,7 @@ class Probe:
         self.policy = tuple(policy)
         pictures = shrunk(real)
         held_out = torch.arange(len(pictures)) % 5 == 4
-        with torch.random.fork_rng(), torch.enable_grad():
+        with rng.kept(torch.device("cpu")), torch.enable_grad():
             torch.manual_seed(rng.mix(seed, "probe"))
             self.network = self._fitted(pictures[~held_out], steps)
             images, done = changed(pictures[held_out].repeat(4, 1, 1, 1), self.policy)

@@ -61,7 +61,9 @@ def resized(wide_in: int, wide_out: int) -> nn.Module:
     return normalised(nn.Conv2d(wide_in, wide_out, 1, bias=False))
 
 
-def groups(player: str, plan: Pyramid, blocks: int, group_width: int, branch: float, attention: Sequence[int]) -> list:
+def groups(
+    player: str, plan: Pyramid, blocks: int, group_width: int, branch: float, attention: Sequence[int]
+) -> list[Group]:
     """The residual group of each side, from the smallest. Raises ConfigError for settings that do not fit."""
     check_attention(attention, [4 << i for i in range(len(plan.widths))], f"model.{player}.attention")
     for wide in plan.widths:

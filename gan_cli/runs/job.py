@@ -75,7 +75,7 @@ def _play(job: Job, rank: int) -> dict[str, Any]:
         if rank != 0:
             evaluation = build.evaluation(checked, beside(checked, job.trust))
             return _follow(Session(trainer, run, measures=evaluation.contribute), job, earlier)
-        with display():
+        with display(), together.apart():  # the others wait until there is a run
             callbacks = [*build.callbacks(checked, beside(checked, job.trust)), *job.watchers]
             session = Session(trainer, run, callbacks, plain_yaml.written(job.config))
             said = consider(session, checked)

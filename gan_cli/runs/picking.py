@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import statistics
@@ -11,11 +12,13 @@ from inspect import signature
 from typing import Any, NamedTuple
 
 import torch
+import torch.distributed as dist
 
 from gan_cli.config import build
 from gan_cli.config.build import Checked
 from gan_cli.config.trust import Trust
 from gan_cli.store.run import heard
+from gan_cli.training import together
 from gan_cli.training.execution import lacks
 from gan_cli.training.runtime import Clock, bfloat16_cost, clock_of, pick_device, process_settings_kept
 from gan_cli.training.trainer import Trainer
@@ -41,7 +44,8 @@ def picked(checked: Checked, trust: Trust) -> Picked:
     """The config with every setting that `trainer.runtime=auto` leaves open picked for the device.
 
     One setting after another is changed, and kept where steps are faster by it; what the user has set stays. A config
-    that says everything, as that of a resumed run does, stays as it is.
+    that says everything, as that of a resumed run does, stays as it is. The first of several
+    processes picks for all.
     """
     config = checked.config
     if config["trainer"].get("runtime") != "auto":
@@ -53,6 +57,23 @@ def picked(checked: Checked, trust: Trust) -> Picked:
     }
     if not usual:
         return Picked(checked)
+    if not together.several():
+        return _timed(checked, trust, usual)
+    if dist.get_rank() != 0:
+        return Picked(build.check(json.loads(together.told("")), trust))
+    with together.apart():
+        found = _timed(checked, trust, usual)
+    together.told(json.dumps(found.checked.config))
+    return found
+
+
+def _timed(checked: Checked, trust: Trust, usual: Mapping[tuple[str, str], Any]) -> Picked:
+    """The same, by timing steps of this process.
+
+    Args:
+        usual: The settings to pick, by group and key, each as it is where nothing is gained.
+    """
+    config = checked.config
     log.info("trainer.runtime=auto: timing steps")
     device, best = pick_device(config["trainer"]["device"], "trainer.device"), config
     for (group, key), value in usual.items():

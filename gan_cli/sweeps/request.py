@@ -13,8 +13,6 @@ from gan_cli.config.words import take
 from gan_cli.errors import ConfigError, NotARun, NotWritable, two_lines
 from gan_cli.sweeps.folder import Sweep
 
-OF_THE_SWEEP = ("resume", "jobs")  # words that say what to do with a sweep, not what it is
-
 
 @dataclass(frozen=True)
 class Request:

@@ -24,7 +24,7 @@ from gan_cli.errors import ConfigError, two_lines
 from gan_cli.training.runtime import STOPS, WARNINGS, pick_device, time_limit_heard
 
 GRACE = 1.0  # seconds in which the launcher fetches the result of a stopped process
-PATIENCE = timedelta(hours=6)  # the others wait while rank 0 evaluates; a process that ends is noticed at once
+PATIENCE = timedelta(hours=6)  # the others wait while rank 0 saves or scores; one that ends is noticed at once
 GLANCE = 0.05  # seconds between two looks into a store
 PORTS = range(20_000, 50_000)  # of which a Slurm job takes one
 LOST = "another process of this run has ended"

@@ -127,8 +127,8 @@ def _product(device: torch.device, precision: torch.dtype, side: int, times: int
 
 def wait_for(device: torch.device) -> None:
     """Until the device has done what it was given; a CPU always has."""
-    if device.type in ("cuda", "mps"):
-        getattr(torch, device.type).synchronize()
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
 
 
 def clock_of(device: torch.device, threads: int) -> Clock:
@@ -159,6 +159,12 @@ class Runtime:
     compiled: bool = False
     threads: int | None = None
     benchmark: bool = False
+
+    @property
+    def stream(self) -> int:
+        """The number of the random stream of what this process draws for itself. 0 is that of the whole batch, which is
+        this process's own where it shares the batch with nobody."""
+        return 0 if self.world == 1 else 1 + self.rank
 
     def __str__(self) -> str:
         words = {

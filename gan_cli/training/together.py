@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from enum import IntEnum
 from functools import partial
 
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from gan_cli.sampling import Blocks, Deal, Made
 from gan_cli.training.ranks import LOST
+from gan_cli.training.runtime import out_of_memory
 
 BUCKET = 2**23  # numbers sent in one message: 32 MiB of float32
 MOST, DIMENSIONS = 4, 5  # tensors that are made of one block, and of each
@@ -34,12 +36,28 @@ def reached() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise Lost(LOST) from error
+        if out_of_memory(error):
+            raise
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        raise Lost(f"{LOST} ({why})") from error
+
+
+_APART = ContextVar("apart", default=False)
+
+
+@contextmanager
+def apart() -> Iterator[None]:
+    """Within it this process computes by itself, as if it shared its run with nobody: before the others take part."""
+    token = _APART.set(True)
+    try:
+        yield
+    finally:
+        _APART.reset(token)
 
 
 def several() -> bool:
     """Whether this process shares its run with others."""
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+    return not _APART.get() and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
 def share(tensors: Iterable[Tensor]) -> None:

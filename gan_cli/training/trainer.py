@@ -178,11 +178,11 @@ class Trainer:
 
     def place(self) -> None:
         """Moves everything to the device; all ranks start from rank 0's weights."""
-        self.runtime.place(self.game)
-        for average in (self.ema, *self.averages.values()):
-            self.runtime.place(average.network)
+        averages = [average.network for average in (self.ema, *self.averages.values())]
+        for network in (self.game, *averages):
+            self.runtime.place(network)
+            together.share((*network.parameters(), *network.buffers()))
         self.data.place(self.runtime.device, self.seed, self.runtime.rank, self.runtime.world)
-        together.share((*self.game.parameters(), *self.game.buffers()))
 
     def watch(self, span: Span) -> None:
         """From now on `span` is told what the time of a step is spent on: data, passes, optimizers; callbacks too."""
@@ -196,7 +196,7 @@ class Trainer:
 
     def step(self) -> None:
         """One step of the game: every phase in order."""
-        rng.reseed(self.seed, self.runtime.rank, self.clock.step)
+        rng.reseed(self.seed, self.runtime.stream, self.clock.step)
         self.clock = replace(self.clock, done=self.limits.progress(self.clock))
         for module in self.scheduled:
             module.advance(self.clock)

@@ -88,11 +88,18 @@ def test_what_lies_in_files_stays_there_and_so_does_what_is_looked_up_by_it(phot
     assert held.stored.device == held.labels.device == held.order(0).device == torch.device("meta")
 
 
-def test_halves_of_pictures_too(photos: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("windows", [False, True])
+def test_halves_of_pictures_too(photos: Path, tmp_path: Path, windows: bool) -> None:
     for side in "AB":
         source = lambda request, side=side: one_of_pair(request, side)  # noqa: E731
-        usual = {"resolution": (8, 4), "batch_size": 2, "classes": 0, "cache": str(tmp_path / "cache")}
-        alike(*(data(photos / "bus", stream, source, **usual) for stream in (False, True)))
+        usual = {
+            "resolution": (8, 4),
+            "batch_size": 2,
+            "classes": 0,
+            "cache": str(tmp_path / "cache"),
+            "windows": windows,
+        }
+        alike(*(data(photos / "bus", stream, source, windows=windows, **usual) for stream in (False, True)))
 
 
 def test_ranks_share_a_batch(photos: Path) -> None:
@@ -132,6 +139,18 @@ def test_what_was_found_is_remembered_and_later_only_what_is_shown_is_decoded(
 def test_what_was_found_of_fitted_pictures_is_not_taken_for_that_of_whole_ones(photos: Path) -> None:
     data(photos, True)
     alike(data(photos, False, windows=True), data(photos, True, windows=True))
+
+
+def test_the_same_holds_of_halves(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose values are others than those of the whole pictures."""
+    source = lambda request: one_of_pair(request, "B")  # noqa: E731
+    usual = {"resolution": (8, 4), "batch_size": 2, "classes": 0}
+    first = data(photos / "bus", True, source, **usual).fingerprint()
+    shown: list[int] = []
+    usual_picture = Streamed.picture
+    monkeypatch.setattr(Streamed, "picture", lambda self, i: (shown.append(i), usual_picture(self, i))[1])
+    assert data(photos / "bus", True, source, **usual).fingerprint() == first
+    assert set(shown) == {0}  # the one that is looked at to see that it is a picture
 
 
 def harmed(path: Path, harm: str) -> None:

@@ -18,11 +18,14 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from conftest import SMALL_DCGAN, SMALL_TRANSLATORS, checked, words
 from gan_cli import train
 from gan_cli.config import build
+from gan_cli.config.trust import Trust
 from gan_cli.errors import ConfigError, NotWritable, RunFailed
+from gan_cli.runs.picking import picked
 from gan_cli.store.rows import read_rows
 from gan_cli.store.run import Run
 from gan_cli.training import as_one, ranks, together
 from gan_cli.training.ranks import launch
+from gan_cli.training.runtime import Runtime
 from gan_cli.training.together import Word
 
 STEPS, TOLERANCE = 20, 1e-5
@@ -239,7 +242,7 @@ def test_pairs_that_are_watched_are_drawn_together(here: Path, experiment: str, 
 def test_each_process_looks_at_what_it_draws(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 150 samples in blocks of 64, rank 0 sees the first and the third, and rank 1 the second; of the data, and of
     two samples to see what the detector gives, rank 0 alone."""
-    (here / "my_part.py").write_text(
+    (here / "noting_part.py").write_text(
         "import os\n"
         "from gan_cli.metrics.detectors import Pixels\n"
         "class Noting(Pixels):\n"
@@ -250,7 +253,7 @@ def test_each_process_looks_at_what_it_draws(here: Path, monkeypatch: pytest.Mon
     )
     monkeypatch.syspath_prepend(str(here))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(here), os.environ.get("PYTHONPATH", "")]))
-    mine = ("evaluation.detector._target_=my_part.Noting", "trust=my_part", "evaluation.metric=fid")
+    mine = ("evaluation.detector._target_=noting_part.Noting", "trust=noting_part", "evaluation.metric=fid")
     base = words(*mine, "callback=[history]", "evaluation.every_steps=2", "evaluation.n=150", "hydra.run.dir=run")
     train(*base, "trainer.devices=2")
     assert Path("seen by 0").read_text().split()[-2:] == ["64", "22"]
@@ -298,6 +301,49 @@ def test_what_others_make_arrives_as_it_is_and_all_of_it_even_if_no_more_is_want
         for mine, theirs in zip(block, MADE[k % len(MADE)], strict=True):
             assert mine.dtype == theirs.dtype
             torch.testing.assert_close(mine, theirs, rtol=0, atol=0, equal_nan=True)
+
+
+def begun(path: Path, rank: int) -> dict[str, str]:
+    """Picks how to compute, and places a trainer whose average is another one in each process."""
+    chosen = checked(words("trainer.devices=2", "trainer.runtime=auto"))
+    found = picked(chosen, Trust())
+    trainer = build.trainer(found.checked, rank)
+    for parameter in trainer.ema.network.parameters():
+        parameter.data.fill_(rank)
+    trainer.place()
+    assert all(not parameter.any() for parameter in trainer.ema.network.parameters())
+    (path / str(rank)).write_text(json.dumps([found.checked.config, found.how]))
+    return {"status": "finished"}
+
+
+def test_processes_begin_alike(tmp_path: Path) -> None:
+    """With what the first one picked, whose timed steps are its own, and with its weights."""
+    launch(begun, tmp_path, 2)
+    (first, how), (second, nothing) = (json.loads((tmp_path / rank).read_text()) for rank in "01")
+    assert first == second
+    assert None not in [first["trainer"][key] for key in ("precision", "channels_last", "compile", "threads")]
+    assert how.startswith("a step takes")
+    assert not nothing
+
+
+def test_what_is_foreseen_is_looked_at_by_the_first_process_alone(here: Path) -> None:
+    base = ("experiment=optimal_discriminator", "trainer.max_steps=2", "callback.density.every_steps=2")
+    train(*base, "dataset.batch_size=64", "trainer.devices=2", "hydra.run.dir=run")
+    assert "optimal_difference" in read_rows(Path("run/metrics.jsonl"))[-1]
+
+
+def test_a_lack_of_memory_is_not_taken_for_another_process_that_ended() -> None:
+    with pytest.raises(torch.OutOfMemoryError), together.reached():
+        raise torch.OutOfMemoryError("CUDA out of memory")
+    with pytest.raises(together.Lost, match=r"has ended \(Duplicate GPU detected\)"), together.reached():
+        raise RuntimeError("Duplicate GPU detected\nmore")
+
+
+def test_what_a_process_draws_for_itself_is_no_part_of_the_batch() -> None:
+    """The whole batch's draws are those of one process, whose stream is 0."""
+    alone, *shared = (Runtime(torch.device("cpu"), rank=rank, world=world) for rank, world in ((0, 1), (0, 2), (1, 2)))
+    assert alone.stream == 0
+    assert len({0, *(runtime.stream for runtime in shared)}) == 3
 
 
 def test_a_process_that_fails_ends_the_run_with_its_error_and_the_run_goes_on(
