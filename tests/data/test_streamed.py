@@ -97,7 +97,6 @@ def test_halves_of_pictures_too(photos: Path, tmp_path: Path, windows: bool) -> 
             "batch_size": 2,
             "classes": 0,
             "cache": str(tmp_path / "cache"),
-            "windows": windows,
         }
         alike(*(data(photos / "bus", stream, source, windows=windows, **usual) for stream in (False, True)))
 
