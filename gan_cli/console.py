@@ -52,6 +52,7 @@ class Console(logging.Handler):
     """Looks up the streams at each line, so that a progress bar or a test can replace them."""
 
     aside = False  # whether standard output is taken
+    lost: OSError | None = None  # why lines were not written, where somebody still waits for them
 
     def emit(self, record: logging.LogRecord) -> None:
         warning = record.levelno >= logging.WARNING
@@ -60,7 +61,9 @@ class Console(logging.Handler):
         stream = sys.stderr if warning or self.aside else sys.stdout
         try:
             print(text, file=stream, flush=True)
-        except OSError:  # the reader of `gan train | head` has gone, or the disk is full; work continues
+        except OSError as error:  # the reader of `gan train | head` has gone, or the disk is full; work continues
+            if not isinstance(error, BrokenPipeError):
+                self.lost = error
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
@@ -75,9 +78,15 @@ def set_up(aside: bool = False) -> None:
         logger.addHandler(Console(logging.INFO))
     for handler in logger.handlers:
         if isinstance(handler, Console):
-            handler.aside = aside
+            handler.aside, handler.lost = aside, None
     logger.setLevel(logging.DEBUG)  # tracebacks go only to the log file
     logger.propagate = False
+
+
+def lost() -> OSError | None:
+    """Why lines were not written, where somebody still waits for them."""
+    handlers = logging.getLogger("gan_cli").handlers
+    return next((handler.lost for handler in handlers if isinstance(handler, Console) and handler.lost), None)
 
 
 def silence() -> None:

@@ -268,14 +268,14 @@ def test_an_unexpected_error_is_one_line_and_in_the_log(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_interrupt_that_an_import_swallows_is_one_all_the_same(
-    number: signal.Signals, gan_here: Inside, here: Path, monkeypatch: pytest.MonkeyPatch
+    number: signal.Signals, own_modules: None, gan_here: Inside, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Libraries do so while they are loaded; then something fails that has nothing to do with it."""
+    """Libraries do so while they are loaded, and go on as if nothing had come: it waits until they are."""
     (here / "my_stop.py").write_text(
-        "import os, signal, time\n"
-        f"try:\n    os.kill(os.getpid(), {int(number)})\n    time.sleep(5)\n"
+        "import os, signal, time\nfrom gan_cli.losses import Hinge\n"
+        f"try:\n    os.kill(os.getpid(), {int(number)})\n    time.sleep(0.1)\n"
         "except KeyboardInterrupt:\n    pass\n"
-        "raise ImportError('cannot load module more than once per process')\n"
+        "class Mine(Hinge): pass\n"
     )
     monkeypatch.syspath_prepend(here)
     done = gan_here("train", *words(), "loss._target_=my_stop.Mine", "trust=my_stop", "hydra.run.dir=run")
@@ -303,7 +303,8 @@ def test_an_interrupt_where_python_can_raise_nothing_comes_right_after(
     (here / "my_end.py").write_text(
         "import os, time\nfrom gan_cli.losses import Hinge\n"
         f"class Last:\n    def __del__(self):\n        os.kill(os.getpid(), {int(number)})\n        time.sleep(5)\n"
-        "Last()\nfor _ in range(500): time.sleep(0.01)\nclass Mine(Hinge): pass\n"
+        "class Mine(Hinge):\n    def __init__(self):\n        super().__init__()\n        Last()\n"
+        "        for _ in range(500): time.sleep(0.01)\n"
     )
     monkeypatch.syspath_prepend(here)
     before = signal.signal(signal.SIGINT, of_sigint)
@@ -311,6 +312,31 @@ def test_an_interrupt_where_python_can_raise_nothing_comes_right_after(
     signal.signal(signal.SIGINT, before)
     assert (done.returncode, done.stderr.strip()) == (130, "gan train: interrupted")
     assert not (here / "run").exists()
+
+
+def test_an_import_that_hangs_is_interrupted_after_all(
+    own_modules: None, gan_here: Inside, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(main, "LONG", 0.1)
+    (here / "my_hang.py").write_text("import os, signal, time\nos.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(50)\n")
+    monkeypatch.syspath_prepend(here)
+    done = gan_here("train", *words(), "loss._target_=my_hang.Mine", "trust=my_hang", "hydra.run.dir=run")
+    assert (done.returncode, done.stderr.strip()) == (130, "gan train: interrupted")
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["--version", "--help", "train --help", "completion bash", "cache", "show RUN", "logs RUN", "train --cfg job"],
+)
+def test_an_answer_that_cannot_be_printed_is_missed(
+    finished: Path, gan_here: Inside, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """`/dev/full` is a disk without room."""
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        done = gan_here(*command.replace("RUN", str(finished)).split())
+    assert done.returncode == 2
+    assert "standard output cannot be written: no space left on device\n  make room" in done.stderr
 
 
 def test_a_signal_does_not_cut_off_how_to_go_on(gan_here: Inside, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from gan_cli.config.errors import did_you_mean
 from gan_cli.errors import ConfigError, WouldOverwrite, two_lines
 from gan_cli.progress import display
 from gan_cli.store import outputs
+from gan_cli.store.places import is_address
 
 log = logging.getLogger(__name__)
 
@@ -33,17 +34,20 @@ def main(words: Sequence[str]) -> None:
     out, size = asked.settings.get("out"), plain.count(asked, "size") or USUAL_SIZE
     if not out:
         raise ConfigError(two_lines("where to?", f"{USAGE}: a new folder"))
-    _pack(Path(os.path.expanduser(places[0])), Path(os.path.expanduser(out)), size * 2**20, asked.json)
+    _pack(places[0], Path(os.path.expanduser(out)), size * 2**20, asked.json)
 
 
 @display()
-def _pack(place: Path, out: Path, most: int, answer: str | None) -> None:
+def _pack(word: str, out: Path, most: int, answer: str | None) -> None:
+    place = Path(os.path.expanduser(word))
     if os.path.lexists(out):
         raise WouldOverwrite(two_lines(f"out={out} is there already", "name a new folder"))
     from gan_cli.data.listing import is_zip, listed, nothing_in
     from gan_cli.data.packing import pack
 
     if not (place.is_dir() or is_zip(place)):
+        if is_address(word):
+            raise ConfigError(two_lines(f"{word} is not on this machine", "fetch the pictures, and name their folder"))
         raise ConfigError(two_lines(f"{place} is neither a folder nor a zip", "name the one that holds your pictures"))
     listing = listed(place)
     if not listing.files:

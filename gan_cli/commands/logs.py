@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from gan_cli import console
 from gan_cli.config import plain
 from gan_cli.errors import NotARun, two_lines
+from gan_cli.store import outputs
 from gan_cli.store.disk import AS_IT_STANDS, cause
 from gan_cli.store.locks import holder
 from gan_cli.store.run import Run
@@ -31,7 +32,8 @@ def main(words: Sequence[str]) -> None:
     try:
         os.lseek(descriptor, 0 if n is None else start_of_last(descriptor, n), os.SEEK_SET)
         for line in _lines(descriptor, lambda: "-f" in asked.flags and holder(run.folder / ".lock") is not None):
-            print(console.printable(line), flush=True)
+            with outputs.printing():
+                print(console.printable(line), flush=True)
     except KeyboardInterrupt:
         if "-f" not in asked.flags:
             raise

@@ -19,7 +19,8 @@ from gan_cli.config import choices
 from gan_cli.config.errors import ALL, did_you_mean, not_global, unknown_choice
 from gan_cli.config.words import QUOTES, SETTING, SHOWS, divide, in_shell, parse, quote, readable, text, unreadable
 from gan_cli.console import printable
-from gan_cli.errors import ConfigError, Refused, two_lines
+from gan_cli.errors import ConfigError, NotWritable, Refused, two_lines
+from gan_cli.store.outputs import discard, full
 
 # What other programs call the number of epochs.
 EPOCHS = ("epochs", "epoch", "max_epochs", "num_epochs", "n_epochs", "nepochs")
@@ -58,6 +59,9 @@ def composing(command: str, overrides: Sequence[str]) -> Iterator[None]:
     except Refused:
         raise
     except OSError as error:
+        if error.filename is None:  # of what --cfg and its like print
+            discard()
+            raise NotWritable(full(error)) from error
         what = f"the folder {error.filename} cannot be made ({error.strerror})"
         raise ConfigError(
             two_lines(what, "hydra.run.dir=FOLDER names another, hydra.sweep.dir= that of sweeps")

@@ -7,11 +7,15 @@ kept outside: one empty file in the cache for each config that a run here starte
 from __future__ import annotations
 
 import hashlib
+import logging
 import shlex
 from pathlib import Path
 
 from gan_cli.store import caches, summary
+from gan_cli.store.disk import cause
 from gan_cli.store.run import Run
+
+log = logging.getLogger(__name__)
 
 
 def _mark(text: str) -> Path:
@@ -19,13 +23,18 @@ def _mark(text: str) -> Path:
 
 
 def remember(text: str) -> None:
-    """Notes that this config was composed here. If that cannot be stored, the user will have to repeat its paths."""
+    """Notes that this config was composed here. If that cannot be stored, the user is told to repeat its paths."""
     try:
         mark = _mark(text)
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()
-    except (OSError, RuntimeError):  # no home folder
-        return
+    except (OSError, RuntimeError) as error:  # no home folder
+        reason = cause(error) if isinstance(error, OSError) else str(error)
+        log.warning(
+            "that this run was begun here cannot be noted in $GAN_CACHE (%s): where its data and weights lie will have "
+            "to be typed again, as for a run from elsewhere",
+            reason,
+        )
 
 
 def is_own(text: str) -> bool:

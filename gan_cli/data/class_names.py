@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gan_cli.data.listing import SPLITS, File, Listing, Unopened, natural, shown
 from gan_cli.errors import DataError, two_lines
+
+log = logging.getLogger(__name__)
 
 MOST_CLASSES = 100_000
 UNFIT = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')  # in the name of a folder, on one system or another
@@ -110,6 +113,7 @@ def _labelled(listing: Listing, files: Sequence[File], base: str) -> Classified:
         pairs = json.loads(homes[home].read_bytes())["labels"]
         given = None if pairs is None else {str(file).replace("\\", "/"): label for file, label in pairs}
     except (Unopened, ValueError, KeyError, TypeError, RecursionError):
+        log.warning('%s is not {"labels": [["00000/img.png", 3], ...]}: it is passed over', name)
         foreign = f'{by_folders.why_none}; {name} is not {{"labels": [["00000/img.png", 3], ...]}}'
         return replace(by_folders, why_none=foreign) if by_folders.why_none else by_folders
     if given is None:

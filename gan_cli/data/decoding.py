@@ -131,8 +131,14 @@ class Header(NamedTuple):
 
 def _formats(name: str) -> list[str]:
     """The formats to try for a file of this name; no other Pillow plugin sees its bytes."""
-    ending = endings().get(re.sub(r".*(?=\.)", "", name, flags=re.DOTALL).lower())
-    return [f for f in (*SAFE, *((ending,) if ending in BY_ENDING else ())) if f in Image.OPEN]
+    ending = by_ending(name)
+    return [f for f in (*SAFE, *((ending,) if ending else ())) if f in Image.OPEN]
+
+
+def by_ending(name: str) -> str:
+    """The format that a file of this name is tried as for its ending alone; empty where its content tells."""
+    ending = endings().get(re.sub(r".*(?=\.)", "", name, flags=re.DOTALL).lower(), "")
+    return ending if ending in BY_ENDING else ""
 
 
 def _open(name: str, data: bytes) -> Image.Image:
@@ -171,10 +177,15 @@ def header(name: str, data: bytes) -> Header:
     """Size and kind of a picture. Raises PictureError."""
     try:
         with _open(name, data) as image:
-            turn = _turn(image)
+            if image.format == "PNG" and b"eXIf" in data:
+                image.load()  # it may say at its end how it lies
+            stored = turn = _turn(image)
+            if image.format == "TIFF" and turn != 1:
+                image.load()  # which turns it
+                turn = _turn(image)
             height, width = (image.width, image.height) if turn >= 5 else (image.height, image.width)
             deep = image.mode.startswith(("I", "F"))
-            plain = turn == 1 and not deep and not image.has_transparency_data
+            plain = stored == turn == 1 and not deep and not image.has_transparency_data
             return Header(height, width, image.mode in GREY, plain)
     except Exception as error:  # Pillow's plugins raise whatever their parsing runs into
         raise _in_words(error) from error
@@ -186,6 +197,7 @@ def opacity(name: str, data: bytes) -> np.ndarray | None:
         with _open(name, data) as opened:
             if not opened.has_transparency_data:
                 return None
+            opened.load()
             turn = TURNS.get(_turn(opened))
             image = opened if turn is None else opened.transpose(turn)
             values = np.array(image.convert("RGBA"))[..., 3]
@@ -241,6 +253,8 @@ def _eight_bits(
         mode = "L"
     if image.has_transparency_data:
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+    if image.mode == "LAB":  # which Pillow makes grey by way of RGB alone
+        image = image.convert("RGB")
     image = image.convert(mode)
     found: Any = image.getextrema()
     bands = [found] if mode == "L" else list(found)

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import PIL
@@ -17,7 +17,7 @@ import torch
 from gan_cli.data import ahead, cache, memo
 from gan_cli.data.cache import Unreadable
 from gan_cli.data.class_names import Classified, classified
-from gan_cli.data.decoding import Extent, decode
+from gan_cli.data.decoding import Extent, by_ending, decode
 from gan_cli.data.described import describe
 from gan_cli.data.flaws import PictureError
 from gan_cli.data.listing import NAMED, File, Listing, is_zip, listed, nothing_in, shown
@@ -61,6 +61,12 @@ def _digests(files: Sequence[Readable], request: Request) -> list[str]:
     about = ["files", [str(path) for path in on_disk], [str(file) for file in files]]
     found: list[str] = memo.remembered(request.cache, about, stamps, read)
     return found
+
+
+def _content(files: Sequence[Readable], request: Request) -> list[Any]:
+    """What decoding follows from: the bytes of the files, and the formats that their endings alone tell, if any do."""
+    told = [[i, kind] for i, file in enumerate(files) if (kind := by_ending(str(file)))]
+    return [_digests(files, request), *([told] if told else [])]
 
 
 def _decode(file: Readable, request: Request, extent: Extent | None = None) -> np.ndarray | Unreadable:
@@ -110,14 +116,14 @@ def read_files(files: Sequence[Readable], request: Request, place: str) -> cache
 
     frame = (request.channels, request.height, request.width, request.fit.__name__, request.levels)
     if request.stream:
-        key = cache.key_of(frame, request.windows, PIL.__version__, _digests(files, request))
+        key = cache.key_of(frame, request.windows, PIL.__version__, *_content(files, request))
         again, one_size = partial(_shown, request=request), not request.windows
         entry = looked_through(request.cache, key, files, again, items, lambda: extent.ranges, one_size)
     elif request.windows:
         entry = _whole(items(), extent)
     else:
         shape = (len(files), request.channels, request.height, request.width)
-        key = cache.key_of(frame, _digests(files, request))
+        key = cache.key_of(frame, *_content(files, request))
         entry = cache.kept_or_made(request.cache, key, shape, items, lambda: extent.ranges, request.memory)
     unreadable = [Unreadable(shown(str(files[i])), reason) for i, reason in entry.unreadable]
     if not entry.kept:

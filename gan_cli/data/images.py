@@ -28,6 +28,8 @@ from gan_cli.types import Batch, Need, NonNegative, NonNegativeInt, PositiveInt,
 
 log = logging.getLogger(__name__)
 
+MOST_MEMORY = 2.0**40  # MiB; dataset.memory=inf is no number of bytes
+
 
 def _chosen(decoded: Decoded, limit: int | None, classes: int) -> list[int] | None:
     """The rows of at most `limit` of the images, a fair part of each class; None for all."""
@@ -123,7 +125,7 @@ class Images:
             cache=Path(os.path.expanduser(cache)),
             levels=checked_levels(levels, "dataset.levels"),
             windows=windows,
-            memory=round(memory * 2**20),
+            memory=round(min(memory, MOST_MEMORY) * 2**20),
             stream=stream,
         ).at(root)
         decoded = self._read(source, request, limit)

@@ -85,7 +85,10 @@ class Held:
         """Reads the picture of a row. Raises DataError where the file was changed or is damaged."""
 
         def read() -> bytes:
-            content = self._group(part)[row].as_py()["bytes"]
+            held = self._group(part)[row].as_py()
+            if held is None:
+                raise Unopened("the row has no picture")
+            content = held["bytes"]
             if content is None:
                 raise Unopened("the file holds its path alone, and not its bytes")
             if len(content) > MOST_BYTES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +12,13 @@ from typing import NamedTuple
 from gan_cli.data.listing import SPLITS, natural, shown
 from gan_cli.errors import DataError, two_lines
 
+log = logging.getLogger(__name__)
+
 MOST_FILES = 100_000
 BRACES = re.compile(r"\{([^{}]*)\}")
 RANGE = re.compile(r"([0-9]{1,9})\.\.([0-9]{1,9})")
 ELSEWHERE = re.compile(r"(?:^|/)(?:https?|s3|gs|hf|ftp|pipe|oci):", re.IGNORECASE)
+COUNTED = re.compile(r"(.*?)([0-9]{1,9})-of-([0-9]{1,9})(.*)", re.DOTALL)  # from 0
 BEGINS = re.compile(r"([A-Za-z]+)[-_.]")  # train-00000-of-00005.parquet
 
 
@@ -69,11 +73,26 @@ def _of_folder(root: Path, ending: str, split: str) -> Found:
         there = [] if folder is None else [path for path in folder.iterdir() if _is_one(path, ending)]
         if there:
             files = sorted(there, key=lambda path: natural(path.name))
-            return Found(files if taken else of_split(files, str(root), split), taken)
+            files = files if taken else of_split(files, str(root), split)
+            _tell_of_missing(root, files)
+            return Found(files, taken)
     others = sorted(name for name, entry in inside.items() if any(_is_one(path, ending) for path in entry.iterdir()))
     where = f", and its folders {', '.join(map(shown, others[:5]))} do" if others else ""
     remedy = f"choose one of these, dataset.split={shown(others[0])}" if others else "name the folder that holds them"
     raise DataError(two_lines(f"dataset.root={root} holds no {ending} file of dataset.split={split}{where}", remedy))
+
+
+def _tell_of_missing(root: Path, files: list[Path]) -> None:
+    """Warns where names count files, as `train-00000-of-00002.parquet` does, and not all of them are there."""
+    counted: dict[tuple[str, str, str], set[int]] = {}
+    for path in files:
+        if match := COUNTED.fullmatch(path.name):
+            counted.setdefault((match[1], match[3], match[4]), set()).add(int(match[2]))
+    for (begin, of, end), there in counted.items():
+        missing = sorted({*range(min(int(of), MOST_FILES))} - there)
+        if missing:
+            first = f"{begin}{missing[0]:0{len(of)}d}-of-{of}{end}"
+            log.warning("%s: %d of %d files are missing, the first %s", root, len(missing), int(of), shown(first))
 
 
 def _is_one(path: Path, ending: str) -> bool:

@@ -4,6 +4,7 @@ which wids passes over, also whether their content is what was packed."""
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from gan_cli.data import memo
 from gan_cli.data.flaws import shown
 from gan_cli.errors import DataError, two_lines
 from gan_cli.progress import tracked
+from gan_cli.store.disk import LARGEST_JSON, cause
 
 INDEX = "index.json"
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -26,8 +28,38 @@ class Told(NamedTuple):
     sha256: str | None  # None in an index that does not tell it
 
 
+def index_in(folder: Path) -> dict[str, Any]:
+    """The index in a folder; empty where there is none. Raises DataError for one that is damaged."""
+    path = folder / INDEX
+    try:
+        with path.open("rb") as file:
+            index = json.loads(file.read(LARGEST_JSON))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        reason = cause(error) if isinstance(error, OSError) else "it is no JSON"
+        raise DataError(two_lines(f"{path} cannot be read: {reason}", REMEDY)) from error
+    index = index if isinstance(index, dict) else {}
+    if fault := _fault(index.get("shardlist", [])):
+        raise DataError(two_lines(f"{path} is damaged: {fault}", REMEDY))
+    return index
+
+
+def _fault(listed: Any) -> str:
+    """What is wrong with what an index says of shards; empty if nothing is. A size and a sha256 may be left out."""
+    if not isinstance(listed, list):
+        return "its shardlist is no list"
+    for each in listed:
+        size, digest = (each.get("filesize"), each.get("sha256")) if isinstance(each, dict) else (None, None)
+        if not isinstance(each, dict) or not isinstance(each.get("url"), str):
+            return "an entry names no shard"
+        if not (size is None or type(size) is int) or not (digest is None or isinstance(digest, str)):
+            return f"what it says of {shown(each['url'])} is no size or no sha256"
+    return ""
+
+
 def told(index: Mapping[str, Any]) -> dict[str, Told]:
-    """The shards that an index names."""
+    """The shards that an index names, in its own folder and with their sizes."""
     listed = index.get("shardlist")
     found: dict[str, Told] = {}
     for each in listed if isinstance(listed, list) else []:

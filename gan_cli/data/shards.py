@@ -24,13 +24,12 @@ from gan_cli.data.folder import decode_listed
 from gan_cli.data.listing import File, Listing, Passed, shown
 from gan_cli.data.patterns import found
 from gan_cli.data.request import Decoded, Request
-from gan_cli.data.shard_index import INDEX, check
+from gan_cli.data.shard_index import check, index_in
 from gan_cli.data.tar import Member, NoTar, members
 from gan_cli.errors import DataError, two_lines
-from gan_cli.store.disk import read_json
 
 FETCH = "pack or fetch it again"
-AGAIN = "start again, or resume the run, when the files stay as they are"
+AGAIN = "start again when the files stay as they are, or resume the run if it has saved"
 PARTS = re.compile(r"((?:.*/)?[^/.]+)\.([^/]+)", re.DOTALL)  # key and ending
 CLS, LONGEST_CLS = "cls", 20  # bytes
 
@@ -90,7 +89,7 @@ def decode_shards(request: Request) -> Decoded:
 def _here(request: Request) -> tuple[list[Place], Indices, str]:
     """The shards that the root names on this machine, and the split whose folder was taken. Raises DataError."""
     paths, taken = found(request.root, ".tar", request.split)
-    index = {folder: read_json(folder / INDEX) for folder in {path.parent for path in paths}}
+    index = {folder: index_in(folder) for folder in {path.parent for path in paths}}
     for folder, facts in index.items():
         check(folder, facts, paths, request.root.is_dir(), request.cache)
     places = [Place(path, str(path.parent), path.name) for path in paths]

@@ -23,7 +23,7 @@ from gan_cli.data.cache import DecodedFiles, Unreadable, by_one
 from gan_cli.data.stored import Made, Stored
 from gan_cli.errors import DataError, two_lines
 
-AGAIN = "start again, or resume the run, when the files stay as they are"
+AGAIN = "start again when the files stay as they are, or resume the run if it has saved"
 FileOf = TypeVar("FileOf")
 
 

@@ -64,9 +64,8 @@ def part_of(found: files.Stored, n: int | None, word: str) -> tuple[int, Batches
     their fingerprint. Raises DataError where there are fewer."""
     wanted = found.n if n is None else n
     if found.n < max(wanted, 2):
-        raise DataError(
-            two_lines(f"{word} holds {found.n} images, and n={max(wanted, 2)} are needed", "lower n=, or add images")
-        )
+        remedy = "lower n=, or add images" if found.n >= 2 else "add images"
+        raise DataError(two_lines(f"{word} holds {found.n} images, and n={max(wanted, 2)} are needed", remedy))
     everything = wanted == found.n
     chosen = range(wanted) if everything else fair_part(found.digests(), found.labels, wanted)
     how = "" if everything else " of a fair part"
@@ -108,6 +107,9 @@ def open_reference(
     if own is not None and (word is None or _is_own(word, own.config)):
         split = {} if word is None else {"split": word.partition(":")[2]}
         prepared = ""
+        if {"root": "", **own.config, **moved}["root"] is None:
+            what = "where the pictures that this was trained on lie is not known here"
+            raise ConfigError(two_lines(what, "root=FOLDER names their folder"))
         part = own.part(**split, **{key: value for key, value in moved.items() if key in own.config})
     else:
         assert word is not None

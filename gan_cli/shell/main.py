@@ -9,6 +9,7 @@ import re
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -18,6 +19,7 @@ from gan_cli.shell.codes import DONE, FAILED, INTERRUPTED, WRONG
 from gan_cli.shell.table import COMMANDS, Command
 
 SOON = 0.01  # seconds until an interrupt that could not be raised is tried again
+LONG = 10.0  # seconds that an import may take until it is interrupted after all
 USAGE = """\
 gan COMMAND key=value ...
 
@@ -38,8 +40,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:  # while the end of the command was being reported
         return INTERRUPTED
     except BrokenPipeError:  # the reader of a pipe has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        from gan_cli.store.outputs import discard
+
+        discard()
         return DONE
+    except OSError as error:  # of what is printed here: help, a version; commands have errors of their own
+        from gan_cli.store.outputs import discard, full
+
+        discard()
+        _tell(f"gan: {full(error)}")
+        return WRONG
     except SystemExit as end:  # of Hydra, when it has shown what a flag asked for
         return WRONG if end.code else DONE
 
@@ -49,28 +59,38 @@ def _interrupted_in_order(alone: bool) -> Iterator[threading.Event]:
     """SIGTERM interrupts as Ctrl-C does, but only once: later ones find a program that is already ending.
 
     A process that is `alone`, that is, runs this command only, ignores SIGTERM afterwards too. An interrupt that
-    arrives where Python cannot raise it, as in callbacks of its own import system, is raised again a moment later.
+    arrives within an import, which may swallow it or end the process, or where Python cannot raise it, as in callbacks
+    of its own import system, comes again a moment later.
 
     Yields:
-        Set once one of them has come, whatever became of the interrupt: imports may swallow it.
+        Set once one of them has come, whatever became of the interrupt.
     """
     interrupted = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield interrupted
         return
 
+    waits_until: list[float] = []
+
     def interrupt(number: int, frame: FrameType | None) -> None:
         if number == signal.SIGTERM:
             signal.signal(number, signal.SIG_IGN)
         interrupted.set()
-        raise KeyboardInterrupt
+        waits_until.append(time.monotonic() + LONG)
+        if _importing(frame) and time.monotonic() < waits_until[0]:
+            again()
+        else:
+            raise KeyboardInterrupt
+
+    def again() -> None:
+        signal.signal(signal.SIGTERM, interrupt)  # SIGINT may be ignored, as in the background of a script
+        later = threading.Timer(SOON, _thread.interrupt_main, [signal.SIGTERM])  # this call can raise nothing
+        later.daemon = True
+        later.start()
 
     def hook(unraisable: sys.UnraisableHookArgs) -> None:
         if issubclass(unraisable.exc_type, KeyboardInterrupt):
-            signal.signal(signal.SIGTERM, interrupt)  # SIGINT may be ignored, as in the background of a script
-            again = threading.Timer(SOON, _thread.interrupt_main, [signal.SIGTERM])  # this call can raise nothing
-            again.daemon = True
-            again.start()
+            again()
         else:
             usual(unraisable)
 
@@ -86,6 +106,15 @@ def _interrupted_in_order(alone: bool) -> Iterator[threading.Event]:
         signal.signal(signal.SIGTERM, signal.SIG_IGN if alone else before)
         if ours:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _importing(frame: FrameType | None) -> bool:
+    """Whether an import is under way there."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _dispatch(words: list[str], interrupted: threading.Event) -> int:
@@ -138,7 +167,7 @@ def run(command: Command, words: list[str], interrupted: threading.Event) -> int
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     try:
         importlib.import_module(command.home).main(_prepare(command, words))
-        return DONE
+        return _written(command)
     except Interrupted as error:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, signal.SIG_IGN)  # training took the first; a later one must not cut this off
@@ -165,6 +194,18 @@ def run(command: Command, words: list[str], interrupted: threading.Event) -> int
             place = raised_at(error)
             _tell(f"  {f'{place}; ' if place else ''}HYDRA_FULL_ERROR=1 shows the traceback")
         return WRONG if asked else FAILED
+
+
+def _written(command: Command) -> int:
+    """The exit code of a command that did its work: what could not be printed is missed where it was the answer."""
+    from gan_cli.console import lost
+    from gan_cli.store.outputs import full
+
+    error = lost()
+    if error is None:
+        return DONE
+    _tell(f"gan {command.name}: {full(error)}")
+    return DONE if command.configured else WRONG  # where there are settings, what was computed is in files
 
 
 def _prepare(command: Command, words: Sequence[str]) -> list[str]:

@@ -101,6 +101,28 @@ def writing(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
+def printing() -> Iterator[None]:
+    """Raises NotWritable if the block cannot print, and BrokenPipeError if its reader has seen enough."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        discard()
+        raise NotWritable(full(error)) from error
+
+
+def discard() -> None:
+    """Discards what is still to be printed, so that it does not fail once more at the end of the process."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def full(error: OSError) -> str:
+    """The message where something cannot be printed."""
+    return two_lines(f"standard output cannot be written: {cause(error)}", "make room, or send it elsewhere")
+
+
+@contextmanager
 def named(what: str) -> Iterator[None]:
     """If the block cannot write a file that the user named, that is theirs to fix. Raises NotWritable."""
     try:

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 
 from gan_cli import evaluate, pictures
 from gan_cli.data import sources
-from gan_cli.data.decoding import BY_ENDING, SAFE, Extent, decode, endings, header
+from gan_cli.data.decoding import BY_ENDING, SAFE, Extent, decode, endings, header, opacity
 from gan_cli.data.fit import FITS
 from gan_cli.data.flaws import NoLevels, PictureError
 from gan_cli.data.images import Images, Request
@@ -191,6 +191,44 @@ def test_levels_are_linear_and_cut_off() -> None:
     assert decode("x.png", saved(shallow, "PNG"), 3, (0, 100))[2].tolist() == want
     deep = Image.fromarray(values.clip(0).astype(np.uint16))
     assert decode("x.png", saved(deep, "PNG"), 1, (0, 100))[0].tolist() == want
+
+
+def late(content: bytes) -> bytes:
+    """A PNG with what it says of its camera moved behind the pixels."""
+    at = content.index(b"eXIf") - 4
+    end = at + 12 + int.from_bytes(content[at : at + 4], "big")
+    return content[:at] + content[end:-12] + content[at:end] + content[-12:]
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "webp", "tiff", "png", "png, told late"])
+@pytest.mark.parametrize("turn", range(1, 9))
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_a_header_is_that_of_the_upright_picture(kind: str, turn: int, mode: str) -> None:
+    """Of each orientation, wherever a file says it; and so is its opacity."""
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 9, len(mode)), dtype=np.uint8), mode)
+    exif, file = Image.Exif(), io.BytesIO()
+    exif[ExifTags.Base.Orientation] = turn
+    if kind == "jpeg" and mode == "RGBA":
+        return
+    how = {"tiffinfo": {274: turn}} if kind == "tiff" else {"exif": exif}
+    image.save(file, kind.partition(",")[0], **how)
+    content = late(file.getvalue()) if "late" in kind else file.getvalue()
+    name = f"x.{kind.partition(',')[0]}"
+    found, pixels = header(name, content), decode(name, content, 3)
+    assert (found.height, found.width) == pixels.shape[1:]
+    assert found.plain == (turn == 1 and mode == "RGB")
+    if mode == "RGBA":
+        opaque = opacity(name, content)
+        assert opaque is not None
+        assert opaque.shape == pixels.shape[1:]
+
+
+def test_colours_of_cielab_are_read_as_grey_too() -> None:
+    file = io.BytesIO()
+    Image.new("LAB", (4, 4), (120, 130, 140)).save(file, "tiff")
+    colour, grey = (decode("x.tif", file.getvalue(), channels) for channels in (3, 1))
+    weighed = (colour.astype(float) * np.array([0.299, 0.587, 0.114])[:, None, None]).sum(0)
+    assert np.abs(grey[0] - weighed).max() <= 1
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int32])

@@ -90,6 +90,18 @@ def test_rows_are_the_folder_with_the_same_pictures(
             assert torch.equal(rows.batch(draw).real, folder.batch(draw).real)
 
 
+def test_a_row_without_a_picture_is_left_out_and_a_missing_part_is_told(
+    tmp_path: Path, stack: np.ndarray, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = pa.array([None, *({"bytes": png(pixels), "path": "x.png"} for pixels in stack)], ROW)
+    (tmp_path / "rows").mkdir()
+    pq.write_table(pa.table({"image": rows}), tmp_path / "rows" / "train-00001-of-00003.parquet")
+    read = Images(sources.parquet, str(tmp_path / "rows"), 8, cache=str(tmp_path / "cache"))
+    assert len(read) == 7
+    assert "the row has no picture" in caplog.text
+    assert "2 of 3 files are missing, the first train-00000-of-00003.parquet" in caplog.text
+
+
 def test_the_split_is_that_of_the_names(files: Path) -> None:
     assert len(data(files, files.parent / "cache", split="test", classes=2)) == 2
     with pytest.raises(DataError, match="is split into test, train"):

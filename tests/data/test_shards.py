@@ -100,6 +100,25 @@ def test_their_library_reads_what_is_packed(photos: Path) -> None:
             assert all(member.isreg() for member in archive.getmembers())
 
 
+@pytest.mark.parametrize(
+    ("index", "says"),
+    [
+        ('{"shardlist": [{"url": "000000.tar"', "it is no JSON"),
+        ('{"shardlist": 3}', "its shardlist is no list"),
+        ('{"shardlist": [3]}', "an entry names no shard"),
+        ('{"shardlist": [{"url": "000000.tar", "filesize": "12"}]}', "no size or no sha256"),
+    ],
+)
+def test_a_damaged_index_is_refused_and_not_passed_over(photos: Path, index: str, says: str) -> None:
+    """With it the shards would be unchecked, and the classes without their names."""
+    out, cache = packed(photos), photos.parent / "cache"
+    (out / "index.json").write_text(index)
+    with pytest.raises(DataError, match=rf"index\.json.*{says}\n  pack or fetch it again, or remove index\.json"):
+        data(sources.webdataset, out, cache)
+    (out / "index.json").unlink()
+    assert len(data(sources.webdataset, out, cache)) == 7
+
+
 def test_what_their_library_writes_is_read(tmp_path: Path) -> None:
     pictures = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
     (tmp_path / "s").mkdir()

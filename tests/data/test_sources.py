@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from conftest import save
 from gan_cli.data import sources
 from gan_cli.data.fit import FITS
 from gan_cli.data.images import Images, Request
@@ -150,6 +151,22 @@ def test_corrupt_images_are_left_out_by_name(photos: Path, caplog: pytest.LogCap
     assert "empty.png" in caplog.text
     with pytest.raises(DataError, match=r"2 images cannot be read.*a\.JPG.*\n  .*dataset\.strict=false"):
         sources.folder(request(photos, strict=True))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_an_ending_alone_tells_is_found_out_again_when_it_is_another(tmp_path: Path, stream: bool) -> None:
+    """A TGA has no signature: it is one by its name."""
+    save(tmp_path / "p" / "a.png", np.zeros((8, 8, 3), dtype=np.uint8))
+    wrong, right = tmp_path / "p" / "b.png", tmp_path / "p" / "b.tga"
+    save(right, np.full((8, 8, 3), 9, dtype=np.uint8)).rename(wrong)
+
+    def count() -> int:
+        return len(Images(sources.folder, str(tmp_path / "p"), 8, cache=str(tmp_path / "cache"), load=9, stream=stream))
+
+    for name, others, there in ((wrong, right, 1), (right, wrong, 2), (wrong, right, 1), (right, wrong, 2)):
+        if others.exists():
+            others.rename(name)
+        assert count() == there
 
 
 def test_split_folders_and_flat_folders(photos: Path, tmp_path: Path) -> None:
