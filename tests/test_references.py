@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from conftest import Inside, words
+from conftest import Inside, coded, save, words
 from gan_cli import evaluate, train
 from gan_cli.errors import ConfigError, DataError, NotMeasurable, Refused
 from gan_cli.references import files
@@ -170,3 +170,15 @@ def test_statistics_are_not_samples(here: Path) -> None:
     with pytest.raises(NotMeasurable, match=r"holds statistics.*\n  .*reference=st\.npz"):
         evaluate("st.npz", *PIXELS, reference="ok.npz")
     assert evaluate("ok.npz", *PIXELS, reference="st.npz").fd_pixels.n_real == 50
+
+
+def test_where_the_data_lie_is_asked_for_by_its_word(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a run whose paths are not trusted, as that of somebody else."""
+    for i in range(8):
+        save(here / "p" / f"{i}.png", coded(i, 16, 16))
+    run = train(*words("dataset=folder", f"dataset.root={here / 'p'}", "dataset.resolution=16")).folder
+    monkeypatch.setenv("GAN_CACHE", str(here / "other"))
+    asked = ("n=8", "detector=pixels", "metrics=[kid]")
+    with pytest.raises(ConfigError, match=r"is not known here\n  root=FOLDER names their folder"):
+        evaluate(run, *asked)
+    assert evaluate(run, *asked, f"root={here / 'p'}")

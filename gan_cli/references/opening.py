@@ -107,10 +107,13 @@ def open_reference(
     if own is not None and (word is None or _is_own(word, own.config)):
         split = {} if word is None else {"split": word.partition(":")[2]}
         prepared = ""
-        if {"root": "", **own.config, **moved}["root"] is None:
+        try:
+            part = own.part(**split, **{key: value for key, value in moved.items() if key in own.config})
+        except ConfigError as error:
+            if moved:  # what was given is wrong
+                raise
             what = "where the pictures that this was trained on lie is not known here"
-            raise ConfigError(two_lines(what, "root=FOLDER names their folder"))
-        part = own.part(**split, **{key: value for key, value in moved.items() if key in own.config})
+            raise ConfigError(two_lines(what, "root=FOLDER names their folder")) from error
     else:
         assert word is not None
         config, prepared = _named(word, own, shape)

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from gan_cli.errors import two_lines
@@ -155,7 +155,8 @@ def _tell(problem: str) -> None:
     inside a name or a value does not start another line."""
     from gan_cli.console import printable
 
-    print(printable(re.sub(r"\n(?!  )", r"\\n", problem)), file=sys.stderr)
+    with suppress(OSError):  # nobody can be told
+        print(printable(re.sub(r"\n(?!  )", r"\\n", problem)), file=sys.stderr)
 
 
 def run(command: Command, words: list[str], interrupted: threading.Event) -> int:
