@@ -174,11 +174,11 @@ def test_statistics_are_not_samples(here: Path) -> None:
 
 def test_where_the_data_lie_is_asked_for_by_its_word(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a run whose paths are not trusted, as that of somebody else."""
-    for i in range(8):
+    for i in range(24):
         save(here / "p" / f"{i}.png", coded(i, 16, 16))
     run = train(*words("dataset=folder", f"dataset.root={here / 'p'}", "dataset.resolution=16")).folder
     monkeypatch.setenv("GAN_CACHE", str(here / "other"))
-    asked = ("n=8", "detector=pixels", "metrics=[kid]")
+    asked = ("n=20", "detector=pixels", "metrics=[kid]")
     with pytest.raises(ConfigError, match=r"is not known here\n  root=FOLDER names their folder"):
         evaluate(run, *asked)
     assert evaluate(run, *asked, f"root={here / 'p'}")
