@@ -27,6 +27,7 @@ from forked import Forked
 from gan_cli import Result, train
 from gan_cli.cli import main
 from gan_cli.config import build, compose, trust
+from gan_cli.data.images import Images
 
 remembered.remember()
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which the tests may be started without, in the background
@@ -224,4 +225,18 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
-__all__ = ["Result", "checked", "coded", "same", "save", "weights", "words"]
+def alike(one: Images, other: Images) -> None:
+    """The same set: its fingerprint, its batches in any order, what is previewed, and all pictures."""
+    assert len(one) == len(other)
+    assert one.fingerprint() == other.fingerprint()
+    for each in (one, other):
+        each.place(torch.device("cpu"), seed=3)
+    for draw in (0, 1, 2, 7, 3, 3):  # also out of order
+        a, b = one.batch(draw), other.batch(draw)
+        assert torch.equal(a.real, b.real)
+        assert torch.equal(a.label, b.label)
+    assert torch.equal(one.previewed(5).real, other.previewed(5).real)
+    assert torch.equal(one.images, other.images)
+
+
+__all__ = ["Result", "alike", "checked", "coded", "same", "save", "weights", "words"]

@@ -31,8 +31,8 @@ def remember(text: str) -> None:
     except (OSError, RuntimeError) as error:  # no home folder
         reason = cause(error) if isinstance(error, OSError) else str(error)
         log.warning(
-            "that this run was begun here cannot be noted in $GAN_CACHE (%s): where its data and weights lie will have "
-            "to be typed again, as for a run from elsewhere",
+            "this run cannot be marked as yours in $GAN_CACHE (%s): later commands will ask for the paths of its data "
+            "and weights, as for a run from elsewhere",
             reason,
         )
 

@@ -61,6 +61,22 @@ class DecodedFiles:
         return {"kept": self.kept, "unreadable": [list(pair) for pair in self.unreadable], "ranges": ranges}
 
 
+def sorted_out(
+    items: Iterable[np.ndarray | Unreadable], keep: Callable[[np.ndarray], None]
+) -> tuple[list[int], list[tuple[int, str]]]:
+    """Gives each picture to `keep`. Returns the indices of those that could be read, and of the others with the
+    reasons."""
+    kept: list[int] = []
+    unreadable: list[tuple[int, str]] = []
+    for i, item in enumerate(items):
+        if isinstance(item, Unreadable):
+            unreadable.append((i, item.reason))
+        else:
+            keep(item)
+            kept.append(i)
+    return kept, unreadable
+
+
 Items = Callable[[], Iterable[np.ndarray | Unreadable]]
 Ranges = Callable[[], dict[int, tuple[float, float]]]
 
@@ -171,14 +187,8 @@ def _remove(*paths: Path) -> None:
 
 def _collected(items: Items, ranges: Ranges, memory: np.ndarray) -> DecodedFiles:
     """Everything in memory."""
-    kept: list[int] = []
-    unreadable: list[tuple[int, str]] = []
-    for i, item in enumerate(items()):
-        if isinstance(item, Unreadable):
-            unreadable.append((i, item.reason))
-        else:
-            memory[len(kept)] = item
-            kept.append(i)
+    free = iter(memory)
+    kept, unreadable = sorted_out(items(), lambda pixels: np.copyto(next(free), pixels))
     return DecodedFiles(OneSize(torch.from_numpy(memory[: len(kept)])), kept, unreadable, ranges())
 
 
@@ -188,21 +198,18 @@ def _written(
     """Both files, the notes last: an array without its notes is not an entry. Raises OSError."""
     with naming(array.parent):
         array.parent.mkdir(parents=True, exist_ok=True)
-    kept: list[int] = []
-    unreadable: list[tuple[int, str]] = []
     digests: list[bytes] = []
     with replacing(array, durable=False) as file:
         facts = np.lib.format.header_data_from_array_1_0(np.empty((0, *shape[1:]), np.uint8))
         np.lib.format.write_array_header_1_0(file, {**facts, "shape": shape})
         begin = file.tell()
-        for i, item in enumerate(items()):
-            if isinstance(item, Unreadable):
-                unreadable.append((i, item.reason))
-            else:
-                pixels = item.tobytes()
-                file.write(pixels)
-                digests.append(hashlib.sha256(pixels).digest())
-                kept.append(i)
+
+        def keep(pixels: np.ndarray) -> None:
+            content = pixels.tobytes()
+            file.write(content)
+            digests.append(hashlib.sha256(content).digest())
+
+        kept, unreadable = sorted_out(items(), keep)
         file.seek(0)  # the header has room for any number of images
         made = (len(kept), *shape[1:])
         np.lib.format.write_array_header_1_0(file, {**facts, "shape": made})

@@ -142,14 +142,8 @@ def read_files(files: Sequence[Readable], request: Request, place: str) -> cache
 def _whole(items: Iterable[np.ndarray | Unreadable], extent: Extent) -> cache.DecodedFiles:
     """Pictures of their own sizes, which are kept in memory only."""
     pictures: list[torch.Tensor] = []
-    kept: list[int] = []
-    unreadable: list[tuple[int, str]] = []
-    for i, item in enumerate(items):
-        if isinstance(item, Unreadable):
-            unreadable.append((i, item.reason))
-        else:
-            pictures.append(torch.from_numpy(np.ascontiguousarray(item)))
-            kept.append(i)
+    keep = lambda pixels: pictures.append(torch.from_numpy(np.ascontiguousarray(pixels)))  # noqa: E731
+    kept, unreadable = cache.sorted_out(items, keep)
     return cache.DecodedFiles(ManySizes(pictures), kept, unreadable, extent.ranges)
 
 

@@ -99,7 +99,7 @@ def decoded_by(source: Callable[[Request], Decoded], request: Request, part: str
     if fault := _fault(gave):
         raise DataError(two_lines(f"{part} ({called}): {EXPECTED}; {fault}", REMEDY))
     if request.stream and not isinstance(gave.images, Stored):
-        what = f"dataset.stream=true: {part} ({called}) gives pictures that are in memory already, and no files"
+        what = f"dataset.stream=true: {part} ({called}) gives pictures in memory, not files"
         raise DataError(two_lines(what, "leave dataset.stream out"))
     return gave
 

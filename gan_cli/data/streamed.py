@@ -19,7 +19,7 @@ from torch import Tensor
 
 from gan_cli.data import memo
 from gan_cli.data.ahead import Ahead, in_order
-from gan_cli.data.cache import DecodedFiles, Unreadable, by_one
+from gan_cli.data.cache import DecodedFiles, Unreadable, by_one, sorted_out
 from gan_cli.data.stored import Made, Stored
 from gan_cli.errors import DataError, two_lines
 
@@ -113,15 +113,12 @@ def looked_through(
     def look() -> list[Any]:
         shapes: list[tuple[int, ...]] = []
         digests: list[str] = []
-        kept: list[int] = []
-        unreadable: list[tuple[int, str]] = []
-        for i, item in enumerate(items()):
-            if isinstance(item, Unreadable):
-                unreadable.append((i, item.reason))
-            else:
-                shapes.append(item.shape)
-                digests.append(hashlib.sha256(item.tobytes()).hexdigest())
-                kept.append(i)
+
+        def note(pixels: np.ndarray) -> None:
+            shapes.append(pixels.shape)
+            digests.append(hashlib.sha256(pixels.tobytes()).hexdigest())
+
+        kept, unreadable = sorted_out(items(), note)
         return [shapes, digests, kept, unreadable, sorted(ranges().items())]
 
     with by_one(folder / memo.key_of("streamed", key)):

@@ -112,7 +112,7 @@ def open_reference(
         except ConfigError as error:
             if moved:  # what was given is wrong
                 raise
-            what = "where the pictures that this was trained on lie is not known here"
+            what = "the folder of the training pictures is not known here"
             raise ConfigError(two_lines(what, "root=FOLDER names their folder")) from error
     else:
         assert word is not None

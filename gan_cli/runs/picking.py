@@ -44,8 +44,7 @@ def picked(checked: Checked, trust: Trust) -> Picked:
     """The config with every setting that `trainer.runtime=auto` leaves open picked for the device.
 
     One setting after another is changed, and kept where steps are faster by it; what the user has set stays. A config
-    that says everything, as that of a resumed run does, stays as it is. The first of several
-    processes picks for all.
+    that says everything, as that of a resumed run does, stays as it is. The first of several processes picks for all.
     """
     config = checked.config
     if config["trainer"].get("runtime") != "auto":

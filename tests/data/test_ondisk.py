@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from conftest import alike
 from gan_cli.data import memo, sources
 from gan_cli.data.ahead import Ahead, in_order
 from gan_cli.data.images import Images
@@ -37,19 +38,6 @@ def photos(tmp_path: Path) -> Path:
 def data(root: Path, memory: float, **settings: object) -> Images:
     usual: dict[str, object] = {"resolution": 8, "classes": 2, "batch_size": 4, "cache": str(root.parent / "cache")}
     return Images(sources.folder, str(root), memory=memory, **{**usual, **settings})  # type: ignore[arg-type]
-
-
-def alike(one: Images, other: Images) -> None:
-    assert len(one) == len(other)
-    assert one.fingerprint() == other.fingerprint()
-    for each in (one, other):
-        each.place(CPU, seed=3)
-    for draw in (0, 1, 2, 7, 3, 3):  # also out of order
-        a, b = one.batch(draw), other.batch(draw)
-        assert torch.equal(a.real, b.real)
-        assert torch.equal(a.label, b.label)
-    assert torch.equal(one.previewed(5).real, other.previewed(5).real)
-    assert torch.equal(one.images, other.images)
 
 
 @pytest.mark.parametrize(

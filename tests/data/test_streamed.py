@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import SMALL_MLP, TINY, Inside, same, save, weights
+from conftest import SMALL_MLP, TINY, Inside, alike, same, save, weights
 from gan_cli.data import cache, folder, packing, sources
 from gan_cli.data.images import Images
 from gan_cli.data.listing import listed
@@ -44,19 +44,6 @@ def photos(tmp_path: Path) -> Path:
 def data(root: Path, stream: bool, source: object = sources.folder, **settings: object) -> Images:
     usual: dict[str, object] = {"resolution": 8, "classes": 2, "batch_size": 4, "cache": str(root.parent / "cache")}
     return Images(source, str(root), stream=stream, **{**usual, **settings})  # type: ignore[arg-type]
-
-
-def alike(one: Images, other: Images) -> None:
-    assert len(one) == len(other)
-    assert one.fingerprint() == other.fingerprint()
-    for each in (one, other):
-        each.place(CPU, seed=3)
-    for draw in (0, 1, 2, 7, 3, 3):  # also out of order
-        a, b = one.batch(draw), other.batch(draw)
-        assert torch.equal(a.real, b.real)
-        assert torch.equal(a.label, b.label)
-    assert torch.equal(one.previewed(5).real, other.previewed(5).real)
-    assert torch.equal(one.images, other.images)
 
 
 @pytest.mark.parametrize("settings", SETTINGS)
