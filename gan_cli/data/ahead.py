@@ -7,28 +7,38 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 
-THREADS = min(32, os.cpu_count() or 1)
 BATCHES = 2  # made ahead of the one that is shown
 
 
+class Effort(NamedTuple):
+    """What is done at once ahead of its use."""
+
+    threads: int  # read and decode pictures
+    batches: int  # are being made
+
+
+HERE = Effort(threads=min(32, os.cpu_count() or 1), batches=1)
+AFAR = Effort(threads=64, batches=8)  # which mostly wait for another machine
+
+
 @cache
-def pool() -> ThreadPoolExecutor:
+def pool(threads: int) -> ThreadPoolExecutor:
     """The threads that read and decode pictures; Pillow and the system do not hold Python's lock meanwhile."""
-    return ThreadPoolExecutor(THREADS, "pictures")
+    return ThreadPoolExecutor(threads, "pictures")
 
 
-def in_order(work: Callable[[Item], Made], items: Iterable[Item], ahead: int = 8 * THREADS) -> Iterator[Made]:
-    """`map(work, items)`, with at most so many results waiting: a slow reader of them does not fill the memory."""
+def in_order(work: Callable[[Item], Made], items: Iterable[Item], threads: int = HERE.threads) -> Iterator[Made]:
+    """`map(work, items)` by so many threads. Few results wait: a slow reader of them does not fill the memory."""
     waiting: deque[Future[Made]] = deque()
     try:
         for item in items:
-            waiting.append(pool().submit(work, item))
-            if len(waiting) > ahead:
+            waiting.append(pool(threads).submit(work, item))
+            if len(waiting) > 8 * threads:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
@@ -42,13 +52,13 @@ class Ahead(Generic[Made]):
     nothing else: draws may come in any order.
 
     Args:
-        make: Made in a thread of its own; an error is raised where the draw is asked for.
-        most: Draws made ahead.
+        make: Makes a draw, in a thread of its own; an error is raised where the draw is asked for.
+        at_once: Draws that are made at once.
     """
 
-    def __init__(self, make: Callable[[int], Made], most: int = BATCHES) -> None:
-        self.make, self.most = make, most
-        self.thread = ThreadPoolExecutor(1, "batches")
+    def __init__(self, make: Callable[[int], Made], at_once: int = HERE.batches) -> None:
+        self.make, self.most = make, BATCHES - 1 + at_once
+        self.threads = ThreadPoolExecutor(at_once, "batches")
         self.waiting: dict[int, Future[Made]] = {}
 
     def __call__(self, draw: int) -> Made:
@@ -57,5 +67,5 @@ class Ahead(Generic[Made]):
             self.waiting.pop(other).cancel()
         for each in wanted:
             if each not in self.waiting:
-                self.waiting[each] = self.thread.submit(self.make, each)
+                self.waiting[each] = self.threads.submit(self.make, each)
         return self.waiting.pop(draw).result()

@@ -45,7 +45,14 @@ def _digest(file: Readable) -> str:
 
 
 def _digests(files: Sequence[Readable], request: Request) -> list[str]:
-    """The sha256 of each file; those of many are remembered for as long as the files stay as they are."""
+    """The sha256 of each file."""
+    known = [file.digest if isinstance(file, File) else "" for file in files]
+    here = iter(_digests_here([file for file, digest in zip(files, known, strict=True) if not digest], request))
+    return [digest or next(here) for digest in known]
+
+
+def _digests_here(files: Sequence[Readable], request: Request) -> list[str]:
+    """The same of files on this machine; those of many are remembered for as long as the files stay as they are."""
 
     def read() -> list[str]:
         return list(tracked(ahead.in_order(_digest, files), len(files), "reading"))
@@ -106,9 +113,11 @@ def read_files(files: Sequence[Readable], request: Request, place: str) -> cache
         DataError: A file cannot be read and `strict` is set, its values need `levels`, or no file can be read.
     """
     extent = Extent()
+    afar = any(isinstance(file, File) and file.digest for file in files)
+    effort = ahead.AFAR if afar else ahead.HERE
 
     def items() -> Iterable[np.ndarray | Unreadable]:
-        decoded = ahead.in_order(lambda file: _shown(file, request, extent), files)
+        decoded = ahead.in_order(lambda file: _shown(file, request, extent), files, effort.threads)
         yield from tracked(decoded, len(files), "decoding")
         refusal = extent.refusal(place, "dataset.levels")
         if refusal is not None:
@@ -118,7 +127,7 @@ def read_files(files: Sequence[Readable], request: Request, place: str) -> cache
     if request.stream:
         key = cache.key_of(frame, request.windows, PIL.__version__, *_content(files, request))
         again, one_size = partial(_shown, request=request), not request.windows
-        entry = looked_through(request.cache, key, files, again, items, lambda: extent.ranges, one_size)
+        entry = looked_through(request.cache, key, files, again, items, lambda: extent.ranges, one_size, effort)
     elif request.windows:
         entry = _whole(items(), extent)
     else:

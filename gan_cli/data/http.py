@@ -1,14 +1,15 @@
-"""Reads a file at an address piece by piece, and goes on where a connection was cut (RFC 9110: Range, If-Range)."""
+"""Reads a file at an address piece by piece, and goes on where a connection was cut, or reads a part of it (RFC 9110:
+Range, If-Range)."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from functools import cache
 from http.client import HTTPException, InvalidURL
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlsplit
 from urllib.request import (
@@ -30,7 +31,9 @@ from gan_cli.progress import tracked
 CHUNK = 2**18  # bytes
 LARGEST = 2**36  # bytes of a file whose size nothing tells
 SILENCE = 30.0  # seconds without a byte after which a connection counts as cut
-TRIES, PAUSE = 4, 1.0  # without progress, and the seconds before the first of them; each pause is twice the last
+TRIES, PAUSE = 4, 1.0  # without progress, and the seconds before the second; each pause is twice the last
+PATIENCE = 8  # tries for a part that a run waits for: two minutes
+GIVEN_UP: set[str] = set()  # hosts that did not answer for so long, and are asked once until one answers
 FOR_NOW = frozenset({429, 500, 502, 503, 504})  # answers that another try may change
 NOT_THERE = frozenset({403, 404, 410})  # some stores say 403 of what they do not have
 ANSWERED = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})")
@@ -95,11 +98,52 @@ def pieces(address: str, most: int) -> Iterator[tuple[int, bytes]]:
         pause *= 2
 
 
+class Part(NamedTuple):
+    """Some bytes of a file, how many the whole file has, and the mark by which it is known again; "" without one."""
+
+    content: bytes
+    whole: int
+    mark: str
+
+
+def part(address: str, begin: int, size: int) -> Part:
+    """`size` bytes of a file, at least 1, from `begin` on; fewer where it ends before.
+
+    Raises:
+        Absent: There is no such file.
+        DataError: They cannot be fetched: there is no answer for two minutes, or a whole file is sent instead.
+    """
+    host, pause = urlsplit(address).netloc, PAUSE
+    for left in reversed(range(1 if host in GIVEN_UP else PATIENCE)):
+        try:
+            with closing(_answer(address, {"Range": f"bytes={begin}-{begin + size - 1}"})) as answer:
+                if answer.status != 206:
+                    what = f"{host} sends {address} whole, where a part was asked for"
+                    raise DataError(two_lines(what, "leave dataset.disk out: its shards are then kept here"))
+                _, whole, mark = _place(answer, begin)
+                content = answer.read(size)
+            if len(content) < min(size, (whole or 0) - begin):
+                raise _Cut("the connection was cut")
+            GIVEN_UP.discard(host)
+            return Part(content, whole or 0, mark)
+        except (OSError, HTTPException) as error:
+            if not _may_change(error, 1):  # that there is such a machine was known before
+                raise _refusal(address, error) from error
+            if left == 0:
+                GIVEN_UP.add(host)
+                raise _refusal(address, error) from error
+        time.sleep(pause)
+        pause *= 2
+    raise AssertionError
+
+
 def _opened(address: str, begin: int, mark: str) -> Any:
     """The answer to a request for the file from `begin` on, if it is still the one that had the mark."""
-    headers = {"User-Agent": "gan", "Accept-Encoding": "identity"}
-    if begin and mark:
-        headers |= {"Range": f"bytes={begin}-", "If-Range": mark}
+    return _answer(address, {"Range": f"bytes={begin}-", "If-Range": mark} if begin and mark else {})
+
+
+def _answer(address: str, headers: Mapping[str, str]) -> Any:
+    headers = {"User-Agent": "gan", "Accept-Encoding": "identity", **headers}
     parts = urlsplit(address)
     plain = parts._replace(path=quote(parts.path, safe="/%~!$&'()+,;=:@"))
     return _opener().open(Request(plain.geturl(), headers=headers), timeout=SILENCE)

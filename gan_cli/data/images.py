@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -68,6 +69,8 @@ class Images:
         memory: MiB of decoded files that are held in memory; of a larger set only what is shown is read, unless a GPU
             has room for all of it.
         stream: Pictures stay in their files and are decoded whenever they are shown; nothing decoded is kept.
+        disk: GiB of shards of another machine that are kept on this one; the pictures of the others are asked for
+            whenever they are shown.
 
     Raises:
         DataError: There is nothing, there are too few images, or the labels contradict `classes`.
@@ -94,10 +97,14 @@ class Images:
         given: Given | None = None,
         memory: NonNegative = 256,
         stream: bool = False,
+        disk: NonNegative = math.inf,
     ) -> None:
         if channels not in (1, 3):
             what = f"dataset.channels={channels}: no image has so many channels"
             raise DataError(two_lines(what, "give 1 (grey) or 3 (colour)"))
+        if disk < math.inf and not stream:
+            what = f"dataset.disk={disk:g} is for shards, and dataset.stream=false keeps their decoded pictures as well"
+            raise DataError(two_lines(what, "set dataset.stream=true, or leave dataset.disk out"))
         if fit not in FITS:
             raise DataError(unknown(f"dataset.fit={fit}", FITS))
         self.shape = sample_shape(channels, resolution)
@@ -127,6 +134,7 @@ class Images:
             windows=windows,
             memory=round(min(memory, MOST_MEMORY) * 2**20),
             stream=stream,
+            disk=disk * 2**30,
         ).at(root)
         decoded = self._read(source, request, limit)
         self.cropped = windows or load is not None

@@ -39,13 +39,14 @@ def natural(name: str) -> tuple[tuple[int, int, str], ...]:
 
 @dataclass(frozen=True)
 class File:
-    """A file at the place: its name relative to it, its bytes, and the file on the disk that holds them, where the
-    state of that file tells whether they are the same."""
+    """A file at the place: its name relative to it, and its bytes. Whether they are the same is told by the state of
+    the file on the disk that holds them, or, where another machine does, by their sha256."""
 
     name: str
     place: str
     read_bytes: Callable[[], bytes] = field(repr=False, compare=False)
     path: Path | None = field(default=None, repr=False, compare=False)
+    digest: str = field(default="", repr=False, compare=False)
 
     def __str__(self) -> str:
         return shown(f"{self.place}/{self.name}")

@@ -12,7 +12,7 @@ class Shuffle:
     """An endless walk over `size` indices: each epoch is a new permutation, fixed by (seed, epoch).
 
     Draw k takes positions k·batch to (k+1)·batch of the walk; it may begin in one epoch and end in the next, so no
-    sample is dropped. Only the current epoch's permutation is cached.
+    sample is dropped. Only the current epoch's permutation is cached. Any thread may ask.
     """
 
     def __init__(self, size: int, batch: int, seed: int, device: torch.device) -> None:
@@ -23,11 +23,12 @@ class Shuffle:
         self._epochs: dict[int, Tensor] = {}
 
     def _permutation(self, epoch: int) -> Tensor:
-        if epoch not in self._epochs:
+        found = self._epochs.get(epoch)
+        if found is None:
             order = torch.randperm(self.size, generator=rng.generator(self.seed, "epoch", epoch))
-            self._epochs = {e: p for e, p in self._epochs.items() if e == epoch - 1}
-            self._epochs[epoch] = order.to(self.device)
-        return self._epochs[epoch]
+            found = order.to(self.device)
+            self._epochs = {e: p for e, p in self._epochs.items() if e == epoch - 1} | {epoch: found}
+        return found
 
     def __call__(self, draw: int, rank: int = 0, world: int = 1) -> Tensor:
         """Rank `rank`'s share of the indices of draw `draw`, int64."""

@@ -17,8 +17,8 @@ from typing import NamedTuple
 from gan_cli.data.class_names import Classified, classified, splits
 from gan_cli.data.folder import called_below
 from gan_cli.data.listing import File, Listing, shown
+from gan_cli.data.shard import CLS
 from gan_cli.data.shard_index import INDEX
-from gan_cli.data.shards import CLS
 from gan_cli.data.tar import BLOCK, END
 from gan_cli.errors import DataError, two_lines
 from gan_cli.progress import tracked

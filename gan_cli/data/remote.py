@@ -1,4 +1,5 @@
-"""Shards on other machines: fetched over HTTP, whole, into a cache, by whichever process comes first.
+"""Shards on other machines: fetched over HTTP, whole, into a cache, by whichever process comes first; those that have
+no room here are left where they are.
 
 A shard in the cache has the sha256 of its address as its name, and beside it what it was when it was fetched. What is
 there and still the same is not asked for again, so that a run goes on without a network, and with the data that it
@@ -10,15 +11,19 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, BinaryIO, NamedTuple
 from urllib.parse import urlsplit
 
 from gan_cli.data import memo
+from gan_cli.data.ahead import AFAR, in_order
 from gan_cli.data.flaws import shown
-from gan_cli.data.http import LARGEST, Absent, pieces
+from gan_cli.data.http import LARGEST, Absent, part, pieces
 from gan_cli.data.patterns import expanded, of_split
 from gan_cli.data.shard_index import INDEX, Told, digest_of, told
 from gan_cli.errors import DataError, two_lines
@@ -40,6 +45,8 @@ log = logging.getLogger(__name__)
 
 CACHE = "shards"
 TAR = ".tar"
+ROOM = "make room there, or let GAN_CACHE name another folder"
+CHECK = "check the address, and the numbers in braces; what was fetched before stays"
 EXAMPLE = "as in 'dataset.root=http://host/path/{000..009}.tar'"
 
 
@@ -58,13 +65,26 @@ class Fetched(NamedTuple):
         return self.address.rpartition("/")[2]
 
 
-def fetched(root: str, split: str, download: bool, cache: Path) -> tuple[list[Fetched], dict[str, dict[str, Any]]]:
+class Left(NamedTuple):
+    """A shard that stays on another machine: its address, its size in bytes, the mark by which it is known again, and
+    what an index there says of it."""
+
+    address: str
+    whole: int
+    mark: str
+    wanted: Told | None
+
+
+def fetched(
+    root: str, split: str, download: bool, cache: Path, disk: float = math.inf
+) -> tuple[list[Fetched] | list[Fetched | Left], dict[str, dict[str, Any]]]:
     """The shards at an address, in their order, and what the index of each folder says.
 
     Args:
         root: A pattern, `http://host/path/{000..009}.tar`, or the folder of an `index.json`, whose shards are meant.
         download: Whether what is missing may be fetched.
         cache: Where digests are remembered.
+        disk: Bytes of them that may be kept here. The first ones are, and those that are here already.
 
     Raises:
         DataError: One of them cannot be fetched, is not what the index says, or is missing and must not be fetched.
@@ -88,14 +108,59 @@ def fetched(root: str, split: str, download: bool, cache: Path) -> tuple[list[Fe
         if not shards:
             what = f"dataset.root={root}: there is no {INDEX} that names shards"
             raise DataError(two_lines(what, f"name the shards themselves, {EXAMPLE}"))
-        log.info("fetching shards from %s, which are kept in %s", urlsplit(root).netloc, home)
         facts = {folder: told(index) for folder, index in indices.items()}
-        _check_room(home, [facts[shard.folder].get(shard.name) for shard in missing])
-        for shard in tracked(shards, len(shards), "fetching shards"):
-            _fetch(shard, facts[shard.folder].get(shard.name), cache)
+        wanted = {shard: facts[shard.folder].get(shard.name) for shard in shards}
+        missing = [shard for shard in shards if _flaw(shard, wanted[shard], cache) is not None]
+        left = _left(missing, shards, wanted, disk) if disk < math.inf else {}
+        missing = [shard for shard in missing if shard not in left]
+        _check_room(home, [wanted[shard] for shard in missing])
+        if missing:
+            log.info("fetching shards from %s, which are kept in %s", urlsplit(root).netloc, home)
+        if left:
+            log.info("%d of %d shards stay there: pictures are asked for when they are shown", len(left), len(shards))
+        for shard in tracked(missing, len(missing), "fetching shards"):
+            _fetch(shard, wanted[shard], cache)
     except NotWritten as error:
-        raise DataError(two_lines(str(error), "make room there, or let GAN_CACHE name another folder")) from error
-    return shards, indices
+        raise DataError(two_lines(str(error), ROOM)) from error
+    return [left.get(shard, shard) for shard in shards], indices
+
+
+def _left(
+    missing: Sequence[Fetched], shards: Sequence[Fetched], wanted: Mapping[Fetched, Told | None], disk: float
+) -> dict[Fetched, Left]:
+    """Those of the missing shards that so many bytes have no room for. Raises DataError."""
+    room = disk - sum(shard.path.stat().st_size for shard in shards if shard not in missing)
+    left: dict[Fetched, Left] = {}
+    try:
+        parts = in_order(lambda shard: part(shard.address, 0, 1), missing, AFAR.threads)
+        for shard, there in zip(missing, parts, strict=True):
+            if there.whole <= room:
+                room -= there.whole
+            elif there.mark:
+                left[shard] = Left(shard.address, there.whole, there.mark, wanted[shard])
+            else:
+                what = f"nothing tells by what {shard.address} is known again: its server sends no ETag and no date"
+                raise DataError(two_lines(what, "leave dataset.disk out: its shards are then kept here"))
+    except Absent as error:
+        raise DataError(two_lines(str(error), CHECK)) from error
+    return left
+
+
+@contextmanager
+def borrowed(shard: Left) -> Iterator[BinaryIO]:
+    """A shard in a file that nothing is left of. Raises DataError."""
+    home = _home()
+    try:
+        with naming(home), TemporaryFile(dir=home) as file:
+            there = _download(shard.address, file, shard.wanted)
+            if there.size != shard.whole:
+                raise DataError(two_lines(f"{shard.address} was changed while it was fetched", "start again"))
+            file.flush()
+            yield file
+    except NotWritten as error:
+        raise DataError(two_lines(str(error), ROOM)) from error
+    except Absent as error:
+        raise DataError(two_lines(str(error), CHECK)) from error
 
 
 def _home() -> Path:
@@ -110,7 +175,7 @@ def _check_room(home: Path, wanted: Sequence[Told | None]) -> None:
     size, free = sum(each.size for each in wanted if each), shutil.disk_usage(home).free
     if size > free:
         what = f"the shards have {size:,} bytes, and {home} has room for {free:,}"
-        raise DataError(two_lines(what, "make room there, or let GAN_CACHE name another folder"))
+        raise DataError(two_lines(what, f"{ROOM}; with dataset.stream=true, dataset.disk= keeps fewer here"))
 
 
 def _addresses(root: str) -> list[str]:
@@ -188,8 +253,7 @@ def _fetch(shard: Fetched, wanted: Told | None, cache: Path) -> None:
             with replacing(shard.path, durable=False) as file:
                 found = _download(shard.address, file, wanted)
         except Absent as error:
-            remedy = "check the address, and the numbers in braces; what was fetched before stays"
-            raise DataError(two_lines(str(error), remedy)) from error
+            raise DataError(two_lines(str(error), CHECK)) from error
         facts = {"url": shard.address, "filesize": found.size, "sha256": found.sha256}
         write_json(shard.path.with_suffix(".json"), facts)
 

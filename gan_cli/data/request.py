@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -36,6 +37,7 @@ class Request:
     memory: int = 2**28  # bytes of decoded pictures that may be held in memory
     address: str = ""  # of files on another machine, http://...; then there is nothing at `root`
     stream: bool = False  # pictures stay in their files, and are decoded whenever they are shown
+    disk: float = math.inf  # bytes of files of another machine that may be kept on this one
 
     def at(self, root: str) -> Request:
         """The same of another place."""

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from gan_cli.data import memo
-from gan_cli.data.ahead import Ahead, in_order
+from gan_cli.data.ahead import Ahead, Effort, in_order
 from gan_cli.data.cache import DecodedFiles, Unreadable, by_one, sorted_out
 from gan_cli.data.stored import Made, Stored
 from gan_cli.errors import DataError, two_lines
@@ -36,6 +36,7 @@ class Streamed(Stored, Generic[FileOf]):
         shapes: `[C, H, W]` of each, int64 `[N, 3]`.
         kept: sha256 of each picture's values.
         one_size: Whether all are of one size because they were fitted to it.
+        effort: How they are read ahead.
     """
 
     def __init__(
@@ -45,8 +46,10 @@ class Streamed(Stored, Generic[FileOf]):
         shapes: np.ndarray,
         kept: Sequence[bytes],
         one_size: bool,
+        effort: Effort,
     ) -> None:
-        self.files, self.decode, self.shapes, self.kept, self.one_size = files, decode, shapes, kept, one_size
+        self.files, self.decode, self.shapes, self.kept = files, decode, shapes, kept
+        self.one_size, self.effort = one_size, effort
 
     def __len__(self) -> int:
         return len(self.files)
@@ -62,7 +65,7 @@ class Streamed(Stored, Generic[FileOf]):
         return torch.frombuffer(bytearray(content), dtype=torch.uint8).view(pixels.shape)
 
     def pictures(self, index: Iterable[int]) -> Iterator[Tensor]:
-        return in_order(self.picture, index)
+        return in_order(self.picture, index, self.effort.threads)
 
     def shape_of(self, i: int) -> torch.Size:
         return torch.Size(self.shapes[i].tolist())
@@ -70,7 +73,7 @@ class Streamed(Stored, Generic[FileOf]):
     def rows(self, index: Sequence[int]) -> Stored:
         rows = list(index)
         files, kept = [self.files[i] for i in rows], [self.kept[i] for i in rows]
-        return Streamed(files, self.decode, self.shapes[rows], kept, self.one_size)
+        return Streamed(files, self.decode, self.shapes[rows], kept, self.one_size, self.effort)
 
     def to(self, device: torch.device) -> Stored:
         return self
@@ -80,7 +83,7 @@ class Streamed(Stored, Generic[FileOf]):
         return int(self.shapes.prod(1).sum())
 
     def reader(self, make: Callable[[int], Made]) -> Callable[[int], Made]:
-        return Ahead(make)
+        return Ahead(make, self.effort.batches)
 
     def digests(self) -> list[bytes]:
         return list(self.kept)
@@ -99,6 +102,7 @@ def looked_through(
     items: Callable[[], Iterable[np.ndarray | Unreadable]],
     ranges: Callable[[], dict[int, tuple[float, float]]],
     one_size: bool,
+    effort: Effort,
 ) -> DecodedFiles:
     """The files that can be read, as pictures that are decoded when they are shown.
 
@@ -108,6 +112,7 @@ def looked_through(
         items: Decodes all files, in their order.
         ranges: Gives the range of values met, after decoding.
         one_size: Whether all are fitted to one size.
+        effort: How those that are shown are read ahead.
     """
 
     def look() -> list[Any]:
@@ -129,6 +134,7 @@ def looked_through(
         np.array(shapes, dtype=np.int64).reshape(-1, 3),
         [bytes.fromhex(each) for each in digests],
         one_size,
+        effort,
     )
     found = {int(white): (float(low), float(high)) for white, (low, high) in met}
     return DecodedFiles(images, kept, [(i, reason) for i, reason in unreadable], found)

@@ -113,7 +113,7 @@ def test_rows_in_order_read_each_group_once(files: Path, monkeypatch: pytest.Mon
     pictures = parquet._pictures
     monkeypatch.setattr(parquet, "_pictures", lambda part: (read.append(part), pictures(part))[1])
     with ThreadPoolExecutor(1) as in_order:  # of several threads, one may fall behind by more groups than are held
-        monkeypatch.setattr(ahead, "pool", lambda: in_order)
+        monkeypatch.setattr(ahead, "pool", lambda threads: in_order)
         data(files, files.parent / "cache", windows=True, resolution=6)
     assert len(read) == len(set(read)) == 4  # of rows 2, 2 and 1, and 2
 

@@ -23,7 +23,7 @@ from gan_cli.data.images import Images
 from gan_cli.data.listing import listed
 from gan_cli.data.memo import stamped
 from gan_cli.data.patterns import expanded, found
-from gan_cli.data.shards import reader
+from gan_cli.data.shard import reader
 from gan_cli.data.tar import NoTar, members
 from gan_cli.errors import DataError
 from gan_cli.store.disk import NotWritten
