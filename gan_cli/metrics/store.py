@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock
 from safetensors import SafetensorError
 from safetensors.torch import load as read_tensors
 from safetensors.torch import save as as_bytes
 from torch import Tensor
 
 from gan_cli.store.disk import cause, remove_leftovers, write_bytes, write_json
+from gan_cli.store.locks import alone
 
 log = logging.getLogger(__name__)
 
@@ -109,12 +109,12 @@ class Store:
             try:
                 folder = folder.expanduser()
                 folder.mkdir(parents=True, exist_ok=True)
-                held.enter_context(FileLock(folder / f"{key}.lock"))
+                held.enter_context(alone(folder / key))
                 remove_leftovers(folder)
                 bookmark = Bookmark(folder / f"{key}.part")
             except OSError as error:
                 obstacle = cause(error)
-            except (RuntimeError, NotImplementedError) as error:  # no home folder, no locks
+            except RuntimeError as error:  # no home folder
                 obstacle = str(error)
             tensors = _read(folder, key, facts)
             if tensors is None:

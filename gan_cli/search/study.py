@@ -10,15 +10,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
-
 from gan_cli.errors import ConfigError, two_lines
 from gan_cli.search import storage
 from gan_cli.search.outcome import DIVERGED, DONE, PRUNED, Outcome, home
 from gan_cli.search.samplers import OfTrial
 from gan_cli.search.space import Space
 from gan_cli.search.watch import Watch
-from gan_cli.store.locks import Held, holding
+from gan_cli.store.locks import Held, alone, holding
 
 if TYPE_CHECKING:
     import optuna
@@ -72,7 +70,7 @@ class Study:
         """The next trial to run, nobody else's during the block: one whose process was killed, or a new one unless
         there are `most`."""
         with ExitStack() as held:
-            with FileLock(self.folder / LOCK), storage.faults(self.kept), storage.quiet():
+            with alone(self.folder / LOCK), storage.faults(self.kept), storage.quiet():
                 trial = self._left_behind(held) or self._new(most, held)
             yield trial
 
@@ -145,7 +143,7 @@ def begin(name: str, word: str, kept: BaseStorage, folder: Path, new: bool) -> o
     """
     import optuna
 
-    with FileLock(folder / LOCK), storage.faults(word), storage.quiet():
+    with alone(folder / LOCK), storage.faults(word), storage.quiet():
         there = name in optuna.get_all_study_names(kept)
         if there and new and not storage.own(word):
             runs = optuna.load_study(study_name=name, storage=kept).user_attrs.get(FOLDER)
