@@ -86,26 +86,26 @@ class Draws:
         return seeded(self.device, self.seed, *parts)
 
 
-Made = tuple[Tensor, ...]  # what is computed of one block of samples
-Blocks = Generator[Made, None, None]
-Deal = Callable[[Callable[[int], Made], int], Blocks]  # (computes it of block k, how many) -> it, in order
+Computed = tuple[Tensor, ...]  # what is computed of one block of samples
+Blocks = Generator[Computed, None, None]
+Deal = Callable[[Callable[[int], Computed], int], Blocks]  # (computes it of block k, how many) -> it, in order
 
 
-def in_order(compute: Callable[[int], Made], count: int) -> Blocks:
+def in_order(compute: Callable[[int], Computed], count: int) -> Blocks:
     """Blocks 0 ... count - 1, one after the other."""
     yield from map(compute, range(count))
 
 
 @torch.no_grad()
 def made(
-    game: Game, generator: nn.Module, draws: Draws, n: int, make: Callable[[Tensor], Made], deal: Deal = in_order
-) -> Generator[tuple[Made, Tensor], None, None]:
+    game: Game, generator: nn.Module, draws: Draws, n: int, make: Callable[[Tensor], Computed], deal: Deal = in_order
+) -> Generator[tuple[Computed, Tensor], None, None]:
     """What `make` makes of samples 0 ... n - 1, block by block, and their labels, on the device of the draws.
 
     `deal` has it computed, here or in several processes, and gives it in order.
     """
 
-    def compute(block: int) -> Made:
+    def compute(block: int) -> Computed:
         batch = draws.batch(block)
         with torch.no_grad(), draws.seeded("samples", block):
             samples = game.sample(generator, batch)

@@ -13,7 +13,7 @@ from torch import Tensor
 from gan_cli.callbacks import Callback, Session
 from gan_cli.console import printable
 from gan_cli.store.disk import naming
-from gan_cli.store.rows import Writer, read_lines
+from gan_cli.store.rows import RowWriter, read_lines
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -36,7 +36,7 @@ class History(Callback):
 
     def on_start(self, session: Session) -> None:
         path = session.run.metrics
-        self.rows = Writer(path, read_lines(path, lambda row: row["step"] <= session.clock.step))
+        self.rows = RowWriter(path, read_lines(path, lambda row: row["step"] <= session.clock.step))
 
     def on_record(self, session: Session, record: Mapping[str, float]) -> None:
         self.rows.add({name: value if math.isfinite(value) else None for name, value in record.items()})

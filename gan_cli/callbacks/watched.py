@@ -28,7 +28,7 @@ from gan_cli.metrics.measure import (
 )
 from gan_cli.networks.panel import Both
 from gan_cli.progress import tracked
-from gan_cli.sampling import Deal, Made, in_order, made
+from gan_cli.sampling import Computed, Deal, in_order, made
 from gan_cli.training import together
 from gan_cli.types import Data, Need
 
@@ -153,7 +153,7 @@ class OfFeatures(Watched):
 
     def _looked_at(
         self, session: Session, against: Reference, deal: Deal
-    ) -> Generator[tuple[Made, Tensor], None, None]:
+    ) -> Generator[tuple[Computed, Tensor], None, None]:
         """Samples block by block, each with what the detector says of it and with its labels."""
         trainer, detector = session.trainer, self._prepared(session, against)
         draws, n = session.draws, self.n
@@ -162,7 +162,7 @@ class OfFeatures(Watched):
             seen = (against.data if held_out and against.data is not None else trainer.data).previewed(n)
             draws, n = replace(draws, given=seen.given), len(seen)
 
-        def look(samples: Tensor) -> Made:
+        def look(samples: Tensor) -> Computed:
             images = as_measured(samples)
             features, logits = detector(images)
             return (images, features) if logits is None else (images, features, logits)
@@ -257,7 +257,7 @@ class Drawing:
     paired: bool  # whether each has a target
 
     @property
-    def compute(self) -> Sequence[Callable[[int], Made]]:
+    def compute(self) -> Sequence[Callable[[int], Computed]]:
         """By part: what is drawn of the k-th picture, its target and source; its source, and what comes back of it."""
         pairs, round_trips = self.translating.pairs, self.translating.round_trips
         return (

@@ -23,7 +23,7 @@ from gan_cli.config.schema import validated
 from gan_cli.config.words import divide, quote, text
 from gan_cli.errors import ConfigError, Interrupted, NotARun, NotWritable, Refused, RunFailed, two_lines
 from gan_cli.search import account, outcome, storage
-from gan_cli.search.outcome import FAILED, REFUSED, Outcome
+from gan_cli.search.outcome import FAILED, REFUSED, Ending
 from gan_cli.search.space import Space, merged, read
 from gan_cli.store import outputs
 from gan_cli.store.disk import read_json, remove_empty, write_json
@@ -252,7 +252,7 @@ def _go(search: Search, study: Study) -> None:
         _write(search, study)
 
 
-def _run(search: Search, study: Study, mine: Trial) -> Outcome:
+def _run(search: Search, study: Study, mine: Trial) -> Ending:
     tried = " ".join(word for word in mine.words if word not in search.space.fixed)
     log.info("\n#%s%s  %s", mine.number, " (left behind)" if mine.left else "", tried)
     asked = Asked(search.command, mine.words, search.vouched, (study.watch(mine),))
@@ -262,11 +262,11 @@ def _run(search: Search, study: Study, mine: Trial) -> Outcome:
         raise
     except Refused as error:
         log.warning("#%s was refused: %s", mine.number, error)
-        return Outcome(REFUSED, why=str(error))
+        return Ending(REFUSED, why=str(error))
     except Exception as error:
         log.warning("#%s failed: %s", mine.number, error)
         log.debug("the trial failed", exc_info=True)
-        return outcome.told(mine.folder) or Outcome(FAILED, why=str(error))
+        return outcome.told(mine.folder) or Ending(FAILED, why=str(error))
     ended = outcome.told(mine.folder)
     assert ended is not None
     return ended

@@ -18,8 +18,8 @@ from gan_cli.config.schema import Part
 from gan_cli.config.trust import Trust, for_runs
 from gan_cli.errors import ConfigError, Incompatible, Refused, raised_at, two_lines
 from gan_cli.games.base import Game
-from gan_cli.games.drawn import Drawn
 from gan_cli.games.parts import Parts
+from gan_cli.games.solo import Solo
 from gan_cli.metrics import Metric, PairMetric
 from gan_cli.metrics.measure import Reference
 from gan_cli.ramps import settled
@@ -170,7 +170,7 @@ def game(config: Config) -> Game:
 
 def drawn(checked: Checked) -> Game:
     """Only the generator of the config, and what it is fed with."""
-    return Drawn(make(checked.parts["model.generator"]), make(checked.parts["prior"]))
+    return Solo(make(checked.parts["model.generator"]), make(checked.parts["prior"]))
 
 
 def data(config: Config) -> Data:

@@ -33,7 +33,7 @@ FETCH = "fetch it again, or write it with pictures as bytes"
 AGAIN = "start again, or resume the run, when the files stay as they are"
 
 
-class Part(NamedTuple):
+class RowGroup(NamedTuple):
     """A row group of a file that must stay as it was when it was stamped."""
 
     path: Path
@@ -45,7 +45,7 @@ class Part(NamedTuple):
 class Table(NamedTuple):
     """What is in a file: its row groups with their rows, the class of each row, and what the classes are called."""
 
-    groups: list[tuple[Part, int]]
+    groups: list[tuple[RowGroup, int]]
     labels: list[int | None]
     names: list[str]
 
@@ -79,9 +79,9 @@ class Held:
 
     def __init__(self) -> None:
         self.lock = Lock()
-        self.groups: OrderedDict[Part, Any] = OrderedDict()
+        self.groups: OrderedDict[RowGroup, Any] = OrderedDict()
 
-    def reader(self, part: Part, row: int) -> Callable[[], bytes]:
+    def reader(self, part: RowGroup, row: int) -> Callable[[], bytes]:
         """Reads the picture of a row. Raises DataError where the file was changed or is damaged."""
 
         def read() -> bytes:
@@ -97,7 +97,7 @@ class Held:
 
         return read
 
-    def _group(self, part: Part) -> Any:
+    def _group(self, part: RowGroup) -> Any:
         with self.lock:
             if part not in self.groups:
                 while len(self.groups) >= HELD:
@@ -136,7 +136,7 @@ def _opened(path: Path, repeated: tuple[str, ...] = ()) -> Iterator[Any]:
         raise DataError(two_lines(f"{path} cannot be read ({shown(first)[:200]})", FETCH)) from error
 
 
-def _pictures(part: Part) -> Any:
+def _pictures(part: RowGroup) -> Any:
     """The column of a row group, and that the file is the same before and after."""
     try:
         same = memo.stamped(part.path) == part.stamp
@@ -172,7 +172,7 @@ def _table(path: Path, image: str, label: str) -> Table:
             if not 0 <= size <= LARGEST_GROUP:
                 what = f"{path} has a row group with {size / 2**30:.1f} GiB of pictures"
                 raise DataError(two_lines(what, f"write it with less than {LARGEST_GROUP / 2**30:g} in a group"))
-            groups.append((Part(path, stamp, number, image), group.num_rows))
+            groups.append((RowGroup(path, stamp, number, image), group.num_rows))
         rows = sum(rows for _, rows in groups)
         return Table(groups, _labels(file, label, rows), _names(facts.metadata or {}, label))
 

@@ -47,7 +47,7 @@ class Source(SampleSet):
     round_trips: Callable[[], Iterator[tuple[Tensor, Tensor]]] | None = None  # source, and what came back of it
 
 
-def _exactly(found: files.Stored, n: int | None, word: str) -> Source:
+def _exactly(found: files.Filed, n: int | None, word: str) -> Source:
     """All images of files, or n of them."""
     wanted, batches, fingerprint = part_of(found, n, word)
     return Source(word, wanted, batches, fingerprint=fingerprint, shape=found.shape)

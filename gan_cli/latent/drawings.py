@@ -19,7 +19,7 @@ from gan_cli.store import outputs
 from gan_cli.store.disk import remove_leftovers
 
 LARGEST_GRID = 4096
-Writer = Callable[[Path], list[Path]]
+Save = Callable[[Path], list[Path]]
 
 
 def _stored(samples: Tensor, points: bool) -> np.ndarray:
@@ -53,7 +53,7 @@ class Drawing(ABC):
         """All samples on the CPU: one tensor, or a list where they have several sizes."""
 
     @abstractmethod
-    def writers(self) -> Mapping[str, Writer]:
+    def writers(self) -> Mapping[str, Save]:
         """The writer for each file ending; the empty one stands for a folder."""
 
     def check(self, out: Path) -> None:
@@ -91,7 +91,7 @@ class Stream(Drawing):
         self.pieces = [(samples.cpu(), label.cpu()) for samples, label in self._tracked()]
         return torch.cat([samples for samples, _ in self.pieces])
 
-    def writers(self) -> Mapping[str, Writer]:
+    def writers(self) -> Mapping[str, Save]:
         return {".png": self._grid, ".npz": self._arrays, "": self._folder}
 
     def check(self, out: Path) -> None:
@@ -188,7 +188,7 @@ class Sheets(Drawing):
         """`[rows, columns, C, H, W]`, the rows of all sheets stacked."""
         return torch.cat([sheet.samples for sheet in self.sheets()])
 
-    def writers(self) -> Mapping[str, Writer]:
+    def writers(self) -> Mapping[str, Save]:
         return {".png": self._pictures, ".npz": self._arrays}
 
     def _named(self, out: Path) -> Iterator[tuple[Sheet, Path]]:
@@ -220,7 +220,7 @@ class Sheets(Drawing):
 class Film(Sheets):
     """Sheets whose columns follow each other in time."""
 
-    def writers(self) -> Mapping[str, Writer]:
+    def writers(self) -> Mapping[str, Save]:
         return {**super().writers(), ".webp": self._film, ".gif": self._film}
 
     def _film(self, out: Path) -> list[Path]:

@@ -23,7 +23,7 @@ from torch import Tensor
 from gan_cli import pages, pictures, rng, sampling
 from gan_cli.errors import Incompatible, two_lines
 from gan_cli.latent import Mode, Subject
-from gan_cli.latent.drawings import Drawing, Writer
+from gan_cli.latent.drawings import Drawing, Save
 from gan_cli.latent.translate import Translating
 from gan_cli.metrics.measure import Batches
 from gan_cli.store import outputs
@@ -115,7 +115,7 @@ class Questions(Drawing):
         found = [picture.float() / 127.5 - 1 for picture in self.drawn]
         return torch.stack(found) if len({one.shape for one in found}) == 1 else found
 
-    def writers(self) -> Mapping[str, Writer]:
+    def writers(self) -> Mapping[str, Save]:
         return {".html": self._page}
 
     def _page(self, out: Path) -> list[Path]:

@@ -18,7 +18,7 @@ from gan_cli.data.given import grey
 from gan_cli.errors import ConfigError, Incompatible, two_lines
 from gan_cli.games.base import Game
 from gan_cli.latent import Example, Mode, Subject
-from gan_cli.latent.drawings import Drawing, Writer, ending, save_arrays, save_picture
+from gan_cli.latent.drawings import Drawing, Save, ending, save_arrays, save_picture
 from gan_cli.latent.tiles import tiled
 from gan_cli.networks.panel import Both
 from gan_cli.networks.translator import Translator
@@ -126,8 +126,8 @@ class Translations(Drawing):
         drawn = [translation.drawn for translation in self.translations]
         return torch.cat(drawn) if len({one.shape for one in drawn}) == 1 else [one[0] for one in drawn]
 
-    def writers(self) -> Mapping[str, Writer]:
-        images: dict[str, Writer] = dict.fromkeys(ENDINGS, self._one) if self.single else {".png": self._sheet}
+    def writers(self) -> Mapping[str, Save]:
+        images: dict[str, Save] = dict.fromkeys(ENDINGS, self._one) if self.single else {".png": self._sheet}
         return {**images, ".npz": self._arrays, "": self._folder}
 
     def check(self, out: Path) -> None:

@@ -15,7 +15,7 @@ from gan_cli.games.base import Game
 from gan_cli.metrics.detectors import Detector, Labelled
 from gan_cli.metrics.features import Collector, Features, fair
 from gan_cli.metrics.moments import Gaussian
-from gan_cli.metrics.packed import Cache, as_kept
+from gan_cli.metrics.packed import FeatureCache, as_kept
 from gan_cli.metrics.store import Bookmark
 from gan_cli.progress import tracked
 from gan_cli.types import Data
@@ -126,7 +126,7 @@ def reference_features(source: SampleSet, detector: Detector, needs: frozenset[s
         "rows": plan.rows,
         "passes": f"{plan.batch_size} images on {detector.device.type}",  # a network's last digits depend on them
     }
-    return Cache(plan.cache).get(facts, lambda bookmark: collect(source, detector, kept, plan, bookmark))
+    return FeatureCache(plan.cache).get(facts, lambda bookmark: collect(source, detector, kept, plan, bookmark))
 
 
 def part_of(reference: Reference, n: int | None) -> Reference:

@@ -16,7 +16,7 @@ from gan_cli.metrics.store import Bookmark, Store, plain
 
 
 @dataclass(frozen=True)
-class Cache:
+class FeatureCache:
     """The features in a folder; see `Store` for how they are kept."""
 
     folder: Path

@@ -44,7 +44,7 @@ class Frame(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Stored:
+class Filed:
     """Images in files, or only their statistics."""
 
     n: int
@@ -54,7 +54,7 @@ class Stored:
     labels: Sequence[int] | None = None
     statistics: Gaussian | None = None
     shape: tuple[int, int, int] | None = None  # [C, H, W], if all images share it
-    fitted: Callable[[Frame], Stored] | None = None  # the same images fitted to a frame, if they are pictures
+    fitted: Callable[[Frame], Filed] | None = None  # the same images fitted to a frame, if they are pictures
 
 
 def _refused(name: str, error: Exception) -> DataError:
@@ -101,7 +101,7 @@ def _header(file: File, data: bytes) -> Header:
         raise _refused(str(file), error) from error
 
 
-def pictures(place: Path, levels: Levels | None = None) -> Stored:
+def pictures(place: Path, levels: Levels | None = None) -> Filed:
     """All images of a folder or zip, in the order of their names: one channel if all are grey, else three."""
     listing = listed(place)
     found = classified(listing)
@@ -115,7 +115,7 @@ def pictures(place: Path, levels: Levels | None = None) -> Stored:
     return _stored(str(place), files, [labels[file.name] for file in files] if labels else None, levels)
 
 
-def _stored(place: str, files: Sequence[File], labels: Sequence[int] | None, levels: Levels | None) -> Stored:
+def _stored(place: str, files: Sequence[File], labels: Sequence[int] | None, levels: Levels | None) -> Filed:
     digests, headers, grey = [], [], True
     for file in files:
         data = _bytes_of(file)
@@ -128,20 +128,20 @@ def _stored(place: str, files: Sequence[File], labels: Sequence[int] | None, lev
     marks += [f"levels {levels}".encode()] if levels is not None else []
     fingerprint = hashlib.sha256(b"".join([*digests, *marks]))
 
-    def within(frame: Frame | None, levels: Levels | None, name: str) -> Stored:
+    def within(frame: Frame | None, levels: Levels | None, name: str) -> Filed:
         grey_here = grey if frame is None or frame.channels is None else frame.channels == 1
         size = (frame.height, frame.width) if frame is not None else next(iter(sizes)) if len(sizes) == 1 else None
         read = partial(_read, place, files, "L" if grey_here else "RGB", levels, frame)
         shape = None if size is None else (1 if grey_here else 3, *size)
-        return Stored(len(files), read, name, lambda: digests, labels, shape=shape)
+        return Filed(len(files), read, name, lambda: digests, labels, shape=shape)
 
-    def fitted(frame: Frame) -> Stored:
+    def fitted(frame: Frame) -> Filed:
         framed = fingerprint.copy()
         framed.update(repr(frame).encode())
         return within(frame, levels if levels is not None else frame.levels, framed.hexdigest())
 
     whole = within(None, levels, fingerprint.hexdigest())
-    return Stored(whole.n, whole.part, whole.fingerprint, whole.digests, labels, shape=whole.shape, fitted=fitted)
+    return Filed(whole.n, whole.part, whole.fingerprint, whole.digests, labels, shape=whole.shape, fitted=fitted)
 
 
 def _read(
@@ -168,7 +168,7 @@ def _read(
     return batches
 
 
-def tensors(images: Tensor, place: str, labels: Sequence[int] | None = None) -> Stored:
+def tensors(images: Tensor, place: str, labels: Sequence[int] | None = None) -> Filed:
     """uint8 `[N, C, H, W]`, C 1 or 3."""
     found = f"{images.dtype} {list(images.shape)}".replace("torch.", "")
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3) or not all(images.shape):
@@ -188,22 +188,22 @@ def tensors(images: Tensor, place: str, labels: Sequence[int] | None = None) -> 
 
     _, *shape = images.shape
     size = (shape[0], shape[1], shape[2])
-    return Stored(len(images), part, digest.hexdigest(), lambda: digests_of(images), labels, shape=size)
+    return Filed(len(images), part, digest.hexdigest(), lambda: digests_of(images), labels, shape=size)
 
 
-def npz(path: Path) -> Stored:
+def npz(path: Path) -> Filed:
     """`.npz`: images as `arr_0` uint8 NHWC, or statistics as `mu` and `sigma`."""
     found = arrays.read(path)
     if "mu" in found and "sigma" in found:
         statistics = arrays.statistics(found, path)
         mean, covariance = statistics.mean.numpy().tobytes(), statistics.covariance.numpy().tobytes()
         digest = hashlib.sha256(mean + covariance).hexdigest()
-        return Stored(statistics.n, lambda chosen: lambda size: iter(()), digest, statistics=statistics)
+        return Filed(statistics.n, lambda chosen: lambda size: iter(()), digest, statistics=statistics)
     images = arrays.images(found, path)
     return tensors(torch.from_numpy(images).permute(0, 3, 1, 2), str(path), arrays.labels(found, len(images)))
 
 
-def tensor_file(path: Path) -> Stored | None:
+def tensor_file(path: Path) -> Filed | None:
     """The tensor in a .pt file; None for anything else, such as a checkpoint."""
     arrays.check_zip(path)
     try:

@@ -49,7 +49,7 @@ class Own(NamedTuple):
         return files.Frame(height, width, channels, fit, None if levels is None else tuple(levels))
 
 
-def stored(word: str, levels: Levels | None) -> files.Stored | None:
+def stored(word: str, levels: Levels | None) -> files.Filed | None:
     """Images or statistics in files; None if the word names no such file."""
     path = Path(word)
     if path.is_dir() or is_zip(path):
@@ -59,7 +59,7 @@ def stored(word: str, levels: Levels | None) -> files.Stored | None:
     return files.tensor_file(path) if path.is_file() and path.suffix.lower() in (".pt", ".pth") else None
 
 
-def part_of(found: files.Stored, n: int | None, word: str) -> tuple[int, Batches, str]:
+def part_of(found: files.Filed, n: int | None, word: str) -> tuple[int, Batches, str]:
     """All images of files, or n of them, chosen by their content, evenly over their classes: how many, the images, and
     their fingerprint. Raises DataError where there are fewer."""
     wanted = found.n if n is None else n
@@ -146,7 +146,7 @@ def beside(checked: Checked, trusted: Trust) -> Opens:
     return opens
 
 
-def _in_files(found: files.Stored, frame: files.Frame | None, word: str) -> Reference:
+def _in_files(found: files.Filed, frame: files.Frame | None, word: str) -> Reference:
     """Files: unchanged if all have the samples' size, else fitted as the samples' data were."""
     if found.statistics is not None:
         nothing = found.part(())

@@ -14,7 +14,7 @@ from gan_cli.priors import Prior
 from gan_cli.runs.restore import Restored
 
 
-class Drawn(NamedTuple):
+class Inputs(NamedTuple):
     """What a generator is called with: `generator(*generator.latents(n))`."""
 
     latent: Tensor  # [n, Z]
@@ -67,11 +67,11 @@ class Generator(Network):
         samples: Tensor = self.network(latent, label)
         return samples
 
-    def latents(self, n: int, seed: int = 0, classes: tuple[int, ...] = ()) -> Drawn:
+    def latents(self, n: int, seed: int = 0, classes: tuple[int, ...] = ()) -> Inputs:
         """What `gan sample` draws samples 0 ... n - 1 of a seed from: latents of the run's prior, labels in turn."""
         device = next(self.network.parameters()).device
         draws = sampling.Draws.of(self.network, seed, device, classes)
-        return Drawn(*sampling.latents(self.prior, draws, n))
+        return Inputs(*sampling.latents(self.prior, draws, n))
 
 
 class Translator(Network):

@@ -20,7 +20,7 @@ from gan_cli.config.trust import Trust
 from gan_cli.store.run import heard
 from gan_cli.training import together
 from gan_cli.training.execution import lacks
-from gan_cli.training.runtime import Clock, bfloat16_cost, clock_of, pick_device, process_settings_kept
+from gan_cli.training.runtime import Stopwatch, bfloat16_cost, clock_of, pick_device, process_settings_kept
 from gan_cli.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
@@ -130,7 +130,7 @@ def _trainer(config: Mapping[str, Any], trust: Trust) -> Trainer:
     return made
 
 
-def _seconds(config: Mapping[str, Any], trust: Trust, clock: Clock) -> float:
+def _seconds(config: Mapping[str, Any], trust: Trust, clock: Stopwatch) -> float:
     """The time of a step, the shortest of some; infinite where it cannot be taken."""
     with _tried():
         trainer = _trainer(config, trust)
@@ -138,7 +138,7 @@ def _seconds(config: Mapping[str, Any], trust: Trust, clock: Clock) -> float:
     return math.inf
 
 
-def _gain(usual: Mapping[str, Any], other: Mapping[str, Any], trust: Trust, clock: Clock, steps: int) -> float:
+def _gain(usual: Mapping[str, Any], other: Mapping[str, Any], trust: Trust, clock: Stopwatch, steps: int) -> float:
     """The time of a step of the one over that of the other, the median of rounds in which both take turns; 1 where a
     quarter of the rounds says otherwise, or where both cannot be there at once."""
     with _tried():
@@ -159,7 +159,7 @@ def _tried() -> Iterator[None]:
         log.debug("not timed: %s", error, exc_info=True)
 
 
-def _spent(trainer: Trainer, clock: Clock, steps: int = 1) -> float:
+def _spent(trainer: Trainer, clock: Stopwatch, steps: int = 1) -> float:
     """Seconds for some steps."""
     trainer.runtime.prepare()  # another trainer's threads may be set
     begun = clock()

@@ -18,7 +18,7 @@ MARK = "pruned"  # in result.json: the step at which a trial was ended early
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Ending:
     """How a trial ended.
 
     Attributes:
@@ -55,7 +55,7 @@ def home(folder: Path, number: int) -> Path:
     raise AssertionError("attempts never end")
 
 
-def told(folder: Path) -> Outcome | None:
+def told(folder: Path) -> Ending | None:
     """How the run in this folder ended; None where it has not."""
     run = Run(folder)
     status = _ended(run)
@@ -66,12 +66,12 @@ def told(folder: Path) -> Outcome | None:
     seconds = result.get("seconds")
     spent = float(seconds) if isinstance(seconds, int | float) and math.isfinite(seconds) else None
     if status == "failed":
-        return Outcome(FAILED, about.best, str(result.get("error", "")), about.step, spent)
+        return Ending(FAILED, about.best, str(result.get("error", "")), about.step, spent)
     if status == "diverged":
-        return Outcome(DIVERGED, about.best, "", about.step, spent)
+        return Ending(DIVERGED, about.best, "", about.step, spent)
     if about.best is None:
-        return Outcome(FAILED, None, "it ended before anything was measured", about.step, spent)
-    return Outcome(PRUNED if MARK in result else DONE, about.best, "", about.step, spent)
+        return Ending(FAILED, None, "it ended before anything was measured", about.step, spent)
+    return Ending(PRUNED if MARK in result else DONE, about.best, "", about.step, spent)
 
 
 def _ended(run: Run) -> str | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from gan_cli.errors import ConfigError, two_lines
 from gan_cli.search import storage
-from gan_cli.search.outcome import DIVERGED, DONE, PRUNED, Outcome, home
+from gan_cli.search.outcome import DIVERGED, DONE, PRUNED, Ending, home
 from gan_cli.search.samplers import OfTrial
 from gan_cli.search.space import Space
 from gan_cli.search.watch import Watch
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 LOCK = ".asking.lock"  # held while a trial is asked for, or one left behind is found
 FOLDER = "folder"  # in the study: where its runs are
-ABOUT = "gan"  # in each trial that ended: its Outcome, and the name of its run folder
+ABOUT = "gan"  # in each trial that ended: its Ending, and the name of its run folder
 MOST_WORDS = 1000  # characters of an error that are kept there
 
 
@@ -119,7 +119,7 @@ class Study:
         """What tells the study of the trial's measurements."""
         return Watch(self.kept, self.folder.absolute(), self.study.study_name, trial.number, self.pruner)
 
-    def tell(self, trial: Trial, outcome: Outcome) -> None:
+    def tell(self, trial: Trial, outcome: Ending) -> None:
         """Writes how a trial ended. One that failed or was refused has no value, one that diverged an infinite one."""
         from optuna.trial import TrialState
 

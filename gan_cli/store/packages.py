@@ -11,7 +11,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 OWN = "gan-cli"
 
 
-class Need(NamedTuple):
+class Package(NamedTuple):
     """A requirement of this program."""
 
     requirement: Requirement
@@ -30,12 +30,12 @@ def version(package: str) -> str | None:
         return None
 
 
-def needs() -> list[Need]:
+def needs() -> list[Package]:
     """What every command may need; empty where the program was not installed as a package."""
-    return [Need(found, version(found.name)) for found in _requirements() if _wanted(found, "")]
+    return [Package(found, version(found.name)) for found in _requirements() if _wanted(found, "")]
 
 
-def extras() -> dict[str, list[Need]]:
+def extras() -> dict[str, list[Package]]:
     """What each extra needs, without those of the developers."""
     try:
         names = metadata.metadata(OWN).get_all("Provides-Extra") or []
@@ -43,7 +43,9 @@ def extras() -> dict[str, list[Need]]:
         return {}
     wanted = list(_requirements())
     return {
-        name: [Need(found, version(found.name)) for found in wanted if _wanted(found, name) and not _wanted(found, "")]
+        name: [
+            Package(found, version(found.name)) for found in wanted if _wanted(found, name) and not _wanted(found, "")
+        ]
         for name in names
         if name != "dev"
     }

@@ -79,7 +79,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-class Writer:
+class RowWriter:
     """Adds to metrics.jsonl. Several readings of one step become one line: a later one replaces the line by a longer
     one, at the same place and in a single write, so that what was read before is never missing.
 

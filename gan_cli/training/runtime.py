@@ -29,7 +29,7 @@ NO_MEMORY = (
     *("not enough memory", "out of memory", "allocate memory", "alloc_cpu", "ALLOC_FAILED", "start new thread"),
     "error return without exception set",  # from an import, when there is no memory left to say what is missing
 )
-Clock = Callable[[], float]  # seconds
+Stopwatch = Callable[[], float]  # seconds
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -131,7 +131,7 @@ def wait_for(device: torch.device) -> None:
         torch.accelerator.synchronize(device)
 
 
-def clock_of(device: torch.device, threads: int) -> Clock:
+def clock_of(device: torch.device, threads: int) -> Stopwatch:
     """One thread's own time where there is one, of which other programs take nothing; else the clock on the wall, once
     the device has done what it was given."""
     if device.type == "cpu" and threads == 1:

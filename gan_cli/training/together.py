@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from gan_cli.sampling import Blocks, Deal, Made
+from gan_cli.sampling import Blocks, Computed, Deal
 from gan_cli.training.ranks import LOST
 from gan_cli.training.runtime import out_of_memory
 
@@ -179,7 +179,7 @@ def told(text: str) -> str:
     return bytes(content.tolist()).decode(errors="surrogateescape")[1:]
 
 
-def drawn(compute: Callable[[int], Made], count: int) -> Blocks:
+def drawn(compute: Callable[[int], Computed], count: int) -> Blocks:
     """What is computed of blocks 0 ... count - 1 of samples, in order, at rank 0: each rank computes every world-th."""
     return _led(Word.DRAW, count, compute, count)
 
@@ -189,7 +189,7 @@ def measured(part: int) -> Deal:
     return partial(_led, Word.MEASURE, part)
 
 
-def _led(word: Word, number: int, compute: Callable[[int], Made], count: int) -> Blocks:
+def _led(word: Word, number: int, compute: Callable[[int], Computed], count: int) -> Blocks:
     if not several():
         yield from map(compute, range(count))
         return
@@ -203,7 +203,7 @@ def _led(word: Word, number: int, compute: Callable[[int], Made], count: int) ->
             pass
 
 
-def _collected(compute: Callable[[int], Made], count: int) -> Blocks:
+def _collected(compute: Callable[[int], Computed], count: int) -> Blocks:
     world = dist.get_world_size()
     for first in range(0, count, world):
         yield compute(first)
@@ -211,14 +211,14 @@ def _collected(compute: Callable[[int], Made], count: int) -> Blocks:
             yield _received(rank)
 
 
-def contributed(compute: Callable[[int], Made], count: int) -> Blocks:
+def contributed(compute: Callable[[int], Computed], count: int) -> Blocks:
     """Another rank's part in it: it sends every world-th to rank 0, and nothing comes out here."""
     for k in range(dist.get_rank(), count, dist.get_world_size()):
         _send(compute(k))
     yield from ()
 
 
-def _send(tensors: Made) -> None:
+def _send(tensors: Computed) -> None:
     """Sends rank 0 tensors of any shapes and types: first what they are, then their bytes, by way of the CPU."""
     heads = torch.zeros(MOST, 2 + DIMENSIONS, dtype=torch.int64)
     for head, tensor in zip(heads, tensors, strict=False):
@@ -230,7 +230,7 @@ def _send(tensors: Made) -> None:
                 dist.send(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8), dst=0)
 
 
-def _received(rank: int) -> Made:
+def _received(rank: int) -> Computed:
     """What a rank sends."""
     message = torch.zeros(1 + MOST * (2 + DIMENSIONS), dtype=torch.int64)
     with reached():

@@ -109,7 +109,7 @@ def test_the_split_is_that_of_the_names(files: Path) -> None:
 
 
 def test_rows_in_order_read_each_group_once(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[parquet.Part] = []
+    read: list[parquet.RowGroup] = []
     pictures = parquet._pictures
     monkeypatch.setattr(parquet, "_pictures", lambda part: (read.append(part), pictures(part))[1])
     with ThreadPoolExecutor(1) as in_order:  # of several threads, one may fall behind by more groups than are held
@@ -171,7 +171,7 @@ def test_what_is_damaged_or_changed_is_told_and_never_ends_otherwise(tmp_path: P
         with suppress(DataError):
             assert len(data(path, tmp_path / "cache", classes=0)) <= 7
     path.write_bytes(whole)
-    part = parquet.Part(path, stamped(path), 0, "image")
+    part = parquet.RowGroup(path, stamped(path), 0, "image")
     assert parquet.Held().reader(part, 0)() == png(stack[0])
     os.utime(path, ns=(0, 0))
     with pytest.raises(DataError, match="was changed while it was read\n  start again"):
@@ -186,7 +186,7 @@ def test_a_picture_that_many_rows_repeat_is_held_once(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     table = pa.table({"image": pa.array([{"bytes": bytes(2**19), "path": ""}] * 50, ROW)})
     pq.write_table(table, path, compression="zstd", dictionary_pagesize_limit=2**24)
-    part = parquet.Part(path, stamped(path), 0, "image")
+    part = parquet.RowGroup(path, stamped(path), 0, "image")
     assert path.stat().st_size < 2**14
     assert parquet._pictures(part).nbytes < 2 * 2**19
 

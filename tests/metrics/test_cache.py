@@ -24,7 +24,7 @@ from gan_cli.metrics.frechet import DebiasedFrechet, Frechet
 from gan_cli.metrics.kernel import Kernel, PerClassKernel
 from gan_cli.metrics.measure import Plan, Reference, collect, reference_features
 from gan_cli.metrics.memory import Memorisation
-from gan_cli.metrics.packed import Cache, as_kept
+from gan_cli.metrics.packed import FeatureCache, as_kept
 from gan_cli.metrics.prdc import PRDC
 from gan_cli.metrics.scores import ClassifierScore, Modes
 from gan_cli.metrics.store import Bookmark, Store
@@ -63,7 +63,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], list[str
 @pytest.mark.parametrize("n", [5, 50])
 def test_what_comes_back_is_what_was_kept(tmp_path: Path, n: int) -> None:
     kept = features(n)
-    cache = Cache(tmp_path)
+    cache = FeatureCache(tmp_path)
     fresh = cache.get(FACTS, lambda _: kept)
     found = cache.get(FACTS, lambda _: pytest.fail("computed again"))
     assert found.n == n
@@ -76,7 +76,7 @@ def test_what_comes_back_is_what_was_kept(tmp_path: Path, n: int) -> None:
 
 
 def test_other_facts_are_another_entry(tmp_path: Path) -> None:
-    cache = Cache(tmp_path)
+    cache = FeatureCache(tmp_path)
     a = cache.get(FACTS, lambda _: features())
     b = cache.get({**FACTS, "detector": "other"}, lambda _: features())
     assert not torch.equal(a.moments.mean, b.moments.mean)
@@ -86,7 +86,7 @@ def test_other_facts_are_another_entry(tmp_path: Path) -> None:
 def test_every_flip_and_cut_is_noticed_or_harmless(tmp_path: Path, warnings: Callable[[], list[str]]) -> None:
     """300 flipped bits and 60 cuts in either file: the same bits come back, and what was damaged is said and whole
     again."""
-    rng, kept, cache = random.Random(0), features(), Cache(tmp_path / "cache")
+    rng, kept, cache = random.Random(0), features(), FeatureCache(tmp_path / "cache")
     wanted = bits(cache.get(FACTS, lambda _: kept))
     files = sorted(p for p in cache.folder.iterdir() if p.suffix in (".json", ".safetensors"))
     whole = {path: path.read_bytes() for path in files}
@@ -112,7 +112,7 @@ def test_every_flip_and_cut_is_noticed_or_harmless(tmp_path: Path, warnings: Cal
 
 
 def test_notes_of_other_facts_are_not_believed(tmp_path: Path, warnings: Callable[[], list[str]]) -> None:
-    cache = Cache(tmp_path)
+    cache = FeatureCache(tmp_path)
     for name in ("a", "b"):
         cache.get({"data": name}, lambda _: features())
     one, other = sorted(tmp_path.glob("*.json"))
@@ -125,7 +125,7 @@ def test_notes_of_other_facts_are_not_believed(tmp_path: Path, warnings: Callabl
 
 @pytest.mark.parametrize("notes", [b"[]", b"5", b"null", b'{"facts": 3}', b"[" * 9999, b"\xff\xfe", b""])
 def test_strange_notes_are_listed_and_built_again(tmp_path: Path, notes: bytes) -> None:
-    cache, kept = Cache(tmp_path), features()
+    cache, kept = FeatureCache(tmp_path), features()
     cache.get(FACTS, lambda _: kept)
     (path,) = tmp_path.glob("*.json")
     path.write_bytes(notes)
@@ -144,7 +144,7 @@ def test_a_cache_that_cannot_be_written_costs_a_warning(
     (tmp_path / "file").write_text("")
     kept = features()
     folder = {"file": tmp_path / "file", "below a file": tmp_path / "file" / "x", "folder in the way": tmp_path}
-    cache = Cache(folder.get(place, Path(place)))
+    cache = FeatureCache(folder.get(place, Path(place)))
     if place == "folder in the way":
         cache.get(FACTS, lambda _: kept)
         (tensors,) = tmp_path.glob("*.safetensors")
@@ -164,7 +164,7 @@ def test_a_cache_that_cannot_be_written_costs_a_warning(
 
 
 def test_what_dead_processes_left_goes_at_the_next_use(tmp_path: Path) -> None:
-    cache = Cache(tmp_path)
+    cache = FeatureCache(tmp_path)
     cache.get(FACTS, lambda _: features())
     (tensors,) = tmp_path.glob("*.safetensors")
     done = subprocess.run(  # its number is free again
@@ -186,7 +186,7 @@ def test_one_computes_while_the_others_wait(tmp_path: Path) -> None:
         calls.append(1)
         return features()
 
-    threads = [threading.Thread(target=lambda: Cache(tmp_path).get(FACTS, compute)) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: FeatureCache(tmp_path).get(FACTS, compute)) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -10,7 +10,7 @@ import pytest
 
 from gan_cli.errors import ConfigError
 from gan_cli.search import pruners, samplers, space, storage
-from gan_cli.search.outcome import DONE, PRUNED, REFUSED, Outcome
+from gan_cli.search.outcome import DONE, PRUNED, REFUSED, Ending
 from gan_cli.search.study import Study, begin
 from gan_cli.store.summary import Score
 
@@ -36,7 +36,7 @@ def test_processes_share_a_study_and_what_one_leaves_behind_another_takes(tmp_pa
         assert (first.number, second.number, second.left) == (0, 1, False)
         with one.next(2) as third:
             assert third is None  # there are two, and both are somebody's
-        other.tell(second, Outcome(DONE, Score("kid", 0.5, 3, "smaller")))
+        other.tell(second, Ending(DONE, Score("kid", 0.5, 3, "smaller")))
     with other.next(2) as again:  # nobody told how the first ended
         assert again is not None
         assert (again.number, again.words, again.left) == (0, first.words, True)
@@ -46,15 +46,15 @@ def test_processes_share_a_study_and_what_one_leaves_behind_another_takes(tmp_pa
 @pytest.mark.parametrize(
     ("outcome", "state", "value"),
     [
-        (Outcome(DONE, Score("kid", 0.5, 3, "smaller")), "COMPLETE", 0.5),
-        (Outcome(DONE, Score("recall", 0.5, 3, "larger")), "COMPLETE", -0.5),
-        (Outcome("diverged", Score("kid", 0.5, 3, "smaller")), "COMPLETE", float("inf")),
-        (Outcome(PRUNED, Score("kid", 0.5, 3, "smaller")), "PRUNED", None),
-        (Outcome(REFUSED, why="no"), "FAIL", None),
-        (Outcome("failed", why="no"), "FAIL", None),
+        (Ending(DONE, Score("kid", 0.5, 3, "smaller")), "COMPLETE", 0.5),
+        (Ending(DONE, Score("recall", 0.5, 3, "larger")), "COMPLETE", -0.5),
+        (Ending("diverged", Score("kid", 0.5, 3, "smaller")), "COMPLETE", float("inf")),
+        (Ending(PRUNED, Score("kid", 0.5, 3, "smaller")), "PRUNED", None),
+        (Ending(REFUSED, why="no"), "FAIL", None),
+        (Ending("failed", why="no"), "FAIL", None),
     ],
 )
-def test_a_study_is_told_how_a_trial_ended(tmp_path: Path, outcome: Outcome, state: str, value: float | None) -> None:
+def test_a_study_is_told_how_a_trial_ended(tmp_path: Path, outcome: Ending, state: str, value: float | None) -> None:
     mine = study(tmp_path)
     with mine.next(1) as trial:
         assert trial is not None

@@ -10,7 +10,7 @@ import pytest
 from conftest import SMALL_DCGAN, words
 from gan_cli import train
 from gan_cli.store.disk import NotWritten
-from gan_cli.store.rows import Writer, read_lines, read_rows
+from gan_cli.store.rows import RowWriter, read_lines, read_rows
 from gan_cli.store.run import Run
 
 READINGS = [{"step": 1, "a": 1.0}, {"step": 1, "b": 2.0}, {"step": 2, "a": 3.0}, {"step": 2, "a": 4.0, "c": None}]
@@ -18,7 +18,7 @@ ROWS = [{"step": 1, "a": 1.0, "b": 2.0}, {"step": 2, "a": 4.0}]
 
 
 def test_readings_of_a_step_are_one_line(tmp_path: Path) -> None:
-    rows = Writer(tmp_path / "m.jsonl", ['{"step": 0}'])
+    rows = RowWriter(tmp_path / "m.jsonl", ['{"step": 0}'])
     for reading in READINGS:
         rows.add(reading)
         assert read_lines(tmp_path / "m.jsonl")[-1] == json.dumps(rows.last)  # whole at any moment
@@ -29,7 +29,7 @@ def test_readings_of_a_step_are_one_line(tmp_path: Path) -> None:
 
 
 def test_a_line_may_become_shorter(tmp_path: Path) -> None:
-    rows = Writer(tmp_path / "m.jsonl", [])
+    rows = RowWriter(tmp_path / "m.jsonl", [])
     for value in (0.1234567, 1.0):
         rows.add({"step": 1, "a": value})
     assert (tmp_path / "m.jsonl").read_text() == '{"step": 1, "a": 1.0}\n'
@@ -42,7 +42,7 @@ def test_an_older_file_reads_the_same(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_has_a_name(tmp_path: Path) -> None:
-    rows = Writer(tmp_path / "m.jsonl", [])
+    rows = RowWriter(tmp_path / "m.jsonl", [])
     rows.path = Path("/dev/full")
     with pytest.raises(NotWritten, match="/dev/full cannot be written: no space left"):
         rows.add({"step": 1})

@@ -12,7 +12,7 @@ from gan_cli.priors import Prior
 from gan_cli.types import Batch, Phase
 
 
-class Drawn(Game):
+class Solo(Game):
     """A generator and what it is fed with; nobody plays against it, and it is not trained."""
 
     def __init__(self, generator: nn.Module, prior: Prior) -> None:
