@@ -10,7 +10,7 @@ from functools import cache
 from typing import Generic, NamedTuple, TypeVar
 
 Item = TypeVar("Item")
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 
 BATCHES = 2  # made ahead of the one that is shown
 
@@ -32,9 +32,9 @@ def pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, "pictures")
 
 
-def in_order(work: Callable[[Item], Made], items: Iterable[Item], threads: int = HERE.threads) -> Iterator[Made]:
+def in_order(work: Callable[[Item], Result], items: Iterable[Item], threads: int = HERE.threads) -> Iterator[Result]:
     """`map(work, items)` by so many threads. Few results wait: a slow reader of them does not fill the memory."""
-    waiting: deque[Future[Made]] = deque()
+    waiting: deque[Future[Result]] = deque()
     try:
         for item in items:
             waiting.append(pool(threads).submit(work, item))
@@ -47,7 +47,7 @@ def in_order(work: Callable[[Item], Made], items: Iterable[Item], threads: int =
             each.cancel()
 
 
-class Ahead(Generic[Made]):
+class Ahead(Generic[Result]):
     """`make(draw)`, a pure function, with the next draws being made meanwhile. It changes when they are made, and
     nothing else: draws may come in any order.
 
@@ -56,12 +56,12 @@ class Ahead(Generic[Made]):
         at_once: Draws that are made at once.
     """
 
-    def __init__(self, make: Callable[[int], Made], at_once: int = HERE.batches) -> None:
+    def __init__(self, make: Callable[[int], Result], at_once: int = HERE.batches) -> None:
         self.make, self.most = make, BATCHES - 1 + at_once
         self.threads = ThreadPoolExecutor(at_once, "batches")
-        self.waiting: dict[int, Future[Made]] = {}
+        self.waiting: dict[int, Future[Result]] = {}
 
-    def __call__(self, draw: int) -> Made:
+    def __call__(self, draw: int) -> Result:
         wanted = range(draw, draw + self.most + 1)
         for other in [other for other in self.waiting if other not in wanted]:
             self.waiting.pop(other).cancel()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 from gan_cli import rng
 from gan_cli.data.fit import GREY
 from gan_cli.data.request import Decoded, Request, to_float
-from gan_cli.data.stored import Hash, Views
+from gan_cli.data.stored import Hash, Result, Views
 from gan_cli.errors import DataError, two_lines
 from gan_cli.types import Fraction, NonNegative, Positive, PositiveInt
 
@@ -51,16 +51,26 @@ class Given(ABC):
     def place(self, seed: int, batch: int, flip: bool) -> None:
         """Fixes what batches depend on."""
 
+    def reader(self, make: Callable[[int], Result]) -> Callable[[int], Result]:
+        """`make`, with the next draws being made meanwhile where sources are read from files."""
+        return make
+
     @abstractmethod
     def count(self, images: int) -> int:
         """The number of sources for that many images."""
 
     @abstractmethod
-    def batch(self, images: Tensor, index: Tensor, views: Views, draw: int, rank: int, world: int) -> Tensor:
-        """The sources of a batch of images `[N, C, H, W]`: `[N, C', H / scale, W / scale]`, both in [-1, 1].
+    def batch(
+        self, size: tuple[int, int], index: Tensor, views: Views, draw: int, rank: int, world: int
+    ) -> Callable[[Tensor], Tensor]:
+        """Reads what the sources of a batch are made of, ahead of its step and in any thread.
 
         Args:
+            size: H and W of the images.
             index, views: Which images these are, and which window of each is shown.
+
+        Returns:
+            Makes the sources `[N, C', H / scale, W / scale]` of the images `[N, C, H, W]`, both in [-1, 1].
         """
 
     @abstractmethod
@@ -88,8 +98,10 @@ class Made(Given):
     def place(self, seed: int, batch: int, flip: bool) -> None:
         self.seed = seed
 
-    def batch(self, images: Tensor, index: Tensor, views: Views, draw: int, rank: int, world: int) -> Tensor:
-        return self.make(images, rng.generator(self.seed, "given", draw, rank))
+    def batch(
+        self, size: tuple[int, int], index: Tensor, views: Views, draw: int, rank: int, world: int
+    ) -> Callable[[Tensor], Tensor]:
+        return lambda images: self.make(images, rng.generator(self.seed, "given", draw, rank))
 
     def preview(self, images: Tensor, index: Tensor, views: Views) -> Tensor:
         return self.make(images, rng.generator("preview"))

@@ -8,6 +8,7 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -42,6 +43,15 @@ def _chosen(decoded: Decoded, limit: int | None, classes: int) -> list[int] | No
         raise DataError(two_lines(what, f"set dataset.limit={classes} or more"))
     log.info("%d of %d images, chosen by their content%s", limit, len(decoded.images), ", evenly" if labels else "")
     return fair_part(stored(decoded.images).digests(), labels, limit)
+
+
+class Read(NamedTuple):
+    """What is read of a batch ahead of its step."""
+
+    rows: Tensor  # int64 [N], which images
+    views: Views  # which window of each
+    pixels: Tensor  # uint8 [N, C, H, W]
+    sources: Callable[[Tensor], Tensor] | None  # of the images that these become
 
 
 class Images:
@@ -236,28 +246,32 @@ class Images:
         self.stored = self.stored.to(home)
         self.labels = self.labels.to(self.stored.device)
         self.order = Shuffle(len(self), self.batch_size, seed, self.stored.device)
-        self.read = self.stored.reader(self._read_draw)
+        make = self._read_draw
+        self.read = self.stored.reader(make)
         if self.given is not None:
             self.given.place(seed, self.batch_size, self.flip)
+            if self.read == make:  # images in memory
+                self.read = self.given.reader(make)
 
     def batch(self, draw: int) -> Batch:
         """Batch `draw` of this rank: images `[batch_size / world, C, H, W]` in [-1, 1], labels, and sources."""
-        index, views, pixels = self.read(draw)
-        images = self._seen(pixels, views)
-        given = None
-        if self.given is not None:
-            given = self.given.batch(images, index, views, draw, self.rank, self.world)
-        return Batch(self.labels[index].to(self.device), images, given)
+        read = self.read(draw)
+        images = self._seen(read.pixels, read.views)
+        given = None if read.sources is None else read.sources(images)
+        return Batch(self.labels[read.rows].to(self.device), images, given)
 
-    def _read_draw(self, draw: int) -> tuple[Tensor, Views, Tensor]:
-        """Which images batch `draw` shows, and how; and their windows, uint8 `[N, C, H, W]`."""
+    def _read_draw(self, draw: int) -> Read:
+        """What is read of batch `draw`, in any thread."""
         index = self.order(draw, self.rank, self.world)
         views = self._views(len(index), draw)
         step = 1 if self.given is None else self.given.scale
         pixels = self.stored.windows(index, views, self._size, step)
         if self.device.type == "cuda" and pixels.device == CPU:
             pixels = pixels.pin_memory()  # to be copied while the device computes
-        return index, views, pixels
+        sources = None
+        if self.given is not None:
+            sources = self.given.batch(self._size, index, views, draw, self.rank, self.world)
+        return Read(index, views, pixels, sources)
 
     def _views(self, n: int, draw: int) -> Views:
         views, shared = Views.plain(n), (n, self.rank, self.world)

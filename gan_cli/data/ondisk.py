@@ -16,7 +16,7 @@ from torch import Tensor
 
 from gan_cli.data.ahead import Ahead
 from gan_cli.data.memo import Stamp, stamp_of
-from gan_cli.data.stored import Made, OneSize, Stored, Views
+from gan_cli.data.stored import OneSize, Result, Stored, Views
 from gan_cli.errors import DataError, two_lines
 
 
@@ -100,7 +100,7 @@ class OnDisk(Stored):
     def windows(self, index: Tensor, views: Views, size: tuple[int, int], step: int = 1) -> Tensor:
         return self._read(index.tolist()) if self.shape[1:] == size else super().windows(index, views, size, step)
 
-    def reader(self, make: Callable[[int], Made]) -> Callable[[int], Made]:
+    def reader(self, make: Callable[[int], Result]) -> Callable[[int], Result]:
         return Ahead(make)
 
     def digests(self) -> list[bytes]:

@@ -15,7 +15,7 @@ from gan_cli.data.described import line_of
 from gan_cli.data.given import Given
 from gan_cli.data.order import Shuffle
 from gan_cli.data.request import Decoded, Request, decoded_by, fitted, to_float
-from gan_cli.data.stored import Hash, Stored, Views, mirrored, stored
+from gan_cli.data.stored import Hash, Result, Stored, Views, mirrored, stored
 from gan_cli.errors import DataError, two_lines
 from gan_cli.types import PositiveInt
 
@@ -80,25 +80,31 @@ class Others(Given):
         self.seed, self.flip = seed, flip
         self.order = Shuffle(len(self.stored), batch, rng.mix(seed, "given"), torch.device("cpu"))
 
+    def reader(self, make: Callable[[int], Result]) -> Callable[[int], Result]:
+        return self.stored.reader(make)
+
     def count(self, images: int) -> int:
         return len(self.stored)
 
-    def batch(self, images: Tensor, index: Tensor, views: Views, draw: int, rank: int, world: int) -> Tensor:
+    def batch(
+        self, size: tuple[int, int], index: Tensor, views: Views, draw: int, rank: int, world: int
+    ) -> Callable[[Tensor], Tensor]:
         if not self.paired:
             index = self.order(draw, rank, world)
             source = rng.generator(self.seed, "given views", draw, 0)
             views = Views.at_random(len(index), self.flip, source, rank, world)
-        return self._seen(images, index, views)
+        pixels = self._windows(size, index, views)
+        return lambda images: _seen(pixels, views, images.device)
 
     def preview(self, images: Tensor, index: Tensor, views: Views) -> Tensor:
         if not self.paired:
             index = torch.arange(len(images)) * len(self.stored) // len(images)
-        return self._seen(images, index, views)
+        height, width = images.shape[-2:]
+        return _seen(self._windows((height, width), index, views), views, images.device)
 
-    def _seen(self, images: Tensor, index: Tensor, views: Views) -> Tensor:
-        size = (images.shape[-2] // self.scale, images.shape[-1] // self.scale)
-        pictures = to_float(self.stored.windows(index, views, size).to(images.device, non_blocking=True))
-        return mirrored(pictures, views.mirrored)
+    def _windows(self, size: tuple[int, int], index: Tensor, views: Views) -> Tensor:
+        """Sources of images of this size, uint8 `[N, C, h, w]`."""
+        return self.stored.windows(index, views, (size[0] // self.scale, size[1] // self.scale))
 
     def example(self, image: Tensor, i: int) -> Tensor:
         return to_float(self.stored.picture(i).unsqueeze(0).to(image.device))
@@ -106,6 +112,11 @@ class Others(Given):
     def enter(self, digest: Hash) -> None:
         digest.update(repr((self.paired, self.scale)).encode())
         self.stored.enter(digest)
+
+
+def _seen(pixels: Tensor, views: Views, device: torch.device) -> Tensor:
+    """Sources `[N, C, h, w]` in [-1, 1]."""
+    return mirrored(to_float(pixels.to(device, non_blocking=True)), views.mirrored)
 
 
 def _alike(images: Decoded, others: Decoded) -> bool:

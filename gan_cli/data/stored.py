@@ -14,7 +14,7 @@ from gan_cli import rng
 from gan_cli.data import memo
 from gan_cli.data.subset import digests_of
 
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 CPU = torch.device("cpu")
 
 
@@ -99,7 +99,7 @@ class Stored(ABC):
             cut.append(picture[:, top : top + height, left : left + width])
         return torch.stack(cut)
 
-    def reader(self, make: Callable[[int], Made]) -> Callable[[int], Made]:
+    def reader(self, make: Callable[[int], Result]) -> Callable[[int], Result]:
         """How draws that read these pictures are best made: as they come where they lie in memory."""
         return make
 
@@ -222,7 +222,7 @@ class Cut(Stored):
     def nbytes(self) -> int:
         return self.whole.nbytes
 
-    def reader(self, make: Callable[[int], Made]) -> Callable[[int], Made]:
+    def reader(self, make: Callable[[int], Result]) -> Callable[[int], Result]:
         return self.whole.reader(make)
 
     def sizes(self) -> Iterable[Sequence[int]]:

@@ -20,7 +20,7 @@ from torch import Tensor
 from gan_cli.data import memo
 from gan_cli.data.ahead import Ahead, Effort, in_order
 from gan_cli.data.cache import DecodedFiles, Unreadable, by_one, sorted_out
-from gan_cli.data.stored import Made, Stored
+from gan_cli.data.stored import Result, Stored
 from gan_cli.errors import DataError, two_lines
 
 AGAIN = "start again when the files stay as they are, or resume the run if it has saved"
@@ -82,7 +82,7 @@ class Streamed(Stored, Generic[FileOf]):
     def nbytes(self) -> int:
         return int(self.shapes.prod(1).sum())
 
-    def reader(self, make: Callable[[int], Made]) -> Callable[[int], Made]:
+    def reader(self, make: Callable[[int], Result]) -> Callable[[int], Result]:
         return Ahead(make, self.effort.batches)
 
     def digests(self) -> list[bytes]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import shutil
+import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +30,7 @@ def image(n: int = 2, channels: int = 3, height: int = 16, width: int = 24) -> T
 
 def made(given: Made, images: Tensor, draw: int = 0, rank: int = 0) -> Tensor:
     given.place(seed=3, batch=len(images), flip=False)
-    return given.batch(images, *(None, None), draw, rank, 1)  # type: ignore[arg-type]
+    return given.batch((0, 0), *(None, None), draw, rank, 1)(images)  # type: ignore[arg-type]
 
 
 # ---- made of the image ----
@@ -313,6 +315,31 @@ def test_a_batch_is_a_function_of_its_draw_and_processes_share_it(tmp_path: Path
         data.place(CPU, seed=4, rank=rank, world=2)
         shares += levels(data.batch(9).source)
     assert sorted(shares) == sorted(levels(whole.source))
+
+
+@pytest.mark.parametrize(("a", "b", "memory"), [(3, 5, 0), (5, 3, 0), (3, 5, 1000), (5, 3, 1000)])
+def test_sources_are_read_ahead_of_their_step_wherever_one_side_lies_in_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, a: int, b: int, memory: int
+) -> None:
+    """A picture has 240 bytes: with room for 1000, one side is held and the other is not."""
+    held, data = domains(tmp_path, a, b, flip=True), domains(tmp_path, a, b, flip=True, memory=memory / 2**20)
+    readers: set[threading.Thread] = set()
+    usual = Others._windows
+
+    def noted(self: Others, *which: Any) -> Tensor:
+        readers.add(threading.current_thread())
+        return usual(self, *which)
+
+    for each in (held, data):
+        each.place(CPU, seed=4)
+    expected = [held.batch(draw) for draw in range(4)]
+    monkeypatch.setattr(Others, "_windows", noted)
+    for draw, other in enumerate(expected):
+        batch = data.batch(draw)
+        assert torch.equal(batch.source, other.source)
+        assert torch.equal(batch.real, other.real)
+    assert readers
+    assert threading.main_thread() not in readers
 
 
 def test_sides_may_have_other_channels_and_swap(tmp_path: Path) -> None:
