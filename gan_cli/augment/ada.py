@@ -185,12 +185,12 @@ class Ada(Augment):
 
     @torch.no_grad()
     def advance(self, clock: Clock) -> None:
-        if clock.images < self.adjusted:  # weights from a longer run
-            self.adjusted.fill_(clock.images)
-        if self.seen < self.interval:
-            return
-        step = (clock.images - int(self.adjusted)) / self.images
-        self.p.add_(step * (self.signs / self.count - self.target).sign()).clamp_(0, 1)
-        self.adjusted.fill_(clock.images)
+        # Without a branch, for which a GPU would have to be waited for at each step.
+        due = self.seen >= self.interval
+        self.adjusted.clamp_(max=clock.images)  # weights from a longer run
+        step = ((clock.images - self.adjusted).double() / self.images).float()
+        moved = self.p + step * (self.signs / self.count - self.target).sign()
+        self.p.copy_(torch.where(due, moved.clamp(0, 1), self.p))
+        self.adjusted.masked_fill_(due, clock.images)
         for tensor in (self.signs, self.count, self.seen):
-            tensor.zero_()
+            tensor.masked_fill_(due, 0)
