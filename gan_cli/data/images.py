@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -15,34 +14,19 @@ from torch import Tensor
 
 from gan_cli import rng
 from gan_cli.data.decoding import checked_levels
-from gan_cli.data.described import line_of
 from gan_cli.data.fit import FITS
 from gan_cli.data.given import Given
 from gan_cli.data.order import Shuffle
+from gan_cli.data.reading import checked_labels, read
 from gan_cli.data.request import Decoded as Decoded
 from gan_cli.data.request import Request as Request
-from gan_cli.data.request import decoded_by, fitted
+from gan_cli.data.request import fitted
 from gan_cli.data.request import to_float as to_float
 from gan_cli.data.stored import CPU, OneSize, Views, mirrored, stored
-from gan_cli.data.subset import fair_part
 from gan_cli.errors import DataError, two_lines, unknown
 from gan_cli.types import Batch, Need, NonNegative, NonNegativeInt, PositiveInt, sample_shape
 
-log = logging.getLogger(__name__)
-
 MOST_MEMORY = 2.0**40  # MiB; dataset.memory=inf is no number of bytes
-
-
-def _chosen(decoded: Decoded, limit: int | None, classes: int) -> list[int] | None:
-    """The rows of at most `limit` of the images, a fair part of each class; None for all."""
-    if limit is None or limit >= len(decoded.images):
-        return None
-    labels = None if decoded.labels is None else decoded.labels.tolist()
-    if labels is not None and 1 < limit < classes:
-        what = f"dataset.limit={limit} leaves some of dataset.classes={classes} without an image"
-        raise DataError(two_lines(what, f"set dataset.limit={classes} or more"))
-    log.info("%d of %d images, chosen by their content%s", limit, len(decoded.images), ", evenly" if labels else "")
-    return fair_part(stored(decoded.images).digests(), labels, limit)
 
 
 class Read(NamedTuple):
@@ -146,29 +130,16 @@ class Images:
             stream=stream,
             disk=disk * 2**30,
         ).at(root)
-        decoded = self._read(source, request, limit)
+        decoded = read(source, request, given, limit, classes)
+        self.described = decoded.described
         self.cropped = windows or load is not None
         if len(decoded.images) < (1 if self.cropped else 2):
             what = f"dataset.root={root} has {len(decoded.images)} images"
             raise DataError(two_lines(what, "a GAN needs at least 2: add some, or name another folder"))
-        self.stored, self.labels = stored(fitted(decoded.images, request)), self._checked_labels(decoded)
+        self.stored, self.labels = stored(fitted(decoded.images, request)), checked_labels(decoded, classes)
         self.names = decoded.names
         self.class_names = decoded.class_names
         self.place(torch.device("cpu"), seed=0)
-
-    def _read(self, source: Callable[[Request], Decoded], request: Request, limit: int | None) -> Decoded:
-        """The images, and with them their sources, of which `limit` are kept."""
-        decoded = decoded_by(source, request, "dataset.source")
-        self.described = decoded.described
-        self._tell()
-        if self.given is not None:
-            decoded = self.given.read(request, decoded)
-        chosen = _chosen(decoded, limit, self.classes)
-        if chosen is None:
-            return decoded
-        if self.given is not None:
-            self.given.keep(chosen)
-        return decoded.taken(chosen)
 
     def _check_sizes(self, load: int | Sequence[int] | None, windows: bool) -> None:
         """Raises DataError if no window of the resolution can be cut out, or if a source would not have whole sides."""
@@ -205,29 +176,6 @@ class Images:
     @property
     def _size(self) -> tuple[int, int]:
         return self.shape[1], self.shape[2]
-
-    def _tell(self) -> None:
-        """Logs what was read, if files were listed."""
-        if not self.described:
-            return
-        count = len(self.described["classes"])
-        unused = f"; dataset.classes={count} makes them labels" if count and not self.classes else ""
-        log.info("%s%s", line_of(self.described), unused)
-
-    def _checked_labels(self, decoded: Decoded) -> Tensor:
-        if self.classes == 0 or decoded.labels is None:
-            if self.classes:
-                why = self.described.get("no_labels_because")
-                what = f"dataset.classes={self.classes}, but these images have no labels{f': {why}' if why else ''}"
-                raise DataError(two_lines(what, "use dataset.classes=0"))
-            return torch.zeros(len(decoded.images), dtype=torch.int64)
-        found = int(decoded.labels.max()) + 1
-        if found != self.classes:
-            empty = self.described.get("passed_over", {}).get("empty folder")
-            but = f" ({', '.join(empty['names'])} has no image)" if empty else ""
-            what = f"dataset.classes={self.classes}, but the labels name {found} classes{but}"
-            raise DataError(two_lines(what, f"set dataset.classes={found}"))
-        return decoded.labels.to(torch.int64)
 
     def __len__(self) -> int:
         return len(self.stored)
