@@ -13,8 +13,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from filelock import FileLock
-
 from gan_cli.errors import NotARun, two_lines
 from gan_cli.store.disk import AS_IT_STANDS, lock, naming, remove_empty
 
@@ -97,18 +95,16 @@ def alone_in(folder: Path, doing: str) -> Iterator[None]:
 
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
-    """Waits for whoever else writes the file, by a lock file beside it, which stays. Raises NotWritten where there can
-    be none."""
-    lock = FileLock(path.with_suffix(".lock"))
-    with naming(path):
-        try:
-            lock.acquire()
-        except NotImplementedError as error:
-            raise OSError("locks are not supported there") from error
-    try:
+    """Waits for whoever else writes the file, by a lock file beside it. Raises NotWritten where there can be none."""
+    with ExitStack() as held:
+        while True:
+            try:
+                with naming(path):
+                    held.enter_context(holding(path.with_suffix(".lock"), _this_process()))
+                break
+            except Held:
+                time.sleep(GLANCE)
         yield
-    finally:
-        lock.release()
 
 
 def _this_process() -> str:

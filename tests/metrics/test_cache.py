@@ -108,7 +108,7 @@ def test_every_flip_and_cut_is_noticed_or_harmless(tmp_path: Path, warnings: Cal
         assert all(path.stem in line for line in said)
         if calls:
             assert {p: p.read_bytes() for p in files} == whole
-    assert len(list(cache.folder.iterdir())) == 3  # and the lock
+    assert len(list(cache.folder.iterdir())) == 2  # and no lock stays
 
 
 def test_notes_of_other_facts_are_not_believed(tmp_path: Path, warnings: Callable[[], list[str]]) -> None:
