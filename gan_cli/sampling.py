@@ -208,14 +208,15 @@ def one_by_one(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
 def steps_along_paths(
     game: Game, generator: nn.Module, draws: Draws, n: int, epsilon: float
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """`n` pairs of samples at latents `epsilon` apart, at random points of the great circles between two latents.
+    """`n` pairs of samples at latents `epsilon` apart, at random points of the great circles between two latents, drawn
+    as those of samples are: without the prior's tails where it is truncated.
 
     Yields float images `[<= BLOCK, C, H, W]` in pieces.
     """
     for block in range(-(-n // BLOCK)):
         with draws.seeded("paths", block):
             batch = draws.batch(block)
-            start, end = game.prior(batch), game.prior(batch)
+            start, end = game.prior.sample(batch), game.prior.sample(batch)
             t = torch.rand(BLOCK, 1, device=draws.device)
             pair = []
             for at in (t, t + epsilon):

@@ -336,3 +336,23 @@ def test_neighbours_on_a_path_meet_the_same_noise() -> None:
     game = Adversarial(Parts(network, nn.Identity(), Hinge(), Normal(5)))
     ((a, b),) = steps_along_paths(game, network, Draws.of(network, 0, torch.device("cpu")), 8, 1e-4)
     assert 0 < (a - b).abs().max() < 0.01
+
+
+def test_paths_lie_where_truncated_samples_do() -> None:
+    """Of two latents within a bound, no coordinate of a point between them is larger: the great circle through a and b
+    has the length of the longer one at most, √Z times the bound. Latents with tails lie farther out."""
+    bound, width = 0.05, 16
+    drawn: list[Tensor] = []
+
+    class Straight(nn.Module):
+        def forward(self, latent: Tensor, label: Tensor) -> Tensor:
+            drawn.append(latent)
+            return latent.view(-1, 1, 4, 4)
+
+    network = Straight()
+    for prior in (Normal(width).truncated(bound), Normal(width)):
+        game = Adversarial(Parts(network, nn.Identity(), Hinge(), prior))
+        list(steps_along_paths(game, network, Draws.of(network, 0, torch.device("cpu")), 8, 1e-4))
+    (one, _, other, _) = (latent.norm(dim=1) for latent in drawn)
+    assert one.max() <= bound * width**0.5 + 1e-6
+    assert other.min() > bound * width**0.5
