@@ -2,12 +2,13 @@
 
 Everything that chooses or orders samples (which rows are kept, which block or split or jackknife group a sample
 belongs to) goes by a hash of the image itself: results depend on the set of images, not on the order, the batches or
-the shards in which they came.
+the shards in which they came. Equal images lie as far apart as any others: see `Keys`.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -40,13 +41,39 @@ class Features:
     row_labels: Tensor | None = None  # int64, the label of each row
     row_images: Tensor | None = None  # uint8, the image of each row, where asked for
     logit_labels: Tensor | None = None  # int64, the label of each row of logits
-    row_hashes: Tensor | None = None  # int64, of the image of each row: equal images have equal ones
+    row_hashes: Tensor | None = None  # int64, the key of each row: the k-th of equal images has the same in every set
 
 
-def image_hash(image: Tensor) -> int:
-    """A 62-bit hash of the image's bytes."""
-    digest = hashlib.blake2b(image.contiguous().numpy().tobytes(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> 2
+def _hash(content: bytes) -> int:
+    """A 62-bit hash."""
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little") >> 2
+
+
+class Keys:
+    """By what images are chosen and ordered: their hashes; of one that was there before, a hash of it and of how often.
+
+    By their hashes alone, equal images would be side by side: those of a generator that draws a few pictures again and
+    again would fill whole blocks and splits, which then are no fair parts of them. A set has the same keys in any
+    order; of equal images with different labels, that one gets the first key which comes first.
+    """
+
+    def __init__(self) -> None:
+        self.seen: Counter[int] = Counter()
+
+    def of(self, images: Tensor) -> Tensor:
+        """The keys of the next images, int64 `[n]`."""
+        return torch.tensor([self._next(_hash(image.contiguous().numpy().tobytes())) for image in images.cpu()])
+
+    def _next(self, image: int) -> int:
+        before = self.seen[image]
+        self.seen[image] += 1
+        return _hash(f"{image} {before}".encode()) if before else image
+
+    def state(self) -> dict[str, Tensor]:
+        return {name: torch.tensor([*values]) for name, values in (("of", self.seen.keys()), ("n", self.seen.values()))}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        self.seen = Counter(dict(zip(state["of"].tolist(), state["n"].tolist(), strict=True)))
 
 
 class _Smallest:
@@ -87,15 +114,16 @@ class _Smallest:
 
 
 def fair(batches: Iterable[tuple[Tensor, Tensor | None]], n: int) -> tuple[Tensor, Tensor]:
-    """At most n images and their labels: those with the smallest hashes, in that order, whatever order they come in.
+    """At most n images and their labels: those with the smallest keys, in that order, whatever order they come in.
 
     Raises:
         NotMeasurable: There are none.
     """
-    smallest = _Smallest(n)
+    smallest, keys = _Smallest(n), Keys()
     for images, labels in batches:
-        hashes = torch.tensor([image_hash(image) for image in images.cpu()])
-        smallest.add(hashes, [images.cpu(), torch.zeros(len(images), dtype=torch.int64) if labels is None else labels])
+        smallest.add(
+            keys.of(images), [images.cpu(), torch.zeros(len(images), dtype=torch.int64) if labels is None else labels]
+        )
     kept = smallest.finish()
     if not kept:
         raise NotMeasurable(two_lines("there are no images", "give at least 2"))
@@ -127,6 +155,7 @@ class Collector:
         self.rows = _Smallest(rows) if rows else None
         self.logits = _Smallest(2**62) if logits else None
         self.images = images
+        self.keys = Keys()
 
     def add(self, images: Tensor, labels: Tensor | None = None) -> None:
         """Images uint8 `[n, C, H, W]` and their labels."""
@@ -135,16 +164,16 @@ class Collector:
     def take(self, images: Tensor, seen: Seen, labels: Tensor | None = None) -> None:
         """Images, what the detector says of them, and their labels."""
         features = seen.features.cpu()
-        hashes = torch.tensor([image_hash(image) for image in images.cpu()])
+        keys = self.keys.of(images)
         self.n += len(images)
         for group, moments in enumerate(self.moments):
-            moments.add(features[hashes % len(self.moments) == group])
+            moments.add(features[keys % len(self.moments) == group])
         labels = torch.zeros(len(images), dtype=torch.int64) if labels is None else labels
         if self.rows is not None:
             values = [features.float(), labels]
-            self.rows.add(hashes, [*values, images.cpu()] if self.images else values)
+            self.rows.add(keys, [*values, images.cpu()] if self.images else values)
         if self.logits is not None and seen.logits is not None:
-            self.logits.add(hashes, [seen.logits.float().cpu(), labels])
+            self.logits.add(keys, [seen.logits.float().cpu(), labels])
 
     def state(self) -> dict[str, Any]:
         """What was collected so far, as plain tensors and numbers; a new collector continues from there by `load`."""
@@ -153,10 +182,12 @@ class Collector:
             "moments": [moments.state() for moments in self.moments],
             "rows": None if self.rows is None else self.rows.state(),
             "logits": None if self.logits is None else self.logits.state(),
+            "keys": self.keys.state(),
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
         self.n = state["n"]
+        self.keys.load(state["keys"])
         for moments, saved in zip(self.moments, state["moments"], strict=True):
             moments.load(saved)
         for smallest, saved in ((self.rows, state["rows"]), (self.logits, state["logits"])):

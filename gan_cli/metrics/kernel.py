@@ -53,7 +53,8 @@ def _across(x: Tensor, y: Tensor, equal: Tensor) -> float:
 
 
 def same(a: Tensor | None, b: Tensor | None) -> Tensor:
-    """The pairs `[E, 2]` of equal images, by their hashes `[m]` and `[n]`; none where these are not known."""
+    """The pairs `[E, 2]` of an image with itself, by their keys `[m]` and `[n]`; none where these are not known. Of an
+    image that is in both sets several times, each is in one pair: the others are independent of it."""
     if a is None or b is None:
         return torch.empty(0, 2, dtype=torch.int64)
     return (a.unsqueeze(1) == b).nonzero()
@@ -80,7 +81,7 @@ def block_estimate(
 ) -> Estimate:
     """The mean over disjoint blocks, which are independent, so that its standard error is valid.
 
-    Rows are ordered by the hash of their image, so that equal images tend to be in the same block: see `mmd2`.
+    Rows are ordered by their keys, so that an image of both sets tends to be in the same block of each: see `mmd2`.
     """
     size = min(BLOCK, min(len(fake), len(real)) // 10)
     if size < 2:

@@ -123,6 +123,7 @@ def reference_features(source: SampleSet, detector: Detector, needs: frozenset[s
         "weights": detector.digest,
         "dtype": "float32 features, float64 moments",
         "collected": sorted(kept),
+        "order": "by keys",  # once by hashes, which put equal images side by side
         "rows": plan.rows,
         "passes": f"{plan.batch_size} images on {detector.device.type}",  # a network's last digits depend on them
     }
@@ -130,7 +131,7 @@ def reference_features(source: SampleSet, detector: Detector, needs: frozenset[s
 
 
 def part_of(reference: Reference, n: int | None) -> Reference:
-    """The reference, or a part of it of n images, chosen by their hashes."""
+    """The reference, or a part of it of n images, chosen by their keys."""
     if n is None or n >= reference.n or reference.statistics is not None:
         return reference
 

@@ -33,7 +33,7 @@ NAMES = (FRECHET, KERNEL, SLICED)
 
 
 class Rows(NamedTuple):
-    """Some rows of features `[h, F]`, and the hashes `[h]` of their images where they are known."""
+    """Some rows of features `[h, F]`, and their keys `[h]` where they are known."""
 
     values: Tensor
     hashes: Tensor | None

@@ -20,7 +20,7 @@ from gan_cli.data.decoding import Levels
 from gan_cli.data.images import Images
 from gan_cli.data.listing import is_zip
 from gan_cli.data.points import Mixture, Points
-from gan_cli.data.subset import fair_part
+from gan_cli.data.subset import fair_part, told_apart
 from gan_cli.errors import ConfigError, DataError, Refused, two_lines
 from gan_cli.metrics.detectors import Labelled
 from gan_cli.metrics.measure import Batches, Reference
@@ -67,7 +67,7 @@ def part_of(found: files.Filed, n: int | None, word: str) -> tuple[int, Batches,
         remedy = "lower n=, or add images" if found.n >= 2 else "add images"
         raise DataError(two_lines(f"{word} holds {found.n} images, and n={max(wanted, 2)} are needed", remedy))
     everything = wanted == found.n
-    chosen = range(wanted) if everything else fair_part(found.digests(), found.labels, wanted)
+    chosen = range(wanted) if everything else fair_part(told_apart(found.digests()), found.labels, wanted)
     how = "" if everything else " of a fair part"
     return wanted, found.part(chosen), f"{found.fingerprint}:{wanted}{how}"
 

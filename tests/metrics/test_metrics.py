@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from gan_cli.data.subset import digests_of, fair_part, told_apart
 from gan_cli.metrics import Context, NotMeasurable, kernel
-from gan_cli.metrics.features import Collector, Features, Seen
+from gan_cli.metrics.features import Collector, Features, Seen, fair
 from gan_cli.metrics.measure import full_name
 from gan_cli.metrics.memory import Memorisation
 from gan_cli.metrics.modes import PointModes, wasserstein2
@@ -303,6 +304,72 @@ def test_nothing_depends_on_batches_or_order() -> None:
     assert a.row_images is not None
     assert a.row_labels is not None
     assert torch.equal(images[a.row_labels], a.row_images)
+
+
+FEW = torch.arange(10, dtype=torch.uint8).view(10, 1, 1, 1).expand(-1, 1, 2, 2).mul(25)
+
+
+def drawn_of_few(n: int, seed: int) -> Tensor:
+    """Samples of a generator that has collapsed to ten pictures."""
+    return FEW[torch.randint(10, (n,), generator=torch.Generator().manual_seed(seed))]
+
+
+def seen_of_few(images: Tensor, piece: int = 300) -> Features:
+    """Features are one-hot, and a classifier that knows each picture for sure."""
+    collector = Collector(lambda x: Seen(torch.eye(10)[x[:, 0, 0, 0].long() // 25]), 10_000, True, True)
+    for images_of_piece in images.split(piece):
+        found = collector.see(images_of_piece)
+        collector.take(images_of_piece, found._replace(logits=100 * found.features))
+    return collector.finish()
+
+
+def test_a_few_pictures_again_and_again_are_spread_over_blocks_splits_and_groups() -> None:
+    """Ten equally likely pictures, all different: the score is 10, and the kernel distance of two samples is 0. Against
+    one single picture it is k(e, e) + E k(x, x') - 2 E k(e, x') with k = (x.y / 10 + 1)³, whatever the blocks."""
+    a, b = seen_of_few(drawn_of_few(5000, 0)), seen_of_few(drawn_of_few(5000, 1))
+    assert a.rows is not None
+    assert b.rows is not None
+    score = InceptionScore.compute(ClassifierScore(), a, b, Context())["classifier_score"].value
+    assert score == pytest.approx(10, abs=0.2)
+    found = kernel.block_estimate(a.rows, b.rows, a.row_hashes, b.row_hashes)
+    assert found.value == pytest.approx(0, abs=1e-3)
+    one = torch.eye(10)[:1].expand(5000, -1)
+    alike, mean = 1.1**3, 0.1 * 1.1**3 + 0.9
+    assert kernel.block_estimate(a.rows, one).value == pytest.approx(alike + mean - 2 * mean, rel=0.02)
+    assert len(a.groups) == 10
+    assert all(400 < group.n < 600 for group in a.groups)
+
+
+def test_a_set_with_copies_has_no_distance_to_itself_in_any_order() -> None:
+    images = drawn_of_few(2000, 2)
+    a, b = seen_of_few(images), seen_of_few(images[torch.randperm(2000)], 17)
+    assert a.rows is not None
+    assert b.rows is not None
+    assert torch.equal(a.rows, b.rows)
+    found = kernel.block_estimate(a.rows, b.rows, a.row_hashes, b.row_hashes)
+    assert (found.value, found.se) == (0, 0)
+
+
+def test_a_part_of_a_set_with_copies_is_a_fair_one() -> None:
+    """A hundred of five thousand hold each of ten pictures about ten times."""
+    images = drawn_of_few(5000, 3)
+    by_digest = images[fair_part(told_apart(digests_of(images)), None, 100)]
+    for part in (fair([(piece, None) for piece in images.split(700)], 100)[0], by_digest):
+        counts = part[:, 0, 0, 0].long().div(25).long().bincount(minlength=10)
+        assert counts.sum() == 100
+        assert 1 <= counts.min() <= counts.max() <= 25
+
+
+def test_a_pass_that_is_taken_up_again_knows_the_pictures_before() -> None:
+    images = drawn_of_few(1000, 4)
+    begun = Collector(lambda x: Seen(x.flatten(1).float()), 1000)
+    begun.add(images[:600])
+    rest = Collector(lambda x: Seen(x.flatten(1).float()), 1000)
+    rest.load(begun.state())
+    for collector in (begun, rest):
+        collector.add(images[600:])
+    assert rest.finish().row_hashes is not None
+    assert torch.equal(rest.finish().row_hashes, begun.finish().row_hashes)
 
 
 def test_on_demand_is_the_share_that_the_classifier_takes_for_what_was_asked() -> None:
