@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gan_cli.errors import Incompatible
+from gan_cli.moving import PerUpdate
 from gan_cli.types import Clock, DiscriminatorOutput, Fraction, Need, NonNegative, PositiveInt, Round, Term, Weight
 
 
@@ -97,7 +98,7 @@ class PathLength(Term):
     y is divided by the square root of the number of pixels, as in the authors' code.
 
     Args:
-        decay: Weight of a new norm in the moving average.
+        decay: Weight of an update's norm in the moving average.
     """
 
     needs = frozenset({Need.LATENTS, Need.LATENT_GRAD})
@@ -108,6 +109,10 @@ class PathLength(Term):
         super().__init__(weight, interval)
         self.decay = decay
         self.register_buffer("mean", torch.zeros(()))
+        self.moves = PerUpdate()
+
+    def advance(self, clock: Clock) -> None:
+        self.moves.begin()
 
     def path(self, current: Round) -> tuple[Tensor, Tensor]:
         """What to differentiate by, `[N, Z]`, or `[N, L, Z]` in L layers, and the samples that depend on it."""
@@ -121,7 +126,7 @@ class PathLength(Term):
         layers = start[0].numel() / start.shape[-1]  # squared norms are averaged over layers
         lengths = torch.linalg.vector_norm(gradient.flatten(1), dim=1) / layers**0.5
         with torch.no_grad():
-            self.mean.lerp_(lengths.mean().float(), self.decay)
+            self.moves.move(self.mean, lengths.mean().float(), self.decay, current.update)
         return (lengths - self.mean.clone()).square()
 
 

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import ParametrizationList
 
 from gan_cli.augment.warps import mirrored, per_sample, shifted
+from gan_cli.moving import PerUpdate
 from gan_cli.types import (
+    Clock,
     DiscriminatorOutput,
     Fraction,
     Need,
@@ -157,13 +159,18 @@ class LeCam(Term):
         self.decay = decay
         self.register_buffer("anchor_real", torch.zeros(()))
         self.register_buffer("anchor_fake", torch.zeros(()))
+        self.real_moves, self.fake_moves = PerUpdate(), PerUpdate()
+
+    def advance(self, clock: Clock) -> None:
+        self.real_moves.begin()
+        self.fake_moves.begin()
 
     def forward(self, current: Round) -> Tensor:
         assert current.real_output is not None
         real, fake = current.real_output.logits, current.fake_output.logits
         with torch.no_grad():
-            self.anchor_real.lerp_(real.mean().float(), 1 - self.decay)
-            self.anchor_fake.lerp_(fake.mean().float(), 1 - self.decay)
+            self.real_moves.move(self.anchor_real, real.mean().float(), 1 - self.decay, current.update)
+            self.fake_moves.move(self.anchor_fake, fake.mean().float(), 1 - self.decay, current.update)
         return (real - self.anchor_fake.clone()).square() + (fake - self.anchor_real.clone()).square()
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gan_cli import rng
 from gan_cli.auxiliaries import L1, Classification, FeatureMatching, ModeSeeking, PathLength, TopK, Vote
 from gan_cli.errors import Incompatible
 from gan_cli.types import Batch, Clock, DiscriminatorOutput, Round
@@ -51,7 +52,7 @@ def test_path_length_of_a_linear_generator() -> None:
     """Jᵀy = a y, with y ~ N(0, I / places): the mean of the squared length is a² · values / places = a²."""
     torch.manual_seed(0)
     term, a = PathLength(decay=1.0), 3.0
-    lengths = [(term(play(Scale(a))), float(term.mean))[1] for _ in range(300)]
+    lengths = [(term(replace(play(Scale(a)), update=n)), float(term.mean))[1] for n in range(300)]
     # E‖y‖ of 5 normals of variance 1/5: √(2/5) Γ(3)/Γ(5/2)
     expected = a * (2 / 5) ** 0.5 * 2 / (0.75 * torch.pi**0.5)
     assert sum(lengths) / len(lengths) == pytest.approx(expected, rel=0.02)
@@ -60,6 +61,26 @@ def test_path_length_of_a_linear_generator() -> None:
     value = slow(play(Scale(a)))
     assert value.shape == (8,)
     assert 0 < float(slow.mean) < 0.5 * expected
+
+
+def test_the_mean_path_length_moves_once_an_update_in_however_many_parts() -> None:
+    """After parts with the mean lengths l₁, l₂, ... it is decay · their mean; a step later it goes on from there."""
+    torch.manual_seed(0)
+    parts, each = [play(Scale(a)) for a in (1.0, 2.0, 6.0)], []
+    term = PathLength(decay=0.25)
+    for part in parts:
+        alone = PathLength(decay=1.0)
+        with rng.kept(torch.device("cpu")):
+            alone(part)
+        each.append(float(alone.mean))
+        term(part)
+        assert float(term.mean) == pytest.approx(0.25 * sum(each) / len(each), rel=1e-5)
+    before = float(term.mean)
+    term.advance(Clock(1))
+    with rng.kept(torch.device("cpu")):
+        alone(replace(parts[0], update=9))
+    term(parts[0])  # another step, whose update has the same number: of weights from another run, say
+    assert float(term.mean) == pytest.approx(0.75 * before + 0.25 * float(alone.mean), rel=1e-5)
 
 
 def test_feature_matching_compares_means_only() -> None:

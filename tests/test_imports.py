@@ -29,7 +29,7 @@ LAYERS = (
     ("games", "data", "foreign"),
     ("losses", "penalties", "auxiliaries", "image_auxiliaries", "priors", "augment", "networks"),
     ("store",),
-    ("types", "whole", "ramps", "rng", "progress", "pages", "notebook"),
+    ("types", "whole", "moving", "ramps", "rng", "progress", "pages", "notebook"),
     ("console",),
     ("errors",),
 )
@@ -86,7 +86,7 @@ def test_no_leaf_imports_hydra(path: Path) -> None:
     "path", [p for p in modules() if part(p) in ONLY_TYPES], ids=lambda p: str(p.relative_to(PACKAGE))
 )
 def test_networks_losses_and_terms_import_torch_and_types_only(path: Path) -> None:
-    own = (f"gan_cli.{part(path)}", "gan_cli.types", "gan_cli.errors", "gan_cli.augment.warps")
+    own = (f"gan_cli.{part(path)}", "gan_cli.types", "gan_cli.errors", "gan_cli.augment.warps", "gan_cli.moving")
     for name in imported(path):
         if name.startswith("gan_cli."):
             assert any(name == o or name.startswith(f"{o}.") for o in own), name

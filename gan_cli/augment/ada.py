@@ -169,6 +169,7 @@ class Ada(Augment):
         for name in ("p", "signs", "count", "seen"):
             self.register_buffer(name, torch.zeros(()))
         self.register_buffer("adjusted", torch.zeros((), dtype=torch.int64))  # images shown when p was moved last
+        self.last: int | None = None  # the update that was counted last in this step
 
     def forward(self, samples: Tensor) -> Tensor:
         return self.joined(samples, ())
@@ -184,7 +185,15 @@ class Ada(Augment):
         self.seen += 1
 
     @torch.no_grad()
+    def follow(self, real_logits: Tensor, update: int) -> None:
+        self.observe(real_logits)
+        if update == self.last:  # a part of the same batch: the update was counted with the first
+            self.seen -= 1
+        self.last = update
+
+    @torch.no_grad()
     def advance(self, clock: Clock) -> None:
+        self.last = None
         # Without a branch, for which a GPU would have to be waited for at each step.
         due = self.seen >= self.interval
         self.adjusted.clamp_(max=clock.images)  # weights from a longer run

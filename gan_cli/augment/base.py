@@ -42,3 +42,8 @@ class Augment(nn.Module, ABC):
 
     def observe(self, real_logits: Tensor) -> None:
         """Called with D's logits of each real batch; adaptive augmentations adapt here."""
+
+    def follow(self, real_logits: Tensor, update: int) -> None:
+        """The same with the number of the update, which is that of the call before where this is another part of its
+        batch; overridden by those that count updates."""
+        self.observe(real_logits)

@@ -211,7 +211,7 @@ class Adversarial(Game):
         current = Round(batch, latent, real, fake, on_real, on_fake, judge, *networks, update, self.back)
         loss = float(self.loss.discriminator_weight) * self.loss.discriminator(on_real.logits, on_fake.logits).mean()
         for _, augment in self.augmentations():
-            augment.observe(on_real.logits.detach())
+            augment.follow(on_real.logits.detach(), update)
         readings = self.readings(on_real.logits.detach(), on_fake.logits.detach())
         return Outcome({"loss": loss, **weigh(penalties, partial(self.shared_with, current))}, readings)
 

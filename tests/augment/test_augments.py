@@ -144,6 +144,20 @@ def test_p_follows_how_surely_real_samples_are_known(logits: torch.Tensor) -> No
     assert float(again.p) == pytest.approx(float(augment.p) - direction * 2 * 32 / 1000)
 
 
+@pytest.mark.parametrize("parts", [1, 2, 4])
+def test_p_moves_after_as_many_updates_in_however_many_parts_they_are_computed(parts: int) -> None:
+    """Two updates a step, four to an adjustment: p moves at every second step, by what was shown since."""
+    augment = ada.Ada(target=0.6, images=1000, interval=4)
+    moved = []
+    for step in range(5):
+        augment.advance(Clock(step, 64 * step))
+        moved.append(round(1000 * float(augment.p)))
+        for update in (2 * step, 2 * step + 1):
+            for part in torch.ones(32).tensor_split(parts):
+                augment.follow(part, update)
+    assert moved == [0, 0, 128, 128, 256]
+
+
 def test_places_keep_their_digits_in_bfloat16() -> None:
     x = torch.linspace(-1, 1, 64).expand(8, 1, 64, 64)
     torch.manual_seed(1)

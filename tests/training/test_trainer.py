@@ -15,7 +15,7 @@ from gan_cli.games.adversarial import Adversarial
 from gan_cli.games.parts import Parts
 from gan_cli.losses import Loss, NonSaturating, Wasserstein
 from gan_cli.networks import mlp
-from gan_cli.penalties import R1, WeightClipping
+from gan_cli.penalties import R1, LeCam, WeightClipping
 from gan_cli.priors import Normal
 from gan_cli.store.run import Run
 from gan_cli.training.runtime import StopRequest
@@ -110,6 +110,31 @@ def test_micro_batches_add_up_to_the_whole_gradient() -> None:
         return [p.grad for p in t.players["discriminator"].parameters() if p.grad is not None]
 
     for whole, parted in zip(gradients(1), gradients(4), strict=True):
+        torch.testing.assert_close(whole, parted)
+
+
+def test_what_penalties_remember_does_not_depend_on_the_parts_of_a_batch() -> None:
+    """LeCam's averages of D's logits move once an update, by its decay."""
+
+    class Fixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.bias = nn.Parameter(torch.ones(2))
+
+        def forward(self, latent: Tensor, label: Tensor) -> Tensor:
+            return torch.zeros(len(label), 2) + self.bias
+
+    def anchors(parts: int) -> list[Tensor]:
+        torch.manual_seed(0)
+        lecam = LeCam(weight=0.0, decay=0.5)
+        parted = Parts(Fixed(), mlp.Discriminator(2, (), (8,)), NonSaturating(), Normal(2), {"lecam": lecam})
+        t = trainer(game=Adversarial(parted, critic_steps=2), micro_batches=parts)
+        for _ in range(3):
+            t.step()
+        return [lecam.anchor_real, lecam.anchor_fake]
+
+    for whole, parted in zip(anchors(1), anchors(4), strict=True):
+        assert abs(float(whole)) > 1e-3
         torch.testing.assert_close(whole, parted)
 
 
