@@ -29,6 +29,7 @@ class AsOne(TorchFunctionMode):
     """Within it, what a part draws for each row of its share of a batch are rows of what one process would draw.
 
     Every rank draws for the whole batch, from one seed, and takes its rows; parts, also those of users, need not know.
+    So it is with what is drawn for real samples and fakes in turns, two to a row (`gan_cli.games.judging.together`).
     What a part computes by `of_whole`, every rank computes of the rows of all, and takes its own.
     Draws from a generator, of other sizes, or of more than `LARGEST` numbers in all remain each rank's own, as do the
     masks of dropout.
@@ -53,18 +54,22 @@ class AsOne(TorchFunctionMode):
             return self._of_whole(*args)
         if func is F.batch_norm and self.synchronised:
             return batch_norm(*args, **settings)
-        if func in LIKE and len(args) == 1 and len(args[0]) == self.rows:
+        if func in LIKE and len(args) == 1 and self._for_rows(args[0].shape):
             example = args[0]
             settings = {"dtype": example.dtype, "device": example.device, **settings}
             func, args = LIKE[func], (tuple(example.shape),)
         if func in SIZED and settings.get("generator") is None:
             before, size = _size_of(SIZED[func], args, settings)
-            if size and size[0] == self.rows and self.world * torch.Size(size).numel() <= LARGEST:
+            if self._for_rows(size) and self.world * torch.Size(size).numel() <= LARGEST:
                 settings.pop("size", None)
                 source = self._source(settings.get("device"))
-                whole = func(*before, (self.world * self.rows, *size[1:]), generator=source, **settings)
-                return whole[self.rank * self.rows : (self.rank + 1) * self.rows].clone()
+                whole = func(*before, (self.world * size[0], *size[1:]), generator=source, **settings)
+                return whole[self.rank * size[0] : (self.rank + 1) * size[0]].clone()
         return func(*args, **settings)
+
+    def _for_rows(self, size: Sequence[int]) -> bool:
+        """Whether a draw of this size has one for each row, or two."""
+        return bool(size) and size[0] in (self.rows, 2 * self.rows)
 
     def _of_whole(self, compute: Rowwise, *rows: Tensor) -> Tensor:
         """This rank's rows of what `compute` gives for those of all ranks."""

@@ -37,6 +37,7 @@ CASES = {
     "gradient penalty": words("loss=wgan_gp", *SHARED, steps=STEPS),
     "penalties": words("penalty=[r1,r2,lecam]", *SHARED, steps=STEPS),
     "augmented": words("augment=[diffaugment]", "loss=hinge", *UNNORMED, *SHARED, model=SMALL_DCGAN, steps=STEPS),
+    "judged together": words("augment=[instance_noise]", "game.judged=together", "loss=hinge", *SHARED, steps=STEPS),
     "labels": words("conditioning=projection", "loss=hinge", *SHARED, steps=STEPS),
     "past fakes": words("dataset.batch_size=4", model=CYCLE, steps=STEPS),
 }
@@ -467,6 +468,7 @@ def test_rows_drawn_by_all_are_those_drawn_by_one(world: int) -> None:
         lambda n: torch.randint(3, 5, size=(n, 2)),
         lambda n: torch.rand_like(torch.zeros(n, 3)),
         lambda n: torch.randn(n, dtype=torch.float64),
+        lambda n: torch.rand_like(torch.zeros(2 * n, 3)),  # for real samples and fakes in turns
     )
     torch.manual_seed(3)
     whole = [draw(12) for draw in draws]
@@ -476,6 +478,8 @@ def test_rows_drawn_by_all_are_those_drawn_by_one(world: int) -> None:
             shares.append([draw(rows) for draw in draws])
     for expected, *pieces in zip(whole, *shares, strict=True):
         assert torch.equal(torch.cat(pieces), expected)
+    with as_one.AsOne(0, world, rows, 3, False):
+        assert torch.rand_like(torch.zeros(())).shape == ()  # one number, and no rows
 
 
 def test_places_in_a_group_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
