@@ -19,6 +19,7 @@ from gan_cli.games.judging import JUDGED
 from gan_cli.games.parts import Parts
 from gan_cli.games.pool import Pool
 from gan_cli.games.rehearsal import rehearse_in_parts
+from gan_cli.networks.base import declared
 from gan_cli.penalties import Constraint
 from gan_cli.priors import Prior
 from gan_cli.types import (
@@ -114,6 +115,12 @@ class Adversarial(Game):
             raise Incompatible(
                 "game.past shows D fakes of other sources, and prior=pair judges each fake beside its own\n"
                 "  use prior=source, or game.past=null"
+            )
+        judging_labels = declared(parts.discriminator)
+        if past is not None and (judging_labels.reads_labels or Need.CLASS_LOGITS in judging_labels.provides):
+            raise Incompatible(
+                "game.past shows D fakes of earlier updates, which were drawn for other labels than those it is given\n"
+                "  use conditioning=none, or game.past=null"
             )
         self.past = past
         self.back = back

@@ -9,6 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from conftest import checked, words
+from gan_cli.config import build
+from gan_cli.errors import Incompatible
 from gan_cli.games.pool import Pool
 
 
@@ -83,3 +86,12 @@ def test_that_of_the_way_back_has_the_channels_of_its_fakes() -> None:
     assert back.fakes.shape == (3, 1, 4, 6)
     assert int(back.count) == back.fakes.abs().sum() == 0
     assert Pool(3, 3, 4).turned().fakes.shape == (3, 3, 4, 4)
+
+
+@pytest.mark.parametrize("conditioning", ["projection", "acgan"])
+def test_a_discriminator_of_classes_is_shown_no_fakes_of_other_classes(conditioning: str) -> None:
+    """Half of a full pool's fakes are past ones, and nine in ten of those would be given a wrong label."""
+    past = "+game.past={_target_: gan_cli.games.pool.Pool, size: 16, channels: 2, resolution: 1}"
+    with pytest.raises(Incompatible, match="conditioning=none"):
+        build.trainer(checked(words(f"conditioning={conditioning}", "loss=hinge", past)))
+    build.trainer(checked(words("loss=hinge", past)))
