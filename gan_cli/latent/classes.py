@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -17,12 +17,25 @@ from gan_cli.latent.drawings import Drawing, Film, Sheet
 from gan_cli.types import NonNegativeInt, PositiveInt
 
 
+@runtime_checkable
+class Mixable(Protocol):
+    """A network of labels that is no plain embedding."""
+
+    def of_mixtures(self, mixtures: Tensor) -> nn.Module:
+        """One whose label j stands for the mixture `mixtures[j]` of the classes; rows of `[J, K]` sum to 1."""
+        ...
+
+
 def with_mixtures(generator: nn.Module, mixtures: Tensor) -> nn.Module:
     """A copy whose label j draws the mixture `mixtures[j]` of the classes; rows of `[J, K]` are shares that sum to 1.
 
     Labels reach a network through embeddings; a mixture of classes mixes their rows (BigGAN, arXiv 1809.11096, fig. 8).
     """
     mixed = copy.deepcopy(generator)
+    for module in [*mixed.modules()]:
+        for name, part in module.named_children():
+            if isinstance(part, Mixable):
+                setattr(module, name, part.of_mixtures(mixtures))
     for module in mixed.modules():
         if isinstance(module, nn.Embedding):
             module.weight = nn.Parameter(mixtures @ module.weight, requires_grad=False)

@@ -57,6 +57,17 @@ class NormalisedEmbedding(nn.Module):
         embedded: Tensor = self.normalise(column + self.linear.bias)
         return embedded
 
+    def of_mixtures(self, mixtures: Tensor) -> NormalisedEmbedding:
+        """One whose label j stands for the mixture `mixtures[j]` of the classes: a row of `[J, K]`, not a one-hot
+        label."""
+        width, classes = self.linear.weight.shape
+        other = NormalisedEmbedding(classes, width)
+        other.linear = nn.Linear(len(mixtures), width).to(mixtures)
+        with torch.no_grad():
+            other.linear.weight.copy_(self.linear.weight @ mixtures.T)
+            other.linear.bias.copy_(self.linear.bias)
+        return other.requires_grad_(False)
+
 
 class JoinedNormalised(nn.Module):
     """Vectors `[N, D]` with a normalised embedding of the label after them: `[N, D + width]`."""

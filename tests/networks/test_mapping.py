@@ -10,6 +10,8 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from gan_cli.errors import Incompatible
+from gan_cli.latent.classes import with_mixtures
+from gan_cli.latent.styling import TruncatedStyles
 from gan_cli.networks import stylegan2
 from gan_cli.networks.mapping import MappedHead, MappedLatent, MappedProjection, NormalisedEmbedding
 
@@ -33,6 +35,28 @@ def test_an_embedding_is_the_linear_layer_of_a_one_hot_label_of_mean_square_1() 
     expected = linear / (linear.square().mean(1, keepdim=True) + 1e-8).sqrt()
     torch.testing.assert_close(embedding(label), expected)
     torch.testing.assert_close(embedding(label).square().mean(1), torch.ones(5))
+
+
+def test_a_mixture_of_classes_is_the_linear_layer_of_its_shares() -> None:
+    """Classes in another order, one of them twice, are themselves; half and half is the mean, then normalised."""
+    embedding = NormalisedEmbedding(5, 7)
+    nn.init.normal_(embedding.linear.bias)
+    shares = torch.cat([torch.eye(5)[[3, 4, 4]], torch.tensor([[0.5, 0.0, 0.5, 0.0, 0.0]])])
+    mixed = with_mixtures(nn.Sequential(embedding), shares)(torch.arange(4))
+    torch.testing.assert_close(mixed[:3], embedding(torch.tensor([3, 4, 4])))
+    linear = embedding.linear(torch.eye(5)[[0, 2]]).mean(0)
+    torch.testing.assert_close(mixed[3], linear / linear.square().mean().sqrt(), atol=1e-5, rtol=1e-5)
+
+
+def test_a_generator_draws_the_classes_that_mixtures_name() -> None:
+    network = TruncatedStyles(generator(), 0.7).eval()
+    latent, label = torch.randn(3, 6), torch.tensor([4, 1, 4])
+    other = with_mixtures(network, torch.eye(5)[label])
+    with torch.no_grad():
+        torch.manual_seed(0)
+        expected = network(latent, label)
+        torch.manual_seed(0)
+        torch.testing.assert_close(other(latent, torch.arange(3)), expected)
 
 
 def test_layers_start_equalised_with_biases_of_0() -> None:
