@@ -29,7 +29,7 @@ from gan_cli.store.locks import alone
 
 log = logging.getLogger(__name__)
 
-SCHEMA = 3  # of the entries and of the decoder; raise it when either changes
+SCHEMA = 4  # of the entries and of the decoder; raise it when either changes
 MEMORY = 2**28  # bytes of a set that is held in memory where nothing else is said
 AGAIN = "start again, or resume the run: the decoded pictures are then made again"
 

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT, TiffImageFile
 
 from gan_cli.data.fit import Fit, fit_image
 from gan_cli.data.flaws import NoLevels, PictureError, shown
@@ -44,6 +45,7 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }  # by the EXIF orientation
+WHITE_IS_ZERO = 0  # of a TIFF's photometric interpretation
 SMALL_PART = 8  # a set that uses less than 1/SMALL_PART of its range gets a warning
 
 Levels = tuple[float, float]  # the values of a file that become 0 and 255
@@ -151,7 +153,22 @@ def _open(name: str, data: bytes) -> Image.Image:
         raise PictureError("it is not a picture, or its start is damaged") from None
     if max(image.size) > LARGEST_SIDE or image.width * image.height > MOST_PIXELS:
         raise PictureError(f"it says that it has {image.width} x {image.height} pixels, which is too large")
+    if image.format == "PNG":
+        _mend_key(image, data)
     return image
+
+
+def _mend_key(image: Image.Image, data: bytes) -> None:
+    """Puts a PNG's transparent value on the scale of the pixels that Pillow returns.
+
+    The file states it at its own bit depth. Pillow widens 2 and 4 bits to 8 and keeps the upper 8 of colour with 16,
+    but leaves that value as it was, so that it would fit no pixel, or the wrong one.
+    """
+    key, depth = image.info.get("transparency"), data[24]  # of IHDR, which comes first
+    if isinstance(key, int) and image.mode == "L":
+        image.info["transparency"] = (key & (2**depth - 1)) * 255 // (2**depth - 1)
+    elif isinstance(key, tuple):
+        image.info["transparency"] = tuple(k >> 8 if depth == 16 else k & 255 for k in key)
 
 
 def _turn(image: Image.Image) -> int:
@@ -200,7 +217,11 @@ def opacity(name: str, data: bytes) -> np.ndarray | None:
             opened.load()
             turn = TURNS.get(_turn(opened))
             image = opened if turn is None else opened.transpose(turn)
-            values = np.array(image.convert("RGBA"))[..., 3]
+            key = image.info.get("transparency")
+            if image.mode.startswith("I"):  # whose transparent value Pillow drops
+                values = np.where(np.asarray(image) == key, 0, 255).astype(np.uint8)
+            else:
+                values = np.array(image.convert("RGBA"))[..., 3]
     except Exception as error:  # Pillow's plugins raise whatever their parsing runs into
         raise _in_words(error) from error
     return None if (values == 255).all() else values
@@ -233,7 +254,7 @@ def decode(
             turn = TURNS.get(_turn(opened))
             image = opened if turn is None else opened.transpose(turn)
             mode = "L" if channels == 1 else "RGB"
-            image = _eight_bits(name, image, opened.format, mode, levels, extent or Extent())
+            image = _eight_bits(name, image, opened, mode, levels, extent or Extent())
         image = image.convert(mode)
         if frame is not None:
             image = fit_image(image, *frame)
@@ -244,11 +265,20 @@ def decode(
 
 
 def _eight_bits(
-    name: str, image: Image.Image, kind: str | None, mode: str, levels: Levels | None, extent: Extent
+    name: str, image: Image.Image, opened: Image.Image, mode: str, levels: Levels | None, extent: Extent
 ) -> Image.Image:
-    """The picture in mode L, or in `mode` if it has colour; values mapped by `levels`."""
+    """The picture in mode L, or in `mode` if it has colour; values mapped by `levels`.
+
+    Args:
+        name: The file's name.
+        image: The picture, upright.
+        opened: The picture as the file has it, which knows its format and tags.
+        mode: L or RGB.
+        levels: The values that become black and white.
+        extent: Records the smallest and the largest value.
+    """
     if image.mode.startswith(("I", "F")):
-        return Image.fromarray(_flattened(name, image, kind, levels, extent))
+        return Image.fromarray(_flattened(name, image, opened, levels, extent))
     if image.mode in GREY:
         mode = "L"
     if image.has_transparency_data:
@@ -264,14 +294,25 @@ def _eight_bits(
     return image.point(_scaled(np.arange(256), levels).tolist() * len(bands))
 
 
-def _flattened(name: str, image: Image.Image, kind: str | None, levels: Levels | None, extent: Extent) -> np.ndarray:
-    """The 8-bit values of a grey picture with a higher bit depth."""
+def _numbers(image: Image.Image, opened: Image.Image) -> np.ndarray:
+    """The values as the file means them, which in a TIFF its tags say and Pillow heeds for 8 bits only."""
     values = np.asarray(image)
+    if not isinstance(opened, TiffImageFile):
+        return values
+    if image.mode.startswith("I;16") and opened.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == WHITE_IS_ZERO:
+        return 65535 - values
+    unsigned = image.mode == "I" and opened.tag_v2.get(BITSPERSAMPLE) == (32,)
+    return values.view(np.uint32) if unsigned and opened.tag_v2.get(SAMPLEFORMAT, (1,)) == (1,) else values
+
+
+def _flattened(name: str, image: Image.Image, opened: Image.Image, levels: Levels | None, extent: Extent) -> np.ndarray:
+    """The 8-bit values of a grey picture with a higher bit depth."""
+    values = _numbers(image, opened)
     if not np.isfinite(values).all():
         raise PictureError("it holds values that are not numbers")
     low, high = float(values.min()), float(values.max())
     # Pillow reads 16-bit PNG and PPM into a wider type, depending on its version.
-    if image.mode.startswith("I;16") or (image.mode == "I" and kind in ("PNG", "PPM")):
+    if image.mode.startswith("I;16") or (image.mode == "I" and opened.format in ("PNG", "PPM")):
         extent.note(65535, low, high)
         pixels = _scaled(values, levels or (0, 65535))
     elif levels is not None:

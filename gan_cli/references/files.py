@@ -124,7 +124,8 @@ def _stored(place: str, files: Sequence[File], labels: Sequence[int] | None, lev
         grey = grey and _is_grey(data, file.name)
     sizes = {(h.height, h.width) for h in headers}
     marks = [b"one channel"] if grey else []  # features cached from three equal channels are not those of one
-    marks += [] if all(h.plain for h in headers) else [b"decoded as for training"]  # they used to be read differently
+    # Those that are not plain used to be read differently: the number counts how often.
+    marks += [] if all(h.plain for h in headers) else [b"decoded as for training, 2"]
     marks += [f"levels {levels}".encode()] if levels is not None else []
     fingerprint = hashlib.sha256(b"".join([*digests, *marks]))
 

@@ -182,6 +182,63 @@ def test_sixteen_bits_are_sixteen_bits_in_every_file(kind: str) -> None:
         assert (decode("x.png", flat, 1) == round(value / 257)).all()
 
 
+def tagged(values: np.ndarray, photometric: int) -> bytes:
+    """An uncompressed TIFF of unsigned values, of which `photometric` says whether 0 is white (0) or black (1)."""
+    (height, width), bits, content = values.shape, values.itemsize * 8, values.tobytes()
+    tags = [(256, width), (257, height), (258, bits), (259, 1), (262, photometric), (273, 8)]
+    tags += [(277, 1), (278, height), (279, len(content))]
+    entries = b"".join(struct.pack("<HHII", tag, 3 if tag == 258 else 4, 1, value) for tag, value in tags)
+    head = struct.pack("<2sHI", b"II", 42, 8 + len(content))
+    return head + content + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "<u2"])
+def test_a_tiff_may_count_from_white(dtype: str) -> None:
+    values = np.linspace(0, np.iinfo(dtype).max, 16).astype(dtype).reshape(4, 4)
+    black, white = (decode("x.tif", tagged(values, kind), 1).astype(int) for kind in (1, 0))
+    assert black[0, 0, 0] == 0
+    assert (black + white == 255).all()
+
+
+def test_32_bits_without_a_sign_stay_positive() -> None:
+    values = np.array([[0, 2**31, 2**32 - 1]], "<u4")
+    assert decode("x.tif", tagged(values, 1), 1, (0, 2**32 - 1))[0].tolist() == [[0, 128, 255]]
+
+
+def keyed(values: np.ndarray, depth: int, key: int) -> bytes:
+    """A PNG of one row, `[W]` grey or `[W, 3]` colour, of `depth` bits, in which the value `key` is transparent."""
+    grey = values.ndim == 1
+    bits = np.unpackbits(values.reshape(-1, 1).astype(">u2").view(np.uint8), axis=1)[:, 16 - depth :]
+    parts = [
+        (b"IHDR", struct.pack(">IIBBBBB", len(values), 1, depth, 0 if grey else 2, 0, 0, 0)),
+        (b"tRNS", struct.pack(">H", key) * (1 if grey else 3)),
+        (b"IDAT", zlib.compress(b"\0" + np.packbits(bits).tobytes())),
+        (b"IEND", b""),
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in parts
+    )
+
+
+@pytest.mark.parametrize("colour", [False, True])
+@pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
+def test_one_transparent_value_is_of_the_depth_of_its_file(depth: int, colour: bool) -> None:
+    """Its pixels lie on white and are not opaque; all others stay as they are."""
+    if colour and depth < 8:
+        return  # there is no such PNG
+    top = 2**depth - 1
+    row = np.unique(np.linspace(0, top, 7).astype(int))
+    for i, key in enumerate(row.tolist()):
+        values = np.stack([row] * 3, axis=1) if colour else row
+        content = keyed(values, depth, key)
+        want = np.rint(row * 255 / top) if not colour or depth == 8 else row // 256
+        want[i] = 255
+        assert decode("x.png", content, 3)[:, 0].tolist() == [want.astype(int).tolist()] * 3
+        opaque = opacity("x.png", content)
+        assert opaque is not None
+        assert opaque[0].tolist() == [0 if j == i else 255 for j in range(len(row))]
+
+
 def test_levels_are_linear_and_cut_off() -> None:
     values = np.array([[-10, 0, 50, 100, 400]])
     want = [[0, 0, 128, 255, 255]]
