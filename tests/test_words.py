@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 from pathlib import Path
@@ -203,6 +204,40 @@ def test_a_variable_that_is_read_may_be_added() -> None:
     config = compose("train", [*added, "+optimizer.amsgrad=true"]).config
     assert (config["dataset"]["resolution"], config["optimizer"]["amsgrad"]) == (16, True)
     assert config["model"]["generator"]["width"] == 3
+
+
+@pytest.mark.parametrize("empty", ["", "''", '""', " "])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("train", *words(), "hydra.run.dir="),
+        ("train", "resume="),
+        ("eval", "photos", "reference="),
+        ("eval", "photos", "reference=photos", "json="),
+        ("sample", "run", "n=1", "out="),
+        ("sample", "run", "source="),
+        ("config", "out="),
+        ("runs", "folder="),
+        ("report", "run", "out="),
+    ],
+    ids=" ".join,
+)
+def test_a_name_that_is_empty_is_not_this_folder(
+    gan_here: Inside, here: Path, arguments: tuple[str, ...], empty: str
+) -> None:
+    """As of an unset variable in a shell: nothing is read from here, and nothing is scattered here."""
+    done = gan_here(*arguments[:-1], f"{arguments[-1]}{empty}")
+    assert (done.returncode, len(done.stderr.splitlines()), os.listdir(here)) == (2, 2, [])
+    assert f"{arguments[-1]} is empty" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["eval", "sample", "report", "compare", "logs", "show"])
+def test_a_word_that_is_empty_is_no_run(gan_here: Inside, here: Path, command: str) -> None:
+    done = gan_here(command, "")
+    assert (done.returncode, len(done.stderr.splitlines()), os.listdir(here)) == (2, 2, [])
+    assert "a word is empty" in done.stderr
+    with pytest.raises(ConfigError, match="is empty\n  "):
+        evaluate("", "detector=pixels")
 
 
 def test_flags_and_their_values_are_words_of_their_own() -> None:

@@ -33,6 +33,8 @@ SHOWS = frozenset({"--cfg", "-c", *INFO, "--hydra-help"})  # with these nothing 
 # A value that matches has a meaning in Hydra's grammar: it is not silently made a string.
 QUOTES = ("'", '"')  # in Hydra's grammar
 STRUCTURE = re.compile(r"^[\[{'\"]|\$\{|,")
+PLACES = TEXT | {"source", "folder"}  # settings that name something: there is nothing without a name
+EMPTY = re.compile(r"^\+{0,2}([\w./@:-]+)=\s*(?:''|\"\")?\s*$")
 SETTING = re.compile(r"^(\+{0,2}[\w./@:-]+)=(.*)$", flags=re.DOTALL)
 
 
@@ -102,7 +104,18 @@ def strings(words: Sequence[str]) -> Sequence[str]:
             raise ConfigError(two_lines(f"{str(word)[:60]!r} is not a word but a {type(word).__name__}", remedy))
         if "\0" in word:
             raise ConfigError(two_lines(f"{word!r} holds a NUL byte", "no name and no value may hold one"))
+        _check_named(word)
     return words
+
+
+def _check_named(word: str) -> None:
+    """Raises ConfigError where a name is empty, as of an unset variable in a shell: `out=$OUT` is not this folder."""
+    if not word.strip():
+        raise ConfigError(two_lines("a word is empty", "a variable of the shell may be unset: set it, or leave it out"))
+    found = EMPTY.match(word)
+    if found is not None and found[1].rsplit(".", 1)[-1] in PLACES:
+        remedy = f"give a value, or leave it out; a variable of the shell may be unset: {found[1]}=$NAME"
+        raise ConfigError(two_lines(f"{found[1]}= is empty", remedy))
 
 
 def quote(value: str) -> str:
@@ -134,6 +147,8 @@ def path(source: object, what: str) -> str:
     if not isinstance(source, str | os.PathLike):
         remedy = "give a path: a run folder, a checkpoint, or images (a folder, .zip, .npz, .pt)"
         raise ConfigError(two_lines(f"the {what} is a {type(source).__name__}, not a path", remedy))
+    if not os.fspath(source).strip():
+        raise ConfigError(two_lines(f"the {what} is empty", "give a path; that of this folder is ."))
     return os.fspath(source)
 
 
