@@ -228,6 +228,44 @@ def test_what_cannot_be_written_costs_two_lines(finished: Path, here: Path, nois
     assert sorted(os.listdir(here)) == ["dir.json", "file", noise]
 
 
+def test_this_folder_is_a_place_for_pictures(finished: Path, here: Path, gan_here: Inside) -> None:
+    """It has no name that another ending could be put to. What lies there is not mixed with the pictures."""
+    drawn = gan_here("sample", str(finished), "n=2", "out=.")
+    assert (drawn.returncode, len([*here.rglob("*.png")])) == (0, 2), drawn
+    Path("mine.png").write_bytes(b"")
+    again = gan_here("sample", str(finished), "n=2", "out=.")
+    assert (again.returncode, "would be mixed" in again.stderr) == (2, True)
+
+
+def test_what_was_measured_stays_in_the_run_where_the_answer_cannot_be_written(
+    finished: Path, here: Path, gan_here: Inside
+) -> None:
+    shutil.copytree(finished, "run")
+    before = {*Path("run").glob("evals/*.json")}
+    done = gan_here("eval", "run", "n=20", *PIXELS, "json=/sys/x.json")
+    assert (done.returncode, "cannot be written" in done.stderr) == (2, True)
+    assert len({*Path("run").glob("evals/*.json")} - before) == 1
+
+
+@pytest.mark.parametrize("command", ["train", "sample", "eval", "runs"])
+@pytest.mark.parametrize("place", [".", "/"])
+def test_an_answer_that_would_be_a_folder_is_refused_before_the_work(
+    finished: Path, here: Path, gan_here: Inside, command: str, place: str
+) -> None:
+    source = [str(finished)] if command in ("sample", "eval") else []
+    done = gan_here(command, *source, f"json={place}")
+    assert (done.returncode, done.stdout, os.listdir(here)) == (2, "", [])
+    assert done.stderr.splitlines()[0].endswith(f"json={place} is a folder")
+    assert len(done.stderr.splitlines()) == 2
+
+
+@pytest.mark.parametrize("place", [".", "/"])
+def test_an_experiment_has_a_name(gan_here: Inside, place: str) -> None:
+    done = gan_here("config", f"out={place}")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 2)
+    assert "experiment/mine.yaml" in done.stderr
+
+
 ENDLESS = """
 import sys, torch
 from pathlib import Path

@@ -71,7 +71,7 @@ def _check_place(out: str | None) -> None:
         return
     path = Path(out)
     if path.absolute().parent.name != HOME or path.suffix != ".yaml":
-        better = path.with_name(HOME) / f"{path.stem}.yaml"
+        better = path.parent / HOME / f"{path.stem.strip('.') or 'mine'}.yaml"  # of . and .. there is no name
         what = f"out={out} is not in a folder called experiment, where gan train looks"
         raise ConfigError(two_lines(what, f"out={better}"))
     if os.path.lexists(path):

@@ -224,12 +224,13 @@ def _write(request: EvalRequest, evaluation: Evaluation, source: Source | None) 
     from gan_cli.evaluation import written
     from gan_cli.store.disk import remove_leftovers
 
-    if request.json_file:
-        written.write(evaluation, Path(request.json_file))
-        if source is not None and not outputs.is_standard(Path(request.json_file)):
-            log.info("written to %s", request.json_file)
+    # Within the run first: what was measured is not lost where the named file cannot be written.
     if source is not None and source.run is not None:
         target = source.run.evals / f"{compose.new_stamp()}.json"
         remove_leftovers(target.parent)
         written.keep(evaluation, target)
         log.info("written to %s", target)
+    if request.json_file:
+        written.write(evaluation, Path(request.json_file))
+        if source is not None and not outputs.is_standard(Path(request.json_file)):
+            log.info("written to %s", request.json_file)

@@ -158,7 +158,8 @@ def _spare_inputs(request: SampleRequest, out: Path) -> None:
     if outputs.is_stream(out):
         return
     words = (request.checkpoint, request.source, *(value for value in request.mode.values() if isinstance(value, str)))
-    refuse_overwriting("out", [out, out.with_suffix(".npz"), *(parts(out, out.suffix) if out.suffix else [])], words)
+    beside = [out.with_suffix(".npz")] if out.name else []  # this folder, out=., has no name that could end so
+    refuse_overwriting("out", [out, *beside, *(parts(out, out.suffix) if out.suffix else [])], words)
     if request.json_file is not None and not outputs.is_stream(Path(request.json_file)):
         refuse_overwriting("json", [Path(request.json_file)], words)
 

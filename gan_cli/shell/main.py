@@ -214,8 +214,9 @@ def _prepare(command: Command, words: Sequence[str]) -> list[str]:
     from gan_cli.config.words import at_home, divide, quote, strings, text
     from gan_cli.errors import ConfigError
 
+    _check_answer(strings(words))
     if not command.configured:
-        return [text(word) for word in strings(words)]
+        return [text(word) for word in words]
     others, flags = divide(["json=-" if word == "--json" else word for word in words], command.name)
     kept: list[str] = []
     for word in others:
@@ -227,6 +228,19 @@ def _prepare(command: Command, words: Sequence[str]) -> list[str]:
     if command.setting:
         _check_one_run(command, kept, flags)
     return [*kept, *flags]
+
+
+def _check_answer(words: Sequence[str]) -> None:
+    """Raises NotWritable where json= names a folder: better now than when the work is done."""
+    from gan_cli.config.words import text
+    from gan_cli.errors import NotWritable
+
+    for word in words:
+        key, _, value = word.partition("=")
+        if key == "json" and os.path.isdir(text(value)):
+            raise NotWritable(
+                two_lines(f"json={text(value)} is a folder", f"json={os.path.join(text(value), 'x.json')}")
+            )
 
 
 def _check_one_run(command: Command, settings: Sequence[str], flags: Sequence[str]) -> None:

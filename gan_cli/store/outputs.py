@@ -94,6 +94,8 @@ def writing(path: Path) -> Iterator[BinaryIO]:
     with naming(path):
         if target.is_symlink():
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        if target.is_dir():
+            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
         target.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(target.parent, target.name)
     with replacing(target) as file:
