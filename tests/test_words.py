@@ -88,6 +88,13 @@ def test_a_run_of_such_a_name_is_sampled_and_goes_on(here: Path) -> None:
     assert summary.of(str(run)).tags == ("${y}",)
 
 
+def test_a_backslash_before_the_closing_quote_ends_no_list_late() -> None:
+    """Two of them stand for one, and the quote closes."""
+    for texts in (["a\\", "7"], ["a\\\\", "7", "b"], ["it's", "7"], ["\\'", ",", "7"]):
+        word = f"tags=[{','.join(quote(each) if not each.isdigit() else each for each in texts)}]"
+        assert compose("train", [word]).config["tags"] == texts
+
+
 def test_null_removes_a_text_and_quotes_keep_it() -> None:
     assert compose("train", ["name=null"]).config["name"] is None
     assert compose("train", ["name='null'"]).config["name"] == "null"

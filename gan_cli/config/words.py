@@ -214,12 +214,14 @@ def _bare(part: str) -> bool:
 
 def _split(value: str) -> list[str]:
     """Splits at the commas that are outside brackets and quotes."""
-    parts, depth, quoted = [""], 0, ""
-    for i, letter in enumerate(value):
+    parts, depth, quoted, backslashes = [""], 0, "", 0
+    for letter in value:
         if quoted:
-            quoted = "" if letter == quoted and value[i - 1] != "\\" else quoted
+            # Of backslashes before a quote, two stand for one: it is part of the text after an odd number only.
+            quoted = "" if letter == quoted and backslashes % 2 == 0 else quoted
         elif letter in "'\"" and not parts[-1].strip():
             quoted = letter
+        backslashes = backslashes + 1 if letter == "\\" else 0
         depth += 0 if quoted else (letter in "[{(") - (letter in "]})")
         if letter == "," and depth == 0 and not quoted:
             parts.append("")
