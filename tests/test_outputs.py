@@ -266,6 +266,12 @@ def test_an_experiment_has_a_name(gan_here: Inside, place: str) -> None:
     assert "experiment/mine.yaml" in done.stderr
 
 
+def test_an_experiment_of_another_ending_is_told_the_ending(gan_here: Inside) -> None:
+    done = gan_here("config", "out=experiment/q.txt")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[1].strip() == "out=experiment/q.yaml"
+
+
 ENDLESS = """
 import sys, torch
 from pathlib import Path

@@ -70,10 +70,13 @@ def _check_place(out: str | None) -> None:
     if out is None or outputs.is_stream(Path(out)):
         return
     path = Path(out)
-    if path.absolute().parent.name != HOME or path.suffix != ".yaml":
-        better = path.parent / HOME / f"{path.stem.strip('.') or 'mine'}.yaml"  # of . and .. there is no name
+    name = f"{path.stem.strip('.') or 'mine'}.yaml"  # . and .. have no name
+    if path.absolute().parent.name != HOME:
         what = f"out={out} is not in a folder called experiment, where gan train looks"
-        raise ConfigError(two_lines(what, f"out={better}"))
+        raise ConfigError(two_lines(what, f"out={path.parent / HOME / name}"))
+    if path.suffix != ".yaml":
+        what = f"out={out} does not end in .yaml, which gan train looks for"
+        raise ConfigError(two_lines(what, f"out={path.parent / name}"))
     if os.path.lexists(path):
         raise NotWritable(two_lines(f"out={out} is there already", "give it another name, or remove it first"))
 
