@@ -88,7 +88,7 @@ def test_refusals_are_two_lines(stored: dict[str, str], here: Path) -> None:
     for source, message in {
         "empty": "holds no images",
         "mixed": "mixes sizes: 5 x 5 and 6 x 5",
-        "deep": "32-bit values from 0.5 to 0.5",
+        "deep": "holds values from 0.5 to 0.5",
         "broken": "cannot be read",
         "one": "holds 1 images",
         "floats.npz": "uint8",

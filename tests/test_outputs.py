@@ -235,6 +235,8 @@ def test_this_folder_is_a_place_for_pictures(finished: Path, here: Path, gan_her
     Path("mine.png").write_bytes(b"")
     again = gan_here("sample", str(finished), "n=2", "out=.")
     assert (again.returncode, "would be mixed" in again.stderr) == (2, True)
+    roundabout = gan_here("sample", str(finished), "n=2", "out=new/..")
+    assert (roundabout.returncode, "would be mixed" in roundabout.stderr, Path("new").exists()) == (2, True, False)
 
 
 def test_what_was_measured_stays_in_the_run_where_the_answer_cannot_be_written(

@@ -182,3 +182,16 @@ def test_where_the_data_lie_is_asked_for_by_its_word(here: Path, monkeypatch: py
     with pytest.raises(ConfigError, match=r"is not known here\n  root=FOLDER names their folder"):
         evaluate(run, *asked)
     assert evaluate(run, *asked, f"root={here / 'p'}")
+
+
+@pytest.mark.parametrize("labels", [np.zeros(11, np.int64), np.zeros(12), np.eye(12, dtype=np.int64)])
+def test_labels_that_are_none_are_told_of_and_left_out(
+    photos: Path, labels: np.ndarray, caplog: pytest.LogCaptureFixture
+) -> None:
+    images = np.load("s.npz")["arr_0"]
+    for name, given in (("wrong.npz", labels), ("right.npz", np.arange(12))):
+        np.savez(name, arr_0=images, labels=given)
+        assert (files.npz(Path(name)).labels is None) == (name == "wrong.npz")
+    (told,) = caplog.messages
+    assert told.startswith("wrong.npz: its labels are left out: they are ")
+    assert told.endswith(f"{list(labels.shape)}, not an integer for each of 12 images")

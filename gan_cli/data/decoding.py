@@ -105,7 +105,7 @@ class Extent:
         low, high = min(u[1] for u in self.unscaled), max(u[2] for u in self.unscaled)
         first = min(self.unscaled)[0]
         return (
-            f"{place}: {len(self.unscaled)} pictures hold 32-bit values from {low:.6g} to {high:.6g}, the first "
+            f"{place}: {len(self.unscaled)} pictures hold values from {low:.6g} to {high:.6g}, the first "
             f"{first}, and nothing says which are black and white\n  set {key}=[{low:.6g},{high:.6g}]"
         )
 
@@ -201,7 +201,7 @@ def header(name: str, data: bytes) -> Header:
                 image.load()  # which turns it
                 turn = _turn(image)
             height, width = (image.width, image.height) if turn >= 5 else (image.height, image.width)
-            deep = image.mode.startswith(("I", "F"))
+            deep = image.mode.startswith(("I", "F")) or _signed(image)
             plain = stored == turn == 1 and not deep and not image.has_transparency_data
             return Header(height, width, image.mode in GREY, plain)
     except Exception as error:  # Pillow's plugins raise whatever their parsing runs into
@@ -277,7 +277,7 @@ def _eight_bits(
         levels: The values that become black and white.
         extent: Records the smallest and the largest value.
     """
-    if image.mode.startswith(("I", "F")):
+    if image.mode.startswith(("I", "F")) or _signed(opened):
         return Image.fromarray(_flattened(name, image, opened, levels, extent))
     if image.mode in GREY:
         mode = "L"
@@ -294,11 +294,18 @@ def _eight_bits(
     return image.point(_scaled(np.arange(256), levels).tolist() * len(bands))
 
 
+def _signed(opened: Image.Image) -> bool:
+    """Whether it is a grey TIFF of signed bytes, which Pillow takes for unsigned ones."""
+    return isinstance(opened, TiffImageFile) and opened.mode == "L" and opened.tag_v2.get(SAMPLEFORMAT) == (2,)
+
+
 def _numbers(image: Image.Image, opened: Image.Image) -> np.ndarray:
-    """The values as the file means them, which in a TIFF its tags say and Pillow heeds for 8 bits only."""
+    """The values as the file means them, which in a TIFF its tags say and Pillow heeds for unsigned bytes only."""
     values = np.asarray(image)
     if not isinstance(opened, TiffImageFile):
         return values
+    if _signed(opened):
+        return values.view(np.int8)
     if image.mode.startswith("I;16") and opened.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == WHITE_IS_ZERO:
         return 65535 - values
     unsigned = image.mode == "I" and opened.tag_v2.get(BITSPERSAMPLE) == (32,)
@@ -319,9 +326,7 @@ def _flattened(name: str, image: Image.Image, opened: Image.Image, levels: Level
         pixels = _scaled(values, levels)
     else:
         extent.note_unscaled(name, low, high)
-        raise NoLevels(
-            f"it holds 32-bit values from {low:.6g} to {high:.6g}, and nothing says which are black and white"
-        )
+        raise NoLevels(f"it holds values from {low:.6g} to {high:.6g}, and nothing says which are black and white")
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
         pixels[values == transparent] = 255

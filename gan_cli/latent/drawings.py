@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -100,17 +101,18 @@ class Stream(Drawing):
             raise ConfigError(f"a grid of {self.n} images is too large\n  use out=FOLDER or out=x.npz")
         if ending(out) == "" and self.points:
             raise ConfigError(f"out={out}: points cannot be image files\n  use out=x.png (a scatter plot) or out=x.npz")
-        if ending(out) == "" and out.is_dir():
-            self._check_unmixed(out)
+        place = Path(os.path.realpath(out))  # of a/.. too, where a is still to be made
+        if ending(out) == "" and place.is_dir():
+            self._check_unmixed(out, place)
 
-    def _check_unmixed(self, out: Path) -> None:
+    def _check_unmixed(self, out: Path, place: Path) -> None:
         """Raises ConfigError if other files would stay in the folder: a folder is measured as a whole."""
         written, folders = set(self._names()), {Path(name) for name in self.folders}
-        there = [path for below in {Path(), *folders} if (out / below).is_dir() for path in (out / below).iterdir()]
+        there = [path for below in {Path(), *folders} if (place / below).is_dir() for path in (place / below).iterdir()]
         others = sorted(
             name.as_posix()
             for path in there
-            if (name := path.relative_to(out)) not in written | folders and not path.name.startswith(".")
+            if (name := path.relative_to(place)) not in written | folders and not path.name.startswith(".")
         )
         if others:
             more = f" and {len(others) - 1} more" if len(others) > 1 else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from gan_cli.data.arrays import check_zip as check_zip
 from gan_cli.data.listing import shown
 from gan_cli.errors import DataError, two_lines
 from gan_cli.metrics.moments import Gaussian
+
+log = logging.getLogger(__name__)
 
 WANTED = ("arr_0", "labels", "mu", "sigma", "n")
 GIVE = "give an .npz with arr_0 (uint8 NHWC), or with mu and sigma"
@@ -40,10 +43,16 @@ def _scaling(values: np.ndarray) -> str:
     return "" if values.dtype == np.uint8 else ", in values from 0 to 255"
 
 
-def labels(found: Arrays, count: int) -> list[int] | None:
-    """`labels`, an integer per image; None where there are no such labels."""
+def labels(found: Arrays, count: int, path: Path) -> list[int] | None:
+    """`labels`, an integer per image; None where there are none, or others, of which is warned."""
     given = found.get("labels")
-    if given is None or given.shape != (count,) or given.dtype.kind not in "iu":
+    if given is None:
+        return None
+    if given.shape != (count,) or given.dtype.kind not in "iu":
+        there = f"{given.dtype} {list(given.shape)}"
+        log.warning(
+            "%s: its labels are left out: they are %s, not an integer for each of %d images", path, there, count
+        )
         return None
     return [int(label) for label in given]
 

@@ -201,7 +201,7 @@ def npz(path: Path) -> Filed:
         digest = hashlib.sha256(mean + covariance).hexdigest()
         return Filed(statistics.n, lambda chosen: lambda size: iter(()), digest, statistics=statistics)
     images = arrays.images(found, path)
-    return tensors(torch.from_numpy(images).permute(0, 3, 1, 2), str(path), arrays.labels(found, len(images)))
+    return tensors(torch.from_numpy(images).permute(0, 3, 1, 2), str(path), arrays.labels(found, len(images), path))
 
 
 def tensor_file(path: Path) -> Filed | None:

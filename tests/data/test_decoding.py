@@ -183,11 +183,11 @@ def test_sixteen_bits_are_sixteen_bits_in_every_file(kind: str) -> None:
 
 
 def tagged(values: np.ndarray, photometric: int) -> bytes:
-    """An uncompressed TIFF of unsigned values, of which `photometric` says whether 0 is white (0) or black (1)."""
+    """An uncompressed TIFF, of whose values `photometric` says whether 0 is white (0) or black (1)."""
     (height, width), bits, content = values.shape, values.itemsize * 8, values.tobytes()
     tags = [(256, width), (257, height), (258, bits), (259, 1), (262, photometric), (273, 8)]
-    tags += [(277, 1), (278, height), (279, len(content))]
-    entries = b"".join(struct.pack("<HHII", tag, 3 if tag == 258 else 4, 1, value) for tag, value in tags)
+    tags += [(277, 1), (278, height), (279, len(content)), (339, 2 if values.dtype.kind == "i" else 1)]
+    entries = b"".join(struct.pack("<HHII", tag, 3 if tag in (258, 339) else 4, 1, value) for tag, value in tags)
     head = struct.pack("<2sHI", b"II", 42, 8 + len(content))
     return head + content + struct.pack("<H", len(tags)) + entries + bytes(4)
 
@@ -203,6 +203,15 @@ def test_a_tiff_may_count_from_white(dtype: str) -> None:
 def test_32_bits_without_a_sign_stay_positive() -> None:
     values = np.array([[0, 2**31, 2**32 - 1]], "<u4")
     assert decode("x.tif", tagged(values, 1), 1, (0, 2**32 - 1))[0].tolist() == [[0, 128, 255]]
+
+
+def test_signed_bytes_have_no_white_of_their_own() -> None:
+    values = np.array([[-128, -1, 0, 127]], "i1")
+    with pytest.raises(NoLevels, match="from -128 to 127"):
+        decode("x.tif", tagged(values, 1), 1)
+    for channels in (1, 3):
+        found = decode("x.tif", tagged(values, 1), channels, (-128, 127))
+        assert found.tolist() == [[[0, 127, 128, 255]]] * channels
 
 
 def keyed(values: np.ndarray, depth: int, key: int) -> bytes:
@@ -299,7 +308,7 @@ def test_values_without_a_white_need_levels(tmp_path: Path, dtype: type) -> None
     assert not list((tmp_path / "cache").glob("*"))  # nothing is left of a refused folder
     levelled = sources.folder(request(root, levels=(70_000.0, 140_000.0))).images
     assert (levelled[0].unique().tolist(), levelled[1].unique().tolist()) == ([0], [255])
-    with pytest.raises(DataError, match=r"32-bit values.*\n  set levels="):
+    with pytest.raises(DataError, match=r"holds values from .*\n  set levels="):
         evaluate(root, *PIXELS, reference=root)
     assert evaluate(root, *PIXELS, "levels=[70000,140000]", reference=root).fd_pixels.value == pytest.approx(
         0, abs=1e-9
