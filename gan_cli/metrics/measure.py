@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -92,7 +93,7 @@ def collect(
     """One pass of one detector over one source; it continues from the bookmark, if there is one."""
     collector = collector_of(detector, needs, plan.rows)
     found = bookmark.read() if bookmark is not None else None
-    if found is not None:
+    if found is not None and "keys" in found:  # without them it is of a version that ordered copies otherwise
         collector.load(found)
         log.info("continuing with %s after %d of %d images", source.name, collector.n, source.n)
     seen = 0
@@ -123,11 +124,19 @@ def reference_features(source: SampleSet, detector: Detector, needs: frozenset[s
         "weights": detector.digest,
         "dtype": "float32 features, float64 moments",
         "collected": sorted(kept),
-        "order": "by keys",  # once by hashes, which put equal images side by side
         "rows": plan.rows,
         "passes": f"{plan.batch_size} images on {detector.device.type}",  # a network's last digits depend on them
     }
-    return FeatureCache(plan.cache).get(facts, lambda bookmark: collect(source, detector, kept, plan, bookmark))
+    cache = FeatureCache(plan.cache)
+    compute = partial(collect, source, detector, kept, plan)
+    found = cache.get(facts, compute)
+    if _copies_lie_side_by_side(found):  # as versions kept them that knew images by their hashes alone
+        found = cache.get({**facts, "order": "by keys"}, compute)
+    return found
+
+
+def _copies_lie_side_by_side(features: Features) -> bool:
+    return features.row_hashes is not None and len(features.row_hashes.unique()) < len(features.row_hashes)
 
 
 def part_of(reference: Reference, n: int | None) -> Reference:

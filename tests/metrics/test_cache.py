@@ -10,16 +10,17 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
-from gan_cli.metrics import Context, Metric, store
+from gan_cli.metrics import Context, Metric, measure, store
 from gan_cli.metrics.classifier import Classifier
 from gan_cli.metrics.detectors import Detector, Labelled, Pixels
-from gan_cli.metrics.features import Collector, Features, Seen
+from gan_cli.metrics.features import Collector, Features, Keys, Seen
 from gan_cli.metrics.frechet import DebiasedFrechet, Frechet
 from gan_cli.metrics.kernel import Kernel, PerClassKernel
 from gan_cli.metrics.measure import Plan, Reference, collect, reference_features
@@ -307,3 +308,30 @@ def test_a_damaged_classifier_is_trained_again(
         for line in warnings():
             assert path.stem in line
     assert path.read_bytes() == whole or ending
+
+
+@pytest.mark.parametrize(("copies", "passes"), [(1, 0), (2, 1)])
+def test_what_was_kept_by_hashes_alone_is_measured_again_if_there_were_copies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, copies: int, passes: int
+) -> None:
+    images = torch.arange(20, dtype=torch.uint8).view(20, 1, 1, 1).expand(-1, 1, 2, 2).repeat(copies, 1, 1, 1)
+    read: list[int] = []
+
+    def batches(size: int) -> Iterator[tuple[Tensor, None]]:
+        read.append(size)
+        return ((piece, None) for piece in images.split(size))
+
+    data = Reference("data", len(images), batches, "print")
+    find = partial(reference_features, data, Pixels(), Kernel().needs, Plan(100, 10, tmp_path))
+    with monkeypatch.context() as before:
+        before.setattr(Keys, "_next", lambda self, image: image)
+        old = as_kept(collect(data, Pixels(), Kernel().needs, Plan(100, 10, tmp_path)))
+        before.setattr(measure, "_copies_lie_side_by_side", lambda features: False)
+        assert bits(find()) == bits(old)
+    read.clear()
+    for _ in range(2):
+        found = find()
+        assert (bits(found) == bits(old)) == (copies == 1)
+        assert found.row_hashes is not None
+        assert len(found.row_hashes.unique()) == len(images)
+    assert len(read) == passes
