@@ -13,6 +13,8 @@ from typing import Any
 
 from gan_cli.types import Fraction, NonNegative, PositiveInt, Ramp
 
+PARTS = 1000  # of a run, in each of which a ramp is looked at: it may end where it began
+
 
 def settled(value: Any, images: int, done: float = 0.0) -> Any:
     """The value of a setting once `images` were shown and `done` of the run: ramps in it, also within a list, are
@@ -25,7 +27,8 @@ def settled(value: Any, images: int, done: float = 0.0) -> Any:
 
 def follows_run(value: Any) -> bool:
     """Whether a setting is, or contains, a ramp that follows the fraction of the run."""
-    return bool(settled(value, 0, 0.0) != settled(value, 0, 1.0))
+    begun = settled(value, 0, 0.0)
+    return any(settled(value, 0, part / PARTS) != begun for part in range(1, PARTS + 1))
 
 
 def _one_unit(images: Any, fraction: Any) -> None:

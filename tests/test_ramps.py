@@ -149,6 +149,21 @@ def test_a_ramp_over_a_fraction_wants_a_run_whose_end_is_known(here: Path) -> No
     assert len(str(told.value).splitlines()) == 2
 
 
+@pytest.mark.parametrize(
+    ("value", "follows"),
+    [
+        (ramps.Linear(1, 0, fraction=0.5), True),
+        (ramps.Steps([1, 0.1, 1], fractions=[0.3, 0.6]), True),
+        ([0.0, ramps.Steps([0.99, 0.9, 0.99], fractions=[0.5, 0.505])], True),
+        (ramps.Steps([1, 0.1, 1], images=[30, 60]), False),
+        (ramps.Linear(1, 1, fraction=0.5), False),
+        (0.5, False),
+    ],
+)
+def test_a_ramp_follows_the_run_also_where_it_comes_back_to_its_start(value: object, follows: bool) -> None:
+    assert ramps.follows_run(value) is follows
+
+
 def test_the_saved_clock_is_unchanged(here: Path) -> None:
     """The fraction follows from the limits, which a resumed run may change: no file holds it."""
     run = train(*words("schedule=linear")).folder
