@@ -102,8 +102,8 @@ def measure(
         evaluation.seed,
         pairs=source.pairs,
         round_trips=source.round_trips,
-        drawn=partial(_pictures, source, plan),
-        real=None if reference.statistics is not None else partial(_pictures, reference, plan),
+        drawn=None if source.points else partial(_pictures, source, plan),
+        real=None if reference.points or reference.statistics is not None else partial(_pictures, reference, plan),
     )
     for name, metric in of_pairs.items():
         for short, estimate in _estimates(name, partial(metric.compute, context), evaluation).items():

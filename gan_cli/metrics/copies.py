@@ -54,7 +54,10 @@ class Copies(PairMetric):
     def compute(self, context: Context) -> Mapping[str, Estimate]:
         if context.drawn is None or context.real is None:
             raise NotMeasurable(
-                two_lines("copies can only be found among pictures", "give the training pictures as the reference")
+                two_lines(
+                    "copies can only be found among pictures",
+                    "give the training pictures as the reference, or leave copies out",
+                )
             )
         real = seen(context.real(), self.side).unique(dim=0)  # a picture that is there twice is one
         samples = seen(context.drawn(), self.side)[: self.n]

@@ -139,7 +139,10 @@ class AugmentationLeak(PairMetric):
     def compute(self, context: Context) -> Mapping[str, Estimate]:
         if context.drawn is None or context.real is None:
             raise NotMeasurable(
-                two_lines("augmentations can only leak into pictures", "give the training pictures as the reference")
+                two_lines(
+                    "augmentations can only leak into pictures",
+                    "give the training pictures as the reference, or leave leak out",
+                )
             )
         real, samples = (fair(((batch, None) for batch in side()), self.n)[0] for side in (context.real, context.drawn))
         if real.shape[1] != samples.shape[1]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from conftest import words
+from gan_cli import evaluate, train
 from gan_cli.augment.diffaugment import CHANGES
 from gan_cli.callbacks.alarms import leaks
 from gan_cli.data import sources
@@ -91,3 +95,15 @@ def test_copies_need_pictures() -> None:
         Copies().compute(of(few, few))
     with pytest.raises(NotMeasurable, match="as the reference"):
         Copies().compute(Context())
+
+
+def test_points_are_no_pictures(here: Path) -> None:
+    """What looks at pictures says so of points, in two lines; what measures points beside it is measured."""
+    run = train(*words("dataset=ring")).folder
+    found = evaluate(run, metrics=["copies", "leak", "point_modes"], n=50)
+    assert "w2_points" in found
+    assert not {"copies", "copies_real"} & {*found}
+    assert {*found.refused} == {"copies", "leak"}
+    for reason in found.refused.values():
+        assert "pictures" in reason
+        assert len(reason.splitlines()) == 2
