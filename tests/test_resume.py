@@ -266,3 +266,13 @@ def test_the_limit_that_a_run_reached_is_the_one_to_raise(gan_here: Inside) -> N
     again = gan_here("train", "resume=a run")
     assert again.returncode == 2
     assert "trainer.max_images=64" in again.stderr
+
+
+def test_a_resumed_run_begins_where_it_began(here: Path) -> None:
+    """Its config says what weights it started from: `repeat=` starts another from the same."""
+    first, run = (train(*words()).folder for _ in range(2))
+    before = (run / "config.yaml").read_text()
+    with pytest.raises(ConfigError, match=r"init_from: a resumed run keeps it\n  ") as told:
+        train(f"resume={run}", "trainer.max_steps=4", f"init_from={first}")
+    assert len(str(told.value).splitlines()) == 2
+    assert (run / "config.yaml").read_text() == before

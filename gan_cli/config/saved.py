@@ -42,6 +42,7 @@ KEPT = (
     "dataset.channels",
     "dataset.classes",
     "trainer.averages",
+    "init_from",
 )
 
 
