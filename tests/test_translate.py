@@ -8,6 +8,7 @@ import re
 import shutil
 import zipfile
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from conftest import CONF, SMALL_TRANSLATORS, Inside, checked, coded, same, save, weights, words
-from gan_cli import sample, train
+from gan_cli import evaluate, load, sample, train
 from gan_cli.callbacks import readings
 from gan_cli.callbacks.alarms import alarms
 from gan_cli.callbacks.health import beside_sources
@@ -212,6 +213,19 @@ def both_ways(tmp_path_factory: pytest.TempPathFactory) -> Path:
     callbacks = "callback=[history,checkpoints,samples,plots,health,tensorboard]"
     train(*words(FEW, callbacks, f"hydra.run.dir={folder / 'run'}", "auxiliary=[cycle]", model=own, steps=2))
     return folder / "run"
+
+
+@pytest.mark.parametrize("direction", ["a2b", "b2a"])
+def test_each_way_says_how_many_channels_it_draws(
+    both_ways: Path, here: Path, direction: Literal["a2b", "b2a"]
+) -> None:
+    """And reads a reference as it draws, of whatever size and colour its files are."""
+    network = load(both_ways, direction=direction)
+    drawn = network(torch.zeros(1, network.source_channels, 16, 16))
+    assert drawn.shape[1] == network.channels == {"a2b": 3, "b2a": 1}[direction]
+    flat(here, "real", 3, (30, 20))
+    found = evaluate(both_ways, "detector=pixels", f"direction={direction}", metrics=["fid"], reference="real")
+    assert math.isfinite(found.fd_pixels.value)
 
 
 @pytest.fixture(scope="module")

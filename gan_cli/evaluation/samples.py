@@ -149,7 +149,7 @@ def open_reference(word: str | None, root: str | None, source: Source, levels: L
     if word is None and source.data is not None:
         return of_data(source.data, source.data_name)
     restored = source.restored
-    own = None if restored is None else Own(restored.config["dataset"], restored.dataset)
+    own = None if restored is None else _own(restored)
     return opening.open_reference(word, own, source.shape, root, levels)
 
 
@@ -160,4 +160,9 @@ def reference_for(restored: Restored, word: str | None, root: str | None) -> Ref
         unseen = restored.unseen(root)
         if unseen is not None:
             return of_data(unseen.data, name_of(unseen.part.plain()))
-    return opening.open_reference(word, Own(restored.config["dataset"], restored.dataset), root=root)
+    return opening.open_reference(word, _own(restored), root=root)
+
+
+def _own(restored: Restored) -> Own:
+    """The run's data set, with as many channels as what is drawn has: on the way back those of the sources."""
+    return Own({**restored.config["dataset"], "channels": restored.channels}, restored.dataset)

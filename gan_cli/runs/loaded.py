@@ -36,7 +36,7 @@ class Network(nn.Module):
         sides = dataset["resolution"]
         self.network = network_of(restored.generator)
         self.step = restored.step
-        self.channels = int(dataset["channels"])
+        self.channels = restored.channels
         self.resolution: int | tuple[int, ...] | None = tuple(sides) if isinstance(sides, list) else sides
         self.resolution = None if restored.points else self.resolution
         self.eval()

@@ -98,6 +98,12 @@ class Restored:
         return Need.GIVEN in self.game.prior.provides
 
     @property
+    def channels(self) -> int:
+        """Channels of what it draws; the number of coordinates of points."""
+        dataset = self.config["dataset"]
+        return int(dataset["given"]["channels"] if self.manner.back else dataset["channels"])
+
+    @property
     def source_channels(self) -> int:
         """Channels of the pictures that it is given."""
         dataset = self.config["dataset"]
