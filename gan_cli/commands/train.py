@@ -98,6 +98,8 @@ def main(words: Sequence[str]) -> None:
     def job(composed: Composed, own: list[str]) -> float | None:
         return _begin(composed, Asked(typed, own, vouched), trust.for_runs(vouched)).score
 
+    if {"-r", "--run"} & {*flags}:
+        compose.check_plugins("train", settings, trust.for_runs(vouched))
     compose.hydra_main("train", lambda config: job(compose.inside_hydra(config), divide(settings)[0]), settings)
 
 

@@ -15,21 +15,25 @@ from typing import Any, NamedTuple
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
-from gan_cli.config import left_out, unread
-from gan_cli.config.choices import CONFIG_DIR, conf_dir, config_dirs
+from gan_cli.config import left_out, plugins, unread
+from gan_cli.config.choices import CONFIG_DIR, available, conf_dir, config_dirs
 from gan_cli.config.conversion import NUMBER, converted
 from gan_cli.config.explain import broken, composing
 from gan_cli.config.explain import friendly as friendly
 from gan_cli.config.job_names import job_name
-from gan_cli.config.words import divide, readable
+from gan_cli.config.swept_words import of_each_file
+from gan_cli.config.trust import Trust
+from gan_cli.config.words import SHOWS, divide, readable
 from gan_cli.config.words import quote as quote
 from gan_cli.errors import ConfigError, two_lines
 
 HYDRA_1_4 = tuple(int(part) for part in hydra.__version__.split(".")[:2]) >= (1, 4)
+NOTHING = Trust()  # beyond what is packaged
 FULL_ERROR = "HYDRA_FULL_ERROR"  # with it, Hydra's main function hands errors on
 
 
@@ -108,8 +112,23 @@ def _version() -> dict[str, Any]:
     return {} if HYDRA_1_4 else {"version_base": "1.3"}
 
 
+def check_plugins(command: str, words: Sequence[str], allowed: Trust) -> None:
+    """Raises ConfigError where Hydra's own part of a config names code that is not `allowed`.
+
+    Hydra takes callbacks from what is chosen once, and loggers from each job's files.
+    """
+    overrides, flags = divide(words, command)
+    with friendly(command, overrides):
+        parsed = OverridesParser.create().parse_overrides([readable(word) for word in overrides])
+    for some in of_each_file(overrides, parsed, available(flags)):
+        with _with_hydras_part(command, [*some, *flags]) as (config, _, _):
+            plugins.check(config, allowed)
+
+
 def hydra_main(command: str, task: Callable[[DictConfig], Any], words: Sequence[str]) -> None:
     """Runs `task` as Hydra's main function of `conf/<command>.yaml` does with these words: sweeps, --cfg, --info.
+
+    Of a sweep and of --run, Hydra's own part of the config has to be checked before.
 
     An error of the task is held back until Hydra is done: whatever Hydra itself raises is about the words.
     """
@@ -160,6 +179,8 @@ def perform(command: str, words: Sequence[str], task: Callable[[dict[str, Any]],
     if not shown_by_hydra(divide(words)[1]):
         task(compose(command, words).config)
         return
+    if not SHOWS & {*words}:
+        check_plugins(command, words, NOTHING)
     with friendly(command, words):
         hydra_main(command, lambda config: task(plain(config)), words)
 
@@ -225,14 +246,16 @@ class Swept(NamedTuple):
     launcher: Mapping[str, Any]
     chosen: str  # the launcher's name
     folder: Path
+    refused: tuple[str, ...]  # what Hydra would run and nobody vouches for
 
 
-def compose_sweep(words: Sequence[str]) -> Swept:
-    """A sweep of which `words` are one job's."""
+def compose_sweep(words: Sequence[str], allowed: Trust = NOTHING) -> Swept:
+    """A sweep of which `words` are one job's; its Hydra may run the code that is `allowed` besides its own."""
     with _with_hydras_part("train", words) as (config, chosen, _):
+        refused = plugins.problems(config, allowed)
         sweeper, launcher = (_node(config.hydra[key]) for key in ("sweeper", "launcher"))
         launched, folder = str(config.hydra.runtime.choices["hydra/launcher"]), Path(config.hydra.sweep.dir)
-        return Swept(_without_hydras_part("train", config, chosen), sweeper, launcher, launched, folder)
+        return Swept(_without_hydras_part("train", config, chosen), sweeper, launcher, launched, folder, refused)
 
 
 def _node(config: DictConfig) -> dict[str, Any]:

@@ -9,14 +9,16 @@ from importlib.util import find_spec
 from itertools import islice
 from math import prod
 from pathlib import Path
-from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep, Transformer
+from hydra.core.override_parser.types import IntervalSweep, Override, Transformer
 
 from gan_cli.config import compose
-from gan_cli.config.compose import Swept
+from gan_cli.config.choices import config_dirs
+from gan_cli.config.compose import NOTHING, Swept
+from gan_cli.config.swept_words import first_value
+from gan_cli.config.trust import Trust
 from gan_cli.config.words import divide, quote, readable, text
 from gan_cli.errors import ConfigError, PackageMissing, two_lines
 
@@ -74,8 +76,11 @@ class Plan:
         return [*self.words, f"hydra.sweep.dir={quote(str(self.folder.absolute()))}"]
 
 
-def plan(words: Sequence[str]) -> Plan:
+def plan(words: Sequence[str], allowed: Trust = NOTHING) -> Plan:
     """What these words ask for.
+
+    Args:
+        allowed: What Hydra's own part of the config may name besides what is installed for it.
 
     Raises:
         ConfigError: A word is wrong in the very first job, or there are too many jobs.
@@ -87,14 +92,18 @@ def plan(words: Sequence[str]) -> Plan:
         parsed = OverridesParser.create().parse_overrides([readable(word) for word in overrides])
     _check_number(parsed)
     chosen = [flag for flag in flags if flag not in MULTIRUN]
-    first = [_first(word, override) for word, override in zip(overrides, parsed, strict=True)]
-    swept = compose.compose_sweep([*first, *chosen])
+    first = [first_value(word, override) for word, override in zip(overrides, parsed, strict=True)]
+    swept = compose.compose_sweep([*first, *chosen], allowed)
     evaluation = swept.job["evaluation"]
     measured = {evaluation[key] for key in ("every_steps", "every_epochs")} != {None}
     if swept.sweeper.get("_target_") != BASIC and not measured:
         what = "a search needs a number to go by, and these jobs measure nothing"
         raise ConfigError(two_lines(what, "add evaluation.every_steps=500"))
     alone = [word for word, override in zip(overrides, parsed, strict=True) if not override.is_sweep_override()]
+    if swept.refused:
+        raise ConfigError(*swept.refused)
+    if config_dirs(chosen) or any("searchpath" in word for word in overrides):
+        compose.check_plugins("train", [*overrides, *chosen], allowed)
     with compose.friendly("train", overrides):
         jobs = _jobs(parsed, swept)
     several = {o.key_or_group: _count(o) for o in parsed if o.is_sweep_override()}
@@ -141,20 +150,6 @@ def _count(override: Override) -> int:
 def _check_number(parsed: Sequence[Override]) -> None:
     if prod(_count(override) for override in parsed if override.is_sweep_override()) > MOST:
         raise ConfigError(two_lines(f"a sweep of more than {MOST} jobs", "give fewer values, or search among them"))
-
-
-def _first(word: str, override: Override) -> str:
-    """A word of a sweep as its first job sees it."""
-    if not override.is_sweep_override():
-        return word
-    value = override.value()
-    if isinstance(value, IntervalSweep):
-        start: Any = value.start
-    elif isinstance(value, ChoiceSweep | RangeSweep):
-        start = next(iter(override.sweep_iterator(Transformer.encode)))
-    else:
-        return word
-    return f"{word.partition('=')[0]}={start}"
 
 
 def _jobs(parsed: Sequence[Override], swept: Swept) -> tuple[tuple[str, ...], ...] | None:

@@ -64,7 +64,8 @@ def read(words: Sequence[str]) -> Request:
 def _planned(words: Sequence[str]) -> tuple[str | None, Plan]:
     """The key to decide on, and the plan of the other words."""
     decide, others = take("decide", words)
-    planned = plan(trust.taken(others)[1])
+    vouched, settings = trust.taken(others)
+    planned = plan(settings, trust.for_runs(vouched))
     if decide is not None:
         _check_decidable(decide, planned)
     return decide, planned

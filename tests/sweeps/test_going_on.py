@@ -242,6 +242,46 @@ def test_seeds_alone_have_a_table(swept: Sweep, gan_here: Inside, here: Path) ->
     assert table[1].endswith("(2 seeds)")
 
 
+WRITES = "{_target_: pathlib.Path.write_text, self: {_target_: pathlib.Path, _args_: [harm]}, data: x}"
+
+
+@pytest.mark.parametrize(
+    "hydras",
+    [
+        f"hydra: {{callbacks: {{x: {WRITES}}}}}",
+        f"mine: {WRITES}\nhydra: {{callbacks: {{x: '${{mine}}'}}}}",
+        f"hydra: {{callbacks: {{x: {{_target_: hydra.experimental.callbacks.LogJobReturnCallback, more: {WRITES}}}}}}}",
+        "hydra: {callbacks: {x: {_target_: hydra.experimental.callbacks.logging.FileHandler, filename: harm}}}",
+        "hydra: {job_logging: {version: 1, handlers: {x: {'()': pathlib.Path.touch, self: harm}}}}",
+        "hydra: {hydra_logging: {version: 1, handlers: {x: {class: my_logs.Handler}}}}",
+        "hydra: {hydra_logging: {version: 1, handlers: {x: {class: logging.StreamHandler, stream: 'ext://my.x'}}}}",
+    ],
+)
+@pytest.mark.parametrize("asked", [("-m", "seed=0,1", "loss=mine"), ("-m", "loss=hinge,mine"), ("--run", "loss=mine")])
+def test_a_file_has_hydra_run_no_code_that_nobody_vouches_for(
+    asked: tuple[str, ...], hydras: str, gan_here: Inside, here: Path
+) -> None:
+    (here / "conf" / "loss").mkdir(parents=True)
+    loss = "loss: {_target_: gan_cli.losses.Hinge}"
+    (here / "conf" / "loss" / "mine.yaml").write_text(f"# @package _global_\n{loss}\n{hydras}\n")
+    told = gan_here("train", *asked, "--config-dir", "conf", *words())
+    assert told.returncode == 2, told.stderr
+    assert any(said in told.stderr for said in ("may not be used there", "cannot be found", "unknown setting 'mine'"))
+    assert [path.name for path in here.iterdir()] == ["conf"]
+
+
+@pytest.mark.parametrize("asked", [("-m", "seed=1,2"), ("-m", "mode=grid,evil"), ("--run", "mode=evil")])
+def test_nor_where_samples_are_swept_over(asked: tuple[str, ...], finished: Path, gan_here: Inside, here: Path) -> None:
+    (here / "conf" / "mode").mkdir(parents=True)
+    text = f"# @package _global_\nmode: null\nhydra: {{callbacks: {{x: {WRITES}}}}}\n"
+    (here / "conf" / "mode" / "evil.yaml").write_text(text)
+    chosen = () if any(word.startswith("mode=") for word in asked) else ("mode=evil",)
+    told = gan_here("sample", str(finished), "n=4", "--config-dir", "conf", *asked, *chosen)
+    assert told.returncode == 2, told.stderr
+    assert "may not be used there" in told.stderr
+    assert [path.name for path in here.iterdir()] == ["conf"]
+
+
 def test_a_launcher_that_hydra_ignores_is_told(gan_here: Inside, here: Path) -> None:
     """Hydra reads the launcher of an experiment that is chosen once, and not of one that is swept over."""
     folder = here / "conf" / "experiment"
