@@ -74,7 +74,7 @@ def _leaves_of_conf(key: str = "") -> Iterator[tuple[str, str]]:
     """Dotted path and value of every string in conf/; with `key`, of everything under that name."""
     folder = Path(choices.conf_dir())
     for file in sorted(folder.rglob("*.yaml")):
-        yield from _leaves(yaml.load(file.read_text(), Loader=LOADER), choices.package(file), key)
+        yield from _leaves(yaml.load(file.read_text(encoding="utf-8"), Loader=LOADER), choices.package(file), key)
 
 
 def _leaves(node: Any, path: str, key: str) -> Iterator[tuple[str, str]]:

@@ -53,7 +53,7 @@ def vouched(run: Run) -> str:
 def trusted_in(config: Path, command: object) -> str:
     """A space and the `trust=` words of the command that began a run, where it began here; else nothing."""
     try:
-        words = shlex.split(command) if isinstance(command, str) and is_own(config.read_text()) else []
+        words = shlex.split(command) if isinstance(command, str) and is_own(config.read_text(encoding="utf-8")) else []
     except (OSError, ValueError):
         return ""
     return "".join(f" {shlex.quote(word)}" for word in words if word.startswith("trust="))

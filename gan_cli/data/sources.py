@@ -44,7 +44,7 @@ def digits(request: Request) -> Decoded:
 @cache
 def _digits() -> np.ndarray:
     """float64 `[1797, 65]`: the pixels from 0 to 16, and the label."""
-    with gzip.open(installed("sklearn", "datasets", "data", "digits.csv.gz"), "rt") as file:
+    with gzip.open(installed("sklearn", "datasets", "data", "digits.csv.gz"), "rt", encoding="utf-8") as file:
         return np.loadtxt(file, delimiter=",")
 
 

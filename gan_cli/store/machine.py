@@ -40,7 +40,7 @@ def multiplies_bfloat16() -> bool | None:
 def _of_processor(key: str) -> list[str]:
     """The values of a key in /proc/cpuinfo; empty where there is no such file."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []
     return [line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() == key]
@@ -58,7 +58,7 @@ def memory() -> Memory | None:
     except (AttributeError, ValueError, OSError):
         return None
     try:
-        told = LIMIT.read_text().strip()
+        told = LIMIT.read_text(encoding="utf-8").strip()
         total = min(total, int(told)) if told.isdigit() else total
     except OSError:
         pass
@@ -67,7 +67,7 @@ def memory() -> Memory | None:
 
 def _available(total: int) -> int | None:
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
         kilobytes = next(line.split()[1] for line in lines if line.startswith("MemAvailable:"))
         return min(total, 1024 * int(kilobytes))
     except (OSError, StopIteration, ValueError, IndexError):

@@ -63,7 +63,7 @@ def read_lines(path: Path, wanted: Callable[[dict[str, Any]], bool] = bool) -> l
     """The lines of metrics.jsonl whose rows are `wanted`, unchanged."""
     if not path.is_file():
         return []
-    rows = ((line, row(line)) for line in path.read_text(errors="replace").splitlines())
+    rows = ((line, row(line)) for line in path.read_text(encoding="utf-8", errors="replace").splitlines())
     return [line for line, found in rows if found is not None and wanted(found)]
 
 

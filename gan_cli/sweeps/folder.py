@@ -140,7 +140,7 @@ class Sweep:
     def note(self, failure: Failure) -> None:
         """One line at the end of the file, whole even where several jobs write at once."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with self.failures.open("a") as file:
+        with self.failures.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(failure)) + "\n")
 
     def forget(self, jobs: Collection[int]) -> None:
