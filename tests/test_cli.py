@@ -99,6 +99,14 @@ def test_help_tells_groups_choices_and_defaults(gan_here: Inside) -> None:
         (["train", "optimizer.lr=${linear:1,0.1}"], "optimizer.lr: "),
         (["train", "penalty=[r1]", "penalty.r1.weight=${liner:1,0.1,9}"], "penalty.r1.weight: "),
         (["train", "name={x} y"], "quote it: \"name='{x} y'\""),
+        (["train", "=1"], "=1: the name of the setting is missing\n  write settings as key=value"),
+        (["train", "seed=1e30"], "seed=1e+30 is not valid\n  it should be a whole number of fewer digits"),
+        (
+            ["train", "optimizer.lr=[1e-3]"],
+            "optimizer.generator.lr=[0.001] is not valid\n  it should be a valid number\n",
+        ),
+        (["train", "model=mlp", "optimizer.lr=inf"], "lr=inf is not valid\n  it should be a finite number"),
+        (["train", "model=mlp", "optimizer.betas=[nan,0.9]"], "betas=(nan, 0.9) is not valid\n  it should be a finite"),
     ],
     ids=lambda v: " ".join(v) if isinstance(v, list) else "",
 )
@@ -128,6 +136,55 @@ def test_a_wrong_request_from_the_shell(gan: Shell, here: Path, arguments: list[
     assert expected in done.stderr
     assert TWO_LINES.fullmatch(done.stderr), done.stderr
     assert list(here.iterdir()) == []
+
+
+def test_a_folder_that_was_removed_is_not_called_a_full_disk(gan_here: Inside, here: Path) -> None:
+    gone = here / "gone"
+    gone.mkdir()
+    os.chdir(gone)
+    gone.rmdir()
+    done = gan_here("train", "model=mlp")
+    assert done.returncode == 2
+    assert done.stderr.startswith("gan train: the folder that this works in is not there any more")
+    assert TWO_LINES.fullmatch(done.stderr), done.stderr
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"mine": "defaults: [yours]", "yours": "defaults: [mine]"},
+        {"mine": "_target_: gan_cli.losses.Hinge\nx: &x {y: *x}"},
+    ],
+    ids=["defaults", "alias"],
+)
+def test_a_file_that_leads_back_to_itself_is_not_called_brackets(
+    gan_here: Inside, here: Path, files: dict[str, str]
+) -> None:
+    (here / "conf" / "loss").mkdir(parents=True)
+    for name, text in files.items():
+        (here / "conf" / "loss" / f"{name}.yaml").write_text(text)
+    done = gan_here("train", "--config-dir", "conf", "loss=mine")
+    assert done.returncode == 2
+    assert "a config file leads back to itself" in done.stderr
+    assert TWO_LINES.fullmatch(done.stderr), done.stderr
+
+
+def test_a_file_that_holds_one_value_is_not_called_a_full_disk(gan_here: Inside, here: Path) -> None:
+    (here / "conf" / "loss").mkdir(parents=True)
+    (here / "conf" / "loss" / "mine.yaml").write_text("3\n")
+    done = gan_here("train", "--config-dir", "conf", "loss=mine")
+    assert done.returncode == 2
+    assert done.stderr.startswith("gan train: a config file holds no settings")
+    assert TWO_LINES.fullmatch(done.stderr), done.stderr
+
+
+def test_a_locale_of_seven_bits_reads_the_same_files(finished: Path, here: Path) -> None:
+    """conf/ and runs are UTF-8, whatever the locale says."""
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "HOME": str(here)}
+    command = [sys.executable, "-m", "gan_cli", "sample", str(finished), "n=4", "out=x.png"]
+    done = subprocess.run(command, env={**os.environ, **plain}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (here / "x.png").is_file()
 
 
 def test_all_problems_are_told_at_once(gan_here: Inside) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import isfinite
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -26,6 +27,8 @@ from gan_cli.ramps import settled
 from gan_cli.training.runtime import out_of_memory
 from gan_cli.training.trainer import Trainer
 from gan_cli.types import Data, Need, Ramp
+
+FINITE = "it should be a finite number"
 
 
 @dataclass(frozen=True)
@@ -199,6 +202,7 @@ def optimizers(checked: Checked, players: Mapping[str, nn.Module]) -> Optimizers
         part = checked.parts[f"optimizer.{name}"]
         settings = {key: _made(value) for key, value in part.settings.items()}
         first = {key: settled(value, 0) for key, value in settings.items()}
+        _check_finite(name, first)
         try:
             built.by_player[name] = part.target(player.parameters(), **first)
         except ValueError as error:  # torch names no key
@@ -206,6 +210,15 @@ def optimizers(checked: Checked, players: Mapping[str, nn.Module]) -> Optimizers
             raise ConfigError(two_lines(f"the optimizer of the {name}: {error}", f"its settings: {shown}")) from error
         built.ramps[name] = {key: value for key, value in settings.items() if value != first[key]}
     return built
+
+
+def _check_finite(player: str, settings: Mapping[str, Any]) -> None:
+    """Raises ConfigError for settings of an optimizer that torch takes, and that end a run at its first step."""
+    numbers = {key: value if isinstance(value, list | tuple) else (value,) for key, value in settings.items()}
+    endless = [key for key, found in numbers.items() if any(isinstance(n, float) and not isfinite(n) for n in found)]
+    if endless:
+        given = [schema.invalid(f"optimizer.{player}.{key}", settings[key], FINITE) for key in endless]
+        raise ConfigError(*given)
 
 
 def _check_parts(config: Mapping[str, Any], played: Game) -> None:

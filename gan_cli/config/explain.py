@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
@@ -24,6 +25,8 @@ from gan_cli.store.outputs import discard, full
 
 # What other programs call the number of epochs.
 EPOCHS = ("epochs", "epoch", "max_epochs", "num_epochs", "n_epochs", "nepochs")
+DEEP = 20  # brackets in a word; fewer are no trouble for its parser
+NAMELESS = re.compile(r"[~+@:]*=")
 RAISED = re.compile(r"^\w+ raised while resolving interpolation: ")
 FOLLOWS = re.compile(r"\$\{([A-Za-z_][\w.]*)\}")
 ENVIRONMENT = "set it, or give a default: '${oc.env:NAME,VALUE}'"
@@ -46,12 +49,21 @@ def friendly(command: str, overrides: Sequence[str]) -> Iterator[None]:
     except (ConfigCompositionException, OmegaConfBaseException, HydraException) as error:
         raise ConfigError(_explain(command, error, overrides)) from error
     except RecursionError as error:
-        raise ConfigError(two_lines("brackets nested too deep to read", "write it in a file")) from error
+        raise ConfigError(_endless(overrides)) from error
+
+
+def _endless(words: Sequence[str]) -> str:
+    """The message where Python gave up: over the brackets of a word, or over files that lead back to themselves."""
+    if any(sum(map(word.count, "[{(")) > DEEP for word in words):
+        return two_lines("brackets nested too deep to read", "write it in a file")
+    remedy = "look for defaults that name each other, and for an alias (*name) inside of its own anchor (&name)"
+    return two_lines("a config file leads back to itself, or is nested too deep to read", remedy)
 
 
 @contextmanager
 def composing(command: str, overrides: Sequence[str]) -> Iterator[None]:
     """`friendly`, where only Hydra is at work: whatever it raises is about the words that it was given."""
+    _check_here()
     refuse(command, overrides)
     try:
         with friendly(command, overrides), _shown() if SHOWS & {*overrides} else nullcontext():
@@ -59,6 +71,9 @@ def composing(command: str, overrides: Sequence[str]) -> Iterator[None]:
     except Refused:
         raise
     except OSError as error:
+        if error.errno is None:  # OmegaConf's word for a file that holds one value
+            remedy = "a file of configs has lines such as NAME: VALUE"
+            raise ConfigError(two_lines(f"a config file holds no settings ({_first(error)})", remedy)) from error
         if error.filename is None:  # of what --cfg and its like print
             discard()
             raise NotWritable(full(error)) from error
@@ -73,6 +88,15 @@ def composing(command: str, overrides: Sequence[str]) -> Iterator[None]:
         raise ConfigError(two_lines(f"{named} is not YAML: {error.problem}", where)) from error
     except Exception as error:
         raise ConfigError(two_lines(_first(error), ALL)) from error
+
+
+def _check_here() -> None:
+    """Raises ConfigError where the folder that this was started in has been removed since: Hydra asks for its name."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        what = f"the folder that this works in is not there any more ({error.strerror})"
+        raise ConfigError(two_lines(what, "go to another: cd FOLDER")) from error
 
 
 @contextmanager
@@ -104,6 +128,8 @@ def refuse(command: str, words: Sequence[str]) -> None:
 
 def _refused(command: str, word: str) -> list[str]:
     offer = choices.offers()[command]
+    if NAMELESS.match(word):  # Hydra reads it as a group without a name
+        return [two_lines(f"{word}: the name of the setting is missing", "write settings as key=value")]
     if word.startswith("~") and word[1:] in {*offer.settings} - {*offer.groups}:
         return [two_lines(f"{word}: a setting cannot be removed", f"leave the word out, or write {word[1:]}=...")]
     if word.startswith("~") and isinstance(offer.groups.get(word[1:]), str):

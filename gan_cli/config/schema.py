@@ -82,6 +82,8 @@ def checked_name(name: str) -> str:
 def _message(error: Mapping[str, Any]) -> str:
     if error["type"] in ("sequence_str", "list_type"):
         return "it should be a list: [a,b]"
+    if error["type"] == "int_parsing_size":
+        return "it should be a whole number of fewer digits"
     return str(error["msg"]).removeprefix("Value error, ").replace("Input", "it").replace("input", "it")
 
 
@@ -90,7 +92,10 @@ def invalid(key: str, value: Any, remedy: str) -> str:
 
 
 def _complaint(key: str, value: Any, error: ValidationError) -> str:
-    return invalid(key, value, "; ".join(sorted({_message(e) for e in error.errors()})))
+    found = error.errors()
+    # A word is no object of a class: that a number may also be a tensor helps nobody who types one.
+    typed = [e for e in found if e["type"] != "is_instance_of"] or found
+    return invalid(key, value, "; ".join(sorted({_message(e) for e in typed})))
 
 
 def _short(value: Any) -> str:
