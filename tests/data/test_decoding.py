@@ -160,6 +160,19 @@ def test_what_is_transparent_lies_on_white() -> None:
     assert (decode("x", KINDS["one_deep.png"], 1)[:, 3, 3] == 255).all()
 
 
+def test_what_becomes_white_is_as_opaque_as_the_file_says_at_every_depth() -> None:
+    """The one transparent value of a grey picture, of 8 bits and of 16: white where it is, and nowhere opaque."""
+    values = np.arange(64).reshape(8, 8) // 5
+    for scale, dtype in ((1, np.uint8), (1000, np.uint16)):
+        data = saved(Image.fromarray((values * scale).astype(dtype)), "PNG", transparency=3 * scale)
+        opaque = opacity("x.png", data)
+        assert opaque is not None
+        assert opaque.dtype == np.uint8
+        assert np.array_equal(opaque, np.where(values == 3, 0, 255))
+        assert np.array_equal(decode("x.png", data, 1)[0] == 255, values == 3)
+        assert opacity("x.png", saved(Image.fromarray((values * scale).astype(dtype)), "PNG")) is None
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_camera_s_orientation_is_undone(orientation: int) -> None:
     corner = Image.new("RGB", (16, 24))
