@@ -28,7 +28,7 @@ from gan_cli.callbacks.health import Health
 from gan_cli.callbacks.samples import Samples
 from gan_cli.errors import ConfigError, RunFailed
 from gan_cli.store.disk import lock, remove_leftovers
-from gan_cli.store.locks import holding
+from gan_cli.store.locks import alone_in, holding
 from gan_cli.store.rows import read_rows
 from gan_cli.store.run import Run
 from gan_cli.training.runtime import StopRequest
@@ -132,6 +132,17 @@ def test_a_file_that_cannot_be_written_is_named_with_the_cause(here: Path) -> No
     assert not [*run.rglob("*.tmp")]
     assert same(before, weights(run))
     train(f"resume={run}", "trainer.max_steps=4")
+
+
+def test_a_disk_without_room_for_the_lock_gets_no_folder(here: Path) -> None:
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, usual[1]))
+    try:
+        with pytest.raises(OSError, match=r"\.lock"), alone_in(here / "run", "trained"):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    assert list(here.iterdir()) == []
 
 
 def test_a_removed_run_does_not_come_back(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

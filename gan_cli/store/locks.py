@@ -55,10 +55,10 @@ def holding(path: Path, who: str) -> Iterator[None]:
                 break
             file.close()  # its last holder removed it between our opening and our locking it
             file = opened()
-        file.truncate(0)
-        file.write(who)
-        file.flush()
         try:
+            file.truncate(0)
+            file.write(who)
+            file.flush()  # on a full disk this fails, and the file must not stay
             yield
         finally:
             with suppress(OSError):
