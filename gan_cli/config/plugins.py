@@ -35,7 +35,7 @@ def check(config: DictConfig, trust: Trust) -> None:
 
 def problems(config: DictConfig, trust: Trust) -> tuple[str, ...]:
     """What Hydra's part of a composed config names and may not."""
-    allowed = Trust((*PLUGINS, *trust.vouched))
+    allowed = Trust(trust.vouched, PLUGINS)
     found = [
         _problem(section, path, value, allowed)
         for section in (*BUILT, *LOGGERS)

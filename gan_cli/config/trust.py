@@ -32,6 +32,7 @@ class Trust:
     """What may be built beyond what conf/ names. Plain values, so that it reaches other processes."""
 
     vouched: tuple[str, ...] = ()  # modules and single names
+    installed: tuple[str, ...] = ()  # the same of packages, which are not looked for in the working folder
 
     def admits(self, slot: str, target: str) -> bool:
         """Whether the name is allowed in `slot`; what it resolves to is another question."""
@@ -39,7 +40,7 @@ class Trust:
 
     def _vouches(self, target: str) -> bool:
         hidden = any(part.startswith("_") for part in target.split("."))
-        return not hidden and any(_within(target, home) for home in self.vouched)
+        return not hidden and any(_within(target, home) for home in (*self.vouched, *self.installed))
 
     def resolve(self, slot: str, target: str) -> Callable[..., Any]:
         """The class or function that `target` names in `slot`, also by a former name.
@@ -52,11 +53,11 @@ class Trust:
             return _found(present)
         if not self._vouches(target):
             raise Untrusted(target)
-        if os.getcwd() not in sys.path:
+        if os.getcwd() not in sys.path and any(_within(target, home) for home in self.vouched):
             sys.path.append(os.getcwd())  # the user's own module beside their data; last, so that it shadows nothing
         found = _found(target)
         # What a module imports is not its own: my_losses.os.system is refused.
-        homes = [home for home in self.vouched if _within(target, home)]
+        homes = [home for home in (*self.vouched, *self.installed) if _within(target, home)]
         own = target in homes or any(_within(found.__module__ or "", home) for home in homes)
         if not own or not (inspect.isclass(found) or inspect.isfunction(found)):
             raise Untrusted(target)
