@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import inf
 from typing import Annotated, Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -17,7 +18,8 @@ from torch import Tensor, nn
 
 # Ranges of settings. A constructor declares them in its signature; a run is checked against them before it starts.
 Positive = Annotated[float, Gt(0)]
-NonNegative = Annotated[float, Ge(0)]
+NonNegative = Annotated[float, Interval(ge=0, lt=inf)]
+Amount = Annotated[float, Ge(0)]  # inf: as much as there is
 Fraction = Annotated[float, Interval(ge=0, le=1)]
 Share = Annotated[float, Interval(gt=0, le=1)]
 LARGEST = 2**53  # beyond it, a count is not exact in float64

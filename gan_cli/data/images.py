@@ -24,7 +24,7 @@ from gan_cli.data.request import fitted
 from gan_cli.data.request import to_float as to_float
 from gan_cli.data.stored import CPU, OneSize, Views, mirrored, stored
 from gan_cli.errors import DataError, two_lines, unknown
-from gan_cli.types import Batch, Need, NonNegative, NonNegativeInt, PositiveInt, sample_shape
+from gan_cli.types import Amount, Batch, Need, NonNegativeInt, PositiveInt, sample_shape
 
 MOST_MEMORY = 2.0**40  # MiB; dataset.memory=inf is no number of bytes
 
@@ -89,9 +89,9 @@ class Images:
         load: PositiveInt | Sequence[PositiveInt] | None = None,
         windows: bool = False,
         given: Given | None = None,
-        memory: NonNegative = 256,
+        memory: Amount = 256,
         stream: bool = False,
-        disk: NonNegative = math.inf,
+        disk: Amount = math.inf,
     ) -> None:
         if channels not in (1, 3):
             what = f"dataset.channels={channels}: no image has so many channels"
