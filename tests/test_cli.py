@@ -106,7 +106,7 @@ def test_help_tells_groups_choices_and_defaults(gan_here: Inside) -> None:
             "optimizer.generator.lr=[0.001] is not valid\n  it should be a valid number\n",
         ),
         (["train", "model=mlp", "optimizer.lr=inf"], "lr=inf is not valid\n  it should be a finite number"),
-        (["train", "penalty=[r1]", "penalty.r1.weight=inf"], "r1.weight=inf is not valid\n  it should be less than inf"),
+        (["train", "penalty=[r1]", "penalty.r1.weight=inf"], "r1.weight=inf is not valid\n  it should be less"),
         (["train", "model=mlp", "optimizer.betas=[nan,0.9]"], "betas=(nan, 0.9) is not valid\n  it should be a finite"),
     ],
     ids=lambda v: " ".join(v) if isinstance(v, list) else "",
