@@ -33,7 +33,7 @@ from tutorial import Tutorial
 
 from gan_cli import train
 from gan_cli.config import build, compose, trust
-from gan_cli.training.runtime import Clock, bfloat16_cost, clock_of, pick_device, prepare_process
+from gan_cli.training.runtime import Stopwatch, bfloat16_cost, clock_of, pick_device, prepare_process
 from gan_cli.training.trainer import Trainer
 
 LEAST, MOST = 5, 25  # rounds
@@ -43,7 +43,7 @@ CALLBACKS = ("ProgressLine", "Health", "History")
 TUTORIALS = {"tutorial, fakes once": "once", "tutorial, fakes twice": "twice"}
 
 
-def seconds(work: Callable[[], Any], count: int, clock: Clock) -> float:
+def seconds(work: Callable[[], Any], count: int, clock: Stopwatch) -> float:
     """The mean time of `count` times."""
     begun = clock()
     for _ in range(count):
