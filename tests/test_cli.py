@@ -105,6 +105,7 @@ def test_help_tells_groups_choices_and_defaults(gan_here: Inside) -> None:
             ["train", "optimizer.lr=[1e-3]"],
             "optimizer.generator.lr=[0.001] is not valid\n  it should be a valid number\n",
         ),
+        (["import", 300 * "x"], "xxx is not a file\n  name a checkpoint: a .pkl, .pth or .pt"),
         (["train", "model=mlp", "optimizer.lr=inf"], "lr=inf is not valid\n  it should be a finite number"),
         (["train", "penalty=[r1]", "penalty.r1.weight=inf"], "r1.weight=inf is not valid\n  it should be less"),
         (["train", "model=mlp", "optimizer.betas=[nan,0.9]"], "betas=(nan, 0.9) is not valid\n  it should be a finite"),

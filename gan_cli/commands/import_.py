@@ -30,7 +30,7 @@ def main(words: Sequence[str]) -> None:
         raise ConfigError(two_lines("which file?", "gan import network.pkl, or netG.pth netD.pth of one game"))
     paths = [Path(word) for word in dict.fromkeys(asked.plain)]
     for path in paths:
-        if not path.is_file():
+        if not os.path.isfile(path):  # which has no trouble with any name
             raise ConfigError(two_lines(f"{path} is not a file", "name a checkpoint: a .pkl, .pth or .pt"))
     root = asked.settings.get("root")
     if root is not None and not os.path.exists(os.path.expanduser(root)):
