@@ -1,10 +1,10 @@
-"""A server of shards on this machine, which does as it is told."""
+"""A server of shards on this machine, which does as it is told; and fixtures, which a module of tests takes by name:
+`cache, shards, server = served.cache, served.shards, served.server`."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -74,24 +74,17 @@ class Handler(SimpleHTTPRequestHandler):
         pass
 
 
-@contextmanager
-def serving(folder: Path) -> Iterator[Server]:
-    server = Server(folder)
-    try:
-        yield server
-    finally:
-        server.stop()
-
-
-def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of all caches; and nobody waits between two tries."""
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The empty folder of all caches; and nobody waits between two tries."""
     monkeypatch.setenv("GAN_CACHE", str(tmp_path / "home"))
     monkeypatch.setattr(http, "PAUSE", 0.0)
     http._opener.cache_clear()  # it reads once which certificates the machine trusts
     return tmp_path / "home"
 
 
-def packed(tmp_path: Path) -> Path:
+@pytest.fixture
+def shards(tmp_path: Path) -> Path:
     """Three shards of two classes, with their index, as a server has them."""
     draw = np.random.default_rng(0)
     for i in range(9):
@@ -99,6 +92,13 @@ def packed(tmp_path: Path) -> Path:
     packing.pack(listed(tmp_path / "photos"), tmp_path / "there" / "set 1", 20480)
     assert len([*(tmp_path / "there" / "set 1").glob("*.tar")]) == 3
     return tmp_path / "there" / "set 1"
+
+
+@pytest.fixture
+def server(shards: Path) -> Iterator[Server]:
+    server = Server(shards.parent)
+    yield server
+    server.stop()
 
 
 def pattern(server: Server) -> str:

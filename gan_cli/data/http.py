@@ -114,7 +114,8 @@ def part(address: str, begin: int, size: int) -> Part:
         DataError: They cannot be fetched: there is no answer for two minutes, or a whole file is sent instead.
     """
     host, pause = urlsplit(address).netloc, PAUSE
-    for left in reversed(range(1 if host in GIVEN_UP else PATIENCE)):
+    left = 1 if host in GIVEN_UP else PATIENCE
+    while True:
         try:
             with closing(_answer(address, {"Range": f"bytes={begin}-{begin + size - 1}"})) as answer:
                 if answer.status != 206:
@@ -127,14 +128,14 @@ def part(address: str, begin: int, size: int) -> Part:
             GIVEN_UP.discard(host)
             return Part(content, whole or 0, mark)
         except (OSError, HTTPException) as error:
-            if not _may_change(error, 1):  # that there is such a machine was known before
-                raise _refusal(address, error) from error
-            if left == 0:
+            left -= 1
+            passing = _may_change(error, 1)  # that there is such a machine was known before
+            if passing and left == 0:
                 GIVEN_UP.add(host)
+            if not passing or left == 0:
                 raise _refusal(address, error) from error
         time.sleep(pause)
         pause *= 2
-    raise AssertionError
 
 
 def _opened(address: str, begin: int, mark: str) -> Any:

@@ -129,7 +129,7 @@ def _left(
     missing: Sequence[Fetched], shards: Sequence[Fetched], wanted: Mapping[Fetched, Told | None], disk: float
 ) -> dict[Fetched, Left]:
     """Those of the missing shards that so many bytes have no room for. Raises DataError."""
-    room = disk - sum(shard.path.stat().st_size for shard in shards if shard not in missing)
+    room = disk - sum(shard.path.stat().st_size for shard in {*shards} - {*missing})
     left: dict[Fetched, Left] = {}
     try:
         parts = in_order(lambda shard: part(shard.address, 0, 1), missing, AFAR.threads)
@@ -148,7 +148,7 @@ def _left(
 
 @contextmanager
 def borrowed(shard: Left) -> Iterator[BinaryIO]:
-    """A shard in a file that nothing is left of. Raises DataError."""
+    """A temporary copy of a shard. Raises DataError."""
     home = _home()
     try:
         with naming(home), TemporaryFile(dir=home) as file:

@@ -79,7 +79,7 @@ class Here(NamedTuple):
 
 
 class Afar(NamedTuple):
-    """A shard that stays on another machine. Once, it passes through this one, for the sha256 of its pictures."""
+    """A shard that stays on another machine. It is downloaded once, to list its pictures and their sha256."""
 
     there: remote.Left
 

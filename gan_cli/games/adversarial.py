@@ -116,12 +116,6 @@ class Adversarial(Game):
                 "game.past shows D fakes of other sources, and prior=pair judges each fake beside its own\n"
                 "  use prior=source, or game.past=null"
             )
-        judging_labels = declared(parts.discriminator)
-        if past is not None and (judging_labels.reads_labels or Need.CLASS_LOGITS in judging_labels.provides):
-            raise Incompatible(
-                "game.past shows D fakes of earlier updates, which were drawn for other labels than those it is given\n"
-                "  use conditioning=none, or game.past=null"
-            )
         self.past = past
         self.back = back
         self._asks = compatible.asked_of_data(parts)
@@ -186,6 +180,13 @@ class Adversarial(Game):
         return self.loss.targets
 
     def rehearse(self, real: Batch, part: int) -> None:
+        judging = declared(self.discriminator)
+        # Told here and not above: what was trained so can still be drawn from.
+        if self.past is not None and (judging.reads_labels or Need.CLASS_LOGITS in judging.provides):
+            raise Incompatible(
+                "game.past shows D fakes of earlier updates, which were drawn for other labels than those it is given\n"
+                "  use conditioning=none, or game.past=null"
+            )
         rehearse_in_parts(self, self.loss, self.members, real, part, self.compares())
 
     def matched(self, batch: Batch) -> Batch:

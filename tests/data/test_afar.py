@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,31 +12,19 @@ import numpy as np
 import pytest
 import torch
 
+import served
 from conftest import SMALL_MLP, TINY, Inside, alike, same, save, weights
 from gan_cli.data import http, packing
 from gan_cli.data.listing import listed
 from gan_cli.data.streamed import Streamed
 from gan_cli.errors import DataError
-from served import Server, data, empty_home, kept, packed, pattern, serving
+from served import Server, data, kept, pattern
 
 CPU = torch.device("cpu")
 BYTE = re.compile(r"@0-0$")
 
 
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    return empty_home(tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def shards(tmp_path: Path) -> Path:
-    return packed(tmp_path)
-
-
-@pytest.fixture
-def server(shards: Path) -> Iterator[Server]:
-    with serving(shards.parent) as server:
-        yield server
+cache, shards, server = served.cache, served.shards, served.server
 
 
 def asked_for(server: Server) -> tuple[int, int, int]:

@@ -7,7 +7,6 @@ import os
 import shutil
 import ssl
 import threading
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -15,29 +14,16 @@ import numpy as np
 import pytest
 import trustme
 
+import served
 from conftest import SMALL_MLP, TINY, Inside, same, save, weights
 from gan_cli.data import packing, remote, sources
 from gan_cli.data.images import Images
 from gan_cli.data.listing import listed
 from gan_cli.errors import DataError
 from gan_cli.store import caches, removal
-from served import Handler, Server, data, empty_home, kept, packed, pattern, serving
+from served import Handler, Server, data, kept, pattern
 
-
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    return empty_home(tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def shards(tmp_path: Path) -> Path:
-    return packed(tmp_path)
-
-
-@pytest.fixture
-def server(shards: Path) -> Iterator[Server]:
-    with serving(shards.parent) as server:
-        yield server
+cache, shards, server = served.cache, served.shards, served.server
 
 
 @pytest.mark.parametrize("by", ["pattern", "folder", "without index", "without sizes"])
