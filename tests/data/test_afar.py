@@ -118,6 +118,10 @@ def test_cuts_and_refusals_that_pass_cost_nothing_and_others_end_in_two_lines(
     assert len(server.asked) == begun + 1  # it was given up on
     server.status = 200
     assert torch.equal(afar.stored.picture(0), first)
+    begun = len(server.asked)
+    server.cuts = [0]
+    assert torch.equal(afar.stored.picture(0), first)
+    assert len(server.asked) == begun + 2  # it answered, and is tried again
     server.status = 404
     with pytest.raises(DataError, match=r"answers 404 .*\n  start again"):
         afar.stored.picture(0)

@@ -23,7 +23,7 @@ from gan_cli.metrics.detectors import Detector, Labelled, Pixels
 from gan_cli.metrics.features import Collector, Features, Keys, Seen
 from gan_cli.metrics.frechet import DebiasedFrechet, Frechet
 from gan_cli.metrics.kernel import Kernel, PerClassKernel
-from gan_cli.metrics.measure import Plan, Reference, collect, reference_features
+from gan_cli.metrics.measure import Plan, Reference, collect, collector_of, reference_features
 from gan_cli.metrics.memory import Memorisation
 from gan_cli.metrics.packed import FeatureCache, as_kept
 from gan_cli.metrics.prdc import PRDC
@@ -335,3 +335,16 @@ def test_what_was_kept_by_hashes_alone_is_measured_again_if_there_were_copies(
         assert found.row_hashes is not None
         assert len(found.row_hashes.unique()) == len(images)
     assert len(read) == passes
+
+
+def test_a_bookmark_of_a_version_without_keys_is_not_gone_on_from(tmp_path: Path) -> None:
+    images = torch.arange(20, dtype=torch.uint8).view(20, 1, 1, 1).expand(-1, 1, 2, 2)
+    data = Reference("data", 20, lambda size: ((piece, None) for piece in images.split(size)), "print")
+    args = (data, Pixels(), Kernel().needs, Plan(100, 10, tmp_path))
+    begun = collector_of(Pixels(), Kernel().needs, 100)
+    begun.add(images[:10])
+    bookmark = Bookmark(tmp_path / "x.part")
+    for state in (begun.state(), {name: value for name, value in begun.state().items() if name != "keys"}):
+        bookmark._last = 0.0
+        bookmark.maybe_write(lambda state=state: state)  # type: ignore[misc]
+        assert bits(as_kept(collect(*args, bookmark))) == bits(as_kept(collect(*args)))
