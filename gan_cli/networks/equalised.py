@@ -1,5 +1,4 @@
-"""What the progressive, style-based and magnitude-preserving networks share: how weights are read, pixel norm, filtered
-resampling."""
+"""What progressive, style-based and magnitude-preserving networks share: how weights are read, pixel norm, widths."""
 
 from __future__ import annotations
 
@@ -92,76 +91,6 @@ class PixelNorm(nn.Module):
         precise = torch.promote_types(values.dtype, torch.float32)
         mean_square = values.to(precise).square().mean(1, keepdim=True)
         return values * (mean_square + 1e-8).rsqrt().to(values.dtype)
-
-
-class Filter(nn.Module):
-    """Depthwise convolution with k ⊗ k, k = [1, 3, 3, 1]/8 = [1, 2, 1]/4 * [1, 1]/2, zeros outside.
-
-    [1, 1] is repetition (or averaging), which [1, 2, 1] smooths: StyleGAN's bilinear resampling (arXiv 1812.04948,
-    section 2), and the filter of the authors' code for StyleGAN2.
-
-    Args:
-        padding: On each border; the sides change by 2·padding - 3.
-        gain: Factor of the kernel, whose values otherwise sum to 1.
-    """
-
-    kernel: Tensor
-
-    def __init__(self, padding: int = 1, gain: float = 1.0) -> None:
-        super().__init__()
-        taps = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
-        self.padding = padding
-        self.register_buffer("kernel", gain * torch.outer(taps, taps), persistent=False)
-
-    def depthwise(self, values: Tensor) -> Tensor:
-        """The kernel for each channel of `values`, `[C, 1, 4, 4]`."""
-        return self.kernel.to(values.dtype).expand(values.shape[1], 1, -1, -1)
-
-    def forward(self, values: Tensor) -> Tensor:
-        return F.conv2d(values, self.depthwise(values), padding=self.padding, groups=values.shape[1])
-
-
-class Downsample(Filter):
-    """Halves the sides: the filter, then every second position."""
-
-    def forward(self, values: Tensor) -> Tensor:
-        return F.conv2d(values, self.depthwise(values), stride=2, padding=1, groups=values.shape[1])
-
-
-class Upsample(Filter):
-    """Doubles the sides: zeros between the positions, then the filter with gain 4.
-
-    It is 4 times the transpose of `Downsample`.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(gain=4.0)
-
-    def forward(self, values: Tensor) -> Tensor:
-        return F.conv_transpose2d(values, self.depthwise(values), stride=2, padding=1, groups=values.shape[1])
-
-
-class SameConvolution(nn.Module):
-    """Values `[N, I, H, W]` and a weight `[O, I, k, k]`, k odd, to `[N, O, H, W]`."""
-
-    def forward(self, values: Tensor, weight: Tensor) -> Tensor:
-        return F.conv2d(values, weight, padding=weight.shape[-1] // 2)
-
-
-class UpConvolution(nn.Module):
-    """Values `[N, I, H, W]` and a weight `[O, I, 3, 3]` to `[N, O, 2H, 2W]`: zeros in between, weight, filter.
-
-    The same as a convolution after `Upsample` (except at the borders), for a quarter of the work.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.smooth = Filter(padding=1, gain=4.0)
-
-    def forward(self, values: Tensor, weight: Tensor) -> Tensor:
-        mirrored = weight.flip(2, 3).transpose(0, 1)  # as the transpose of a convolution reads it
-        smoothed: Tensor = self.smooth(F.conv_transpose2d(values, mirrored, stride=2))
-        return smoothed
 
 
 class Pyramid(NamedTuple):

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from gan_cli.networks.base import BaseDiscriminator, BaseGenerator
 from gan_cli.networks.blocks import choose
 from gan_cli.networks.conditioning import DiscriminatorConditioning, GeneratorConditioning
-from gan_cli.networks.equalised import HE, Downsample, PixelNorm, equalised, pyramid
+from gan_cli.networks.equalised import HE, PixelNorm, equalised, pyramid
 from gan_cli.networks.growth import GrowingImage, Growth, enlarged, reduced
 from gan_cli.networks.minibatch import MAP_MINIBATCH
+from gan_cli.networks.resampling import Downsample
 from gan_cli.types import PositiveInt
 
 

@@ -20,8 +20,8 @@ from gan_cli.errors import ConfigError, two_lines
 from gan_cli.networks.base import BaseGenerator, StagedDiscriminator
 from gan_cli.networks.blocks import MAP_NORMS
 from gan_cli.networks.conditioning import DiscriminatorConditioning, GeneratorConditioning
-from gan_cli.networks.equalised import Downsample, Upsample
 from gan_cli.networks.layers import by_layer
+from gan_cli.networks.resampling import Downsample, Upsample
 from gan_cli.networks.sides import halvings
 from gan_cli.types import PositiveInt
 

@@ -21,7 +21,7 @@ from gan_cli.networks.attention import check_attention
 from gan_cli.networks.base import BaseGenerator, StagedDiscriminator
 from gan_cli.networks.blocks import MAP_NORMS
 from gan_cli.networks.conditioning import DiscriminatorConditioning, GeneratorConditioning
-from gan_cli.networks.equalised import Downsample, PixelNorm, Pyramid, Upsample, pyramid
+from gan_cli.networks.equalised import PixelNorm, Pyramid, pyramid
 from gan_cli.networks.magnitude import (
     Block,
     CosineAttention,
@@ -32,6 +32,7 @@ from gan_cli.networks.magnitude import (
     normalised,
     wrapped,
 )
+from gan_cli.networks.resampling import Downsample, Upsample
 from gan_cli.types import Need, Positive, PositiveInt
 
 

@@ -13,8 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gan_cli.networks.conditioning import GeneratorConditioning
-from gan_cli.networks.equalised import HE, Pyramid, SameConvolution, UpConvolution, equalised, pyramid
+from gan_cli.networks.equalised import HE, Pyramid, equalised, pyramid
 from gan_cli.networks.growth import GrowingImage, Growth
+from gan_cli.networks.resampling import SameConvolution, UpConvolution
 from gan_cli.networks.styles import Noise, StyleGenerator, Synthesis
 from gan_cli.types import Fraction, Positive, PositiveInt
 

@@ -12,18 +12,9 @@ from torch import Tensor, nn
 from gan_cli.networks.base import StagedDiscriminator
 from gan_cli.networks.blocks import choose
 from gan_cli.networks.conditioning import DiscriminatorConditioning, GeneratorConditioning
-from gan_cli.networks.equalised import (
-    Downsample,
-    Filter,
-    Pyramid,
-    SameConvolution,
-    UpConvolution,
-    Upsample,
-    equalised,
-    leaky,
-    pyramid,
-)
+from gan_cli.networks.equalised import Pyramid, equalised, leaky, pyramid
 from gan_cli.networks.minibatch import MAP_MINIBATCH
+from gan_cli.networks.resampling import Downsample, Filter, SameConvolution, UpConvolution, Upsample
 from gan_cli.networks.styles import Noise, StyleGenerator, Synthesis
 from gan_cli.types import Fraction, PositiveInt
 

@@ -1,4 +1,4 @@
-"""Equalised learning rate, pixel norm, resampling, and the widths of networks that double their sides."""
+"""Equalised learning rate, pixel norm, and the widths of networks that double their sides."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from gan_cli.networks import equalised as eq
@@ -52,23 +51,6 @@ def test_pixel_norm_gives_unit_mean_square() -> None:
 
 def test_leaky_keeps_the_mean_square() -> None:
     assert eq.leaky(torch.randn(200_000)).square().mean().item() == pytest.approx(1.04, abs=0.02)  # (1 + 0.2²) · 2 / 2
-
-
-def test_resampling_filters() -> None:
-    """Constants stay constant within, up is 4 times the transpose of down, and [1, 3, 3, 1] = [1, 2, 1] * [1, 1]."""
-    x, y = torch.randn(2, 3, 8, 12), torch.randn(2, 3, 4, 6)
-    up, down = eq.Upsample(), eq.Downsample()
-    assert (up(y).shape, down(x).shape) == (x.shape, y.shape)
-    torch.testing.assert_close((up(y) * x).sum(), 4 * (y * down(x)).sum())
-    one = torch.ones(1, 1, 8, 8)
-    torch.testing.assert_close(up(one)[..., 1:-1, 1:-1], torch.ones(1, 1, 14, 14))
-    torch.testing.assert_close(down(one)[..., 1:-1, 1:-1], torch.ones(1, 1, 2, 2))
-    smooth = torch.outer(torch.tensor([1.0, 2, 1]), torch.tensor([1.0, 2, 1])).view(1, 1, 3, 3) / 16
-    repeated = F.interpolate(y[:, :1], scale_factor=2)
-    torch.testing.assert_close(up(y[:, :1]), F.conv2d(repeated, smooth, padding=1))
-    weight = torch.randn(5, 3, 3, 3)
-    inner = (..., slice(3, -3), slice(3, -3))
-    torch.testing.assert_close(eq.UpConvolution()(x, weight)[inner], eq.SameConvolution()(up(x), weight)[inner])
 
 
 def test_widths_of_the_paper() -> None:

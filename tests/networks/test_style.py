@@ -14,7 +14,7 @@ from gan_cli.games.adversarial import Adversarial
 from gan_cli.games.parts import Parts
 from gan_cli.losses import Hinge
 from gan_cli.networks import conditioning, pggan, stylegan, stylegan2
-from gan_cli.networks.equalised import SameConvolution, UpConvolution
+from gan_cli.networks.resampling import SameConvolution, UpConvolution
 from gan_cli.networks.styles import crossed
 from gan_cli.priors import Normal
 from gan_cli.sampling import Draws, steps_along_paths
