@@ -14,8 +14,8 @@ from torch.autograd import Function
 class Depthwise(Function):
     """Each channel of `[N, C, H, W]` convolved with one fixed kernel `[k, k]`; its gradient is `Transposed`.
 
-    autograd's own second derivative of a convolution works out the gradient of its kernel too, wanted or not, and where
-    channels are apart, one after another: with gradient penalties, four times the work of all the rest.
+    PyTorch's own second derivative of a convolution also computes the gradient of the kernel, needed or not, with one
+    convolution per channel. Under a gradient penalty that takes longer than everything else the layer does.
     """
 
     generate_vmap_rule = True
@@ -36,7 +36,7 @@ class Depthwise(Function):
 
 
 class Transposed(Function):
-    """The transpose of `Depthwise`, which is its gradient in turn; `left` are rows and columns that no stride met."""
+    """The transpose of `Depthwise`, which is its gradient in turn; `left`: rows and columns beyond the last stride."""
 
     generate_vmap_rule = True
 

@@ -45,8 +45,15 @@ def test_filters() -> None:
     )
 
 
+@pytest.mark.parametrize("padding", [1, 2])
+def test_a_filter_changes_sides_by_its_padding_and_values_by_its_gain(padding: int) -> None:
+    filtered = Filter(padding, gain=3.0)(torch.ones(1, 2, 8, 6))
+    assert filtered.shape[2:] == (5 + 2 * padding, 3 + 2 * padding)
+    torch.testing.assert_close(filtered[..., padding:-padding, padding:-padding], torch.full((1, 2, 5, 3), 3.0))
+
+
 def test_a_second_derivative_computes_no_gradient_of_the_kernel() -> None:
-    """Work of a penalty's backward pass, in convolutions: a few, however many channels there are."""
+    """A penalty's backward pass takes a few convolutions, however many channels there are."""
     values = drawn(2, 32, 8, 8).requires_grad_()
     layer = Downsample()
     (gradient,) = torch.autograd.grad(layer(values).square().sum(), values, create_graph=True)
