@@ -72,6 +72,9 @@ def test_help_tells_groups_choices_and_defaults(gan_here: Inside) -> None:
         (["train", "penalty=[r1]", "penalty.r1.wieght=5"], "did you mean penalty.r1.weight?"),
         (["train", "trainer.max_steps"], "write settings as key=value"),
         (["train", "trainer.max_steps=-3"], "trainer.max_steps=-3 is not valid"),
+        (["train", "--run", "trainer.max_steps=-3"], "trainer.max_steps=-3 is not valid"),
+        (["train", "-r", "loss=hinge", "loss.real_label=0.9"], "loss=lsgan"),
+        (["train", "--run", "hydra.run.dir=a/b/c/d", "dataset=folder"], "dataset.root is not set"),
         (["train", "model.width=wide"], "model.generator.width='wide' is not valid"),
         (["train", "model.generator.norm=bath"], "choose one of batch, instance, layer, none"),
         (["train", "dataset.resolution=28"], "dataset.resolution=16, 32, 64"),
@@ -494,3 +497,8 @@ def test_a_run_killed_before_its_first_checkpoint_has_a_way_on(gan_here: Inside,
 
 def test_environment_variables_do_not_leak_between_tests() -> None:
     assert "GAN_TRUST" not in os.environ
+
+
+def test_the_folder_that_one_works_in_stays_when_a_run_in_it_is_refused(gan_here: Inside, here: Path) -> None:
+    assert gan_here("train", "--run", "hydra.run.dir=.", "trainer.max_steps=-3").returncode == 2
+    assert here.is_dir()

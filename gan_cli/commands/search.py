@@ -84,6 +84,8 @@ def main(words: Sequence[str]) -> None:
     typed, flags = divide(settings, "search")
     if {"-m", "--multirun"} & {*flags}:
         raise ConfigError(two_lines("gan search takes words with several values as they are", "leave -m out"))
+    if runs := {"-r", "--run"} & {*flags}:
+        raise ConfigError(two_lines("gan search runs its trials by itself", f"leave {runs.pop()} out"))
     if compose.shown_by_hydra(flags):
         compose.perform("search", [*_parted(typed)[0], *flags], lambda config: None)
         return

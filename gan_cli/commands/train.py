@@ -17,9 +17,12 @@ from gan_cli.config.words import divide, take
 from gan_cli.errors import ConfigError, NotARun, NotWritable, Refused, RunFailed, two_lines
 from gan_cli.runs.processes import Result, more, on_devices, our_place, play_all
 from gan_cli.store import outputs, summary
+from gan_cli.store.disk import remove_empty
 from gan_cli.store.places import anchored
 
 if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
     from gan_cli.callbacks import Callback
     from gan_cli.config.trust import Trust
     from gan_cli.store.run import Run
@@ -95,12 +98,16 @@ def main(words: Sequence[str]) -> None:
             raise ConfigError(two_lines(f"{flags[0]} does not go with {key}=", remedy))
     typed = shlex.join(["gan", "train", *words])
 
-    def job(composed: Composed, own: list[str]) -> float | None:
-        return _begin(composed, Asked(typed, own, vouched), trust.for_runs(vouched)).score
+    def job(config: DictConfig) -> float | None:
+        try:
+            composed = compose.inside_hydra(config)
+            return _begin(composed, Asked(typed, divide(settings)[0], vouched), trust.for_runs(vouched)).score
+        finally:
+            remove_empty(compose.hydras_folder())  # Hydra makes it before the config is checked
 
     if {"-r", "--run"} & {*flags}:
         compose.check_plugins("train", settings, trust.for_runs(vouched))
-    compose.hydra_main("train", lambda config: job(compose.inside_hydra(config), divide(settings)[0]), settings)
+    compose.hydra_main("train", job, settings)
 
 
 def trial(asked: Asked, folder: Path, flags: Sequence[str] = ()) -> Result:

@@ -209,7 +209,12 @@ def inside_hydra(config: DictConfig, command: str = "train") -> Composed:
     chosen = _chosen(meta.runtime.choices)
     forgotten = left_out.forget(command, config, meta, chosen)
     unread.check(command, config, chosen)
-    return Composed(plain(config), chosen, Path(meta.runtime.output_dir), forgotten)
+    return Composed(plain(config), chosen, hydras_folder(), forgotten)
+
+
+def hydras_folder() -> Path:
+    """The folder that Hydra's main function made for the job that it is running."""
+    return Path(HydraConfig.get().runtime.output_dir)
 
 
 def _initialised() -> Any:

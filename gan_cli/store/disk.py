@@ -228,8 +228,9 @@ def remove_empty(folder: Path) -> None:
     """Removes an empty folder, and its empty parents as long as they are below the working directory: a refused request
     leaves nothing behind, and no folder of the user's goes with it."""
     here = Path.cwd()
-    for path in (folder, folder.parent, folder.parent.parent):
-        if path != folder and here not in path.resolve().parents:
+    for path in (folder, *folder.parents):
+        place = path.resolve()
+        if place == here or (path != folder and here not in place.parents):
             return
         try:
             path.rmdir()

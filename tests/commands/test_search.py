@@ -165,6 +165,7 @@ def test_refused_trials_are_counted_with_their_reason(gan_here: Inside, here: Pa
         ((RATES, "storage=postgresql://a:secret@localhost/x"), "leave it out"),
         ((RATES, "pruner=hyperband", "pruner.reduction=1"), "give 2 or more"),
         ((RATES, "-m"), "leave -m out"),
+        ((RATES, "--run"), "leave --run out"),
         ((RATES, "repeat=run"), "takes the words of a new one"),
         (("resume=nowhere",), "does not go with resume="),
     ],
