@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -229,8 +230,8 @@ def _opened(search: Search) -> Study:
 
 
 def _leave_nothing(folder: Path) -> None:
-    """Removes what the opening of a storage that failed has made in a folder that was not there."""
-    for name in (*storage.FILES.values(), ".asking.lock"):
+    """Removes what a search has made in a folder in which no run began."""
+    for name in (*storage.FILES.values(), ".asking.lock", ACCOUNT):
         (folder / name).unlink(missing_ok=True)
     remove_empty(folder)
 
@@ -275,8 +276,13 @@ def _run(search: Search, study: Study, mine: Trial) -> Ending:
 
 
 def _conclude(search: Search, study: Study) -> None:
-    """Tells what came of it. Raises RunFailed or ConfigError where no trial ended by itself."""
+    """Tells what came of it. Raises RunFailed where no trial ended by itself, and ConfigError where none began; then
+    nothing is left."""
     told = _write(search, study, final=True)
+    if all(row["ended"] == REFUSED and row["run"] is None for row in told["trials"]):
+        study.forget()
+        _leave_nothing(search.folder)
+        raise ConfigError(_all_refused([row["why"] for row in told["trials"]]))
     if search.request.answer is not None:
         outputs.answer(search.request.answer, told)
     log.info("")
@@ -294,8 +300,14 @@ def _conclude(search: Search, study: Study) -> None:
         log.info("  gan train repeat=%s%s", run, "".join(f" trust={home}" for home in search.vouched))
 
 
+def _all_refused(reasons: Sequence[str]) -> str:
+    """The problem of a search in which no run began: the commonest reason, with its remedy."""
+    (why, times), *others = Counter(reasons).most_common()
+    what, remedy, *_ = [*why.splitlines(), "", ""]
+    more = f", {times} of them because" if others else ""
+    return two_lines(f"all {len(reasons)} trials were refused{more}: {what}", remedy.strip())
+
+
 def _nothing_found(search: Search, told: Mapping[str, Any]) -> None:
     why = next((row["why"] for row in told["trials"] if row["why"]), "").splitlines() or ["all ended early"]
-    problem = two_lines(f"no trial ended by itself: {why[0]}", f"the trials are in {search.folder}")
-    refused = {row["ended"] for row in told["trials"]} == {REFUSED}
-    raise ConfigError(problem) if refused else RunFailed(problem)
+    raise RunFailed(two_lines(f"no trial ended by itself: {why[0]}", f"the trials are in {search.folder}"))

@@ -130,6 +130,14 @@ class Study:
             self._trial(trial.number).set_user_attr(ABOUT, about)
             self.study.tell(trial.number, outcome.cost if ended is TrialState.COMPLETE else None, state=ended)
 
+    def forget(self) -> None:
+        """Removes the study from its storage, which may be shared with others."""
+        import optuna
+
+        with storage.faults(self.kept), storage.quiet():
+            kept = storage.opened(self.kept, self.folder)
+            optuna.delete_study(study_name=self.study.study_name, storage=kept)
+
 
 def begin(name: str, word: str, kept: BaseStorage, folder: Path, new: bool) -> optuna.Study:
     """The study of the search in this folder.

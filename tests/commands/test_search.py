@@ -141,6 +141,20 @@ def test_refused_trials_are_counted_with_their_reason(gan_here: Inside, here: Pa
     assert "of each trial" in text
 
 
+@pytest.mark.parametrize("kept", ["sqlite", "journal", "sqlite:///shared.db"])
+def test_a_search_of_which_no_trial_can_begin_leaves_nothing(gan_here: Inside, here: Path, kept: str) -> None:
+    tried = ("trainer.micro_batches=16,32", "sampler=random", f"storage={kept}", "json=answer.json")
+    done = gan_here(*asked(*tried, "trials=3"))
+    assert done.returncode == 2
+    *_, what, remedy = done.stderr.splitlines()
+    assert what.startswith("gan search: all 3 trials were refused")
+    assert remedy.startswith("  use dataset.batch_size=")
+    shared = Path("shared.db")
+    assert [path.name for path in here.iterdir()] == ([shared.name] if shared.exists() else [])
+    assert gan_here(*asked(*tried, "study=search", "trials=1")).returncode == 2
+    assert gan_here(*asked(RATES, f"storage={kept}", "trials=1", HERE)).returncode == 0  # the name is free again
+
+
 @pytest.mark.parametrize(
     ("typed", "meant"),
     [
