@@ -32,12 +32,7 @@ from gan_cli.training.session import Session
 GROUPS = choices.config_groups(CONF)
 # below; tests/test_architectures.py, tests/test_evaluation.py, tests/test_latent.py
 OTHERS = ("loss", "conditioning", "model", "detector", "metrics", "preset", "mode", "as", "along")
-OTHERS += (
-    "suite",
-    "space",
-    "sampler",
-    "pruner",
-)  # tests/commands/test_bench.py, tests/search, tests/commands/test_search.py
+OTHERS += ("suite", "search", "sampler", "pruner")  # tests/commands/test_bench.py, test_search.py, tests/search
 EMBEDDED = ("digits", "ring", "grid", "swiss_roll", "line", "photos", "china2flower")
 SEVERAL = ("penalty", "auxiliary", "augment")  # groups that allow several choices
 # Terms of what a generator is given, which digits from noise have not.

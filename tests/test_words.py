@@ -144,6 +144,7 @@ def test_nothing_chosen() -> None:
         (["train", "model=../loss/hinge"], "no model named"),
         (["train", "detector=classifier"], "gan eval RUN detector=classifier"),
         (["train", "+detector=classifier"], "gan eval RUN detector=classifier"),
+        (["train", "search=gamma"], "gan search search=gamma"),
         (["sample", "x", "loss=hinge"], "gan train loss=hinge"),
         (
             ["train", "evaluation.detector=inception"],

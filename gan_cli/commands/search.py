@@ -53,7 +53,7 @@ class SearchRequest(BaseModel):
     study: str
     resume: str | None
     answer: str | None = Field(alias="json")
-    space: dict[str, Any]
+    search: dict[str, Any]
     sampler: dict[str, Any]
     pruner: dict[str, Any]
 
@@ -111,7 +111,7 @@ def _parted(words: Sequence[str]) -> tuple[list[str], list[str]]:
     theirs = {*of_runs.settings, *of_runs.groups}
     own: list[str] = []
     others: list[str] = []
-    for word in words:
+    for word in map(_current, words):
         head = word.partition("=")[0].lstrip("+~").replace("@", ".").partition(".")[0]
         if head == "repeat":
             raise ConfigError(two_lines("repeat= repeats one run", "gan search takes the words of a new one"))
@@ -119,6 +119,13 @@ def _parted(words: Sequence[str]) -> tuple[list[str], list[str]]:
             raise ConfigError(two_lines(f"no setting '{head}'", meant))
         (own if head in ours else others).append(word)
     return own, others
+
+
+def _current(word: str) -> str:
+    """A word by its name of today: what is searched over was `space=` once, and searches keep their words."""
+    head = _key(word)
+    former = head == "space" or head.startswith("space.")
+    return word.replace("space", "search", 1) if former else word
 
 
 def _key(word: str) -> str:
@@ -148,7 +155,7 @@ def _planned(typed: Sequence[str], flags: list[str], vouched: tuple[str, ...], c
         others = _parted(words)[1]
         _check_folder(folder, words)
     storage.check(request.storage)
-    of_space = [build.make(build.check_part(f"space.{name}", node, trusted)) for name, node in request.space.items()]
+    of_space = [build.make(build.check_part(f"search.{name}", node, trusted)) for name, node in request.search.items()]
     space = read(merged(*of_space, others), flags)
     checked = [build.check(compose.compose("train", [*corner, *flags]).config, trusted) for corner in space.corners()]
     if source is not None:

@@ -25,6 +25,7 @@ from gan_cli.store.outputs import discard, full
 
 # What other programs call the number of epochs.
 EPOCHS = ("epochs", "epoch", "max_epochs", "num_epochs", "n_epochs", "nepochs")
+OF_NO_RUN = ("search", "bench")  # commands that begin with no run
 DEEP = 20  # brackets in a word; fewer are no trouble for its parser
 NAMELESS = re.compile(r"[~+@:]*=")
 RAISED = re.compile(r"^\w+ raised while resolving interpolation: ")
@@ -181,7 +182,8 @@ def _of_another(command: str, group: str, word: str) -> str:
     if owner == "train":
         remedy = f"gan train {word.lstrip('+')} starts a run with it; an existing run keeps its own"
     else:
-        remedy = f"gan {owner} RUN {word.lstrip('+')}"
+        run = "" if owner in OF_NO_RUN else "RUN "
+        remedy = f"gan {owner} {run}{word.lstrip('+')}"
     return two_lines(f"{group}= is not a choice of gan {command}", remedy)
 
 

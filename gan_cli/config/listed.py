@@ -21,7 +21,12 @@ from gan_cli.config.renamed import current
 REFERENCE = re.compile(r"\$\{([a-z_.]+)\}")
 # Slots that also take the targets of another slot.
 RAMP = "any number that may follow progress"
-KIN = {"dataset.source.of": "dataset.source", "evaluation.detector": "detector.*", "schedule": RAMP}
+KIN = {
+    "dataset.source.of": "dataset.source",
+    "evaluation.detector": "detector.*",
+    "schedule": RAMP,
+    "space.*": "search.*",
+}
 RAMPS = ("gan_cli.ramps.Linear", "gan_cli.ramps.Cosine", "gan_cli.ramps.Steps")
 
 

@@ -24,7 +24,7 @@ EXAMPLES = "'optimizer.lr=tag(log,interval(1e-5,1e-3))', 'model.width=choice(16,
 
 
 def part(words: list[str]) -> list[str]:
-    """A space of conf/space: words, of which those of a sweep are searched over, and the others go with them."""
+    """A choice of conf/search: words, of which those of a sweep are searched over, and the others go with them."""
     return words
 
 

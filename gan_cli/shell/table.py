@@ -100,7 +100,7 @@ TRAIN = Command(
 SEARCH = Command(
     "search",
     "look for good settings with Optuna; go on with resume=SEARCH",
-    ("gan search space=[learning_rates] evaluation.every_steps=500 trials=20",),
+    ("gan search search=[learning_rates] evaluation.every_steps=500 trials=20",),
     like="train",
     detailed=("sampler", "pruner"),
     typed=(

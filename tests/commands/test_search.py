@@ -110,6 +110,17 @@ def test_the_best_trial_can_be_repeated_and_its_score_is_the_run_s(gan_here: Ins
     assert sum(found["importance"].values()) == pytest.approx(1)
 
 
+def test_a_search_with_words_of_an_older_version_goes_on(gan_here: Inside, here: Path) -> None:
+    typed = asked("search=[gamma]", "trials=1", HERE)
+    done = gan_here(*(word.replace("search=", "space=") for word in typed))
+    assert done.returncode == 0, done.stderr
+    again = gan_here("search", "resume=search", "trials=2")
+    assert again.returncode == 0, again.stderr
+    rows = account()["trials"]
+    assert [[*row["values"]] for row in rows] == [["penalty.r1.weight"]] * 2
+    assert all(0.01 <= float(row["values"]["penalty.r1.weight"]) <= 100 for row in rows)
+
+
 def test_a_trial_that_is_worse_ends_early_and_says_so(gan_here: Inside, here: Path) -> None:
     rates = ("optimizer.lr=1e-6,3e-2", "sampler=random")
     done = gan_here(*asked(*rates, "pruner=median", "pruner.trials=1", "trials=5", HERE, steps=3))
@@ -163,7 +174,7 @@ def test_a_search_of_which_no_trial_can_begin_leaves_nothing(gan_here: Inside, h
         (("optimizer.rl=1e-3,1e-4",), "did you mean optimizer.lr"),
         (("trainer.micro_batches=range(0,3)",), "trainer.micro_batches=0"),
         (("optimizer.lr=tag(lgo,interval(1e-5,1e-3))",), "did you mean log"),
-        (("space=[gama]",), "did you mean gamma"),
+        (("search=[gama]",), "did you mean gamma"),
         (("seed=1",), "nothing to search over"),
         ((RATES, "evaluation.every_steps=null"), "add evaluation.every_steps=500"),
         ((RATES, "storage=sqlite:////nowhere/x.db"), "cannot be opened"),
