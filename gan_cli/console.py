@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import sys
+
+from gan_cli.hangup import discard
 
 # What a terminal acts on instead of showing, or shows in another order: control characters except newline and tab,
 # bidirectional marks, and bytes of file names that are not UTF-8.
@@ -64,7 +65,7 @@ class Console(logging.Handler):
         except OSError as error:  # the reader of `gan train | head` has gone, or the disk is full; work continues
             if not isinstance(error, BrokenPipeError):
                 self.lost = error
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            discard(stream.fileno())
 
 
 def set_up(aside: bool = False) -> None:

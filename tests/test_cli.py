@@ -387,6 +387,41 @@ def test_an_import_that_hangs_is_interrupted_after_all(
 
 
 @pytest.mark.parametrize(
+    ("of_sighup", "code"), [(signal.SIG_DFL, 130), (signal.SIG_IGN, 0)], ids=["a terminal", "nohup"]
+)
+def test_a_closed_terminal_interrupts_unless_it_is_ignored(
+    of_sighup: Any, code: int, own_modules: None, gan_here: Inside, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "my_closed.py").write_text(
+        "import os, signal\nfrom gan_cli.losses import Hinge\n"
+        "class Mine(Hinge):\n    def __init__(self):\n        super().__init__()\n"
+        "        os.kill(os.getpid(), signal.SIGHUP)\n"
+    )
+    monkeypatch.syspath_prepend(here)
+    before = signal.signal(signal.SIGHUP, of_sighup)
+    done = gan_here("train", *words(), "loss._target_=my_closed.Mine", "trust=my_closed", "hydra.run.dir=run")
+    assert signal.signal(signal.SIGHUP, before) is of_sighup
+    assert done.returncode == code
+    assert done.stderr.strip() == ("gan train: interrupted" if code else "")
+    assert (here / "run").exists() is (code == 0)
+
+
+def test_an_interrupt_has_its_exit_code_also_where_nobody_reads_what_is_told(finished: Path, here: Path) -> None:
+    command = [sys.executable, "-m", "gan_cli", "sample", str(finished), "n=100000", "out=pictures"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    process.stderr.close()
+    end = time.monotonic() + 60
+    while not list(here.glob("pictures/*.png")):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+
+
+@pytest.mark.parametrize(
     "command",
     ["--version", "--help", "train --help", "completion bash", "cache", "show RUN", "logs RUN", "train --cfg job"],
 )

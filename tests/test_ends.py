@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import permutations
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from conftest import Inside, same, weights, words
 from forked import Forked
@@ -297,24 +298,37 @@ def test_measurements_that_never_come_are_warned_about(here: Path, capsys: pytes
     assert "evaluation.every_steps=3 measures nothing: the run ends at step 2" in capsys.readouterr().err
 
 
-def test_a_terminal_that_is_gone_leaves_a_run_that_was_stopped(here: Path) -> None:
+def at_a_terminal_that_closes(once: Callable[[], bool], *arguments: str) -> int:
+    """The exit code of `gan ...`, whose terminal is gone as soon as that holds."""
     parent, child = pty.openpty()
-    command = [sys.executable, "-m", "gan_cli", "train", *words(steps=100_000)]
-    command += ["callback=[progress,checkpoints]", "callback.checkpoints.every_steps=2", "hydra.run.dir=run"]
+    command = [sys.executable, "-m", "gan_cli", *arguments]
     process = subprocess.Popen(
         command, stdin=child, stdout=child, stderr=child, start_new_session=True, preexec_fn=_takes_the_terminal
     )
     os.close(child)
     os.set_blocking(parent, False)
     end = time.monotonic() + 60
-    while not (here / "run" / "checkpoints" / "last.pt").exists():
+    while not once():
         assert time.monotonic() < end
         with suppress(BlockingIOError):
             os.read(parent, 65536)
         time.sleep(0.02)
     os.close(parent)
-    assert process.wait(60) == 130
+    return process.wait(60)
+
+
+def test_a_terminal_that_is_gone_leaves_a_run_that_was_stopped(here: Path) -> None:
+    base = ("callback=[progress,checkpoints]", "callback.checkpoints.every_steps=2", "hydra.run.dir=run")
+    saved = here / "run" / "checkpoints" / "last.pt"
+    assert at_a_terminal_that_closes(saved.exists, "train", *words(steps=100_000), *base) == 130
     assert result(here / "run")["status"] == "stopped"
+
+
+def test_a_terminal_that_is_gone_leaves_whole_pictures(finished: Path, here: Path) -> None:
+    drawn = lambda: any(here.glob("pictures/*.png"))  # noqa: E731
+    assert at_a_terminal_that_closes(drawn, "sample", str(finished), "n=1000000", "out=pictures") == 130
+    for path in (here / "pictures").iterdir():
+        Image.open(path).load()
 
 
 def _takes_the_terminal() -> None:

@@ -31,7 +31,7 @@ LAYERS = (
     ("store",),
     ("types", "whole", "moving", "ramps", "rng", "progress", "pages", "notebook"),
     ("console",),
-    ("errors",),
+    ("errors", "hangup"),
 )
 ONLY_TYPES = ("losses", "penalties", "auxiliaries", "image_auxiliaries", "priors", "augment", "networks")
 

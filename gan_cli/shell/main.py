@@ -10,14 +10,16 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType
 
 from gan_cli.errors import two_lines
+from gan_cli.hangup import HANGUP, discard, heard, let_go_of_a_terminal_that_is_gone
 from gan_cli.shell.codes import DONE, FAILED, INTERRUPTED, WRONG
 from gan_cli.shell.table import COMMANDS, Command
 
+ENDS = (signal.SIGTERM, HANGUP)  # besides Ctrl-C
 SOON = 0.01  # seconds until an interrupt that could not be raised is tried again
 LONG = 10.0  # seconds that an import may take until it is interrupted after all
 USAGE = """\
@@ -40,14 +42,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:  # while the end of the command was being reported
         return INTERRUPTED
     except BrokenPipeError:  # the reader of a pipe has seen enough
-        from gan_cli.store.outputs import discard
-
-        discard()
+        discard(sys.stdout.fileno())
         return DONE
     except OSError as error:  # of what is printed here: help, a version; commands have errors of their own
-        from gan_cli.store.outputs import discard, full
+        from gan_cli.store.outputs import full
 
-        discard()
+        discard(sys.stdout.fileno())
         _tell(f"gan: {full(error)}")
         return WRONG
     except SystemExit as end:  # of Hydra, when it has shown what a flag asked for
@@ -56,11 +56,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def _interrupted_in_order(alone: bool) -> Iterator[threading.Event]:
-    """SIGTERM interrupts as Ctrl-C does, but only once: later ones find a program that is already ending.
+    """SIGTERM and a closed terminal interrupt as Ctrl-C does, but only once: later ones find a program that is already
+    ending.
 
-    A process that is `alone`, that is, runs this command only, ignores SIGTERM afterwards too. An interrupt that
-    arrives within an import, which may swallow it or end the process, or where Python cannot raise it, as in callbacks
-    of its own import system, comes again a moment later.
+    A process that is `alone`, that is, runs this command only, ignores them afterwards too, and Ctrl-C then ends it
+    without a traceback. An interrupt that arrives within an import, which may swallow it or end the process, or where
+    Python cannot raise it, as in callbacks of its own import system, comes again a moment later.
 
     Yields:
         Set once one of them has come, whatever became of the interrupt.
@@ -73,11 +74,13 @@ def _interrupted_in_order(alone: bool) -> Iterator[threading.Event]:
     waits_until: list[float] = []
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        if number == signal.SIGTERM:
-            signal.signal(number, signal.SIG_IGN)
+        if number == HANGUP:
+            let_go_of_a_terminal_that_is_gone()
+        if number in ENDS:
+            _end_once()
         interrupted.set()
         waits_until.append(time.monotonic() + LONG)
-        if _importing(frame) and time.monotonic() < waits_until[0]:
+        if _lost(frame, hook) and time.monotonic() < waits_until[0]:
             again()
         else:
             raise KeyboardInterrupt
@@ -95,7 +98,7 @@ def _interrupted_in_order(alone: bool) -> Iterator[threading.Event]:
             usual(unraisable)
 
     usual, sys.unraisablehook = sys.unraisablehook, hook
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in heard(*ENDS)}
     ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not where a shell or a host has its own way
     if ours:
         signal.signal(signal.SIGINT, interrupt)
@@ -103,15 +106,22 @@ def _interrupted_in_order(alone: bool) -> Iterator[threading.Event]:
         yield interrupted
     finally:
         sys.unraisablehook = usual
-        signal.signal(signal.SIGTERM, signal.SIG_IGN if alone else before)
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_IGN if alone else handler)
         if ours:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.signal(signal.SIGINT, signal.SIG_DFL if alone else signal.default_int_handler)
 
 
-def _importing(frame: FrameType | None) -> bool:
-    """Whether an import is under way there."""
+def _end_once() -> None:
+    """What else would interrupt finds a program that is ending."""
+    for number in heard(*ENDS):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _lost(frame: FrameType | None, hook: Callable[[sys.UnraisableHookArgs], None]) -> bool:
+    """Whether an interrupt that is raised there may be lost: within an import, or what is told of one that was."""
     while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
+        if frame.f_code.co_filename.startswith("<frozen importlib") or frame.f_code is hook.__code__:
             return True
         frame = frame.f_back
     return False
@@ -155,8 +165,10 @@ def _tell(problem: str) -> None:
     inside a name or a value does not start another line."""
     from gan_cli.console import printable
 
-    with suppress(OSError):  # nobody can be told
+    try:
         print(printable(re.sub(r"\n(?!  )", r"\\n", problem)), file=sys.stderr)
+    except OSError:  # nobody can be told
+        discard(sys.stderr.fileno())
 
 
 def run(command: Command, words: list[str], interrupted: threading.Event) -> int:
@@ -171,19 +183,15 @@ def run(command: Command, words: list[str], interrupted: threading.Event) -> int
         return _written(command)
     except Interrupted as error:
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # training took the first; a later one must not cut this off
-        print(file=sys.stderr)
-        _tell(f"gan {command.name}: {error}")
-        return INTERRUPTED
+            _end_once()  # training took the first; a later one must not cut this off
+        return _stopped(command, str(error))
     except KeyboardInterrupt:
-        print(f"\ngan {command.name}: interrupted", file=sys.stderr)
-        return INTERRUPTED
+        return _stopped(command, "interrupted")
     except BrokenPipeError:
         raise
     except Exception as error:
         if interrupted.is_set():  # an import swallowed the interrupt, and failed later
-            print(f"\ngan {command.name}: interrupted", file=sys.stderr)
-            return INTERRUPTED
+            return _stopped(command, "interrupted")
         if wants_traceback:
             raise
         asked = isinstance(error, Refused)
@@ -195,6 +203,12 @@ def run(command: Command, words: list[str], interrupted: threading.Event) -> int
             place = raised_at(error)
             _tell(f"  {f'{place}; ' if place else ''}HYDRA_FULL_ERROR=1 shows the traceback")
         return WRONG if asked else FAILED
+
+
+def _stopped(command: Command, how: str) -> int:
+    _tell("")  # after the `^C` that a terminal shows
+    _tell(f"gan {command.name}: {how}")
+    return INTERRUPTED
 
 
 def _written(command: Command) -> int:

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from gan_cli import hangup
 from gan_cli.errors import ConfigError, NotWritable, two_lines
 from gan_cli.store.disk import cause, naming, remove_leftovers, replacing
 
@@ -116,7 +117,7 @@ def printing() -> Iterator[None]:
 
 def discard() -> None:
     """Discards what is still to be printed, so that it does not fail once more at the end of the process."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    hangup.discard(sys.stdout.fileno())
 
 
 def full(error: OSError) -> str:
@@ -157,7 +158,7 @@ def _pour(path: Path, whole: bytes) -> None:
             sys.stdout.buffer.write(whole)
             sys.stdout.buffer.flush()
         except BrokenPipeError:  # the reader has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            hangup.discard(1)
         return
     opened = os.dup(number) if number is not None else os.open(path, os.O_WRONLY)
     if stat.S_ISBLK(os.fstat(opened).st_mode):  # writing would destroy what is on the disk

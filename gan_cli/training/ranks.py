@@ -21,6 +21,7 @@ import torch.distributed as dist
 
 from gan_cli import console
 from gan_cli.errors import ConfigError, two_lines
+from gan_cli.hangup import heard
 from gan_cli.training.runtime import STOPS, WARNINGS, pick_device, time_limit_heard
 
 GRACE = 1.0  # seconds in which the launcher fetches the result of a stopped process
@@ -257,6 +258,8 @@ def launch(work: Callable[[Any, int], Mapping[str, Any]], job: Any, processes: i
         monitor_interval=0.5,
         start_method=METHOD,
     )
+    # Under `nohup` not the closed terminal; torch 2.9 does not look here, and listens to all.
+    config.signals_to_handle = ",".join(signal.Signals(number).name for number in heard(*STOPS))
     try:
         with time_limit_heard(lambda: os.kill(os.getpid(), signal.SIGTERM)):  # which torch passes on
             elastic_launch(config, _enter)(work, job, console.is_aside(), Environment())

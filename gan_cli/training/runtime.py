@@ -6,7 +6,6 @@ import ctypes
 import errno
 import os
 import signal
-import stat
 import sys
 import threading
 import time
@@ -19,9 +18,9 @@ import torch
 from torch import nn
 
 from gan_cli.errors import ConfigError, two_lines, unknown
+from gan_cli.hangup import HANGUP, heard, let_go_of_a_terminal_that_is_gone
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # names of mallopt(3)
-HANGUP = getattr(signal, "SIGHUP", signal.SIGTERM)  # the terminal was closed; not on Windows
 STOPS = (signal.SIGINT, signal.SIGTERM, HANGUP)
 WARNINGS = tuple(getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name))  # none on Windows
 PATIENCE = 1.0  # seconds within which a second signal counts as the same one
@@ -203,14 +202,6 @@ class StopRequest:
     since: float = 0.0
 
 
-def _let_go_of_a_terminal_that_is_gone() -> None:
-    """Discards further output, so that it cannot fail and end the run another way."""
-    for descriptor in (1, 2):
-        with suppress(OSError):
-            if stat.S_ISCHR(os.fstat(descriptor).st_mode) and not os.isatty(descriptor):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
-
-
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
     """The first signal asks for a stop after the current step; a second one, a while later, interrupts at once.
@@ -228,15 +219,13 @@ def stop_on_signals() -> Iterator[StopRequest]:
 
     def stop(number: int, frame: FrameType | None) -> None:
         if number == HANGUP:
-            _let_go_of_a_terminal_that_is_gone()
+            let_go_of_a_terminal_that_is_gone()
         if request.asked and time.monotonic() - request.since > PATIENCE:
             raise KeyboardInterrupt
         ask()
 
-    # A program started by `nohup` ignores the closing of its terminal; leave that so.
-    kept = {HANGUP} if signal.getsignal(HANGUP) == signal.SIG_IGN else set()
     with time_limit_heard(ask):
-        before = {number: signal.signal(number, stop) for number in STOPS if number not in kept}
+        before = {number: signal.signal(number, stop) for number in heard(*STOPS)}
         try:
             yield request
         finally:

@@ -63,7 +63,7 @@ Played = tuple[list[dict[str, float]], dict[str, torch.Tensor]]
 @pytest.fixture(autouse=True)
 def handlers_kept() -> Iterator[None]:
     """torch's launcher leaves its own behind, in this process here."""
-    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     yield
     for number, handler in kept.items():
         signal.signal(number, handler)
@@ -118,9 +118,12 @@ def note_environment(path: Path, rank: int) -> dict[str, str]:
 
 
 def test_processes_have_the_environment_of_their_launch(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Though they are forked off a process that began with the first launch."""
+    """Though they are forked off a process that began with the first launch. A closed terminal that is ignored, as
+    under `nohup`, stays so."""
     monkeypatch.setenv("GAN_FIRST", "a")
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     launch(note_environment, here, 1)
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     assert (here / "0").read_text() == f"a nothing {here}"
     monkeypatch.delenv("GAN_FIRST")
     monkeypatch.setenv("GAN_THEN", "b")
