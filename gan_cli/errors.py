@@ -17,6 +17,7 @@
   * NotWritable                a requested file that cannot be written
     * WouldOverwrite           because it is also read
 * RunFailed(RuntimeError)      the work failed after it began; exit code 1
+  * DiskFull                   there is no space left for what it writes
 * NonFinite(ArithmeticError)   why it may fail: infinite or not a number
 * NotWritten(OSError)          why it may fail: one of the program's own files; defined in `gan_cli.store.disk`
 * Interrupted(KeyboardInterrupt)  the user stopped it; exit code 130
@@ -119,6 +120,10 @@ class RunFailed(RuntimeError):
     """The work failed after it began; the message says what was saved."""
 
     _render_traceback_ = in_words
+
+
+class DiskFull(RunFailed):
+    """The disk has no space left for what the work writes; the message says what was saved."""
 
 
 class NonFinite(ArithmeticError):

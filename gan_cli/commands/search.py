@@ -22,12 +22,12 @@ from gan_cli.config.choices import offers
 from gan_cli.config.errors import did_you_mean
 from gan_cli.config.schema import validated
 from gan_cli.config.words import divide, quote, text
-from gan_cli.errors import ConfigError, Interrupted, NotARun, NotWritable, Refused, RunFailed, two_lines
+from gan_cli.errors import ConfigError, DiskFull, Interrupted, NotARun, NotWritable, Refused, RunFailed, two_lines
 from gan_cli.search import account, outcome, storage
 from gan_cli.search.outcome import FAILED, REFUSED, Ending
 from gan_cli.search.space import Space, merged, read
 from gan_cli.store import outputs
-from gan_cli.store.disk import read_json, remove_empty, write_json
+from gan_cli.store.disk import is_full, read_json, remove_empty, write_json
 from gan_cli.store.places import anchored, is_address
 from gan_cli.types import PositiveInt
 
@@ -97,10 +97,15 @@ def main(words: Sequence[str]) -> None:
     study = _opened(search)
     try:
         _go(search, study)
+        _conclude(search, study)
     except KeyboardInterrupt as error:
         what = f"stopped; the trials are in {search.folder}"
         raise Interrupted(two_lines(what, search.again)) from error
-    _conclude(search, study)
+    except (Refused, RunFailed, OSError) as error:
+        if not (isinstance(error, DiskFull) or is_full(error)):
+            raise
+        what = f"{str(error).splitlines()[0]}; the trials are in {search.folder}"
+        raise DiskFull(two_lines(what, f"make room, and {search.again} goes on with them")) from error
 
 
 def _parted(words: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -229,9 +234,12 @@ def _opened(search: Search) -> Study:
         begun = begin(request.study, request.storage, kept, folder, new=not (folder / ACCOUNT).exists())
         study = Study(begun, request.storage, folder, search.space, sampler, pruner)
         _write(search, study)
-    except Refused:
+    except (Refused, DiskFull) as error:
         if new and folder.is_dir():
             _leave_nothing(folder)
+        if isinstance(error, DiskFull):
+            what = f"no study can be begun in {folder}: no space left on device"
+            raise NotWritable(two_lines(what, "make room, or hydra.run.dir=FOLDER names another folder")) from error
         raise
     return study
 
@@ -268,7 +276,7 @@ def _run(search: Search, study: Study, mine: Trial) -> Ending:
     asked = Asked(search.command, mine.words, search.vouched, (study.watch(mine),))
     try:
         trial(asked, mine.folder, search.flags)
-    except NotWritable:
+    except (NotWritable, DiskFull):
         raise
     except Refused as error:
         log.warning("#%s was refused: %s", mine.number, error)

@@ -8,7 +8,8 @@ from typing import Any
 
 from gan_cli.config import own
 from gan_cli.errors import NonFinite, Refused, two_lines
-from gan_cli.store.disk import NotWritten, cause
+from gan_cli.store import summary
+from gan_cli.store.disk import NotWritten, cause, is_full
 from gan_cli.store.run import Run, newest_first
 from gan_cli.training.runtime import out_of_memory
 from gan_cli.training.together import Lost
@@ -48,6 +49,11 @@ def where(error: OSError) -> str:
     if isinstance(error, NotWritten) or error.filename is None:
         return str(error)
     return f"{error.filename}: {cause(error)}"
+
+
+def lack_of_space(error: Exception) -> dict[str, bool]:
+    """What result.json says of a full disk: such a run has not come to its end."""
+    return {summary.DISK_FULL: True} if is_full(error) else {}
 
 
 def smaller(config: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ from gan_cli.config.trust import Trust
 from gan_cli.errors import (
     CheckpointError,
     ConfigError,
+    DiskFull,
     Incompatible,
     NotARun,
     NotWritable,
@@ -32,7 +33,7 @@ from gan_cli.runs import endings
 from gan_cli.runs.foresight import Said, consider
 from gan_cli.store import contents
 from gan_cli.store.checkpoint import load_newest
-from gan_cli.store.disk import NotWritten
+from gan_cli.store.disk import NotWritten, is_full
 from gan_cli.store.rows import read_rows
 from gan_cli.store.run import Run, checkpoints_of, heard
 from gan_cli.training import together
@@ -88,7 +89,8 @@ def _play(job: Job, rank: int) -> dict[str, Any]:
         if not job.resume:
             raise NotWritable(two_lines(endings.where(error), "hydra.run.dir=FOLDER names another folder")) from error
         remedy = "make room, or make the folder writable" if isinstance(error, NotWritten) else ""
-        raise RunFailed(two_lines(f"{endings.where(error)}; nothing was trained", remedy)) from error
+        failed = DiskFull if is_full(error) else RunFailed
+        raise failed(two_lines(f"{endings.where(error)}; nothing was trained", remedy)) from error
     except Exception as error:
         if out_of_memory(error):
             raise ConfigError(
@@ -152,6 +154,7 @@ def _guarded(session: Session, job: Job) -> dict[str, Any]:
             session.close()  # what is being written belongs to what is saved
             foreseen = endings.told(error, run, job.config)
             result = {"status": "failed", "error": foreseen or f"{type(error).__name__}: {error}; {endings.saved(run)}"}
+            result |= endings.lack_of_space(error)
             if not foreseen:
                 raise
         finally:
@@ -185,6 +188,7 @@ def _conclude(session: Session, result: dict[str, Any], begun: Clock) -> None:
             result |= {
                 "status": "failed",
                 "error": two_lines(f"{endings.where(error)}; {endings.saved(run)}", endings.again(run)),
+                **endings.lack_of_space(error),
             }
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gan_cli.config import trust
-from gan_cli.errors import ConfigError, Interrupted, RunFailed, two_lines
+from gan_cli.errors import ConfigError, DiskFull, Interrupted, RunFailed, two_lines
 from gan_cli.progress import display
 
 if TYPE_CHECKING:
@@ -122,12 +122,13 @@ def _record(run: Run, died: Died) -> None:
 
 def _conclude(job: Job, checked: Checked, result: dict[str, Any]) -> Result:
     """Says where everything is, and raises the error that the run's end calls for."""
+    from gan_cli.store import summary
     from gan_cli.store.run import Run, newest_first
     from gan_cli.types import Clock
 
     folder, step = job.folder, result["step"]
     if result["status"] == "failed":
-        raise RunFailed(result["error"])
+        raise (DiskFull if result.get(summary.DISK_FULL) else RunFailed)(result["error"])
     typed, vouched = shlex.quote(str(folder)), trust.asked_for(checked.targets())
     resume = f"gan train resume={typed}{vouched}"
     if result["status"] == "stopped":

@@ -75,5 +75,8 @@ def told(folder: Path) -> Ending | None:
 
 
 def _ended(run: Run) -> str | None:
-    status = summary.read(str(run.result)).get("status")
-    return status if status in (*ENDED, "failed") else None
+    """How a run ended; one that failed for want of space has not, and goes on when there is some."""
+    result = summary.read(str(run.result))
+    status = result.get("status")
+    failed = status == "failed" and not result.get(summary.DISK_FULL)
+    return status if status in ENDED or failed else None

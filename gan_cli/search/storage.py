@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gan_cli.config.errors import did_you_mean
-from gan_cli.errors import ConfigError, PackageMissing, two_lines
+from gan_cli.errors import ConfigError, DiskFull, PackageMissing, two_lines
+from gan_cli.store.disk import is_full
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -19,6 +20,7 @@ FILES = {SQLITE: "study.db", JOURNAL: "study.journal"}
 REMEDY = "storage=sqlite or storage=journal keeps it in a file of the search's folder"
 # What to install for a driver that is imported by another name.
 DRIVERS = {"psycopg": "'psycopg[binary]'", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
+FULL = "database or disk is full"  # SQLite's words
 PATIENCE = 60  # seconds to wait for another process that writes
 
 
@@ -66,11 +68,12 @@ def own(storage: str) -> bool:
 def opened(storage: str, folder: Path) -> BaseStorage:
     """The storage, made where there is none. Raises ConfigError where that cannot be."""
     from optuna.storages import JournalStorage, RDBStorage
-    from optuna.storages.journal import JournalFileBackend
+
+    from gan_cli.search.journal import Journal
 
     with faults(storage), quiet():
         if storage == JOURNAL:
-            return JournalStorage(JournalFileBackend(str(folder / FILES[JOURNAL])))
+            return JournalStorage(Journal(str(folder / FILES[JOURNAL])))
         if storage != SQLITE:
             return RDBStorage(storage.replace("{", "{{").replace("}", "}}"))
         from sqlalchemy.engine import URL
@@ -82,7 +85,8 @@ def opened(storage: str, folder: Path) -> BaseStorage:
 
 @contextmanager
 def faults(storage: str) -> Iterator[None]:
-    """Turns what goes wrong with a storage into ConfigError, and a driver that is missing into PackageMissing."""
+    """Turns what goes wrong with a storage into ConfigError, a driver that is missing into PackageMissing, and a disk
+    that is full into DiskFull."""
     from optuna.exceptions import OptunaError
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -96,5 +100,8 @@ def faults(storage: str) -> Iterator[None]:
             what = f"storage={storage} wants its database's driver, {driver}, which is not installed"
             raise PackageMissing(two_lines(what, f"pip install {DRIVERS.get(driver, driver)}")) from error
         cause = error.__cause__ if isinstance(error.__cause__, SQLAlchemyError) else error
+        if is_full(error) or FULL in str(cause):
+            what = f"storage={storage} cannot be written: no space left on device"
+            raise DiskFull(two_lines(what, "make room")) from error
         reason = (str(cause).splitlines() or [type(cause).__name__])[0]
         raise ConfigError(two_lines(f"storage={storage} cannot be opened: {reason}", REMEDY)) from error

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gan_cli.callbacks import Callback, Session
-from gan_cli.errors import ConfigError
+from gan_cli.errors import ConfigError, DiskFull
 from gan_cli.metrics import Better
 from gan_cli.search import storage
 from gan_cli.search.outcome import MARK
@@ -45,7 +45,7 @@ class Watch(Callback):
             with storage.faults(self.storage), storage.quiet():
                 if self._worse(cost, session.clock.step):
                     self.ended = session.clock.step
-        except ConfigError as error:  # no reason for the run to fail
+        except (ConfigError, DiskFull) as error:  # no reason for the run to fail
             log.warning("the study was not told of step %d: %s", session.clock.step, str(error).splitlines()[0])
         if self.ended is not None:
             log.info("pruned: at step %d trial %d is worse than others were there", self.ended, self.number)

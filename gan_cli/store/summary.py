@@ -21,6 +21,7 @@ from gan_cli.store.locks import holder
 from gan_cli.store.rows import LAST_STEP, row
 
 STATUSES = ("running", "stopped", "finished", "failed", "diverged")
+DISK_FULL = "disk_full"  # in result.json: that a run failed for want of space alone
 MARKS = frozenset({"manifest.json", "result.json", "metrics.jsonl", "checkpoints", "train.log", ".lock"})
 HOME = "outputs"  # where runs are, unless told
 DEEP = 4  # levels of folders below one that is searched: outputs/sweeps/<sweep>/<job>, and some more

@@ -97,6 +97,43 @@ def test_a_search_goes_on_and_is_the_same_as_in_one_piece(gan_here: Inside, here
     assert "search holds another search" in other.stderr
 
 
+FULL = '''
+import os
+from pathlib import Path
+from gan_cli.callbacks import Callback
+
+class Full(Callback):
+    """Finds no space left in trial 1, at a step of which Path("full") tells."""
+    def on_step(self, session):
+        there = Path("full")
+        if session.run.folder.name[0] == "1" and there.exists() and session.clock.step == int(there.read_text()):
+            there.unlink()
+            with open("/dev/full", "w") as file:
+                file.write("x")
+'''
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="of Linux")
+@pytest.mark.parametrize(("step", "goes_on_in"), [(1, "1-2"), (3, "1")])  # before and after something was saved
+def test_a_full_disk_costs_no_trial(gan_here: Inside, here: Path, step: int, goes_on_in: str) -> None:
+    (here / "my_full.py").write_text(FULL)
+    (here / "conf" / "callback").mkdir(parents=True)
+    (here / "conf" / "callback" / "full.yaml").write_text("full:\n  _target_: my_full.Full\n")
+    (here / "full").write_text(str(step))
+    own = ("--config-dir", "conf", "trust=my_full")
+    saved = ("callback=[history,checkpoints,full]", "callback.checkpoints.every_steps=2")
+    done = gan_here(*asked(RATES, "trials=3", *saved, *own, HERE, steps=4))
+    assert done.returncode == 1
+    what, remedy = done.stderr.splitlines()
+    assert "no space left on device" in what.lower()
+    assert "gan search resume=search" in remedy
+    assert [row["ended"] for row in account()["trials"]] == ["done"]
+    assert gan_here("search", "resume=search", *own).returncode == 0
+    assert gan_here(*asked(RATES, "trials=3", *saved, *own, "hydra.run.dir=whole", steps=4)).returncode == 0
+    assert told("search") == told("whole")
+    assert [row["run"] for row in account()["trials"]] == ["0", goes_on_in, "2"]
+
+
 def test_the_best_trial_can_be_repeated_and_its_score_is_the_run_s(gan_here: Inside, here: Path) -> None:
     done = gan_here(*asked(RATES, "trials=2", HERE, "--json"))
     assert done.returncode == 0, done.stderr
