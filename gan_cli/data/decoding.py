@@ -12,7 +12,7 @@ import math
 import re
 import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -49,6 +49,7 @@ WHITE_IS_ZERO = 0  # of a TIFF's photometric interpretation
 SMALL_PART = 8  # a set that uses less than 1/SMALL_PART of its range gets a warning
 
 Levels = tuple[float, float]  # the values of a file that become 0 and 255
+Part = Callable[[Image.Image], Image.Image]  # what is taken of a picture
 
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # the limits above are ours
 
@@ -234,6 +235,7 @@ def decode(
     levels: Levels | None = None,
     frame: tuple[int, int, Fit] | None = None,
     extent: Extent | None = None,
+    part: Part | None = None,
 ) -> np.ndarray:
     """One picture as uint8 `[C, H, W]`.
 
@@ -244,6 +246,7 @@ def decode(
         levels: The file's values that become black and white; others scale in proportion, and those beyond are clipped.
         frame: The height and width to fit it to, and how; unchanged when None.
         extent: Records the smallest and the largest value.
+        part: Taken before it is fitted; all of it when None.
 
     Raises:
         PictureError: It cannot be read; NoLevels if only `levels` are missing.
@@ -256,6 +259,8 @@ def decode(
             mode = "L" if channels == 1 else "RGB"
             image = _eight_bits(name, image, opened, mode, levels, extent or Extent())
         image = image.convert(mode)
+        if part is not None:
+            image = part(image)
         if frame is not None:
             image = fit_image(image, *frame)
     except Exception as error:  # Pillow's plugins raise whatever their parsing runs into

@@ -71,16 +71,19 @@ def _digests_here(files: Sequence[Readable], request: Request) -> list[str]:
 
 
 def _content(files: Sequence[Readable], request: Request) -> list[Any]:
-    """What decoding follows from: the bytes of the files, and the formats that their endings alone tell, if any do."""
+    """What decoding follows from: the bytes of the files, the formats that their endings alone tell, if any do, and
+    the part that is taken of each picture, if it is not all of it."""
     told = [[i, kind] for i, file in enumerate(files) if (kind := by_ending(str(file)))]
-    return [_digests(files, request), *([told] if told else [])]
+    part = [] if request.part is None else [request.part.__name__]
+    return [_digests(files, request), *([told] if told else []), *part]
 
 
 def _decode(file: Readable, request: Request, extent: Extent | None = None) -> np.ndarray | Unreadable:
     """uint8 `[C, H, W]` in the frame that is asked for, or of its own size."""
     frame = None if request.windows else (request.height, request.width, request.fit)
     try:
-        return decode(str(file), file.read_bytes(), request.channels, request.levels, frame, extent)
+        content = file.read_bytes()
+        return decode(str(file), content, request.channels, request.levels, frame, extent, request.part)
     except (PictureError, OSError) as error:
         return Unreadable(shown(str(file)), str(error) or "it cannot be opened")
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from gan_cli.data.decoding import Levels
+from gan_cli.data.decoding import Levels, Part
 from gan_cli.data.fit import FITS, Fit, fit_stack, recolour
 from gan_cli.data.stored import ManySizes, OneSize, Stored
 from gan_cli.errors import DataError, two_lines
@@ -38,6 +38,7 @@ class Request:
     address: str = ""  # of files on another machine, http://...; then there is nothing at `root`
     stream: bool = False  # pictures stay in their files, and are decoded whenever they are shown
     disk: float = math.inf  # bytes of files of another machine that may be kept on this one
+    part: Part | None = None  # what is taken of each picture, before it is fitted; all of it when None
 
     def at(self, root: str) -> Request:
         """The same of another place."""

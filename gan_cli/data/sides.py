@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from PIL import Image
 
 from gan_cli.data.decoding import decode
+from gan_cli.data.flaws import PictureError
 from gan_cli.data.folder import decode_folder
 from gan_cli.data.listing import is_zip
-from gan_cli.data.request import Decoded, Request, fitted
+from gan_cli.data.request import Decoded, Request
 from gan_cli.data.sources import installed
-from gan_cli.data.stored import Cut, Stored
 from gan_cli.errors import DataError, two_lines, unknown
 
 SIDES = ("A", "B")
@@ -66,17 +65,23 @@ def one_of_pair(request: Request, side: str) -> Decoded:
 
 
 def half(request: Request, side: str) -> Decoded:
-    """The left half (A) or the right half (B) of each picture."""
-    whole = decode_folder(replace(request, width=2 * request.width))
-    both = fitted(whole.images, replace(request, width=2 * request.width))
-    if isinstance(both, Stored):
-        return whole._replace(images=Cut(both, partial(_cut, side=side), request.cache, side))
-    return whole._replace(images=_cut(both, side) if isinstance(both, Tensor) else [_cut(each, side) for each in both])
+    """The left half (A) or the right half (B) of each picture, fitted by itself as a picture of its own would be."""
+    return decode_folder(replace(request, part=left if side == SIDES[0] else right))
 
 
-def _cut(pictures: Tensor, side: str) -> Tensor:
-    width = pictures.shape[-1] // 2
-    return pictures[..., :width] if side == SIDES[0] else pictures[..., -width:]
+def left(picture: Image.Image) -> Image.Image:
+    return picture.crop((0, 0, _middle(picture), picture.height))
+
+
+def right(picture: Image.Image) -> Image.Image:
+    return picture.crop((picture.width - _middle(picture), 0, *picture.size))
+
+
+def _middle(picture: Image.Image) -> int:
+    """The width of a half. Raises PictureError where there is none."""
+    if picture.width < 2:
+        raise PictureError("it is one pixel wide, and cannot be cut into two halves")
+    return picture.width // 2
 
 
 def photos(request: Request, only: str | None = None) -> Decoded:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from gan_cli import rng
-from gan_cli.data import memo
 from gan_cli.data.subset import digests_of
 
 Result = TypeVar("Result")
@@ -181,59 +179,6 @@ class ManySizes(Stored):
 
     def sizes(self) -> Iterable[Sequence[int]]:
         return (picture.shape for picture in self.each)
-
-
-class Cut(Stored):
-    """A part of each picture; the pictures lie elsewhere.
-
-    Args:
-        cache: Folder where digests of the parts are remembered.
-        name: The part's.
-    """
-
-    def __init__(self, whole: Stored, part: Callable[[Tensor], Tensor], cache: Path, name: str) -> None:
-        self.whole, self.part, self.cache, self.name = whole, part, cache, name
-
-    def __len__(self) -> int:
-        return len(self.whole)
-
-    def picture(self, i: int) -> Tensor:
-        return self.part(self.whole.picture(i))
-
-    def pictures(self, index: Iterable[int]) -> Iterator[Tensor]:
-        return map(self.part, self.whole.pictures(index))
-
-    def rows(self, index: Sequence[int]) -> Stored:
-        return Cut(self.whole.rows(index), self.part, self.cache, self.name)
-
-    def to(self, device: torch.device) -> Stored:
-        return Cut(self.whole.to(device), self.part, self.cache, self.name)
-
-    def digests(self) -> list[bytes]:
-        about = ["part", self.name, [each.hex() for each in self.whole.digests()]]
-        found = memo.remembered(self.cache, about, [], lambda: [each.hex() for each in super(Cut, self).digests()])
-        return [bytes.fromhex(each) for each in found]
-
-    @property
-    def device(self) -> torch.device:
-        return self.whole.device
-
-    @property
-    def nbytes(self) -> int:
-        return self.whole.nbytes
-
-    def reader(self, make: Callable[[int], Result]) -> Callable[[int], Result]:
-        return self.whole.reader(make)
-
-    def sizes(self) -> Iterable[Sequence[int]]:
-        return (self._part_of(size) for size in self.whole.sizes())
-
-    def shape_of(self, i: int) -> torch.Size:
-        return self._part_of(self.whole.shape_of(i))
-
-    def _part_of(self, size: Sequence[int]) -> torch.Size:
-        """The size of the part of pictures of that size."""
-        return self.part(torch.empty(tuple(size), device="meta")).shape
 
 
 def stored(images: Tensor | Sequence[Tensor] | Stored) -> Stored:

@@ -99,6 +99,28 @@ def test_an_odd_width_loses_its_middle_and_not_the_balance(tmp_path: Path) -> No
     assert torch.equal(b, torch.from_numpy(picture[:, 9:]).permute(2, 0, 1))
 
 
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize(("height", "width"), [(6, 11), (5, 4), (12, 16), (30, 9)])
+def test_a_half_is_what_a_file_of_its_own_would_be(tmp_path: Path, fit: str, height: int, width: int) -> None:
+    """Of any shape: both sides lose, or are given, the same edges, and nothing of one gets into the other."""
+    noise = np.random.default_rng(0).integers(0, 256, (height, 2 * width, 3), dtype=np.uint8)
+    save(tmp_path / "pairs" / "x.png", noise)
+    save(tmp_path / "sides" / "A" / "x.png", noise[:, :width])
+    save(tmp_path / "sides" / "B" / "x.png", noise[:, width:])
+    for side in "AB":
+        (cut,) = one_of_pair(request(tmp_path / "pairs", fit=FITS[fit], cache=tmp_path), side).images
+        (alone,) = one_of_pair(request(tmp_path / "sides", fit=FITS[fit], cache=tmp_path), side).images
+        assert torch.equal(cut, alone)
+
+
+def test_a_picture_without_a_middle_is_left_out(tmp_path: Path) -> None:
+    together(tmp_path, 2)
+    save(tmp_path / "thin.png", coded(9, 6, 1))
+    assert numbers(half(request(tmp_path), "A")) == [0, 1]
+    with pytest.raises(DataError, match=r"thin\.png .it is one pixel wide, and cannot be cut into two halves"):
+        half(request(tmp_path, strict=True), "B")
+
+
 @pytest.mark.parametrize("packed", [False, True])
 def test_pairs_side_by_side_stay_together(tmp_path: Path, packed: bool) -> None:
     """Of a folder, of its split, and of a zip; a file that cannot be read takes its pair with it."""
