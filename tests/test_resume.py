@@ -258,6 +258,15 @@ def test_a_run_finds_its_data_from_any_folder_and_warns_when_they_changed(
     assert "the data have changed since this run began" in (folder / "train.log").read_text()
 
 
+@pytest.mark.parametrize("data", ["x", 3, None, ["sha256"], {}])
+def test_a_manifest_that_was_edited_by_hand_stops_no_run(here: Path, data: object) -> None:
+    folder = train(*words()).folder
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "data": data}))
+    assert train(f"resume={folder}", "trainer.max_steps=4").step == 4
+    assert "the data have changed" not in (folder / "train.log").read_text()
+
+
 def test_the_limit_that_a_run_reached_is_the_one_to_raise(gan_here: Inside) -> None:
     told = gan_here("train", *words("hydra.run.dir=a run", "trainer.max_images=16", steps=100))
     command = shlex.split(told.stdout.splitlines()[-1])

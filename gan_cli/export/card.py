@@ -113,10 +113,8 @@ def block(text: str, language: str = "") -> str:
 def _data(restored: Restored, config: Mapping[str, Any]) -> str:
     source = config["dataset"].get("source")
     target = source.get("_target_") if isinstance(source, dict) else config["dataset"].get("_target_")
-    manifest = restored.run.read_manifest() if restored.run else {}
-    data = manifest.get("data")
-    told = data if isinstance(data, dict) else {}
-    shown = [f"{name} {code(told[name])}" for name in ("samples", "fingerprint") if name in told]
+    told = restored.run.data() if restored.run else {}
+    shown = [f"{name} {code(told[name])}" for name in ("samples", "sha256") if name in told]
     return ", ".join([code(target), *shown])
 
 

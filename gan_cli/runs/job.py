@@ -223,7 +223,7 @@ def _describe(trainer: Trainer) -> dict[str, Any]:
 
 def _other_data(run: Run, described: dict[str, Any]) -> list[Said]:
     """A warning where the data of a resumed run have changed."""
-    then = run.read_manifest().get("data", described)
+    then = run.data() or described
     began, now = ({key: data.get(key) for key in ("samples", "shape", "sha256")} for data in (then, described))
     if began == now:
         return []

@@ -136,7 +136,7 @@ class Restored:
             root: As `unseen` had it.
         """
         node = saved.at_home(self.config, self.content)["dataset"]
-        then = {} if self.run is None else self.run.read_manifest().get("data", {})
+        then = {} if self.run is None else self.run.data()
         split = {key: value for key, value in found.part.plain().items() if key == "split"}
         if root is None and split == {key: node[key] for key in split}:
             return True

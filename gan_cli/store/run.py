@@ -130,10 +130,14 @@ class Run:
             return None
         return Clock(step, images, seconds) if isinstance(seconds, int | float) else None
 
+    def data(self) -> dict[str, Any]:
+        """What the manifest says of the data; empty where it does not."""
+        data = self.read_manifest().get("data")
+        return data if isinstance(data, dict) else {}
+
     def size(self) -> int:
         """How many real images it trains on; 0 where the manifest does not say."""
-        data = self.read_manifest().get("data")
-        samples = data.get("samples") if isinstance(data, dict) else None
+        samples = self.data().get("samples")
         return samples if isinstance(samples, int) and samples > 0 else 0
 
     def begin(self, config: str, command: str, facts: Mapping[str, Any]) -> None:
