@@ -20,7 +20,7 @@ from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
-from gan_cli.config import left_out, plugins, unread
+from gan_cli.config import config_files, expanded, left_out, plugins, unread
 from gan_cli.config.choices import CONFIG_DIR, available, conf_dir, config_dirs
 from gan_cli.config.conversion import NUMBER, converted
 from gan_cli.config.explain import broken, composing
@@ -145,6 +145,7 @@ def hydra_main(command: str, task: Callable[[DictConfig], Any], words: Sequence[
     if HYDRA_1_4:
         settings["execution_whitelist"] = ("gan_cli.*", "torch.nn.*", "torch.optim.*")
     overrides, flags = divide(words, command)
+    config_files.check(overrides, flags)
     with composing(command, [*overrides, *flags]), _lent([command, *map(readable, overrides), *flags]):
         hydra.main(config_path=conf_dir(), config_name=command, **settings)(kept)()
     if failures:
@@ -276,9 +277,11 @@ def _with_hydras_part(
 ) -> Iterator[tuple[DictConfig, dict[str, str | None], tuple[str, ...]]]:
     """A config with Hydra's own part, its choices, and the settings that were left out of it."""
     overrides, flags = divide(words, command)
+    config_files.check(overrides, flags)
     with composing(command, overrides), _initialised():
         asked = [*map(readable, overrides), *_search_path(flags)]
         config = hydra.compose(command, asked, return_hydra_config=True)
+        expanded.check(_node(config))
         chosen = _chosen(config.hydra.runtime.choices)
         yield config, chosen, left_out.forget(command, config, config.hydra, chosen)
 
