@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,6 @@ from gan_cli.foreign.tables import OTHER, translated
 from gan_cli.games.base import Game
 from gan_cli.runs.bounds import Modest
 from gan_cli.store import checkpoint
-from gan_cli.store.disk import remove_empty
 from gan_cli.store.run import Run
 
 LARGER = 32  # our networks together have at most so many times the numbers of theirs: a new discriminator may be wider
@@ -59,7 +59,6 @@ def adopt(players: Players, paths: Sequence[Path], composed: Composed, command: 
     try:
         _write(Run(composed.folder), checked, game, average.state_dict(), players, command, facts)
     except OSError as error:
-        remove_empty(Run(composed.folder).checkpoints)
         raise NotWritable(two_lines(str(error), "out=FOLDER names another folder")) from error
     return sizes
 
@@ -99,7 +98,7 @@ def _write(
     command: str,
     facts: dict[str, Any],
 ) -> None:
-    """The run's files. Raises NotWritten."""
+    """The run's files, or none of them. Raises NotWritten."""
     text = plain_yaml.written(checked.config)
     clock = {"step": players.step, "images": players.images, "seconds": 0.0}
     state = {
@@ -116,7 +115,13 @@ def _write(
         if run.config.exists():
             raise NotWritable(two_lines(f"{run.folder} holds a run already", "out=FOLDER names another folder"))
         run.checkpoints.mkdir()
-        checkpoint.save(state, run.checkpoints / "last.pt")
-        run.begin(text, command, {"seed": checked.config["seed"], **facts})
-        own.remember(text)
-        run.end({"status": "finished", **clock, "images_per_second": None, "best": None, "last": {}})
+        try:
+            checkpoint.save(state, run.checkpoints / "last.pt")
+            run.begin(text, command, {"seed": checked.config["seed"], **facts})
+            own.remember(text)
+            run.end({"status": "finished", **clock, "images_per_second": None, "best": None, "last": {}})
+        except BaseException:
+            shutil.rmtree(run.checkpoints, ignore_errors=True)
+            for path in run.files:
+                path.unlink(missing_ok=True)
+            raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import json
 import re
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ from gan_cli.errors import WeightsRefused
 from gan_cli.foreign.players import players_in
 from gan_cli.foreign.tables import FILTER, Row, translated
 from gan_cli.runs.restore import Manner, Restored, restore
+from gan_cli.store.run import Run
 
 SMALL = ("dataset=folder", "dataset.root=pictures", "dataset.channels=3")
 STYLED = ("model=stylegan2", "dataset.resolution=16", "model.latent_dim=6", "model.generator.style_dim=5")
@@ -213,6 +215,28 @@ def test_an_imported_run_is_listed_shown_and_trained_on_but_not_resumed(
     more = ("trainer.max_steps=1", "dataset.batch_size=2", "hydra.run.dir=more")
     train("repeat=run", "init_from=run", f"dataset.root={pictures}", *more)
     assert "discriminator: 25 of 25 tensors taken" in Path("more/train.log").read_text()
+
+
+@pytest.mark.parametrize("moment", ["begin", "end"])
+@pytest.mark.parametrize(
+    ("error", "code"), [(KeyboardInterrupt(), 130), (OSError(errno.ENOSPC, "No space left on device"), 2)]
+)
+def test_an_import_that_does_not_come_to_its_end_leaves_nothing(
+    moment: str, error: BaseException, code: int, there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = getattr(Run, moment)
+
+    def cut_short(*arguments: Any) -> None:
+        usual(*arguments)
+        raise error
+
+    Theirs("dcgan").write()
+    before = {*Path().iterdir()}
+    monkeypatch.setattr(Run, moment, cut_short)
+    assert main(["import", "netG.pth", "out=run"]) == code
+    assert {*Path().iterdir()} == before
+    monkeypatch.undo()
+    assert main(["import", str(there / "netG.pth"), f"out={there / 'run'}"]) == 0
 
 
 @pytest.fixture
