@@ -198,6 +198,9 @@ def test_every_way_to_draw_has_its_own_picture(here: Path, gan_here: Inside) -> 
         (True, ("false", "true"), [1]),
         (1, ("cat", "dog", "7"), [1]),
         (7, ("cat", "dog", "7"), [2]),
+        ("caf\u00e9", ("cafe", "cafe\u0301"), [1]),  # as typed, and as a Mac names its folders
+        (["cafe\u0301"], ("cafe", "caf\u00e9"), [1]),
+        ("caf\u00e9", ("cafe\u0301", "caf\u00e9"), [1]),
     ],
 )
 def test_classes_by_name_and_by_number(words: object, names: tuple[str, ...], numbers: list[int]) -> None:

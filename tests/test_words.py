@@ -107,6 +107,16 @@ def test_each_value_of_a_sweep_is_read_alike() -> None:
     assert readable("seed=0,1") == "seed=0,1"
 
 
+def test_what_the_grammar_cannot_read_is_text_in_sweeps_and_lists_too() -> None:
+    """As it is where it is the only value."""
+    assert readable("name=é,b (1),c") == "name='é','b (1)',c"
+    assert readable("classes=[café,it's,3]") == "classes=['café','it\\'s',3]"
+    assert compose("sample", ["checkpoint=x", "classes=[été, 0..3]"]).config["classes"] == ["été", "0..3"]
+    assert readable("dataset.root=é,[ü,x]") == "dataset.root='é',['ü',x]"
+    for broken in ("name=é,", "seed=[1,,é]", "seed=[é", "classes=[{é]"):
+        assert readable(broken) == broken
+
+
 def test_the_home_folder_stands_for_a_leading_tilde(monkeypatch: pytest.MonkeyPatch, gan_here: Inside) -> None:
     monkeypatch.setenv("HOME", "/home/me")
     assert compose("sample", ["checkpoint=~/run", "out=~/x.png"]).config["out"] == "/home/me/x.png"

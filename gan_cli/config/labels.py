@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 
 from gan_cli.config.errors import did_you_mean
@@ -25,8 +26,8 @@ def chosen_classes(words: Words, names: Sequence[str] = ()) -> list[int]:
         return []
     if isinstance(words, list):
         return [number for word in words for number in _one(word, names)]
-    if str(words) in names:  # a comma may be part of it
-        return [names.index(str(words))]
+    if whole := _called(str(words), names):  # a comma may be part of it
+        return whole
     return [number for word in str(words).strip(" []").split(",") for number in _one(_typed(word, words), names)]
 
 
@@ -35,10 +36,19 @@ def _typed(word: str, whole: Words) -> str | int | float | bool:
     return word.strip().strip("'\"") if isinstance(whole, str | list) or whole is None else whole
 
 
-def _one(given: str | int | float | bool, names: Sequence[str]) -> list[int]:
-    word = str(given).strip()
+def _called(word: str, names: Sequence[str]) -> list[int]:
+    """The class of that name, if there is one; é may be one character on the keyboard and two in a folder's name."""
     if word in names:
         return [names.index(word)]
+    composed = unicodedata.normalize("NFC", word)
+    same = [k for k, name in enumerate(names) if unicodedata.normalize("NFC", name) == composed]
+    return same if len(same) == 1 else []
+
+
+def _one(given: str | int | float | bool, names: Sequence[str]) -> list[int]:
+    word = str(given).strip()
+    if called := _called(word, names):
+        return called
     same = [k for k, name in enumerate(names) if not isinstance(given, str) and _same(_value(name), given)]
     if len(same) == 1:  # 01 and 1e5 reach us as 1 and 100000.0
         return same

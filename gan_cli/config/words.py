@@ -173,9 +173,19 @@ def readable(word: str) -> str:
     key = found[1].lstrip("+").partition("@")[0]
     parts = [_meant(key, part) for part in _split(found[2])]
     meant = f"{found[1]}={','.join(parts)}"
-    if len(parts) > 1 or STRUCTURE.search(found[2]) or _read(meant):
+    if _read(meant):
         return meant
-    return f"{found[1]}={quote(found[2])}"
+    if len(parts) == 1 and not STRUCTURE.search(found[2]):
+        return f"{found[1]}={quote(found[2])}"
+    mended = f"{found[1]}={','.join(map(_as_text, parts))}"
+    return mended if _read(mended) else meant
+
+
+def _as_text(part: str) -> str:
+    """A value of a sweep or of a list, taken literally where the grammar has no way to read it."""
+    if part.startswith("[") and part.endswith("]"):
+        return f"[{','.join(map(_as_text, _split(part[1:-1])))}]"
+    return part if STRUCTURE.search(part) or _read(f"key={part}") else quote(part.strip())
 
 
 def _meant(key: str, part: str) -> str:

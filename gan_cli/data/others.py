@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -129,9 +130,10 @@ def _alike(images: Decoded, others: Decoded) -> bool:
 
 def _partners(images: Decoded, found: Decoded, request: Request, root: Path) -> tuple[Decoded, list[int]]:
     """The images that have a partner, and the rows of their partners, by name. Raises DataError."""
-    place = {name: i for i, name in enumerate(found.names)}
-    mine = set(images.names)
-    alone = [*(n for n in images.names if n not in place), *(n for n in found.names if n not in mine)]
+    ours, theirs = (_composed(names) for names in (images.names, found.names))
+    place = {name: i for i, name in enumerate(theirs)}
+    mine = set(ours)
+    alone = [*(n for n in ours if n not in place), *(n for n in theirs if n not in mine)]
     if not images.names or len(place) != len(found.names):
         raise DataError(
             two_lines(
@@ -148,7 +150,12 @@ def _partners(images: Decoded, found: Decoded, request: Request, root: Path) -> 
                 "give both of a pair the same name, and move away what has no partner",
             )
         )
-    return images, [place[name] for name in images.names]
+    return images, [place[name] for name in ours]
+
+
+def _composed(names: Sequence[str]) -> list[str]:
+    """The names with é as one character: files that have been on a Mac are called by two."""
+    return [unicodedata.normalize("NFC", name) for name in names]
 
 
 def _check_sizes(images: Decoded, found: Decoded, scale: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import threading
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -274,6 +275,18 @@ def test_any_two_folders_make_pairs_by_name(tmp_path: Path) -> None:
     given = Others(folder, paired=True, root=str(tmp_path / "drawings"))
     data = Images(folder, str(tmp_path / "photos"), 8, batch_size=2, given=given, cache=str(tmp_path / "cache"))
     assert_aligned(data)
+
+
+def test_names_of_a_pair_may_write_their_accents_in_two_ways(tmp_path: Path) -> None:
+    """As one character here, and as two on a Mac."""
+    for k, name in enumerate(("été", "zoë", "naïve")):
+        save(tmp_path / "A" / f"{unicodedata.normalize('NFD', name)}.png", 255 - coded(k, 8, 8))
+        save(tmp_path / "B" / f"{unicodedata.normalize('NFC', name)}.png", coded(k, 8, 8))
+    given = Others(lambda request: one_side(request, "A"), paired=True)
+    cache = str(tmp_path / "cache")
+    assert_aligned(
+        Images(lambda request: one_side(request, "B"), str(tmp_path), 8, batch_size=2, given=given, cache=cache)
+    )
 
 
 # ---- another domain ----
