@@ -87,6 +87,11 @@ def test_help_tells_groups_choices_and_defaults(gan_here: Inside) -> None:
         (["train", "resume=nowhere"], "nowhere is not a folder"),
         (["train", "init_from=nowhere"], "nowhere does not exist"),
         (["train", "loss._target_=os.system"], "may not be used"),
+        (
+            ["train", "loss._target_="],
+            "loss._target_ is empty\n  name a class or a function: loss._target_=module.Class",
+        ),
+        (["train", "penalty=[r1]", "penalty.r1._target_=''"], "penalty.r1._target_ is empty\n  name a class"),
         (["sample"], "which run?"),
         (["sample", "nowhere"], "nowhere does not exist"),
         (["eval", "nowhere"], "nowhere does not exist"),

@@ -107,7 +107,9 @@ def remedy(target: str) -> str:
 
 
 def refusal(path: str, target: str) -> str:
-    """The message for a node that names what it may not."""
+    """The message for a node that names what it may not, or nothing."""
+    if not target.strip():
+        return two_lines(f"{path}._target_ is empty", f"name a class or a function: {path}._target_=module.Class")
     return two_lines(f"{path}._target_={target} may not be used there", remedy(target))
 
 
