@@ -42,6 +42,11 @@ def _pack(word: str, out: Path, most: int, answer: str | None) -> None:
     place = Path(os.path.expanduser(word))
     if os.path.lexists(out):
         raise WouldOverwrite(two_lines(f"out={out} is there already", "name a new folder"))
+    if place.resolve() in out.resolve().parents:
+        what = f"out={out} lies in {place}, whose pictures are packed"
+        raise ConfigError(
+            two_lines(what, "name a folder outside of it, so that it goes on holding nothing but pictures")
+        )
     from gan_cli.data.listing import is_zip, listed, nothing_in
     from gan_cli.data.packing import pack
 

@@ -30,6 +30,7 @@ def test_it_says_what_to_type_next(photos: Path, gan_here: Inside) -> None:
     ("words", "says"),
     [((), "what is to be done"), (("pakc",), "did you mean"), (("pack",), "which folder"),
      (("pack", "photos"), "where to"), (("pack", "photos", "out=photos"), "is there already"),
+     (("pack", "photos", "out=photos/a/b"), "lies in photos"), (("pack", "photos", "out=empty/../photos/x"), "lies in"),
      (("pack", "none", "out=x"), "neither a folder nor a zip"), (("pack", "empty", "out=x"), "has no images"),
      (("pack", "photos", "out=x", "size=0"), "size=0 is not valid"),
      (("pack", "photos", "empty", "out=x"), "one folder"), (("pack", "photos", "out=/dev/full/x"), "cannot be written"),
