@@ -106,7 +106,17 @@ def _made(row: Row, theirs: Weights, shape: torch.Size) -> Tensor:
         found = ", ".join(f"{name} has the shape {list(theirs.shape(name))}" for name in row.sources)
         what = f"{theirs.where}: {found}, and {row.ours} {list(shape)}"
         raise WeightsRefused(two_lines(what, OTHER))
+    if row.ours.endswith("running_var"):
+        _check_variances(row, tensors, theirs)
     return made.contiguous()
+
+
+def _check_variances(row: Row, tensors: Sequence[Tensor], theirs: Weights) -> None:
+    """Raises WeightsRefused for a variance below zero, of which a norm takes the square root."""
+    for name, tensor in zip(row.sources, tensors, strict=True):
+        if tensor.numel() and (least := float(tensor.min())) < 0:
+            what = f"{theirs.where}: {name} holds the variance {least:g}, and there is none below 0"
+            raise WeightsRefused(two_lines(what, "copy or fetch it again, or take an earlier checkpoint"))
 
 
 def _check_same(line: Fixed, theirs: Weights) -> None:

@@ -307,6 +307,8 @@ def test_a_tensor_too_many_or_too_few_or_of_another_shape_is_a_reason_to_refuse(
     assert "main.4.bias has the shape [1]" in refused(["other.pth"], capsys)
     torch.save({**state, "main.1.bias": torch.full_like(state["main.1.bias"], torch.nan)}, "nan.pth")
     assert "not a number" in refused(["nan.pth"], capsys)
+    torch.save({**state, "main.4.running_var": torch.full_like(state["main.4.running_var"], -0.5)}, "below.pth")
+    assert "main.4.running_var holds the variance -0.5" in refused(["below.pth"], capsys)
 
 
 @pytest.mark.parametrize(
