@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import logging
+import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -22,6 +23,8 @@ ROUNDINGS = 3.0  # two programs that round differently are at most about twice a
 COARSEST = 0.01  # a difference that can be seen is not rounding
 
 log = logging.getLogger(__name__)
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime leaves files in the home folder when it is imported
 
 
 def check_packages() -> None:

@@ -44,10 +44,10 @@ class Page(Form):
         return ".html"
 
     def check(self) -> None:
+        runtime.check(self.runtime)
         convert.check_packages()
         if self.example is not None:
             from_pictures.embeddable(self.example)
-        runtime.check(self.runtime)
 
     def exported(self, restored: Restored) -> Exported:
         inside = self.inside(restored)

@@ -7,7 +7,10 @@ import base64
 import gzip
 import io
 import json
+import os
 import re
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -196,6 +199,14 @@ def test_without_npm_the_way_is_said(here: Path, monkeypatch: pytest.MonkeyPatch
     for ask in (runtime.check, runtime.found):
         with pytest.raises(PackageMissing, match=r"neither it nor npm is here\n  where there is npm: npm pack"):
             ask(None)
+
+
+def test_packages_are_looked_for_without_a_trace_in_the_home_folder(here: Path) -> None:
+    """onnxruntime keeps a number of this machine there, unless it is told not to."""
+    looked = "from gan_cli.export import convert; convert.check_packages()"
+    environment = {**os.environ, "HOME": str(here), "GAN_CACHE": str(here)}
+    subprocess.run([sys.executable, "-c", looked], env=environment, check=True)
+    assert list(here.iterdir()) == []
 
 
 def test_npm_is_asked_once(package: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
