@@ -16,6 +16,7 @@ from gan_cli import evaluate, load, sample, train
 from gan_cli.config import plain_yaml
 from gan_cli.errors import CheckpointError, ConfigError, Incompatible
 from gan_cli.export import card
+from gan_cli.store.disk import read_json
 from gan_cli.store import exported
 
 
@@ -187,6 +188,8 @@ def test_the_card_says_what_was_measured_and_of_which_step(run: Path, gan_here: 
     text = file.with_suffix(".md").read_text()
     assert "Nothing was measured" in text
     assert "to be filled in" in text
+    known = read_json(run / "manifest.json")["data"]
+    assert f"samples `{known['samples']}`, sha256 `{known['sha256']}`" in text
     assert gan_here("eval", "run", "n=20", "detector=pixels", "metrics=[fid]").returncode == 0
     text = exported_from(gan_here, "run").with_suffix(".md").read_text()
     assert "at step 2." in text
