@@ -16,8 +16,8 @@ from gan_cli import evaluate, load, sample, train
 from gan_cli.config import plain_yaml
 from gan_cli.errors import CheckpointError, ConfigError, Incompatible
 from gan_cli.export import card
-from gan_cli.store.disk import read_json
 from gan_cli.store import exported
+from gan_cli.store.disk import read_json
 
 
 @pytest.fixture
