@@ -8,6 +8,7 @@ import os
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -189,6 +190,9 @@ def _kept(folder: Path) -> tuple[list[str], list[str]]:
     kept = read_json(folder / ACCOUNT)
     words, most = kept.get("words"), kept.get("asked")
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        if any((folder / name).exists() for name in storage.FILES.values()):
+            what = f"{folder} holds a study, but {ACCOUNT}, which has the words of its search, is gone or damaged"
+            raise NotARun(two_lines(what, "put it back, or begin the search anew"))
         raise NotARun(two_lines(f"{folder} holds no search", remedy))
     for word in words:
         if _key(word).partition(".")[0] in ("hydra", "trust", *CHANGING) or word.startswith("-") or "oc.env" in word:
@@ -206,8 +210,9 @@ def _check_addresses(folder: Path, words: Sequence[str], datasets: Sequence[Mapp
 
 
 def _check_folder(folder: Path, words: Sequence[str]) -> None:
-    """Raises NotWritable where something else is in the folder; the same search goes on."""
-    if not os.path.isdir(folder) or not any(folder.iterdir()):
+    """Raises NotWritable where something else is in the folder; the same search goes on, and one that was killed before
+    it wrote its words begins."""
+    if not os.path.isdir(folder) or {path.name for path in folder.iterdir()} <= {*storage.FILES.values(), storage.LOCK}:
         return
     kept = read_json(folder / ACCOUNT).get("words")
     if kept is None:
@@ -226,16 +231,20 @@ def _opened(search: Search) -> Study:
     sampler = build.make(build.check_part("sampler", request.sampler, search.trusted))
     pruner = build.make(build.check_part("pruner", request.pruner, search.trusted))(search.measured)
     new = not folder.is_dir()
+    study = None
     try:
         early = None if storage.own(request.storage) else storage.opened(request.storage, folder)
         with outputs.named(f"the folder {folder}"):
             folder.mkdir(parents=True, exist_ok=True)
         kept = early or storage.opened(request.storage, folder)
-        begun = begin(request.study, request.storage, kept, folder, new=not (folder / ACCOUNT).exists())
+        begun = begin(request.study, request.storage, kept, folder, folder / ACCOUNT)
         study = Study(begun, request.storage, folder, search.space, sampler, pruner)
         _write(search, study)
-    except (Refused, DiskFull) as error:
+    except BaseException as error:
         if new and folder.is_dir():
+            if study is not None and not storage.own(request.storage):
+                with suppress(Refused, RunFailed):
+                    study.forget()
             _leave_nothing(folder)
         if isinstance(error, DiskFull):
             what = f"no study can be begun in {folder}: no space left on device"
@@ -246,7 +255,7 @@ def _opened(search: Search) -> Study:
 
 def _leave_nothing(folder: Path) -> None:
     """Removes what a search has made in a folder in which no run began."""
-    for name in (*storage.FILES.values(), ".asking.lock", ACCOUNT):
+    for name in (*storage.FILES.values(), storage.LOCK, ACCOUNT):
         (folder / name).unlink(missing_ok=True)
     remove_empty(folder)
 

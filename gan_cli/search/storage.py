@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SQLITE, JOURNAL = "sqlite", "journal"
 FILES = {SQLITE: "study.db", JOURNAL: "study.journal"}
+LOCK = ".asking.lock"  # held while a trial is asked for, or one left behind is found
 REMEDY = "storage=sqlite or storage=journal keeps it in a file of the search's folder"
 # What to install for a driver that is imported by another name.
 DRIVERS = {"psycopg": "'psycopg[binary]'", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial
 
-LOCK = ".asking.lock"  # held while a trial is asked for, or one left behind is found
 FOLDER = "folder"  # in the study: where its runs are
 ABOUT = "gan"  # in each trial that ended: its Ending, and the name of its run folder
 MOST_WORDS = 1000  # characters of an error that are kept there
@@ -70,7 +69,7 @@ class Study:
         """The next trial to run, nobody else's during the block: one whose process was killed, or a new one unless
         there are `most`."""
         with ExitStack() as held:
-            with alone(self.folder / LOCK), storage.faults(self.kept), storage.quiet():
+            with alone(self.folder / storage.LOCK), storage.faults(self.kept), storage.quiet():
                 trial = self._left_behind(held) or self._new(most, held)
             yield trial
 
@@ -139,28 +138,39 @@ class Study:
             optuna.delete_study(study_name=self.study.study_name, storage=kept)
 
 
-def begin(name: str, word: str, kept: BaseStorage, folder: Path, new: bool) -> optuna.Study:
+def begin(name: str, word: str, kept: BaseStorage, folder: Path, words: Path) -> optuna.Study:
     """The study of the search in this folder.
 
     Args:
         word: The storage as it was typed.
-        new: Whether the search begins; else the study has to be there.
+        words: The file that has the words of the search, from before its first trial on. Where it is not there yet the
+            search begins; else the study has to be there.
 
     Raises:
-        ConfigError: It is not there, or it is that of another folder.
+        ConfigError: It is not there, or it is that of another folder or of words that are gone.
     """
     import optuna
 
-    with alone(folder / LOCK), storage.faults(word), storage.quiet():
+    with alone(folder / storage.LOCK), storage.faults(word), storage.quiet():
         there = name in optuna.get_all_study_names(kept)
-        if there and new and not storage.own(word):
-            runs = optuna.load_study(study_name=name, storage=kept).user_attrs.get(FOLDER)
-            what = f"storage={word} has a study called {name} already, whose runs are in {runs}"
-            raise ConfigError(two_lines(what, f"study=NAME begins another; gan search resume={runs} goes on with it"))
-        if not there and not new:
+        if there and not words.exists():
+            _check_empty(optuna.load_study(study_name=name, storage=kept), word, folder, words)
+        if not there and words.exists():
             what = f"storage={word} has no study called {name}, which this search began"
             raise ConfigError(two_lines(what, "put it back; the runs are in the folder all the same"))
         study = optuna.create_study(study_name=name, storage=kept, direction="minimize", load_if_exists=True)
         if not there:
             study.set_user_attr(FOLDER, str(folder.resolve()))
     return study
+
+
+def _check_empty(study: optuna.Study, word: str, folder: Path, words: Path) -> None:
+    """Raises ConfigError for a study that another search began, or of which trials were asked for: by words that are
+    gone, so that their values could be taken for those of others."""
+    runs = study.user_attrs.get(FOLDER)
+    if not storage.own(word) and runs != str(folder.resolve()):
+        what = f"storage={word} has a study called {study.study_name} already, whose runs are in {runs}"
+        raise ConfigError(two_lines(what, f"study=NAME begins another; gan search resume={runs} goes on with it"))
+    if study.get_trials(deepcopy=False):
+        what = f"storage={word} has trials of this search, but {words}, which has its words, is gone"
+        raise ConfigError(two_lines(what, "put it back, or begin the search anew in another folder"))

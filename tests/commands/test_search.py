@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import shutil
 import signal
 import sys
 from dataclasses import replace
@@ -13,7 +14,9 @@ import pytest
 
 from conftest import Inside, words
 from gan_cli import train
+from gan_cli.callbacks.history import History
 from gan_cli.cli import main
+from gan_cli.commands import search
 from gan_cli.commands.train import Asked, trial
 from gan_cli.config import own
 from gan_cli.errors import NotWritable
@@ -290,6 +293,46 @@ def test_a_storage_of_another_search_is_refused_and_one_that_is_gone_is_told(gan
     gone = gan_here("search", "resume=search")
     assert gone.returncode == 2
     assert "has no study called search" in gone.stderr
+
+
+@pytest.mark.parametrize("kept", ["sqlite", "sqlite:///shared.db"])
+def test_a_search_that_is_stopped_before_it_has_its_words_leaves_nothing(
+    gan_here: Inside, here: Path, kept: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed = asked(RATES, f"storage={kept}", "trials=1", HERE)
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(search, "write_json", stop)
+        assert gan_here(*typed).returncode == 130
+    assert not (here / "search").exists()
+    assert gan_here(*typed).returncode == 0  # the name is free again
+
+
+def test_a_search_that_is_stopped_in_its_first_trial_goes_on(
+    gan_here: Inside, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(History, "on_step", lambda *_: signal.raise_signal(signal.SIGINT))
+        stopped = gan_here(*asked(RATES, "trials=2", HERE))
+    assert stopped.returncode == 130
+    assert stopped.stderr.endswith("gan search: stopped; the trials are in search\n  gan search resume=search\n")
+    assert gan_here("search", "resume=search").returncode == 0
+    assert account()["counts"] == {"done": 2}
+
+
+def test_a_search_whose_words_are_gone_is_refused(gan_here: Inside, here: Path) -> None:
+    assert gan_here(*asked(RATES, "trials=1", HERE)).returncode == 0
+    (here / "search" / "search.json").unlink()
+    refused = gan_here("search", "resume=search")
+    assert refused.returncode == 2
+    assert "search.json, which has the words of its search, is gone" in refused.stderr
+    shutil.rmtree(next((here / "search").glob("0*")))
+    again = gan_here(*asked("optimizer.lr=tag(log,interval(1e-4,1e-3))", "trials=1", HERE))
+    assert again.returncode == 2
+    assert "which has its words, is gone\n  put it back" in again.stderr
 
 
 def test_a_trial_that_was_killed_before_its_first_checkpoint_begins_anew(here: Path) -> None:

@@ -20,7 +20,8 @@ RATES = "optimizer.lr=interval(0,1)"
 def study(folder: Path, word: str = RATES) -> Study:
     storage.load()
     kept = storage.opened("sqlite", folder)
-    begun = begin("search", "sqlite", kept, folder, new=True)
+    begun = begin("search", "sqlite", kept, folder, folder / "search.json")
+    (folder / "search.json").touch()  # which a search writes before its first trial
     pruner = pruners.none()(pruners.Measured(None, None))
     return Study(begun, "sqlite", folder, space.read([word]), samplers.random(0), pruner)
 
@@ -61,6 +62,17 @@ def test_a_study_is_told_how_a_trial_ended(tmp_path: Path, outcome: Ending, stat
         mine.tell(trial, outcome)
     (found,) = mine.trials
     assert (found.state, found.value) == (optuna.trial.TrialState[state], value)
+
+
+def test_trials_whose_words_are_gone_are_nobodys(tmp_path: Path) -> None:
+    begun = study(tmp_path)
+    (tmp_path / "search.json").unlink()
+    with study(tmp_path, "optimizer.lr=interval(0,2)").next(1):  # no trial was asked for: it begins
+        pass
+    (tmp_path / "search.json").unlink()
+    with pytest.raises(ConfigError, match=r"search\.json, which has its words, is gone\n  put it back"):
+        study(tmp_path)
+    assert len(begun.trials) == 1
 
 
 def test_the_values_of_another_space_are_not_made_words(tmp_path: Path) -> None:
