@@ -19,7 +19,8 @@ BRACES = re.compile(r"\{([^{}]*)\}")
 RANGE = re.compile(r"([0-9]{1,9})\.\.([0-9]{1,9})")
 ELSEWHERE = re.compile(r"(?:^|/)(?:https?|s3|gs|hf|ftp|pipe|oci):", re.IGNORECASE)
 COUNTED = re.compile(r"(.*?)([0-9]{1,9})-of-([0-9]{1,9})(.*)", re.DOTALL)  # from 0
-BEGINS = re.compile(r"([A-Za-z]+)[-_.]")  # train-00000-of-00005.parquet
+SPLIT_COUNTED = re.compile(r"(\w+)-[0-9]+-of-[0-9]+\.")  # train-00000-of-00005.parquet, and so any other split
+BEGINS = re.compile(r"([A-Za-z]+)[-_.]")  # train-000.tar
 
 
 class Found(NamedTuple):
@@ -32,9 +33,9 @@ class Found(NamedTuple):
 def found(root: Path, ending: str, split: str) -> Found:
     """The files with this ending (`.tar`) that `root` names.
 
-    Of a folder they are in the order of their names, digits by their number. If all of them begin with the names of
-    splits, as in `train-00000-of-00005.parquet`, those of `split` are meant; if there is none, those in its folder
-    named `split`, or `data`. A pattern is expanded as a shell does it: `{000..009}`, `{a,b}`, `*`.
+    Of a folder they are in the order of their names, digits by their number. If all of them tell a split, as
+    `train-00000-of-00005.parquet` does, those of `split` are meant; if there is none, those in its folder named
+    `split`, or `data`. A pattern is expanded as a shell does it: `{000..009}`, `{a,b}`, `*`.
 
     Raises:
         DataError: There is none, or one of those that a pattern numbers is missing.
@@ -78,8 +79,18 @@ def _of_folder(root: Path, ending: str, split: str) -> Found:
             return Found(files, taken)
     others = sorted(name for name, entry in inside.items() if any(_is_one(path, ending) for path in entry.iterdir()))
     where = f", and its folders {', '.join(map(shown, others[:5]))} do" if others else ""
-    remedy = f"choose one of these, dataset.split={shown(others[0])}" if others else "name the folder that holds them"
+    remedy = _where(root, others)
     raise DataError(two_lines(f"dataset.root={root} holds no {ending} file of dataset.split={split}{where}", remedy))
+
+
+def _where(root: Path, others: list[str]) -> str:
+    """The remedy where files lie in other folders only, each a split or one that holds splits."""
+    if not others:
+        return "name the folder that holds them"
+    of_splits = [name for name in others if name.casefold() in SPLITS]
+    return (
+        f"choose one of these, dataset.split={shown(of_splits[0])}" if of_splits else f"dataset.root={root / others[0]}"
+    )
 
 
 def _tell_of_missing(root: Path, files: list[Path]) -> None:
@@ -100,16 +111,29 @@ def _is_one(path: Path, ending: str) -> bool:
 
 
 def of_split(files: list[Path], root: str, split: str) -> list[Path]:
-    """Those of the split, where the names of all files begin with one. Raises DataError where there is none of it."""
-    begin = [match[1].casefold() if (match := BEGINS.match(path.name)) else "" for path in files]
-    if not set(begin) <= SPLITS:
+    """Those of the split, where the names of all files tell one. Raises DataError where there is none of it."""
+    told = _splits([path.name.casefold() for path in files])
+    if not told:
         return files
-    chosen = [path for path, word in zip(files, begin, strict=True) if word == split.casefold()]
+    chosen = [path for path, word in zip(files, told, strict=True) if word == split.casefold()]
     if not chosen:
-        there = sorted(set(begin))
-        what = f"dataset.split={split}: {root} is split into {', '.join(there)}"
-        raise DataError(two_lines(what, f"choose one of these, dataset.split={there[0]}"))
+        there = sorted(set(told))
+        what = f"dataset.split={split}: {root} is split into {', '.join(map(shown, there))}"
+        raise DataError(two_lines(what, f"choose one of these, dataset.split={shown(there[0])}"))
     return chosen
+
+
+def _splits(names: list[str]) -> list[str]:
+    """The split that each name tells; nothing where they tell none."""
+    counted = [match[1] for name in names if (match := SPLIT_COUNTED.match(name))]
+    if len(counted) == len(names) and SPLITS & set(counted):
+        return counted  # of which some may have names of their own: extra, unlabelled
+    begins = [match[1] for name in names if (match := BEGINS.match(name)) and match[1] in SPLITS]
+    if len(begins) == len(names):
+        return begins
+    within = [next((word for word in re.split(r"[^a-z]+", name) if word in SPLITS), "") for name in names]
+    # imagenet-train-000.tar beside imagenet-val-000.tar; one such word that all share tells nothing.
+    return within if all(within) and len(set(within)) > 1 else []
 
 
 def expanded(pattern: str) -> Iterator[str]:

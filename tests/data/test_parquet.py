@@ -22,6 +22,7 @@ from conftest import SMALL_MLP, TINY, Inside, save
 from gan_cli.data import ahead, parquet, sources
 from gan_cli.data.images import Images
 from gan_cli.data.memo import stamped
+from gan_cli.data.patterns import found
 from gan_cli.errors import DataError, PackageMissing
 
 CPU = torch.device("cpu")
@@ -106,6 +107,41 @@ def test_the_split_is_that_of_the_names(files: Path) -> None:
     assert len(data(files, files.parent / "cache", split="test", classes=2)) == 2
     with pytest.raises(DataError, match="is split into test, train"):
         data(files, files.parent / "cache", split="val")
+
+
+@pytest.mark.parametrize(
+    ("there", "split", "taken"),
+    [
+        ("train-0-of-2 train-1-of-2 test-0-of-1 extra-0-of-1", "train", "train-0-of-2 train-1-of-2"),
+        ("train-0-of-2 train-1-of-2 test-0-of-1 extra-0-of-1", "extra", "extra-0-of-1"),
+        ("train-0-of-1 train_extra-0-of-1", "train", "train-0-of-1"),
+        (
+            "imagenet1k-train-00 imagenet1k-train-01 imagenet1k-Validation-00",
+            "train",
+            "imagenet1k-train-00 imagenet1k-train-01",
+        ),
+        ("imagenet1k-train-00 imagenet1k-Validation-00", "validation", "imagenet1k-Validation-00"),
+        ("a.train.0 a.val.0", "val", "a.val.0"),
+        ("train0 test0", "test", "test0"),
+        # nothing that tells all files apart
+        ("crash-test-00 crash-test-01", "train", "crash-test-00 crash-test-01"),
+        ("cats-0-of-1 dogs-0-of-1", "train", "cats-0-of-1 dogs-0-of-1"),
+        ("trains-00 latest-00", "train", "latest-00 trains-00"),
+        ("train-00 more-00", "train", "more-00 train-00"),
+    ],
+)
+def test_files_of_other_splits_are_left_out_however_they_are_named(
+    tmp_path: Path, there: str, split: str, taken: str
+) -> None:
+    for name in there.split():
+        (tmp_path / f"{name}.tar").touch()
+    assert [path.stem for path in found(tmp_path, ".tar", split).files] == taken.split()
+
+
+def test_splits_in_a_folder_of_their_own_are_told_apart_from_splits(files: Path) -> None:
+    (files / "data").rename(files / "plain_text")
+    with pytest.raises(DataError, match=r"its folders plain_text do\n  dataset.root=.*/set/plain_text$"):
+        found(files, ".parquet", "train")
 
 
 def test_rows_in_order_read_each_group_once(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
