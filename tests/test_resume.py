@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import SMALL_DCGAN, Inside, same, weights, words
+from conftest import SMALL_DCGAN, Inside, same, save, weights, words
 from forked import Forked
 from gan_cli import train
 from gan_cli.errors import ConfigError, Incompatible, NotWritable, Refused, RunFailed
@@ -285,3 +286,21 @@ def test_a_resumed_run_begins_where_it_began(here: Path) -> None:
         train(f"resume={run}", "trainer.max_steps=4", f"init_from={first}")
     assert len(str(told.value).splitlines()) == 2
     assert (run / "config.yaml").read_text() == before
+
+
+def test_scores_against_two_references_of_one_name_are_not_mixed(here: Path) -> None:
+    for home, grey in (("one", 40), ("two", 200)):
+        for i in range(2):
+            save(here / home / "photos" / f"{i}.bmp", np.full((16, 16), grey, np.uint8))  # as many bytes in both
+    shutil.copytree("one", "copied")
+    measured = ("evaluation.every_steps=2", "evaluation.n=2", "evaluation.metric=fid")
+    run = train(*words(*measured, "evaluation.reference=one/photos", "hydra.run.dir=run")).folder
+    with pytest.raises(ConfigError, match=r"reference=two/photos is not .*one/photos.*\n  give it another name"):
+        train(f"resume={run}", "trainer.max_steps=4", "evaluation.reference=two/photos")
+    assert len(numbers(run)) == len(read_rows(run / "metrics.jsonl"))
+    train(f"resume={run}", "trainer.max_steps=4", "evaluation.reference=copied/photos")
+    shutil.move("one/photos", "elsewhere")
+    Path("two/photos").rename("two/others")
+    train(f"resume={run}", "trainer.max_steps=6", "evaluation.reference=two/others")  # of another name
+    names = {key for row in read_rows(run / "metrics.jsonl") for key in row if "photos" in key or "others" in key}
+    assert names == {"fd_pixels_photos_2", "fd_pixels_others_2"}

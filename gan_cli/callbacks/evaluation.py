@@ -25,7 +25,7 @@ BATCH = 250  # images per pass of the detector
 TRAINED_ON = "training data"  # a reference's name in records where none was named
 
 
-def _short(reference: str) -> str:
+def short(reference: str) -> str:
     """A reference's name as a part of a name: `digits_test` for digits:test, `photos` for a folder of that name."""
     return re.sub(r"[^\w.-]+", "_", reference if ":" in reference else Path(reference).name) or "files"
 
@@ -82,7 +82,7 @@ class Evaluation(Callback):
             if isinstance(found, PairMetric)
             else OfFeatures(metric, metrics, n, detector, Plan(rows=n, batch_size=BATCH, cache=Path(cache)))
         )
-        named = [] if reference is None else [_short(reference)]
+        named = [] if reference is None else [short(reference)]
         self.name = "_".join([self.watched.name, *named, str(n)])
 
     def foresee(self, session: Session) -> Sequence[str]:

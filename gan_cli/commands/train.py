@@ -268,7 +268,13 @@ def _resume(asked: Asked, source: str) -> Result:
     there = saved.read(content, run.config)
     trusted = trust.for_files(asked.vouched)
     nodes.check_names(there, nodes.of_run, trusted)
-    return _go_on(run, saved.change(saved.at_home(there, content), asked.settings, saved.KEPT), asked, trusted)
+    former = saved.at_home(there, content)
+    config = saved.change(former, asked.settings, saved.KEPT)
+    if asked.settings:
+        from gan_cli.references.former import check
+
+        check(*(_setting(each, "evaluation", "reference") for each in (former, config)))
+    return _go_on(run, config, asked, trusted)
 
 
 def _resumable(source: str) -> str:
