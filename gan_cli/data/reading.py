@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gan_cli.data.described import line_of
 from gan_cli.data.given import Given
+from gan_cli.data.listing import NAMED
 from gan_cli.data.request import Decoded, Request, decoded_by
 from gan_cli.data.stored import stored
 from gan_cli.data.subset import fair_part
@@ -65,9 +66,24 @@ def checked_labels(decoded: Decoded, classes: int) -> Tensor:
             raise DataError(two_lines(what, "use dataset.classes=0"))
         return torch.zeros(len(decoded.images), dtype=torch.int64)
     found = int(decoded.labels.max()) + 1
+    missing = sorted({*range(found)} - {*decoded.labels.tolist()})
     if found != classes:
         empty = decoded.described.get("passed_over", {}).get("empty folder")
-        but = f" ({', '.join(empty['names'])} has no image)" if empty else ""
+        lacking = empty["names"] if empty else _some(missing)
+        but = f" ({', '.join(lacking)} {'has' if len(lacking) == 1 else 'have'} no image)" if lacking else ""
         what = f"dataset.classes={classes}, but the labels name {found} classes{but}"
-        raise DataError(two_lines(what, f"set dataset.classes={found}"))
+        from_zero = ", or number the classes from 0" if 0 in missing else ""
+        raise DataError(two_lines(what, f"set dataset.classes={found}{from_zero}"))
+    if missing:
+        log.warning(
+            "no image is of the class %s, of dataset.classes=%d: what is drawn of it means nothing; "
+            "number the classes from 0, without gaps",
+            ", ".join(_some(missing)),
+            classes,
+        )
     return decoded.labels.to(torch.int64)
+
+
+def _some(classes: Sequence[int]) -> list[str]:
+    more = [f"{len(classes) - NAMED} more"] if len(classes) > NAMED else []
+    return [*map(str, classes[:NAMED]), *more]

@@ -109,6 +109,18 @@ def test_the_split_is_that_of_the_names(files: Path) -> None:
         data(files, files.parent / "cache", split="val")
 
 
+def test_a_class_without_a_picture_is_told(tmp_path: Path, stack: np.ndarray, caplog: pytest.LogCaptureFixture) -> None:
+    """Labels are often numbered from 1: the generator would be asked for a class 0 that it never sees."""
+    (tmp_path / "set").mkdir()
+    write(tmp_path / "set" / "x.parquet", [png(pixels) for pixels in stack], [1, 2, 3, 1, 2, 3, 1], [])
+    expected = r"labels name 4 classes \(0 has no image\)\n  set dataset.classes=4, or number the classes from 0$"
+    with pytest.raises(DataError, match=expected):
+        data(tmp_path / "set", tmp_path / "cache", classes=3)
+    assert "means nothing" not in caplog.text
+    data(tmp_path / "set", tmp_path / "cache", classes=4)
+    assert "no image is of the class 0, of dataset.classes=4: what is drawn of it means nothing" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("there", "split", "taken"),
     [
