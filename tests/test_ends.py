@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import pty
-import resource
 import shutil
 import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ import pytest
 import torch
 from PIL import Image
 
-from conftest import Inside, same, weights, words
+from conftest import Inside, files_of_at_most, same, weights, words
 from forked import Forked
 from gan_cli import train
 from gan_cli.callbacks import Callback, plots
@@ -109,16 +108,6 @@ def test_what_is_published_at_the_start_reaches_all_once_all_have_started(tmp_pa
     assert [c.heard for c in callbacks] == [["started", "hello", "hello"]] * 2
 
 
-@contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 def test_a_file_that_cannot_be_written_is_named_with_the_cause(here: Path) -> None:
     run = train(*words("callback.checkpoints.every_steps=2", "hydra.run.dir=run")).folder
     before = weights(run)
@@ -136,13 +125,8 @@ def test_a_file_that_cannot_be_written_is_named_with_the_cause(here: Path) -> No
 
 
 def test_a_disk_without_room_for_the_lock_gets_no_folder(here: Path) -> None:
-    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, usual[1]))
-    try:
-        with pytest.raises(OSError, match=r"\.lock"), alone_in(here / "run", "trained"):
-            pass
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    with files_of_at_most(0), pytest.raises(OSError, match=r"\.lock"), alone_in(here / "run", "trained"):
+        pass
     assert list(here.iterdir()) == []
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from conftest import SMALL, SMALL_DCGAN, Inside, Shell, checked, words
+from conftest import SMALL, SMALL_DCGAN, Inside, Shell, checked, files_of_at_most, words
 from gan_cli import pictures, sample, sampling, train
 from gan_cli.config import build
 from gan_cli.config.labels import chosen_classes
@@ -54,6 +54,23 @@ def test_global_randomness_is_left_alone(convolutional: Path) -> None:
     torch.manual_seed(0)
     sampling.draw(restored.game, restored.generator, sampling.Draws.of(restored.generator, 0, CPU), 5)
     assert torch.equal(torch.rand(1), expected)
+
+
+def test_a_full_disk_is_told_with_what_the_folder_holds(convolutional: Path, here: Path, gan_here: Inside) -> None:
+    typed = ("sample", str(convolutional), "n=40")
+    assert gan_here(*typed, "out=whole").returncode == 0
+    sizes = [path.stat().st_size for path in (here / "whole").iterdir()]
+    with files_of_at_most(max(sizes) - 1):
+        told = gan_here(*typed, "out=part")
+    held = f"part holds {len([*(here / 'part').iterdir()])} pictures, each whole"
+    again = "make room; the same command draws all of them again, exactly alike"
+    assert (told.returncode, told.stderr) == (
+        2,
+        f"gan sample: out=part cannot be written: file too large; {held}\n  {again}\n",
+    )
+    with files_of_at_most(10):
+        assert gan_here(*typed, "out=none/at/all").returncode == 2
+    assert sorted(path.name for path in here.iterdir()) == ["part", "whole"]
 
 
 def test_averaged_or_raw_generator(convolutional: Path) -> None:

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from conftest import CONF, SMALL_TRANSLATORS, Inside, checked, coded, same, save, weights, words
+from conftest import CONF, SMALL_TRANSLATORS, Inside, checked, coded, files_of_at_most, same, save, weights, words
 from gan_cli import evaluate, load, sample, train
 from gan_cli.callbacks import readings
 from gan_cli.callbacks.alarms import alarms
@@ -286,6 +286,18 @@ def test_all_pictures_keep_their_names_sizes_alpha_and_grey(
     assert (cut[:, 44:, 3] == 255).all()
     modes = {name: Image.open(f"out/{name}.png").mode for name in SIZES}
     assert modes == {**dict.fromkeys(SIZES, "RGB"), "cut": "RGBA", "deep/er/grey": "L"}
+
+
+def test_a_full_disk_leaves_no_empty_folder(enlarging: Path, here: Path, gan_here: Inside) -> None:
+    save(here / "album" / "a.png", coded(1, 8, 8))
+    save(here / "album" / "b" / "large.png", coded(2, 80, 80))
+    typed = ("sample", str(enlarging), "source=album")
+    assert gan_here(*typed, "out=whole").returncode == 0
+    with files_of_at_most((here / "whole" / "b" / "large.png").stat().st_size - 1):
+        told = gan_here(*typed, "out=out")
+    assert told.returncode == 2
+    assert "file too large; out holds 1 pictures, each whole" in told.stderr
+    assert [path.name for path in (here / "out").rglob("*")] == ["a.png"]
 
 
 def test_one_picture_in_one_picture_out(enlarging: Path, here: Path, gan_here: Inside) -> None:

@@ -15,7 +15,7 @@ from gan_cli.config import compose, trust
 from gan_cli.config.schema import validated
 from gan_cli.config.titles import sought, unusual
 from gan_cli.config.words import divide, listed, path
-from gan_cli.errors import ConfigError, Incompatible, Interrupted, two_lines
+from gan_cli.errors import ConfigError, Incompatible, Interrupted, NotWritable, two_lines
 from gan_cli.progress import display
 from gan_cli.runs.glance import glance
 from gan_cli.store import outputs
@@ -127,7 +127,12 @@ def _run(config: Mapping[str, Any], vouched: Sequence[str]) -> None:
         try:
             written = drawing.write(out)
         except KeyboardInterrupt as stop:
-            raise Interrupted(two_lines(*_kept(out))) from stop
+            raise Interrupted(two_lines(f"interrupted: {_kept(out)}", _again(out))) from stop
+        except OSError as error:
+            if not out.is_dir():
+                raise
+            what = f"out={out} cannot be written: {outputs.reason(error)}; {_kept(out)}"
+            raise NotWritable(two_lines(what, f"make room; {_again(out)}")) from error
     log.info("%s of step %d: %s", mode.title, restored.step, ", ".join(map(str, written)))
     if request.json_file is not None:
         outputs.answer(request.json_file, _record(request, restored, mode, written))
@@ -143,12 +148,17 @@ def _record(request: SampleRequest, restored: Restored, mode: Mode, written: Seq
     return {**facts, **manner, "written": [str(path) for path in written]}
 
 
-def _kept(out: Path) -> tuple[str, str]:
-    """What there is of an interrupted drawing, and how to go on."""
-    again = "the same command draws all of them again, exactly alike"
+def _kept(out: Path) -> str:
+    """What there is of a drawing that was cut short."""
     if out.is_dir():
-        return f"interrupted: {out} holds {sum(1 for _ in out.rglob('*.png'))} pictures, each whole", again
-    return f"interrupted: {out} was not written", "the same command starts again"
+        return f"{out} holds {sum(1 for _ in out.rglob('*.png'))} pictures, each whole"
+    return f"{out} was not written"
+
+
+def _again(out: Path) -> str:
+    """How to go on with one."""
+    whole = "the same command draws all of them again, exactly alike"
+    return whole if out.is_dir() else "the same command starts again"
 
 
 def _spare_inputs(request: SampleRequest, out: Path) -> None:

@@ -6,6 +6,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from gan_cli import pictures
 from gan_cli.errors import ConfigError
 from gan_cli.progress import tracked
 from gan_cli.store import outputs
-from gan_cli.store.disk import remove_leftovers
+from gan_cli.store.disk import made, remove_leftovers
 
 LARGEST_GRID = 4096
 Save = Callable[[Path], list[Path]]
@@ -139,11 +140,11 @@ class Stream(Drawing):
 
     def _folder(self, out: Path) -> list[Path]:
         """One PNG per image, named by its index; each is whole or absent, whenever this is killed."""
-        for folder in {out / name for name in self.folders}:
-            folder.mkdir(parents=True, exist_ok=True)
-            remove_leftovers(folder)
         names = iter(self._names())
-        with ThreadPoolExecutor() as pool:
+        with ExitStack() as folders, ThreadPoolExecutor() as pool:
+            for folder in dict.fromkeys(out / name for name in self.folders):
+                folders.enter_context(made(folder))
+                remove_leftovers(folder)
             for samples, _ in self._tracked():
                 pixels = pictures.to_uint8(samples).cpu()
                 paths = [out / next(names) for _ in pixels]

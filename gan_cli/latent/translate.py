@@ -24,7 +24,7 @@ from gan_cli.networks.panel import Both
 from gan_cli.networks.translator import Translator
 from gan_cli.progress import tracked
 from gan_cli.sampling import seeded
-from gan_cli.store.disk import remove_leftovers
+from gan_cli.store.disk import made, remove_leftovers
 from gan_cli.types import Batch, PositiveInt
 
 log = logging.getLogger(__name__)
@@ -158,12 +158,12 @@ class Translations(Drawing):
 
     def _folder(self, out: Path) -> list[Path]:
         """One PNG a picture, of its own name and size; each is whole or absent, whenever this is killed."""
-        out.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(out)
-        for translation in self.translations:
-            path = out / f"{translation.example.name}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            pictures.save(translation.pixels(), path)
+        with made(out):
+            remove_leftovers(out)
+            for translation in self.translations:
+                path = out / f"{translation.example.name}.png"
+                with made(path.parent):
+                    pictures.save(translation.pixels(), path)
         return [out]
 
 

@@ -234,6 +234,21 @@ def read_json(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+@contextmanager
+def made(folder: Path) -> Iterator[None]:
+    """The folder, made where it is missing. What of it was made and is empty is removed again if the block fails."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        with naming(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        with suppress(OSError):
+            for path in missing:
+                path.rmdir()
+        raise
+
+
 def remove_empty(folder: Path) -> None:
     """Removes an empty folder, and its empty parents as long as they are below the working directory: a refused request
     leaves nothing behind, and no folder of the user's goes with it."""

@@ -131,8 +131,12 @@ def named(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = cause(error.__cause__) if isinstance(error.__cause__, OSError) else cause(error)
-        raise NotWritable(two_lines(f"{what} cannot be written", reason)) from error
+        raise NotWritable(two_lines(f"{what} cannot be written", reason(error))) from error
+
+
+def reason(error: OSError) -> str:
+    """The system's words, also of an error that names a file."""
+    return cause(error.__cause__) if isinstance(error.__cause__, OSError) else cause(error)
 
 
 def answer(target: str, record: Any) -> None:
