@@ -164,6 +164,14 @@ def test_harmful_arrays_are_refused_in_two_lines(here: Path, kind: str, message:
         assert "Error" not in str(caught.value)
 
 
+def test_an_array_without_a_name_is_no_damaged_checkpoint(here: Path) -> None:
+    np.save("x.npy", np.zeros((4, 8, 8, 3), np.uint8))
+    np.savez("y.npz", np.load("x.npy"))
+    for place, reference in (("x.npy", "reference=y.npz"), ("y.npz", "reference=x.npy")):
+        with pytest.raises(Refused, match=r"x\.npy is an array without a name\n  write it as an \.npz"):
+            evaluate(place, *PIXELS, reference)
+
+
 def test_statistics_are_not_samples(here: Path) -> None:
     np.savez("st.npz", mu=np.zeros(192), sigma=np.eye(192), n=50)
     np.savez("ok.npz", arr_0=np.zeros((6, 8, 8, 3), np.uint8))

@@ -128,6 +128,21 @@ def test_the_home_folder_stands_for_a_leading_tilde(monkeypatch: pytest.MonkeyPa
     assert "/home/me/run " in gan_here("compare", "~/run", "~/other").stderr
 
 
+def test_a_list_of_one_is_the_one_where_there_is_one(here: Path) -> None:
+    composed = compose("train", ["model=[mlp]", "loss=[ hinge ]", "dataset=[ring]"])
+    assert [composed.choices[group] for group in ("model", "loss", "dataset")] == ["mlp", "hinge", "ring"]
+    assert composed.folder.name.endswith("-mlp-hinge-ring")
+
+
+def test_images_that_are_named_as_a_data_set_are_told_apart(gan_here: Inside, here: Path) -> None:
+    (here / "my cats").mkdir()
+    for word in ("my cats", "./my cats", str(here / "my cats")):
+        done = gan_here("train", f"dataset={word}")
+        assert done.returncode == 2
+        assert done.stderr.endswith(f'for images of your own: dataset=folder "dataset.root={word}"\n')
+    assert "choices: " in gan_here("train", "dataset=my dogs").stderr
+
+
 def test_nothing_chosen() -> None:
     nothing = ["experiment=null", "callback=null", "penalty=null", "augment=Null", "~auxiliary"]
     config = compose("train", ["experiment=demo", *nothing]).config
@@ -149,6 +164,7 @@ def test_nothing_chosen() -> None:
         (["train", "augment=[1,null]"], "no augment named 'null'"),
         (["train", "model=[mlp,dcgan]"], "there can be only one"),
         (["train", "model={a: 1}"], "model.NAME=VALUE"),
+        (["train", "penalty=[[r1]]"], "choices: classification"),
         (["train", "dataset=_images"], "no dataset named '_images'"),
         (["train", "dataset=-images"], "celeba, china2flower"),
         (["train", "model=../loss/hinge"], "no model named"),

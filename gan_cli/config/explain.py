@@ -41,6 +41,9 @@ def friendly(command: str, overrides: Sequence[str]) -> Iterator[None]:
         yield
     except MissingConfigException as error:
         group, _, choice = (error.missing_cfg_file or "").rpartition("/")
+        if place := _place(error.missing_cfg_file or ""):
+            remedy = f"for images of your own: dataset=folder {in_shell(f'dataset.root={place}')}"
+            raise ConfigError(two_lines(f"no dataset named '{place}'", remedy)) from error
         options = choices.visible(error.options or _choices(group, str(error)))
         if not options:
             raise ConfigError(two_lines(str(error).splitlines()[0], ALL)) from error
@@ -51,6 +54,12 @@ def friendly(command: str, overrides: Sequence[str]) -> Iterator[None]:
         raise ConfigError(_explain(command, error, overrides)) from error
     except RecursionError as error:
         raise ConfigError(_endless(overrides)) from error
+
+
+def _place(missing: str) -> str:
+    """The path that was given as a data set's name; empty where it was none."""
+    name = missing.removeprefix("dataset/")
+    return name if name != missing and os.path.exists(name) else ""
 
 
 def _endless(words: Sequence[str]) -> str:
@@ -161,6 +170,8 @@ def _wrong_choice(group: str, value: Any) -> list[str]:
     if isinstance(value, dict):
         remedy = f"choose one by its name, and set {group}.NAME=VALUE: {', '.join(options)}"
         return [two_lines(f"{group}={{...}}: a choice belongs here", remedy)]
+    if isinstance(value, list) and any(isinstance(one, list | dict) for one in value):
+        return [two_lines(f"{group}=[...]: choices belong here, by their names", f"choices: {', '.join(options)}")]
     several = isinstance(choices.default(group), list) or choices.all_global(group)
     least = 0 if choices.default(group) is None else 1
     if isinstance(value, list) and not least <= len(value) <= 1 and not several:

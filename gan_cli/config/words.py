@@ -35,6 +35,7 @@ QUOTES = ("'", '"')  # in Hydra's grammar
 STRUCTURE = re.compile(r"^[\[{'\"]|\$\{|,")
 PLACES = TEXT | {"source", "folder"}  # settings that name something: there is nothing without a name
 EMPTY = re.compile(r"^\+{0,2}([\w./@:-]+)=\s*(?:''|\"\")?\s*$")
+ONE = re.compile(r"\[\s*([^\s\[\]{}()'\",]+)\s*\]")  # a list of one name
 SETTING = re.compile(r"^(\+{0,2}[\w./@:-]+)=(.*)$", flags=re.DOTALL)
 
 
@@ -193,6 +194,8 @@ def _meant(key: str, part: str) -> str:
     if at_home(part):
         return quote(os.path.expanduser(part))
     group = key in packaged()
+    if group and isinstance(default(key), str) and (only := ONE.fullmatch(part)):
+        return _meant(key, only[1])  # [mlp] is mlp
     if key in TEXTS and part.startswith("[") and part.endswith("]"):
         return f"[{','.join(_literal(p.strip()) for p in _split(part[1:-1]) if p.strip())}]"
     if part.startswith("[") and part.endswith("]"):

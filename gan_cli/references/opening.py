@@ -56,6 +56,9 @@ def stored(word: str, levels: Levels | None) -> files.Filed | None:
         return files.pictures(path, levels)
     if path.is_file() and path.suffix.lower() == ".npz":
         return files.npz(path)
+    if path.is_file() and path.suffix.lower() == ".npy":
+        what = f"{word} is an array without a name"
+        raise DataError(two_lines(what, "write it as an .npz, numpy.savez('images.npz', array): uint8 [N, H, W, C]"))
     return files.tensor_file(path) if path.is_file() and path.suffix.lower() in (".pt", ".pth") else None
 
 
