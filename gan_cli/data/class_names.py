@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from gan_cli.data.listing import SPLITS, File, Listing, Unopened, natural, shown
+from gan_cli.data.listing import SPLITS, File, Listing, Unopened, is_hidden, natural, shown
 from gan_cli.errors import DataError, two_lines
 
 log = logging.getLogger(__name__)
@@ -185,4 +185,4 @@ def folders_for(labels: Sequence[int], names: Sequence[str] = ()) -> dict[int, s
 def _for_a_folder(name: str) -> str:
     """A class's name as a folder's: one part of a path, not hidden, not longer than file systems allow."""
     plain = UNFIT.sub("_", name).strip(" .").encode(errors="replace")[:LONGEST].decode(errors="ignore").strip(" .")
-    return "" if plain == "__MACOSX" else plain
+    return "" if is_hidden(plain) else plain

@@ -1,6 +1,6 @@
 """Lists the pictures in a folder or a zip, and what is passed over there.
 
-Hidden files and those that macOS adds to archives are passed over, links are followed (each folder is entered once),
+Hidden files and those that systems add by themselves are passed over, links are followed (each folder is entered once),
 and a zip is read like the folder that it was packed from.
 """
 
@@ -21,6 +21,19 @@ from gan_cli.errors import DataError
 
 SPLITS = frozenset({"train", "test", "val", "valid", "validation", "eval"})
 LABELS = "dataset.json"  # StyleGAN's: {"labels": [["00000/img.png", 3], ...]}
+# Folders that systems add beside what people put there: copies, thumbnails, and what was thrown away.
+ADDED = frozenset(
+    (
+        "__macosx",
+        "@eadir",
+        "@__thumb",
+        "#recycle",
+        "@recycle",
+        "$recycle.bin",
+        "lost+found",
+        "system volume information",
+    )
+)
 PACKED = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 BOMB_BYTES, BOMB_RATIO = 2**28, 200  # a zip that unpacks to more bytes than this, and to more times its size, is a bomb
 MOST_LINKS = 10_000  # folders behind links
@@ -35,6 +48,11 @@ def natural(name: str) -> tuple[tuple[int, int, str], ...]:
     """Sorts digits by their number: 2 before 10."""
     parts = re.split(r"([0-9]+)", name)
     return (*((1, 0, part) if i % 2 == 0 else (0, int(part[:4000]), part) for i, part in enumerate(parts) if part),)
+
+
+def is_hidden(part: str) -> bool:
+    """Whether a file or folder of this name is not meant to be seen."""
+    return part.startswith(".") or part.casefold() in ADDED
 
 
 @dataclass(frozen=True)
@@ -101,7 +119,7 @@ class Listing:
 
     def sort_in(self, file: File) -> None:
         """Sorts a file in by its name: a picture, labels, or passed over."""
-        hidden = [part for part in file.parts if part.startswith(".") or part == "__MACOSX"]
+        hidden = any(map(is_hidden, file.parts))
         ending = PurePosixPath(file.name).suffix.lower()
         if hidden:
             self.pass_over("hidden", file.name)
@@ -170,7 +188,7 @@ def _folder(root: Path) -> Listing:
         for entry in entries:
             name = f"{below}{entry.name}"
             kind = _kind(entry)
-            if kind == "folder" and not (entry.name.startswith(".") or entry.name == "__MACOSX"):
+            if kind == "folder" and not is_hidden(entry.name):
                 listing.empty += [entry.name] if not below else []
                 inside = (Path(entry.path), f"{name}/")
                 if not entry.is_symlink():

@@ -19,7 +19,7 @@ from gan_cli.data.cache import by_one
 from gan_cli.data.class_names import MOST_CLASSES
 from gan_cli.data.decoding import MOST_BYTES, endings
 from gan_cli.data.flaws import shown
-from gan_cli.data.listing import File, Listing, Passed
+from gan_cli.data.listing import File, Listing, Passed, is_hidden
 from gan_cli.data.tar import Member, NoTar, members
 from gan_cli.errors import DataError, two_lines
 
@@ -176,7 +176,7 @@ def _samples(place: str, there: Iterable[Member], file: BinaryIO) -> tuple[list[
     listing = Listing(place)
     for member in list(there):
         parts = PARTS.fullmatch(member.name)
-        hidden = any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(member.name).parts)
+        hidden = any(map(is_hidden, PurePosixPath(member.name).parts))
         if parts is None or hidden:
             listing.pass_over("hidden" if hidden else "without ending", member.name)
             continue

@@ -69,6 +69,15 @@ def test_names_obey_no_terminal() -> None:
     assert shown("a\x1b[31m\nb\udce9é") == "a\\x1b[31m\\nb\\udce9é"
 
 
+def test_folders_that_systems_add_hold_no_pictures_of_ours(tmp_path: Path) -> None:
+    """Thumbnails and bins of network drives: pictures a second time, or thrown away."""
+    ours = ["a/0.png", "b/0.png", "b/recycle/1.png"]
+    added = ["a/@eaDir/0.png/SYNOPHOTO_THUMB_M.jpg", "b/@__thumb/0.png", "#recycle/x.png", "$RECYCLE.BIN/S-1/x.png"]
+    root = put(tmp_path / "d", *ours, *added)
+    assert names(root) == names(packed(root, tmp_path / "d.zip")) == ours
+    assert classified(listed(root)).names == ("a", "b")
+
+
 def test_hidden_files_and_other_kinds_are_passed_over_and_counted(tmp_path: Path) -> None:
     root = put(tmp_path / "d", "a/0.png", "a/1.PNG", "b/0.jfif", ".git/x.png", "a/._0.png", "__MACOSX/a/0.png")
     (root / "a" / "notes.txt").write_text("x")
