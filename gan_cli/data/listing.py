@@ -34,6 +34,7 @@ ADDED = frozenset(
         "system volume information",
     )
 )
+MARKED_UTF8 = 0x800  # of a zip's members
 PACKED = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 BOMB_BYTES, BOMB_RATIO = 2**28, 200  # a zip that unpacks to more bytes than this, and to more times its size, is a bomb
 MOST_LINKS = 10_000  # folders behind links
@@ -239,7 +240,7 @@ def checked_members(path: Path, members: Sequence[zipfile.ZipInfo], most: int) -
     for info in members:
         if info.is_dir():
             continue
-        name = info.filename.replace("\\", "/")
+        name = _named(info).replace("\\", "/")
         parts = PurePosixPath(name).parts
         if not parts or ".." in parts or name.startswith("/"):
             raise refuse(f"holds the name {shown(info.filename)}, which leads out of it", "pack it again")
@@ -255,6 +256,16 @@ def checked_members(path: Path, members: Sequence[zipfile.ZipInfo], most: int) -
             size = f"{info.file_size / 2**30:.1f} GiB"
             raise refuse(f"holds {shown(name)} of {size}", f"no more than {most / 2**30:g} GiB are read")
         yield name, info
+
+
+def _named(info: zipfile.ZipInfo) -> str:
+    """The name of a member. Macs write it as UTF-8 without the mark that says so, and it is taken for code page 437."""
+    if info.flag_bits & MARKED_UTF8:
+        return info.filename
+    try:
+        return info.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return info.filename
 
 
 def _from_archive(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[], bytes]:

@@ -78,6 +78,24 @@ def test_folders_that_systems_add_hold_no_pictures_of_ours(tmp_path: Path) -> No
     assert classified(listed(root)).names == ("a", "b")
 
 
+@pytest.mark.parametrize(
+    ("encoding", "mark", "shown_as"),
+    [("utf-8", 0, "zoë/0.png"), ("utf-8", 0x800, "zoë/0.png"), ("cp437", 0, "zoë/0.png"), ("latin-1", 0, "zoδ/0.png")],
+)
+def test_names_in_a_zip_are_read_as_they_were_meant(tmp_path: Path, encoding: str, mark: int, shown_as: str) -> None:
+    """Macs write UTF-8 without the mark that says so; what is neither is read as the code page of old systems."""
+
+    class Member(zipfile.ZipInfo):
+        def _encodeFilenameFlags(self) -> tuple[bytes, int]:
+            return "zoë/0.png".encode(encoding), mark
+
+    with zipfile.ZipFile(tmp_path / "d.zip", "w") as archive:
+        archive.writestr(Member("zoë/0.png"), picture())
+    (file,) = listed(tmp_path / "d.zip").files
+    assert file.name == shown_as
+    assert file.read_bytes() == picture()
+
+
 def test_hidden_files_and_other_kinds_are_passed_over_and_counted(tmp_path: Path) -> None:
     root = put(tmp_path / "d", "a/0.png", "a/1.PNG", "b/0.jfif", ".git/x.png", "a/._0.png", "__MACOSX/a/0.png")
     (root / "a" / "notes.txt").write_text("x")
