@@ -36,10 +36,16 @@ SIDE, BATCH = 128, 16
 class Handler(SimpleHTTPRequestHandler):
     """Sends parts of files, late."""
 
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else each answer on an open connection waits for an acknowledgement
     wait = 0.0  # seconds
 
+    def setup(self) -> None:
+        time.sleep(self.wait)
+        super().setup()
+
     def do_GET(self) -> None:
-        time.sleep(2 * self.wait)  # the connection and the request
+        time.sleep(self.wait)
         path = Path(self.translate_path(self.path))
         if not path.is_file():
             self.send_error(404)

@@ -3,27 +3,28 @@ Range, If-Range)."""
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
-from http.client import HTTPException, InvalidURL
-from typing import Any, NamedTuple
-from urllib.error import HTTPError, URLError
-from urllib.parse import quote, urlsplit
-from urllib.request import (
-    HTTPDefaultErrorHandler,
-    HTTPErrorProcessor,
-    HTTPHandler,
-    HTTPRedirectHandler,
-    HTTPSHandler,
-    OpenerDirector,
-    ProxyHandler,
-    Request,
-    UnknownHandler,
+from typing import NamedTuple
+from urllib.parse import quote, unquote, urljoin, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager, make_headers
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    LocationParseError,
+    LocationValueError,
+    ProtocolError,
+    ProxyError,
+    SSLError,
 )
 
+from gan_cli.data.ahead import AFAR
 from gan_cli.data.flaws import shown
 from gan_cli.errors import DataError, two_lines
 from gan_cli.progress import tracked
@@ -37,6 +38,8 @@ GIVEN_UP: set[str] = set()  # hosts that did not answer for so long, and are ask
 FOR_NOW = frozenset({429, 500, 502, 503, 504})  # answers that another try may change
 NOT_THERE = frozenset({403, 404, 410})  # some stores say 403 of what they do not have
 ANSWERED = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})")
+HOPS = 10  # redirections of one request
+NEVER_REACHED = (ConnectTimeoutError, ProxyError, SSLError)
 ELSEHOW = "try again with a network, or fetch the files another way and name their folder: dataset.root=FOLDER"
 
 
@@ -44,20 +47,33 @@ class Absent(Exception):
     """The machine answers that it has no such file; the message says what it said."""
 
 
-class _Cut(OSError):
+class _Cut(ProtocolError):
     """The connection ended before the file did."""
 
 
+class _Refused(HTTPError):
+    """The machine answers, and not with the file."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(f"{status} {reason}".rstrip())
+        self.status = status
+
+
 @cache
-def _opener() -> OpenerDirector:
-    """HTTP alone: no redirection leads to a file of this machine."""
-    opener = OpenerDirector()
-    for handler in (
-        *(ProxyHandler, UnknownHandler, HTTPHandler, HTTPSHandler),
-        *(HTTPDefaultErrorHandler, HTTPRedirectHandler, HTTPErrorProcessor),
-    ):
-        opener.add_handler(handler())
-    return opener
+def _opener(scheme: str, host: str) -> PoolManager:
+    """Keeps connections to a machine open for the next request, each used by one thread at a time; by way of the proxy
+    that the environment, or the system, names for it. It knows HTTP alone: nothing leads to a file of this machine."""
+    proxy = "" if proxy_bypass(host) else getproxies().get(scheme, "")
+    if not proxy:
+        return PoolManager(maxsize=AFAR.threads, block=True, timeout=SILENCE, retries=False)
+    parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    known = f"{unquote(parts.username)}:{unquote(parts.password or '')}" if parts.username else None
+    plain = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    headers = make_headers(proxy_basic_auth=known)
+    return ProxyManager(plain, proxy_headers=headers, maxsize=AFAR.threads, block=True, timeout=SILENCE, retries=False)
+
+
+os.register_at_fork(after_in_child=_opener.cache_clear)  # two processes cannot share a connection
 
 
 def pieces(address: str, most: int) -> Iterator[tuple[int, bytes]]:
@@ -76,10 +92,10 @@ def pieces(address: str, most: int) -> Iterator[tuple[int, bytes]]:
     title = f"fetching {shown(address.rpartition('/')[2])}"
     while True:
         try:
-            with closing(_opened(address, done, mark)) as answer:
+            with _opened(address, done, mark) as answer:
                 done, whole, mark = _place(answer, done)
                 _check_size(address, whole or 0, most)
-                for piece in tracked(iter(lambda: answer.read(CHUNK), b""), whole or 0, title, len):
+                for piece in tracked(answer.stream(CHUNK), whole or 0, title, len):
                     _check_size(address, done + len(piece), most)
                     yield done, piece
                     done += len(piece)
@@ -88,7 +104,7 @@ def pieces(address: str, most: int) -> Iterator[tuple[int, bytes]]:
             if done == 0:
                 yield 0, b""
             return
-        except (OSError, HTTPException) as error:
+        except HTTPError as error:
             if done > furthest:
                 furthest, left, pause = done, TRIES, PAUSE
             left -= 1
@@ -117,7 +133,7 @@ def part(address: str, begin: int, size: int) -> Part:
     left = 1 if host in GIVEN_UP else PATIENCE
     while True:
         try:
-            with closing(_answer(address, {"Range": f"bytes={begin}-{begin + size - 1}"})) as answer:
+            with _answered(address, {"Range": f"bytes={begin}-{begin + size - 1}"}) as answer:
                 if answer.status != 206:
                     what = f"{host} sends {address} whole, where a part was asked for"
                     raise DataError(two_lines(what, "leave dataset.disk out: its shards are then kept here"))
@@ -127,7 +143,7 @@ def part(address: str, begin: int, size: int) -> Part:
                 raise _Cut("the connection was cut")
             GIVEN_UP.discard(host)
             return Part(content, whole or 0, mark)
-        except (OSError, HTTPException) as error:
+        except HTTPError as error:
             left -= 1
             passing = _may_change(error, 1)  # that there is such a machine was known before
             if passing and left == 0:
@@ -138,26 +154,59 @@ def part(address: str, begin: int, size: int) -> Part:
         pause *= 2
 
 
-def _opened(address: str, begin: int, mark: str) -> Any:
+def _opened(address: str, begin: int, mark: str) -> AbstractContextManager[BaseHTTPResponse]:
     """The answer to a request for the file from `begin` on, if it is still the one that had the mark."""
-    return _answer(address, {"Range": f"bytes={begin}-", "If-Range": mark} if begin and mark else {})
+    return _answered(address, {"Range": f"bytes={begin}-", "If-Range": mark} if begin and mark else {})
 
 
-def _answer(address: str, headers: Mapping[str, str]) -> Any:
+@contextmanager
+def _answered(address: str, headers: Mapping[str, str]) -> Iterator[BaseHTTPResponse]:
+    """The answer, which has yet to be read, of the machine that is asked or that it sends us to."""
     headers = {"User-Agent": "gan", "Accept-Encoding": "identity", **headers}
+    address = _plain(address)
+    for _ in range(HOPS):
+        parts = urlsplit(address)
+        answer = _opener(parts.scheme, parts.netloc).request(
+            "GET",
+            address,
+            headers=headers,
+            redirect=False,
+            preload_content=False,
+            decode_content=False,
+            enforce_content_length=False,
+        )
+        try:
+            if answer.status in (200, 206):
+                yield answer
+                return
+        finally:  # a connection that was not read to its end is of no more use, and makes room for another
+            answer.close()
+            answer.release_conn()
+        elsewhere = answer.get_redirect_location()
+        if not elsewhere:
+            raise _Refused(answer.status, answer.reason or "")
+        address = _plain(urljoin(address, elsewhere))
+    raise _Refused(answer.status, f"{HOPS} times in a row")
+
+
+def _plain(address: str) -> str:
+    """The same address in ASCII: the name of the machine as that of IDNA, and of the path what has to be quoted."""
     parts = urlsplit(address)
-    plain = parts._replace(path=quote(parts.path, safe="/%~!$&'()+,;=:@"))
-    return _opener().open(Request(plain.geturl(), headers=headers), timeout=SILENCE)
+    try:
+        netloc = parts.netloc if parts.netloc.isascii() else parts.netloc.encode("idna").decode()
+    except UnicodeError as error:
+        raise LocationParseError(address) from error
+    return parts._replace(netloc=netloc, path=quote(parts.path, safe="/%~!$&'()+,;=:@")).geturl()
 
 
-def _place(answer: Any, asked: int) -> tuple[int, int | None, str]:
+def _place(answer: BaseHTTPResponse, asked: int) -> tuple[int, int | None, str]:
     """Where an answer's bytes begin, how many the whole file has, and the mark by which it is known again."""
     entity, changed = answer.headers.get("ETag") or "", answer.headers.get("Last-Modified") or ""
     mark = changed if not entity or entity.startswith("W/") else entity
     if answer.status == 206:
         found = ANSWERED.fullmatch(answer.headers.get("Content-Range") or "")
         if found is None or int(found[1]) != asked:
-            raise HTTPException("it answers with another part than was asked for")
+            raise ProtocolError("it answers with another part than was asked for")
         return asked, int(found[2]), mark
     length = answer.headers.get("Content-Length") or ""
     return 0, int(length) if length.isdecimal() and len(length) < 19 else None, mark
@@ -169,21 +218,32 @@ def _check_size(address: str, size: int, most: int) -> None:
         raise DataError(two_lines(what, "pack them again there, in shards of usual size, with their index.json"))
 
 
-def _may_change(error: Exception, done: int) -> bool:
+def _may_change(error: HTTPError, done: int) -> bool:
     """Whether another try may help: with what broke off, and not with a machine that was never reached."""
-    if isinstance(error, HTTPError):
-        return error.code in FOR_NOW
-    return done > 0 or not isinstance(error, URLError | InvalidURL)
+    if isinstance(error, _Refused):
+        return error.status in FOR_NOW
+    if isinstance(error, LocationValueError):
+        return False
+    return done > 0 or not isinstance(error, NEVER_REACHED)
 
 
-def _refusal(address: str, error: Exception) -> Exception:
+def _refusal(address: str, error: HTTPError) -> Exception:
     host = urlsplit(address).netloc
-    if isinstance(error, HTTPError):
-        what = f"{address}: {host} answers {error.code} {shown(str(error.reason))}".rstrip()
-        return Absent(what) if error.code in NOT_THERE else DataError(two_lines(what, ELSEHOW))
+    if isinstance(error, _Refused):
+        what = f"{address}: {host} answers {shown(str(error))}"
+        return Absent(what) if error.status in NOT_THERE else DataError(two_lines(what, ELSEHOW))
     if isinstance(error, _Cut):
         what = f"{address}: the connection to {host} was cut {TRIES} times"
         return DataError(two_lines(what, ELSEHOW))
-    reason = error.reason if isinstance(error, URLError) else error
-    words = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
-    return DataError(two_lines(f"{host} cannot be reached ({shown(str(words).splitlines()[0])}): {address}", ELSEHOW))
+    words = _reason(error).splitlines()[0]
+    return DataError(two_lines(f"{host} cannot be reached ({shown(words)}): {address}", ELSEHOW))
+
+
+def _reason(error: HTTPError) -> str:
+    """The words of the system, where an error of its own is behind this one."""
+    behind: list[BaseException] = [error]
+    for each in behind:
+        if isinstance(each, OSError) and each.strerror:
+            return each.strerror
+        behind += [one for one in (*each.args, each.__cause__) if isinstance(one, BaseException) and one not in behind]
+    return str(error) or type(error).__name__
