@@ -178,6 +178,17 @@ def test_wrong_requests(convolutional: Path, here: Path, setting: str, message: 
     assert list(here.iterdir()) == []
 
 
+def test_a_folder_s_name_may_hold_a_number_and_an_ending_large_letters(convolutional: Path, here: Path) -> None:
+    for name in ("lr0.1", "v1.0", "step.2-raw"):
+        sample(convolutional, "n=3", f"out={name}")
+        assert len(list((here / name).rglob("*.png"))) == 3
+    sample(convolutional, "n=3", "out=x.png")
+    sample(convolutional, "n=3", "out=X.PNG")
+    assert (here / "x.png").read_bytes() == (here / "X.PNG").read_bytes()
+    sample(convolutional, "n=3", "out=X.Npz")
+    assert np.load("X.Npz")["arr_0"].shape[0] == 3
+
+
 def test_every_way_to_draw_has_its_own_picture(here: Path, gan_here: Inside) -> None:
     train(*words("conditioning=concat", "hydra.run.dir=run", model=SMALL_DCGAN))
     ways = {

@@ -227,13 +227,14 @@ def _suited(mode: Mode, request: SampleRequest, restored: Restored) -> Mode:
     Raises:
         Incompatible: source= is given, but the generator draws from latents.
     """
+    from gan_cli.latent.drawings import ending
     from gan_cli.latent.grid import Grid
     from gan_cli.latent.translate import Translate
 
     if request.source is not None and not restored.translates:
         remedy = "train model=cyclegan, pix2pix, srgan or esrgan for that, or leave source= out"
         raise Incompatible(two_lines("source=: this generator draws from latents, not from pictures", remedy))
-    whole = request.source is not None or (request.out is not None and not Path(request.out).suffix)
+    whole = request.source is not None or (request.out is not None and not ending(Path(request.out)))
     if restored.translates and isinstance(mode, Grid):
         return Translate(request.n or (None if whole else SHEET))
     return mode

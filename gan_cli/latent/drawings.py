@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ from gan_cli.store import outputs
 from gan_cli.store.disk import made, remove_leftovers
 
 LARGEST_GRID = 4096
+ENDING = re.compile(r"\.[A-Za-z]\w*")  # of a file; what begins with a digit is part of a name
 Save = Callable[[Path], list[Path]]
 
 
@@ -37,8 +39,10 @@ def save_arrays(out: Path, arrays: Mapping[str, np.ndarray]) -> list[Path]:
 
 
 def ending(out: Path) -> str:
-    """The ending of `out`; a pipe or a device without one takes a picture."""
-    return out.suffix or (".png" if outputs.is_stream(out) else "")
+    """The ending of `out` in small letters, none for a folder called lr0.1; a pipe or a device without one takes a
+    picture."""
+    found = out.suffix.lower() if ENDING.fullmatch(out.suffix) else ""
+    return found or (".png" if outputs.is_stream(out) else "")
 
 
 def save_picture(pixels: Tensor, out: Path) -> Path:
@@ -62,7 +66,9 @@ class Drawing(ABC):
         """Raises ConfigError, in two lines, when this cannot be written to `out`."""
         if ending(out) not in self.writers():
             endings = [f"x{kind}" if kind else "a folder's name" for kind in self.writers()]
-            raise ConfigError(f"out={out}: cannot write {out.suffix or 'a folder'}\n  use {' or '.join(endings)}")
+            raise ConfigError(
+                f"out={out}: cannot write {out.suffix if ending(out) else 'a folder'}\n  use {' or '.join(endings)}"
+            )
 
     def write(self, out: Path) -> list[Path]:
         """Writes in the format of the ending and returns the files. Raises ConfigError as `check` does, and OSError."""
@@ -230,6 +236,6 @@ class Film(Sheets):
         written = []
         for sheet, path in self._named(out):
             with outputs.writing(path) as file:
-                pictures.write_film(sheet.frames(), file, path.suffix)
+                pictures.write_film(sheet.frames(), file, ending(path))
             written.append(path)
         return written
