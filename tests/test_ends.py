@@ -27,7 +27,7 @@ from gan_cli.callbacks import Callback, plots
 from gan_cli.callbacks.health import Health
 from gan_cli.callbacks.samples import Samples
 from gan_cli.errors import ConfigError, RunFailed
-from gan_cli.store.disk import lock, remove_leftovers
+from gan_cli.store.disk import NotWritten, lock, remove_leftovers
 from gan_cli.store.locks import alone_in, holding
 from gan_cli.store.rows import read_rows
 from gan_cli.store.run import Run
@@ -128,6 +128,20 @@ def test_a_disk_without_room_for_the_lock_gets_no_folder(here: Path) -> None:
     with files_of_at_most(0), pytest.raises(OSError, match=r"\.lock"), alone_in(here / "run", "trained"):
         pass
     assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize(("config", "fact"), [("a: 1\n" * 20_000, "x"), ("a: 1\n", "x" * 80_000)])
+def test_a_run_that_cannot_begin_leaves_no_part_of_it(here: Path, config: str, fact: str) -> None:
+    run = Run("run")
+    with files_of_at_most(40_000), pytest.raises(NotWritten, match="file too large"):
+        run.begin(config, "gan train", {"fact": fact})
+    assert list(run.folder.iterdir()) == []
+    run.begin(config, "gan train", {"fact": fact})
+    began = run.read_manifest()
+    with files_of_at_most(40_000), pytest.raises(NotWritten, match="file too large"):
+        run.begin(config, "gan train resume=run", {})
+    assert run.config.read_text() == config
+    assert run.read_manifest()["fact"] == began["fact"]
 
 
 def test_a_removed_run_does_not_come_back(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,14 +36,19 @@ def own_folder(word: str) -> Path:
     manifest = summary.read(str(folder / "manifest.json"))
     if not (folder / "config.yaml").is_file() or not {"command", "versions"} <= manifest.keys():
         raise NotARun(two_lines(f"{word} is not a run folder", "gan runs lists the runs"))
+    _check_nothing_else(folder)
+    return folder
+
+
+def _check_nothing_else(folder: Path) -> None:
+    """Raises NotARun where a folder holds what is not of a run, or is where we are."""
     run = Run(folder)
     known = {path.name for path in (*run.files, *run.folders)}
     for entry in sorted(folder.iterdir()):
         if entry.name not in known and not entry.name.startswith("."):
-            raise NotARun(two_lines(f"{word} holds {entry}, which is not of a run", "move it elsewhere first"))
+            raise NotARun(two_lines(f"{folder} holds {entry}, which is not of a run", "move it elsewhere first"))
     if Path.cwd().is_relative_to(folder.resolve()):
-        raise NotARun(two_lines(f"{word} is where you are", "remove it from another folder"))
-    return folder
+        raise NotARun(two_lines(f"{folder} is where you are", "remove it from another folder"))
 
 
 @contextmanager
@@ -72,7 +77,11 @@ def resumable(run: Run) -> bool:
     if newest_first(run.checkpoints):
         return True
     if run.config.is_file():
-        remove(own_folder(str(run.folder)))
+        if os.path.lexists(run.manifest):
+            own_folder(str(run.folder))
+        else:  # the disk was full before the manifest was written
+            _check_nothing_else(run.folder)
+        remove(run.folder)
     return False
 
 

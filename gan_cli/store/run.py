@@ -141,15 +141,29 @@ class Run:
         return samples if isinstance(samples, int) and samples > 0 else 0
 
     def begin(self, config: str, command: str, facts: Mapping[str, Any]) -> None:
-        """Writes config and manifest, or adds a session to the manifest of a resumed run; it has no result yet."""
+        """Writes manifest and config, or adds a session to the manifest of a resumed run; it has no result yet.
+
+        The config, which makes the folder a run's, comes last: one that could not begin is no run.
+
+        Raises:
+            NotWritten: Of a new run neither is left.
+        """
+        resumes = self.config.exists()
         session = {"command": command, "start": now(), "end": None, **environment()}
-        manifest = self.read_manifest()
+        manifest = self.read_manifest() if resumes else {}
         if manifest:
             manifest["resumed"] = [*_sessions(manifest), session]
         else:
             manifest = {**session, **facts}
-        write_text(self.config, config)
-        write_json(self.manifest, manifest)
+        try:
+            write_json(self.manifest, manifest)
+            write_text(self.config, config)
+        except BaseException:
+            if not resumes:
+                with suppress(OSError):
+                    self.manifest.unlink(missing_ok=True)
+                    self.config.unlink(missing_ok=True)
+            raise
         with naming(self.result):
             self.result.unlink(missing_ok=True)
 

@@ -76,6 +76,33 @@ def test_a_killed_sweep_goes_on_where_it_was(swept: Sweep, gan_here: Inside, her
     assert [failure.job for failure in swept.failed()] == [2, 5]
 
 
+def test_a_job_whose_folder_holds_only_remains_begins_again(swept: Sweep, gan_here: Inside, here: Path) -> None:
+    """As a full disk left them: a config without a manifest, or a manifest without a config."""
+    first, second = (run for run in swept.runs()[:2])
+    whole = {run.folder.name: weights(run.folder) for run in (first, second)}
+    for run, kept in ((first, run_file(first.config)), (second, run_file(second.manifest))):
+        shutil.rmtree(run.folder)
+        run.folder.mkdir()
+        (run.folder / kept[0]).write_bytes(kept[1])
+    told = gan_here("train", "-m", "resume=sweep")
+    assert told.returncode == 2, told.stderr  # the two that failed are listed still
+    assert [failure.job for failure in swept.failed()] == [2, 5]
+    for run in (first, second):
+        assert same(weights(run.folder), whole[run.folder.name])
+        assert "resumed" not in run.read_manifest()
+    shutil.rmtree(first.folder)
+    first.folder.mkdir()
+    for path in (first.config, first.folder / "thesis.txt"):
+        path.write_text("not of a run")
+    assert "thesis.txt, which is not of a run" in gan_here("train", "-m", "resume=sweep").stderr
+    assert len(list(first.folder.iterdir())) == 2
+
+
+def run_file(path: Path) -> tuple[str, bytes]:
+    """Its name and content."""
+    return path.name, path.read_bytes()
+
+
 def test_jobs_are_run_again_alone(swept: Sweep, gan_here: Inside, here: Path) -> None:
     untouched = swept.runs()[0].folder / "manifest.json"
     before = untouched.stat().st_mtime_ns
