@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import torch
@@ -247,26 +248,28 @@ def launch(work: Callable[[Any, int], Mapping[str, Any]], job: Any, processes: i
 
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
     multiprocessing.set_forkserver_preload(list(IMPORTED))
-    config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=processes,
-        run_id=f"gan-{os.getpid()}",
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
-        max_restarts=0,
-        monitor_interval=0.5,
-        start_method=METHOD,
-    )
-    # Under `nohup` not the closed terminal; torch 2.9 does not look here, and listens to all.
-    config.signals_to_handle = ",".join(signal.Signals(number).name for number in heard(*STOPS))
-    try:
-        with time_limit_heard(lambda: os.kill(os.getpid(), signal.SIGTERM)):  # which torch passes on
-            elastic_launch(config, _enter)(work, job, console.is_aside(), Environment())
-    except SignalException:
-        return  # the processes were asked to stop, and have recorded their progress in the run folder
-    except ChildFailedError as error:
-        # The one that failed by itself, not those that missed it.
-        by_itself = {rank: f for rank, f in error.failures.items() if LOST not in str(f.message)} or error.failures
-        rank, failure = min(by_itself.items(), key=lambda item: item[1].timestamp)
-        raise Died(rank, processes, failure.message) from error
+    with TemporaryDirectory(prefix="gan-ranks-", ignore_cleanup_errors=True) as errors:  # how torch passes them on
+        config = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=processes,
+            run_id=f"gan-{os.getpid()}",
+            rdzv_backend="c10d",
+            rdzv_endpoint="localhost:0",
+            max_restarts=0,
+            monitor_interval=0.5,
+            logs_specs=DefaultLogsSpecs(errors),
+            start_method=METHOD,
+        )
+        # Under `nohup` not the closed terminal; torch 2.9 does not look here, and listens to all.
+        config.signals_to_handle = ",".join(signal.Signals(number).name for number in heard(*STOPS))
+        try:
+            with time_limit_heard(lambda: os.kill(os.getpid(), signal.SIGTERM)):  # which torch passes on
+                elastic_launch(config, _enter)(work, job, console.is_aside(), Environment())
+        except SignalException:
+            return  # the processes were asked to stop, and have recorded their progress in the run folder
+        except ChildFailedError as error:
+            # The one that failed by itself, not those that missed it.
+            by_itself = {rank: f for rank, f in error.failures.items() if LOST not in str(f.message)} or error.failures
+            rank, failure = min(by_itself.items(), key=lambda item: item[1].timestamp)
+            raise Died(rank, processes, failure.message) from error

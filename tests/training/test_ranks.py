@@ -7,8 +7,10 @@ import multiprocessing
 import os
 import re
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import torch
@@ -367,8 +369,12 @@ def test_a_process_that_fails_ends_the_run_with_its_error_and_the_run_goes_on(
     monkeypatch.syspath_prepend(str(here))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(here), os.environ.get("PYTHONPATH", "")]))
     base = words("penalty=[r1]", "penalty.r1._target_=my_part.Fails", "trust=my_part", "hydra.run.dir=run", steps=6)
-    with pytest.raises(RunFailed, match=r"process 1 of 2 failed: .*the third step of process 1"):
-        train(*base, "trainer.devices=2", "callback.checkpoints.every_steps=1")
+    with TemporaryDirectory() as temporary:
+        monkeypatch.setattr(tempfile, "tempdir", temporary)
+        with pytest.raises(RunFailed, match=r"process 1 of 2 failed: .*the third step of process 1"):
+            train(*base, "trainer.devices=2", "callback.checkpoints.every_steps=1")
+        left = {path.name.rpartition("-")[0] for path in Path(temporary).iterdir()}
+        assert left <= {"pymp", "pytorch-errorfile"}  # of Python's server of forks, and what torch leaves of a failure
     result = json.loads(Path("run/result.json").read_text())
     assert result["status"] == "failed"
     assert "the third step of process 1" in result["error"]
