@@ -242,7 +242,7 @@ def launch(work: Callable[[Any, int], Mapping[str, Any]], job: Any, processes: i
     Raises:
         Died: One of them failed; the others were ended. Its own message is in the text.
     """
-    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
