@@ -116,6 +116,7 @@ def note_environment(path: Path, rank: int) -> dict[str, str]:
     """What a process finds under the names of the test below."""
     found = [os.environ.get(name, "nothing") for name in ("GAN_FIRST", "GAN_THEN")]
     (path / str(rank)).write_text(" ".join([*found, os.getcwd()]))
+    dist.barrier()  # one that has left already cannot be met by another
     return {"status": "finished"}
 
 
