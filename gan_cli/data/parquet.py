@@ -11,6 +11,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
@@ -29,6 +30,8 @@ LARGEST_GROUP = 2**31  # bytes of the pictures of a row group
 MOST_ROWS = 20_000_000
 LARGEST_NOTE = 2**24  # bytes of what datasets notes about the columns
 HELD = 2  # row groups
+SHOWN_COLUMNS = 12
+NAMES_NUMBERS = "dataset.source.label= names a column of class numbers 0, 1, 2, ..."
 FETCH = "fetch it again, or write it with pictures as bytes"
 AGAIN = "start again, or resume the run, when the files stay as they are"
 
@@ -43,10 +46,18 @@ class RowGroup(NamedTuple):
 
 
 class Table(NamedTuple):
-    """What is in a file: its row groups with their rows, the class of each row, and what the classes are called."""
+    """What is in a file.
+
+    Attributes:
+        groups: Its row groups with their rows.
+        labels: The class of each row.
+        why_none: Why no row has one, worded to follow "have no labels: "; empty where some may.
+        names: What the classes are called.
+    """
 
     groups: list[tuple[RowGroup, int]]
     labels: list[int | None]
+    why_none: str
     names: list[str]
 
 
@@ -59,6 +70,7 @@ def decode_parquet(request: Request, image: str, label: str) -> Decoded:
     listing, held = Listing(str(request.root), kind="parquet"), Held()
     labels: list[int | None] = []
     names: list[str] = []
+    why_none = ""
     for path in paths:
         table = _table(path, image, label)
         for part, rows in table.groups:
@@ -67,9 +79,12 @@ def decode_parquet(request: Request, image: str, label: str) -> Decoded:
                 listing.files.append(File(name, str(path.parent), held.reader(part, row), path))
         labels += table.labels
         names = names or table.names
+        why_none = why_none or table.why_none
         if len(listing.files) > MOST_ROWS:
             raise DataError(two_lines(f"{request.root} has over {MOST_ROWS:,} rows", "name fewer files"))
     classes = by_numbers(listing.files, labels, names, f"class number in the column {shown(label)}", taken)
+    if why_none and all(k is None for k in labels):
+        classes = replace(classes, why_none=why_none)
     called = tuple(f"{i:07d}" for i in range(len(listing.files)))
     return decode_listed(listing, classes, request, called)
 
@@ -174,16 +189,21 @@ def _table(path: Path, image: str, label: str) -> Table:
                 raise DataError(two_lines(what, f"write it with less than {LARGEST_GROUP / 2**30:g} in a group"))
             groups.append((RowGroup(path, stamp, number, image), group.num_rows))
         rows = sum(rows for _, rows in groups)
-        return Table(groups, _labels(file, label, rows), _names(facts.metadata or {}, label))
+        return Table(groups, *_labels(file, label, rows), _names(facts.metadata or {}, label))
 
 
-def _labels(file: Any, label: str, rows: int) -> list[int | None]:
-    """The class of each row; None for all where there is no such column of integers."""
+def _labels(file: Any, label: str, rows: int) -> tuple[list[int | None], str]:
+    """The class of each row; None for all where there is no such column of integers, and why."""
     schema = file.schema_arrow
-    if label not in schema.names or not str(schema.field(label).type).lstrip("u").startswith("int"):
-        return [None] * rows
+    none: list[int | None] = [None] * rows
+    if label not in schema.names:
+        columns = ", ".join(shown(name) for name in schema.names[:SHOWN_COLUMNS])
+        return none, f"there is no column {shown(label)} among {columns}; {NAMES_NUMBERS}"
+    kind = shown(str(schema.field(label).type))[:60]
+    if not kind.lstrip("u").startswith("int"):
+        return none, f"the column {shown(label)} holds {kind} and no whole numbers; {NAMES_NUMBERS}"
     found: list[int | None] = file.read(columns=[label], use_threads=False).column(0).to_pylist()
-    return [k if k is not None and 0 <= k < MOST_CLASSES else -1 for k in found]
+    return [k if k is not None and 0 <= k < MOST_CLASSES else -1 for k in found], ""
 
 
 def _names(notes: dict[bytes, bytes], label: str) -> list[str]:

@@ -179,6 +179,29 @@ def test_other_columns_and_rows_without_a_class(tmp_path: Path, stack: np.ndarra
 
 
 @pytest.mark.parametrize(
+    ("labels", "says"),
+    [
+        (["cat", "dog"], "the column label holds string and no whole numbers"),
+        ([0.0, 1.0], "the column label holds double and no whole numbers"),
+        ([[0], [1]], "the column label holds list<"),
+        (None, "there is no column label among image"),
+    ],
+)
+def test_a_column_that_holds_no_class_numbers_is_named_with_what_it_holds(
+    tmp_path: Path, stack: np.ndarray, labels: list[object] | None, says: str
+) -> None:
+    rows = pa.array([{"bytes": png(pixels), "path": "x.png"} for pixels in stack[:2]], ROW)
+    table = pa.table({"image": rows} if labels is None else {"image": rows, "label": pa.array(labels)})
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(DataError) as refusal:
+        data(tmp_path / "a.parquet", tmp_path / "cache", classes=2)
+    assert f"have no labels: {says}" in str(refusal.value)
+    assert "dataset.source.label= names a column of class numbers" in str(refusal.value)
+    assert len(str(refusal.value).splitlines()) == 2
+    assert len(data(tmp_path / "a.parquet", tmp_path / "cache", classes=0)) == 2
+
+
+@pytest.mark.parametrize(
     ("harm", "says"),
     [("cut", "cannot be read"), ("no parquet", "cannot be read"), ("missing", "1 of 2 files are missing"),
      ("no column", "its columns are img, label\n  dataset.source.image="), ("flat column", "has no column image of"),
