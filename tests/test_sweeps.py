@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from omegaconf import OmegaConf
 
-from conftest import Inside, words
+from conftest import Inside, files_of_at_most, words
 from gan_cli.config.compose import Composed
 from gan_cli.errors import ConfigError, RunFailed
+from gan_cli.store.disk import NotWritten
 from gan_cli.sweeps import folder, play
 
 
@@ -42,6 +44,46 @@ def test_failures_are_kept_beside_the_jobs(gan_here: Inside, here: Path) -> None
     assert "seed=-1" in failure["words"]
     assert "seed=-1 is not valid" in failure["error"]
     assert sorted(p.name for p in Path("sweep").iterdir() if p.is_dir()) == ["0-seed0"]
+
+
+def test_what_a_full_disk_cannot_keep_of_a_sweep_is_told(
+    gan_here: Inside, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing can be written any more from a failure on."""
+    swept = (*words(), "seed=0,-1,-2", "hydra.sweep.dir=sweep")
+    note = folder.Sweep.note
+    with ExitStack() as full:
+
+        def filling(sweep: folder.Sweep, failure: folder.Failure) -> None:
+            if failure.job == 1:
+                full.enter_context(files_of_at_most(0))
+            note(sweep, failure)
+
+        monkeypatch.setattr(folder.Sweep, "note", filling)
+        told = gan_here("train", "-m", *swept)
+    monkeypatch.undo()
+    assert told.returncode == 1
+    assert "Traceback" not in told.stderr
+    what, remedy = told.stderr.splitlines()[-2:]
+    assert what.startswith(
+        "gan train: 2 jobs of the sweep failed: #1: seed=-1 is not valid; #2: seed=-2 is not valid; "
+    )
+    assert what.endswith("sweep.json cannot be written: file too large")
+    assert remedy == "  once that is fixed, gan train -m resume=sweep jobs=1,2 runs them again"
+    assert "  #2 seed=-2: seed=-2 is not valid" in told.stdout.splitlines()
+    monkeypatch.chdir(here)
+    again = gan_here("train", "-m", "resume=sweep", "jobs=1,2")
+    assert (again.returncode, [failure.job for failure in folder.Sweep("sweep").failed()]) == (2, [1, 2])
+
+
+def test_a_line_that_a_full_disk_cut_off_spoils_no_other(here: Path) -> None:
+    sweep = folder.Sweep(here / "sweep")
+    failures = [folder.Failure(job, ("seed=-1",), "x" * 300, 2) for job in range(3)]
+    sweep.note(failures[0])
+    with files_of_at_most(sweep.failures.stat().st_size + 100), pytest.raises(NotWritten, match="file too large"):
+        sweep.note(failures[1])
+    sweep.note(failures[2])
+    assert sweep.failed() == [failures[0], failures[2]]
 
 
 FORGETFUL = '''
@@ -119,7 +161,7 @@ def test_what_a_search_is_told_of_a_job(here: Path, direction: str, ends: object
     HydraConfig.instance().cfg = OmegaConf.create({"hydra": meta})  # type: ignore[assignment]
     try:
         jobs = play.Jobs(job, lambda run: None)
-        assert play.one(OmegaConf.create({"model": {"_target_": "x"}}), jobs, None, False) == score
+        assert play.one(OmegaConf.create({"model": {"_target_": "x"}}), jobs, None, False, []) == score
     finally:
         HydraConfig.instance().cfg = None
     assert folder.Sweep(here).failures.exists() == isinstance(ends, Exception)

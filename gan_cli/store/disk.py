@@ -39,7 +39,9 @@ def cause(error: OSError) -> str:
 
 def is_full(error: BaseException | None) -> bool:
     """Whether the error, or one that it arose from, is that there is no space left."""
-    while error is not None:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:  # an error that is raised again may arise from itself
+        seen.add(id(error))
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             return True
         error = error.__cause__ or error.__context__
@@ -92,9 +94,9 @@ def replacing(path: Path, durable: bool = True) -> Iterator[BinaryIO]:
         except BaseException as error:
             with suppress(OSError):
                 scratch.unlink()
-            if raw.error is not None:
-                raise raw.error from error
-            raise
+            if raw.error is None or raw.error is error:
+                raise
+            raise raw.error from error
         if durable:
             _make_the_rename_durable(path.parent)
 

@@ -32,7 +32,7 @@ def conclude(sweep: Sweep, decide: str | None = None) -> dict[str, Any]:
         decide: The key whose two values are compared.
 
     Raises:
-        NotWritten: The folder cannot be written.
+        NotWritten: The folder cannot be written; it has been said all the same.
     """
     jobs = jobs_of(sweep)
     if not jobs:
@@ -44,13 +44,15 @@ def conclude(sweep: Sweep, decide: str | None = None) -> dict[str, Any]:
     answer = record(sweep, jobs, order)
     if decide is not None:
         answer["decision"] = decision(sweep, jobs, decide)
-    sweep.conclude(finite(answer))
-    write_text(sweep.table, ranking.table(jobs))
-    log.info("")
-    for line in lines(sweep, jobs, order, why):
-        log.info("%s", line)
-    if decide is not None:
-        print(json.dumps(finite(answer["decision"])), flush=True)
+    try:
+        sweep.conclude(finite(answer))
+        write_text(sweep.table, ranking.table(jobs))
+    finally:
+        log.info("")
+        for line in lines(sweep, jobs, order, why):
+            log.info("%s", line)
+        if decide is not None:
+            print(json.dumps(finite(answer["decision"])), flush=True)
     return answer
 
 
@@ -95,7 +97,7 @@ def lines(sweep: Sweep, jobs: Sequence[Job], order: Ranking | None, why: str = "
             said.append(f"  #{failure.job} {_own(failure, jobs)}: {why}")
             said += [f"    {failure.remedy}"] if new and failure.code == 2 and failure.remedy else []
         said += [f"  and {len(failed) - SHOWN} more, in {sweep.failures}"] if len(failed) > SHOWN else []
-        said.append(f"  gan train -m resume={typed} jobs=failed runs them again")
+        said.append(f"  {all_again(sweep)} runs them again")
     if missing := left(sweep):
         said.append(f"{missing} not finished: gan train -m resume={typed} continues")
     elif open_jobs and sweep.jobs() is None:
@@ -141,6 +143,12 @@ def repeat(run: Run) -> str:
 def again(sweep: Sweep, failure: Failure) -> str:
     """The command that runs a failed job again, alone."""
     return f"gan train -m resume={shlex.quote(str(sweep.folder))} jobs={failure.job}"
+
+
+def all_again(sweep: Sweep) -> str:
+    """The command that runs all failed jobs again; it names them where the sweep's folder does not."""
+    which = ",".join(str(failure.job) for failure in sweep.failed()) if sweep.unwritten else "failed"
+    return f"gan train -m resume={shlex.quote(str(sweep.folder))} jobs={which}"
 
 
 def decision(sweep: Sweep, jobs: Sequence[Job], key: str) -> dict[str, Any]:

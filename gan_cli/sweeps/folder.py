@@ -13,7 +13,7 @@ from typing import Any
 
 from gan_cli.config import own
 from gan_cli.errors import NotARun, two_lines
-from gan_cli.store.disk import peek, remove_leftovers, write_json, write_text
+from gan_cli.store.disk import naming, peek, remove_leftovers, write_json, write_text
 from gan_cli.store.locks import alone_in
 from gan_cli.store.run import Run
 
@@ -49,6 +49,7 @@ class Sweep:
         self.record = self.folder / "sweep.json"
         self.table = self.folder / "sweep.csv"
         self.failures = self.folder / "failures.jsonl"
+        self.unwritten: list[Failure] = []  # those that the disk had no room for
 
     @classmethod
     def open(cls, word: str) -> Sweep:
@@ -135,13 +136,16 @@ class Sweep:
             found = _failure(line)
             if found is not None:
                 rows[found.job] = found
+        rows |= {failure.job: failure for failure in self.unwritten}
         return [rows[job] for job in sorted(rows)]
 
     def note(self, failure: Failure) -> None:
-        """One line at the end of the file, whole even where several jobs write at once."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with self.failures.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(failure)) + "\n")
+        """One line at the end of the file, whole even where several jobs write at once. Raises NotWritten."""
+        cut = peek(self.failures, 1, end=True) not in (b"", b"\n")  # a full disk took only the start of the last one
+        with naming(self.failures):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with self.failures.open("a", encoding="utf-8") as file:
+                file.write("\n" * cut + json.dumps(asdict(failure)) + "\n")
 
     def forget(self, jobs: Collection[int]) -> None:
         """Takes jobs that are run again from the list of those that failed. Raises NotWritten."""

@@ -17,10 +17,10 @@ from gan_cli import console
 from gan_cli.config import compose
 from gan_cli.config.compose import Composed
 from gan_cli.config.sweeps import BASIC
-from gan_cli.errors import ConfigError, Interrupted, NotWritable, Refused, RunFailed, two_lines
+from gan_cli.errors import ConfigError, DiskFull, Interrupted, NotWritable, Refused, RunFailed, two_lines
 from gan_cli.evaluation.comparison import words_of
 from gan_cli.store import removal
-from gan_cli.store.disk import NotWritten, remove_empty
+from gan_cli.store.disk import NotWritten, is_full, remove_empty
 from gan_cli.store.run import ENDED, Run
 from gan_cli.sweeps import conclusion
 from gan_cli.sweeps.devices import own_device
@@ -53,24 +53,29 @@ def play(request: Request, jobs: Jobs, aside: bool = False) -> dict[str, Any]:
     Raises:
         ConfigError: The sweep cannot begin, or every job that failed was refused.
         NotARun: Another process is at it.
-        RunFailed: A job failed after it began, or a launcher lost it.
+        RunFailed: A job failed after it began, a launcher lost it, or what it came to cannot be written.
         Interrupted: It was stopped; it can go on.
     """
     sweep = request.sweep
+    answer, unwritten = {}, None
     try:
         with sweep.alone():
             try:
                 _prepare(request)
                 _launch(request, jobs, aside)
-                answer = conclusion.conclude(sweep, request.decide)
+                try:
+                    answer = conclusion.conclude(sweep, request.decide)
+                except NotWritten as error:
+                    unwritten = error
                 failed = sweep.failed()
                 left = conclusion.left(sweep) if request.wanted is None else 0
             finally:
                 _leave_nothing_of_what_never_began(sweep.folder)
     except NotWritten as error:
-        raise NotWritable(two_lines(str(error), "hydra.sweep.dir=FOLDER names another folder")) from error
-    if failed:
-        _report(failed, sweep)
+        remedy = "make room, or make it writable" if request.again else "hydra.sweep.dir=FOLDER names another folder"
+        raise NotWritable(two_lines(str(error), remedy)) from error
+    if failed or unwritten is not None:
+        _report(failed, sweep, unwritten)
     if left:
         what = f"{left} of the sweep's jobs did not finish, and the launcher did not say why"
         again = f"gan train -m resume={shlex.quote(str(sweep.folder))} continues them"
@@ -98,7 +103,7 @@ def _launch(request: Request, jobs: Jobs, aside: bool) -> None:
 
     def task(config: DictConfig) -> float | None:
         console.set_up(aside=aside)
-        return one(config, jobs, wanted, again)
+        return one(config, jobs, wanted, again, sweep.unwritten)
 
     typed = f"gan train -m resume={shlex.quote(str(sweep.folder))}"
     try:
@@ -115,8 +120,14 @@ def _launch(request: Request, jobs: Jobs, aside: bool) -> None:
         raise RunFailed(two_lines(what, f"{typed} continues it")) from error
 
 
-def one(config: DictConfig, jobs: Jobs, wanted: frozenset[int] | None, again: bool) -> float | None:
-    """Hydra's task: one job, in whatever process the launcher starts it."""
+def one(
+    config: DictConfig, jobs: Jobs, wanted: frozenset[int] | None, again: bool, unwritten: list[Failure]
+) -> float | None:
+    """Hydra's task: one job, in whatever process the launcher starts it.
+
+    Args:
+        unwritten: Gets the job's failure where the sweep's folder cannot.
+    """
     meta = HydraConfig.get()
     os.chdir(meta.runtime.cwd)  # paths are relative to where they were typed, hydra.job.chdir or not
     number, folder = int(meta.job.num), Path(meta.runtime.output_dir)
@@ -136,7 +147,13 @@ def one(config: DictConfig, jobs: Jobs, wanted: frozenset[int] | None, again: bo
         else:
             log.warning("#%s failed: %s", number, error)
         log.debug("the job failed", exc_info=True)
-        Sweep(meta.sweep.dir).note(Failure(number, tuple(words), str(error), code))
+        failure = Failure(number, tuple(words), str(error), code)
+        try:
+            Sweep(meta.sweep.dir).note(failure)
+        except NotWritten as lost:
+            said = f"{lost}; {error}" if code == 2 else lost  # all that is heard of it from another process
+            log.warning("#%s: %s", number, said)
+            unwritten.append(failure)
         return worst
     finally:
         remove_empty(folder)  # Hydra makes a job's folder before the config is checked
@@ -156,19 +173,29 @@ def _played(composed: Composed, words: list[str], jobs: Jobs, again: bool) -> fl
     return jobs.resume(run.folder) if removal.resumable(run) else jobs.begin(composed, words)
 
 
-def _report(failed: Sequence[Failure], sweep: Sweep) -> None:
-    """Raises the error that these failures call for."""
+def _report(failed: Sequence[Failure], sweep: Sweep, unwritten: NotWritten | None) -> None:
+    """Raises the error that these failures call for, and that what the sweep came to is `unwritten`."""
+    again = f"{conclusion.all_again(sweep)} runs them again"
+    if unwritten is not None:
+        if not failed:
+            again = f"gan train -m resume={shlex.quote(str(sweep.folder))} writes it"
+        what = "; ".join([*([_in_short(failed)] if failed else []), str(unwritten)])
+        broken = DiskFull if is_full(unwritten) else RunFailed
+        raise broken(two_lines(what, f"once that is fixed, {again}")) from unwritten
+    text = two_lines(_in_short(failed), again if sweep.folder.exists() else failed[0].remedy or "nothing was written")
+    raise RunFailed(text) if any(failure.code != 2 for failure in failed) else ConfigError(text)
+
+
+def _in_short(failed: Sequence[Failure]) -> str:
+    """How many failed, and the first reasons: `2 jobs of the sweep failed: #3 and #4: seed=-1 is not valid`."""
     alike: dict[str, list[Failure]] = {}
     for failure in failed:
         alike.setdefault(failure.reason, []).append(failure)
     told = list(alike.items())[:3]
     named = "; ".join(f"{_numbers(failures)}: {reason}" for reason, failures in told)
     more = f" and {rest} more" if (rest := len(failed) - sum(len(failures) for _, failures in told)) else ""
-    again = f"gan train -m resume={shlex.quote(str(sweep.folder))} jobs=failed runs them again"
     jobs = "one job" if len(failed) == 1 else f"{len(failed)} jobs"
-    what = f"{jobs} of the sweep failed: {named}{more}"
-    text = two_lines(what, again if sweep.folder.exists() else failed[0].remedy or "nothing was written")
-    raise RunFailed(text) if any(failure.code != 2 for failure in failed) else ConfigError(text)
+    return f"{jobs} of the sweep failed: {named}{more}"
 
 
 def _numbers(failures: Sequence[Failure]) -> str:
