@@ -113,6 +113,9 @@ def test_what_the_grammar_cannot_read_is_text_in_sweeps_and_lists_too() -> None:
     assert readable("classes=[café,it's,3]") == "classes=['café','it\\'s',3]"
     assert compose("sample", ["checkpoint=x", "classes=[été, 0..3]"]).config["classes"] == ["été", "0..3"]
     assert readable("dataset.root=é,[ü,x]") == "dataset.root='é',['ü',x]"
+    assert readable("name=choice(é,b)") == "name=choice('é',b)"
+    assert readable("name=sort(é,ü,reverse=true)") == "name=sort('é','ü',reverse=true)"
+    assert readable("name=a (é)") == "name='a (é)'"
     for broken in ("name=é,", "seed=[1,,é]", "seed=[é", "classes=[{é]"):
         assert readable(broken) == broken
 

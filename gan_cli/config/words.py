@@ -36,6 +36,8 @@ STRUCTURE = re.compile(r"^[\[{'\"]|\$\{|,")
 PLACES = TEXT | {"source", "folder"}  # settings that name something: there is nothing without a name
 EMPTY = re.compile(r"^\+{0,2}([\w./@:-]+)=\s*(?:''|\"\")?\s*$")
 ONE = re.compile(r"\[\s*([^\s\[\]{}()'\",]+)\s*\]")  # a list of one name
+CALL = re.compile(r"\s*(choice|shuffle|sort|tag|glob|extend_list)\((.*)\)\s*", flags=re.DOTALL)
+NAMED = re.compile(r"\s*(reverse|exclude)\s*=")  # what such a call takes by name
 SETTING = re.compile(r"^(\+{0,2}[\w./@:-]+)=(.*)$", flags=re.DOTALL)
 
 
@@ -176,14 +178,18 @@ def readable(word: str) -> str:
     meant = f"{found[1]}={','.join(parts)}"
     if _read(meant):
         return meant
-    if len(parts) == 1 and not STRUCTURE.search(found[2]):
+    if len(parts) == 1 and not STRUCTURE.search(found[2]) and not CALL.fullmatch(found[2]):
         return f"{found[1]}={quote(found[2])}"
     mended = f"{found[1]}={','.join(map(_as_text, parts))}"
     return mended if _read(mended) else meant
 
 
 def _as_text(part: str) -> str:
-    """A value of a sweep or of a list, taken literally where the grammar has no way to read it."""
+    """A value of a sweep, of a list or of a call such as `choice(é,b)`, taken literally where the grammar has no way to
+    read it."""
+    if called := CALL.fullmatch(part):
+        given = (each if NAMED.match(each) else _as_text(each) for each in _split(called[2]))
+        return f"{called[1]}({','.join(given)})"
     if part.startswith("[") and part.endswith("]"):
         return f"[{','.join(map(_as_text, _split(part[1:-1])))}]"
     return part if STRUCTURE.search(part) or _read(f"key={part}") else quote(part.strip())

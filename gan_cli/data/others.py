@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -141,6 +142,9 @@ def _partners(images: Decoded, found: Decoded, request: Request, root: Path) -> 
                 "give both of a pair the same name, each name once in its folder; or use dataset.given.paired=false",
             )
         )
+    if len(mine) < len(ours):
+        twice = next(name for name, count in Counter(ours).items() if count > 1)
+        log.warning("several images of %s are called %s: each has the one partner of that name", request.root, twice)
     if alone:
         more = f" and {len(alone) - 1} more have no" if len(alone) > 1 else " has no"
         here, there = images.described.get("place", request.root), found.described.get("place", root)

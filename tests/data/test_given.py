@@ -259,6 +259,14 @@ def test_what_has_no_partner_is_named(tmp_path: Path, change: type[Path], match:
     assert len(str(caught.value).splitlines()) == 2
 
 
+def test_images_that_share_a_partner_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pairs(folders(tmp_path))
+    assert not caplog.records
+    shutil.copy(tmp_path / "trainB/p3.png", tmp_path / "trainB/p3.bmp")
+    assert len(pairs(tmp_path)) == 8
+    assert "are called p3: each has the one partner of that name" in caplog.text
+
+
 def test_windows_of_a_pair_of_unequal_sizes_are_refused(tmp_path: Path) -> None:
     """They would show different places."""
     save(folders(tmp_path) / "trainA" / "p3.bmp", coded(3, 24, 28))
