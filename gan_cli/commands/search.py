@@ -24,6 +24,7 @@ from gan_cli.config.errors import did_you_mean
 from gan_cli.config.schema import validated
 from gan_cli.config.words import divide, quote, text
 from gan_cli.errors import ConfigError, DiskFull, Interrupted, NotARun, NotWritable, Refused, RunFailed, two_lines
+from gan_cli.runs.processes import on_devices
 from gan_cli.search import account, outcome, storage
 from gan_cli.search.outcome import FAILED, REFUSED, Ending
 from gan_cli.search.space import Space, merged, read
@@ -163,7 +164,10 @@ def _planned(typed: Sequence[str], flags: list[str], vouched: tuple[str, ...], c
     storage.check(request.storage)
     of_space = [build.make(build.check_part(f"search.{name}", node, trusted)) for name, node in request.search.items()]
     space = read(merged(*of_space, others), flags)
-    checked = [build.check(compose.compose("train", [*corner, *flags]).config, trusted) for corner in space.corners()]
+    checked = [
+        build.check(on_devices(compose.compose("train", [*corner, *flags]).config), trusted)
+        for corner in space.corners()
+    ]
     if source is not None:
         _check_addresses(folder, words, [each.config["dataset"] for each in checked])
     evaluation, trainer = (checked[0].config[group] for group in ("evaluation", "trainer"))
@@ -172,7 +176,45 @@ def _planned(typed: Sequence[str], flags: list[str], vouched: tuple[str, ...], c
         raise ConfigError(two_lines(what, "add evaluation.every_steps=500"))
     by_epochs = evaluation.get("every_epochs") is not None
     measured = Measured(None if by_epochs else evaluation["every_steps"], trainer.get("max_steps"))
+    if source is None:
+        _rehearse([each.config for each in checked], trusted)
     return Search(request, folder, words, space, measured, trusted, vouched, flags, command)
+
+
+def _rehearse(corners: Sequence[dict[str, Any]], trusted: Trust) -> None:
+    """Raises Refused where runs at every corner of the space would be, for one and the same reason: then those within
+    it would be too, one after another."""
+    reasons: list[Refused] = []
+    for config in corners:
+        try:
+            _rehearse_one(config, trusted)
+        except Refused as error:
+            if reasons and str(error) != str(reasons[0]):
+                return
+            reasons.append(error)
+        except Exception:  # which its trial tells
+            return
+        else:
+            return
+    raise reasons[0]
+
+
+def _rehearse_one(config: dict[str, Any], trusted: Trust) -> None:
+    """Does what a run does before its first step. Raises as that does."""
+    from gan_cli.config import build
+    from gan_cli.references.opening import beside
+    from gan_cli.runs.foresight import consider
+    from gan_cli.runs.picking import PLAIN
+    from gan_cli.store.run import Run, heard
+    from gan_cli.training.runtime import process_settings_kept
+    from gan_cli.training.session import Session
+
+    left = {key: value for key, value in PLAIN.items() if config["trainer"].get(key) is None}
+    left["compile"] = False  # takes a minute, and each trial does it
+    checked = build.check({**config, "trainer": {**config["trainer"], **left}}, trusted)
+    with process_settings_kept(), heard(False):
+        callbacks = build.callbacks(checked, beside(checked, trusted))
+        consider(Session(build.trainer(checked), Run(os.devnull), callbacks), checked)
 
 
 def _anchored(word: str) -> str:

@@ -64,6 +64,26 @@ class Kill(Callback):
 '''
 
 
+def test_what_every_trial_would_be_refused_for_is_told_once_at_the_start(gan_here: Inside, here: Path) -> None:
+    for word, what in (
+        ("evaluation.metric=nonsense", "evaluation.metric=nonsense cannot be watched while training"),
+        ("evaluation.metric=modes", "modes"),
+    ):
+        refused = gan_here(*asked(RATES, "loss=hinge,lsgan", word, HERE))
+        assert refused.returncode == 2
+        assert len(refused.stderr.splitlines()) == 2
+        assert what in refused.stderr
+        assert refused.stdout == ""
+        assert list(here.iterdir()) == []
+
+
+def test_a_corner_that_is_refused_ends_no_search(gan_here: Inside, here: Path) -> None:
+    """Nor does one reason at one corner and another at the next."""
+    given = ("trials=6", "evaluation.metric=nonsense,kid", "sampler=random", "trainer.devices=auto", HERE)
+    assert gan_here(*asked(*given)).returncode == 0
+    assert {row["ended"] for row in account()["trials"]} == {"done", "refused"}
+
+
 def test_a_search_that_was_killed_twice_finds_what_one_that_never_stopped_does(gan_here: Inside, here: Path) -> None:
     """Once before the trial saved anything, so that it begins again in a folder of its own; once after that."""
     (here / "my_kill.py").write_text(KILL)
