@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import logging
 import re
 import sys
@@ -13,6 +15,8 @@ from gan_cli.hangup import discard
 UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
 )
+
+SHOWN = "gan.shown"  # how Python is to call `_in_seven_bits`
 
 
 def printable(text: str) -> str:
@@ -66,6 +70,22 @@ class Console(logging.Handler):
             if not isinstance(error, BrokenPipeError):
                 self.lost = error
             discard(stream.fileno())
+
+
+def show_all() -> None:
+    """From now on what the encoding of standard output has no place for is shown as `\\u2603`, and ends nothing.
+
+    Standard error does so by itself. A sign between a value and its error stays readable.
+    """
+    codecs.register_error(SHOWN, _in_seven_bits)
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors in ("strict", "surrogateescape"):
+        sys.stdout.reconfigure(errors=SHOWN)
+
+
+def _in_seven_bits(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    part = error.object[error.start : error.end].replace("±", "+-")
+    return part.encode("ascii", "backslashreplace").decode(), error.end
 
 
 def set_up(aside: bool = False) -> None:

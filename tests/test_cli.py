@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import Inside, Shell, same, weights, words
+from conftest import Inside, Shell, same, save, weights, words
 from gan_cli import evaluate, sample, train
 from gan_cli.callbacks.history import History
 from gan_cli.config.compose import compose
@@ -195,6 +195,19 @@ def test_a_locale_of_seven_bits_reads_the_same_files(finished: Path, here: Path)
     done = subprocess.run(command, env={**os.environ, **plain}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert (here / "x.png").is_file()
+
+
+@pytest.mark.parametrize(("encoding", "shown"), [("ascii", " 0 +- 0 "), ("latin-1", " 0 ± 0 "), ("utf-8", " 0 ± 0 ")])
+def test_what_the_terminal_has_no_letters_for_ends_nothing(here: Path, encoding: str, shown: str) -> None:
+    """A result is no less a result where `±` or the name of a folder cannot be shown."""
+    for k in range(20):
+        save(here / "été ☃" / f"{k}.png", np.random.default_rng(k).integers(0, 256, (8, 8, 3), np.uint8))
+    command = [sys.executable, "-m", "gan_cli", "eval", "été ☃", "reference=été ☃", "detector=pixels", "metrics=[kid]"]
+    done = subprocess.run(command, env={**os.environ, "PYTHONIOENCODING": encoding}, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+    said = done.stdout.decode(encoding)
+    assert shown in said
+    assert ("☃" if encoding == "utf-8" else "\\u2603") in said
 
 
 def test_all_problems_are_told_at_once(gan_here: Inside) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
+from gan_cli import console
 from gan_cli.errors import two_lines
 from gan_cli.hangup import HANGUP, discard, heard, let_go_of_a_terminal_that_is_gone
 from gan_cli.shell.codes import DONE, FAILED, INTERRUPTED, WRONG
@@ -36,6 +37,8 @@ gan COMMAND --help lists the choices; 'eval "$(gan completion bash)"' turns on c
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns the exit code: 0 done, 1 the work failed, 2 wrong request, 130 interrupted."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if argv is None:  # a host keeps its streams as they are
+        console.show_all()
     try:
         with _interrupted_in_order(alone=argv is None) as interrupted:
             return _dispatch(words, interrupted)

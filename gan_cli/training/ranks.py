@@ -222,6 +222,7 @@ def _enter(
     place = member()
     assert place is not None
     if place.rank == 0:
+        console.show_all()
         console.set_up(aside)
     else:
         console.silence()
