@@ -146,10 +146,19 @@ def hydra_main(command: str, task: Callable[[DictConfig], Any], words: Sequence[
         settings["execution_whitelist"] = ("gan_cli.*", "torch.nn.*", "torch.optim.*")
     overrides, flags = divide(words, command)
     config_files.check(overrides, flags)
+    if "--resolve" in flags:
+        _check_expansion(command, overrides, flags)
     with composing(command, [*overrides, *flags]), _lent([command, *map(readable, overrides), *flags]):
         hydra.main(config_path=conf_dir(), config_name=command, **settings)(kept)()
     if failures:
         raise failures[0]
+
+
+def _check_expansion(command: str, overrides: list[str], flags: list[str]) -> None:
+    """Raises ConfigError where a config that Hydra is to show resolved would fill the memory."""
+    with composing(command, overrides), _initialised():
+        asked = [*map(readable, overrides), *_search_path(flags)]
+        expanded.check(_node(hydra.compose(command, asked, return_hydra_config=True)))
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import yaml
 from yaml.reader import Reader
 
 from gan_cli.config.choices import config_dirs, packaged
+from gan_cli.config.included import Included
 from gan_cli.config.words import parse, readable
 from gan_cli.errors import ConfigError, two_lines
 
@@ -26,10 +27,13 @@ LOADER = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 def check(overrides: Sequence[str], flags: Sequence[str]) -> None:
     """Raises ConfigError for files of groups, in the folders that the words name, which nobody can read."""
     folders = [*map(Path, config_dirs(flags)), *_searched(overrides)]
-    files = (path for folder in folders for path in _files(folder))
-    problems = [problem for path in itertools.islice(files, MOST_FILES) for problem in _problems(path)]
+    files = list(itertools.islice((path for folder in folders for path in _files(folder)), MOST_FILES))
+    problems = [problem for path in files for problem in _problems(path)]
     if problems:
         raise ConfigError(*problems)
+    included = Included(folders)
+    for path in files:
+        included.check(path)
 
 
 def _searched(overrides: Sequence[str]) -> Iterator[Path]:

@@ -55,8 +55,44 @@ def test_a_file_that_cannot_be_read_is_named(
     assert [path.name for path in mine.parents[2].iterdir()] == ["conf"]
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "- /loss@a: x{0}\n- /loss@b: x{0}\n",
+        "- x{0}@a\n- x{0}@b\n",
+        "- /loss/x{0}@a\n- /loss/x{0}@b\n",
+        "- optional /loss@a: x{0}\n- override /loss@b: [x{0}]\n",
+    ],
+)
+def test_files_that_include_each_other_too_often_are_refused(mine: Path, gan_here: Inside, lines: str) -> None:
+    """Each includes the next twice: the last is read 2^40 times."""
+    mine.write_text("defaults:\n" + lines.format(1))
+    for i in range(1, 40):
+        (mine.parent / f"x{i}.yaml").write_text("defaults:\n" + lines.format(i + 1))
+    (mine.parent / "x40.yaml").write_text(LOSS)
+    done = gan_here("train", *words("loss=mine"), "--config-dir", "conf")
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "gan train: conf/loss/mine.yaml: its defaults list includes more than 1,000 files, by way of others",
+        "  let it include each of them once",
+    ]
+
+
+def test_files_that_include_a_few_others_are_read(mine: Path) -> None:
+    for i in range(40):
+        (mine.parent / f"x{i}.yaml").write_text(f"defaults: [x{i + 1}, _self_]\ny{i}: 1\n")
+    (mine.parent / "x40.yaml").write_text(LOSS)
+    mine.write_text("defaults: [x0, _self_]\n")
+    config = compose.compose("train", [*words("loss=mine"), "--config-dir", "conf"]).config
+    assert config["loss"] == {"_target_": "gan_cli.losses.Hinge", **{f"y{i}": 1 for i in range(40)}}
+
+
 @pytest.mark.parametrize("text", [DOUBLED, NESTED, CHAIN], ids=["doubled", "nested", "chain"])
-@pytest.mark.parametrize("how", [(), ("--run",), ("-m", "seed=1,2")], ids=["", "--run", "-m"])
+@pytest.mark.parametrize(
+    "how",
+    [(), ("--run",), ("-m", "seed=1,2"), ("--cfg", "job", "--resolve")],
+    ids=["", "--run", "-m", "--cfg"],
+)
 def test_settings_that_refer_to_too_much_are_refused(
     mine: Path, gan_here: Inside, text: str, how: tuple[str, ...]
 ) -> None:
