@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
+import subprocess
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -176,6 +180,40 @@ def test_the_file_says_everything(finished: Path, here: Path, gan_here: Inside) 
     (inside,) = set((finished / "evals").glob("*.json")) - before
     assert json.loads(inside.read_text())["metrics"] == record["metrics"]
     assert "references in" in gan_here("eval", "cache").stdout
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """Nothing can be written there in the block; what modes forbid, root may do, and a mount has to forbid it."""
+    if os.getuid() != 0:
+        folder.chmod(0o555)
+        yield
+        folder.chmod(0o755)
+        return
+    for how in (["--bind", folder], ["-o", "remount,bind,ro"]):
+        if subprocess.run(["mount", *how, folder], capture_output=True).returncode:
+            pytest.skip("nothing can be mounted here")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_a_run_that_is_read_only_is_measured_into_a_file(finished: Path, here: Path, gan_here: Inside) -> None:
+    shutil.copytree(finished, here / "run", symlinks=True)
+    asked = ("eval", "run", "n=20", "detector=pixels", "metrics=[kid]")
+    with read_only(here / "run"):
+        refused = gan_here(*asked)
+        told = gan_here(*asked, "json=x.json")
+    assert refused.returncode == 2
+    assert refused.stdout == ""
+    assert refused.stderr.splitlines() == [
+        "gan eval: run is read-only, and no measurement can be kept in it",
+        "  json=FILE keeps it elsewhere",
+    ]
+    assert told.returncode == 0, told.stderr
+    assert "read-only" in told.stderr or "permission denied" in told.stderr
+    assert "kid" in (here / "x.json").read_text()
 
 
 def test_points_have_their_own_metrics(here: Path) -> None:

@@ -18,6 +18,7 @@ from gan_cli.errors import (
     NotARun,
     NotComparable,
     NotMeasurable,
+    NotWritable,
     Refused,
     two_lines,
 )
@@ -169,6 +170,7 @@ def _evaluate(request: EvalRequest, vouched: Sequence[str]) -> tuple[Evaluation,
     source = samples.open_source(
         request.checkpoint, request.n, manner, device, levels, vouched, request.root, request.most
     )
+    _check_kept(request, source)
     reference = samples.open_reference(request.reference, request.root, source, levels)
     if source.points != reference.points:
         what = f"{request.checkpoint} and {reference.name} cannot be compared: one holds points, one images"
@@ -184,6 +186,13 @@ def _evaluate(request: EvalRequest, vouched: Sequence[str]) -> tuple[Evaluation,
         raise Incompatible(two_lines("detector=points: these are images", "use detector=pixels or inception"))
     plan = Plan(request.rows, request.batch_size, Path(request.cache) / "references", request.most)
     return values.measure(source, reference, detectors, metrics, plan, evaluation), source
+
+
+def _check_kept(request: EvalRequest, source: Source) -> None:
+    """Raises NotWritable where what is measured could not be kept: better now than when the work is done."""
+    if source.run is not None and not request.json_file and not os.access(source.run.folder, os.W_OK):
+        what = f"{source.run.folder} is read-only, and no measurement can be kept in it"
+        raise NotWritable(two_lines(what, "json=FILE keeps it elsewhere"))
 
 
 def _report(evaluation: Evaluation) -> None:
@@ -228,8 +237,13 @@ def _write(request: EvalRequest, evaluation: Evaluation, source: Source | None) 
     if source is not None and source.run is not None:
         target = source.run.evals / f"{compose.new_stamp()}.json"
         remove_leftovers(target.parent)
-        written.keep(evaluation, target)
-        log.info("written to %s", target)
+        try:
+            written.keep(evaluation, target)
+            log.info("written to %s", target)
+        except NotWritable as error:
+            if not request.json_file:
+                raise
+            log.warning("%s", error)
     if request.json_file:
         written.write(evaluation, Path(request.json_file))
         if source is not None and not outputs.is_standard(Path(request.json_file)):
