@@ -278,6 +278,19 @@ def test_the_limit_that_a_run_reached_is_the_one_to_raise(gan_here: Inside) -> N
     assert "trainer.max_images=64" in again.stderr
 
 
+def test_a_longer_run_says_that_its_schedule_jumps(here: Path, capsys: pytest.CaptureFixture) -> None:
+    run = train(*words("schedule=linear", steps=4)).folder
+    capsys.readouterr()
+    train(f"resume={run}", "trainer.max_steps=8")
+    warned = capsys.readouterr().err
+    assert "100% of it were done, now 50%" in warned
+    assert "learning rates go from 0 to 0.5 of their first value; a run of this length" in warned
+    assert warned.strip() in (run / "train.log").read_text().replace("WARNING ", "warning: ")
+    steady = train(*words("schedule=constant", steps=4)).folder
+    train(f"resume={steady}", "trainer.max_steps=8")
+    assert "jumps" not in (steady / "train.log").read_text()
+
+
 def test_a_resumed_run_begins_where_it_began(here: Path) -> None:
     """Its config says what weights it started from: `repeat=` starts another from the same."""
     first, run = (train(*words()).folder for _ in range(2))

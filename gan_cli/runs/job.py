@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gan_cli.callbacks import Callback
-from gan_cli.config import build, own, plain_yaml
+from gan_cli.config import build, own, plain_yaml, saved
 from gan_cli.config.trust import Trust
 from gan_cli.errors import (
     CheckpointError,
@@ -37,6 +37,7 @@ from gan_cli.store.disk import NotWritten, is_full
 from gan_cli.store.rows import read_rows
 from gan_cli.store.run import Run, checkpoints_of, heard
 from gan_cli.training import together
+from gan_cli.training.limits import ENDS, Limits
 from gan_cli.training.runtime import StopRequest, out_of_memory, process_settings_kept, stop_on_signals
 from gan_cli.training.session import Session
 from gan_cli.training.trainer import Trainer
@@ -126,7 +127,7 @@ def _play_alone(
 ) -> dict[str, Any]:
     """The session of the one process that writes."""
     trainer, run = session.trainer, session.run
-    restored = _restore(trainer, earlier, job)
+    restored = [*_restore(trainer, earlier, job), *_other_length(trainer, run, job)]
     described = _describe(trainer)
     said = [*restored, *said, *_other_data(run, described)]
     if job.resume and not run.read_manifest():
@@ -261,6 +262,19 @@ def _check_types(earlier: Earlier | None, game: Game) -> None:
         contents.check_types(earlier.state["game"], game, "game")
     except Unsound as error:
         raise _unusable(earlier, error) from error
+
+
+def _other_length(trainer: Trainer, run: Run, job: Job) -> list[Said]:
+    """What a resumed run does at another pace than before, since its limits are others."""
+    if not job.resume:
+        return []
+    before = saved.read(saved.content_of(run.config), run.config).get("trainer", {})
+    then, now = ({end: each.get(end) for end in ENDS} for each in (before, job.config["trainer"]))
+    if then == now or not any(then.values()):
+        return []
+    jumps = trainer.jumps(Limits(**then, size=len(trainer.data)))
+    remedy = f"a run of this length from its start is gan train {endings.typed('repeat', run)} with the same limits"
+    return [(logging.WARNING, f"{jumps}; {remedy}")] if jumps else []
 
 
 def _unusable(earlier: Earlier, error: Unsound) -> CheckpointError:

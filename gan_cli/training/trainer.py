@@ -139,9 +139,8 @@ class Trainer:
         )
         self.runtime.prepare()
         self.limits = Limits(max_steps, max_images, max_minutes, max_epochs, len(data))
-        self._check_foreseeable(
-            schedule, (*game.modules(), ema_half_life, *(v for r in ramps.values() for v in r.values()))
-        )
+        self.moving = (*game.modules(), ema_half_life, *(v for r in ramps.values() for v in r.values()))
+        self._check_foreseeable(schedule, self.moving)
         self.seed = seed
         self.schedule = schedule
         self.micro_batches = micro_batches
@@ -175,6 +174,18 @@ class Trainer:
             raise ValueError(f"schedule={type(schedule).__name__.lower()} {end}\n  {remedy} use schedule=constant")
         if any(follows_run(setting) for setting in settings):
             raise ValueError(f"a ramp over a fraction of the run {end}\n  {remedy} give it images= instead")
+
+    def jumps(self, former: Limits) -> str:
+        """What jumps at this step because the run had other limits so far; empty where nothing does."""
+        was, now = former.progress(self.clock), self.limits.progress(self.clock)
+        if was == now or not any(follows_run(setting) for setting in (self.schedule, *self.moving)):
+            return ""
+        rates = [self.schedule.at(self.clock.images, done) for done in (was, now)]
+        of_rates = f": learning rates go from {rates[0]:.3g} to {rates[1]:.3g} of their first value"
+        told = (
+            f"the run has other limits: {was:.0%} of it were done, now {now:.0%}, and what follows that fraction jumps"
+        )
+        return told + (of_rates if rates[0] != rates[1] else "")
 
     def place(self) -> None:
         """Moves everything to the device; all ranks start from rank 0's weights."""
