@@ -317,3 +317,18 @@ def test_scores_against_two_references_of_one_name_are_not_mixed(here: Path) -> 
     train(f"resume={run}", "trainer.max_steps=6", "evaluation.reference=two/others")  # of another name
     names = {key for row in read_rows(run / "metrics.jsonl") for key in row if "photos" in key or "others" in key}
     assert names == {"fd_pixels_photos_2", "fd_pixels_others_2"}
+
+
+def test_a_checkpoint_of_another_run_is_told(here: Path, gan_here: Inside) -> None:
+    """It draws and goes on, as its weights fit; who reads the numbers knows whose they are."""
+    for name, seed in (("a", 0), ("b", 3)):
+        train(*words(f"seed={seed}", f"hydra.run.dir={name}"))
+    asked = (("sample", "a", "n=4", "out=x.npz"), ("train", "resume=a", "trainer.max_steps=4"))
+    assert "does not belong" not in gan_here(*asked[0]).stderr
+    shutil.copy("b/checkpoints/step-000000002.pt", "a/checkpoints/step-000000002.pt")
+    for one in asked:
+        told = gan_here(*one)
+        assert told.returncode == 0
+        first, second = [line for line in told.stderr.splitlines() if "belong" in line or "move it" in line]
+        assert first.endswith(" does not belong to a/config.yaml: in it seed is 3, there it is 0")
+        assert second == "  if it is another run's, move it back to that"

@@ -46,6 +46,24 @@ KEPT = (
 )
 
 
+def of_another(config: Mapping[str, Any], path: Path, home: Path) -> str:
+    """A warning where a checkpoint's config differs from that of the run in whose folder it is, in a number that a run
+    keeps for life; else nothing. Between versions names change and settings come up: those are no sign of another run.
+    """
+    try:
+        there = dict(_leaves(read(content_of(home), home)))
+    except ConfigError:  # which whoever needs it is told
+        return ""
+    signs = tuple(key for key in KEPT if key != "init_from")
+    for key, value in dict(_leaves(config)).items():
+        lasts = key in signs or key.startswith(tuple(f"{sign}." for sign in signs))
+        other = there.get(key)
+        if lasts and isinstance(value, int | float) and isinstance(other, int | float) and value != other:
+            what = f"{path} does not belong to {home}: in it {key} is {value}, there it is {other}"
+            return two_lines(what, "if it is another run's, move it back to that")
+    return ""
+
+
 def content_of(path: Path) -> bytes:
     """The bytes of a config file, no more than `read` accepts. Raises ConfigError where it cannot be read."""
     try:

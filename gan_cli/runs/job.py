@@ -281,6 +281,12 @@ def _unusable(earlier: Earlier, error: Unsound) -> CheckpointError:
     return CheckpointError(f"{earlier.path} cannot be used: {error}")
 
 
+def _misplaced(earlier: Earlier, job: Job) -> str:
+    """A warning where the checkpoint is another run's."""
+    config = saved.read(earlier.state["config"].encode(errors="surrogatepass"), earlier.path)
+    return saved.of_another(config, earlier.path, Run(job.folder).config)
+
+
 def _restore(trainer: Trainer, earlier: Earlier | None, job: Job) -> list[Said]:
     """Loads the state to start from; returns the lines to log about it once the log is open."""
     if earlier is None:
@@ -298,6 +304,8 @@ def _restore(trainer: Trainer, earlier: Earlier | None, job: Job) -> list[Said]:
         first = str(error).splitlines()[-1].strip()
         raise Incompatible(two_lines(f"the weights of {earlier.source} do not fit this model", first)) from error
     warnings = [(logging.WARNING, f"{problem}; using {path.name}, the one before it") for problem in earlier.problems]
+    if job.resume and (said := _misplaced(earlier, job)):
+        warnings.append((logging.WARNING, said))
     if job.resume and "draws" not in state:
         older = "this checkpoint is from an earlier version of gan: from here on images come in another order"
         warnings.append((logging.WARNING, older))

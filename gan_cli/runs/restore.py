@@ -226,7 +226,10 @@ def restore(source: str, manner: Manner, device: torch.device, vouched: Sequence
         log.warning("%s; using %s, the one before it", problem, path.name)
     content = state["config"].encode(errors="surrogatepass")
     trusted = trust.for_files(vouched)
-    checked = build.check_model(saved.read(content, path), trusted)
+    there = saved.read(content, path)
+    if run is not None and not alone and (said := saved.of_another(there, path, run.config)):
+        log.warning("%s", said)
+    checked = build.check_model(there, trusted)
     own = trust.asked_for(checked.targets())  # what the user vouches for may build whatever it likes
     build_it: Build = build.drawn if alone else build.game
     game = build_it(checked) if own else _fitting(build_it, checked, state["game"], path)
