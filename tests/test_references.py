@@ -203,3 +203,15 @@ def test_labels_that_are_none_are_told_of_and_left_out(
     (told,) = caplog.messages
     assert told.startswith("wrong.npz: its labels are left out: they are ")
     assert told.endswith(f"{list(labels.shape)}, not an integer for each of 12 images")
+
+
+def test_labels_without_a_name_are_those_of_the_second_array(photos: Path, caplog: pytest.LogCaptureFixture) -> None:
+    images = np.load("s.npz")["arr_0"]
+    for given in (np.zeros(11, np.int64), np.zeros(12), images):  # something else: nobody called it labels
+        np.savez("two.npz", images, given)
+        assert files.npz(Path("two.npz")).labels is None
+    np.savez("two.npz", images, np.arange(12) % 3)
+    assert files.npz(Path("two.npz")).labels == [*range(3)] * 4
+    np.savez("two.npz", images, np.zeros(12, np.int64), labels=np.arange(12))
+    assert files.npz(Path("two.npz")).labels == [*range(12)]
+    assert not caplog.messages

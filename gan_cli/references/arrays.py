@@ -18,7 +18,7 @@ from gan_cli.metrics.moments import Gaussian
 
 log = logging.getLogger(__name__)
 
-WANTED = ("arr_0", "labels", "mu", "sigma", "n")
+WANTED = ("arr_0", "arr_1", "labels", "mu", "sigma", "n")
 GIVE = "give an .npz with arr_0 (uint8 NHWC), or with mu and sigma"
 
 
@@ -44,17 +44,25 @@ def _scaling(values: np.ndarray) -> str:
 
 
 def labels(found: Arrays, count: int, path: Path) -> list[int] | None:
-    """`labels`, an integer per image; None where there are none, or others, of which is warned."""
+    """`labels`, an integer per image; None where there are none, or others, of which is warned.
+
+    `np.savez(file, images, labels)`, as ADM's sampling writes its batches, calls them `arr_1`.
+    """
     given = found.get("labels")
     if given is None:
-        return None
-    if given.shape != (count,) or given.dtype.kind not in "iu":
+        second = found.get("arr_1")
+        return None if second is None or not _one_each(second, count) else [int(label) for label in second]
+    if not _one_each(given, count):
         there = f"{given.dtype} {list(given.shape)}"
         log.warning(
             "%s: its labels are left out: they are %s, not an integer for each of %d images", path, there, count
         )
         return None
     return [int(label) for label in given]
+
+
+def _one_each(given: np.ndarray, count: int) -> bool:
+    return given.shape == (count,) and given.dtype.kind in "iu"
 
 
 def statistics(found: Arrays, path: Path) -> Gaussian:
