@@ -278,6 +278,16 @@ def test_the_limit_that_a_run_reached_is_the_one_to_raise(gan_here: Inside) -> N
     assert "trainer.max_images=64" in again.stderr
 
 
+def test_a_checkpoint_is_not_resumed_but_its_run_is(here: Path, gan_here: Inside) -> None:
+    run = train(*words()).folder
+    told = gan_here("train", f"resume={run}/checkpoints/last.pt", "trainer.max_steps=4")
+    assert told.returncode == 2
+    assert told.stderr.splitlines()[1] == (
+        f"  resume={run} goes on from the newest checkpoint, "
+        f"init_from={run}/checkpoints/last.pt begins a run with these weights"
+    )
+
+
 def test_a_longer_run_says_that_its_schedule_jumps(here: Path, capsys: pytest.CaptureFixture) -> None:
     run = train(*words("schedule=linear", steps=4)).folder
     capsys.readouterr()

@@ -279,8 +279,13 @@ def _resume(asked: Asked, source: str) -> Result:
 
 def _resumable(source: str) -> str:
     """The remedy where there is no run to resume."""
+    from gan_cli.store.run import Run
     from gan_cli.sweeps.folder import Sweep
 
+    run = Run(Path(source).parent.parent)
+    if run.config.is_file() and Path(source).parent == run.checkpoints:
+        typed, folder = shlex.quote(source), shlex.quote(str(run.folder))
+        return f"resume={folder} goes on from the newest checkpoint, init_from={typed} begins a run with these weights"
     return f"gan train -m resume={source} continues this sweep" if Sweep(source).is_one() else RESUMES
 
 
