@@ -200,3 +200,13 @@ def test_an_empty_working_directory_stays(gan_here: Inside, here: Path) -> None:
         assert gan_here(*arguments).returncode == 2
         assert here.is_dir()
         assert list(here.iterdir()) == []
+
+
+def test_a_job_is_named_by_what_was_tried_also_where_the_others_have_no_score(here: Path, gan_here: Inside) -> None:
+    pixels = "evaluation.detector._target_=gan_cli.metrics.detectors.Pixels"
+    watched = ["evaluation.every_steps=2", "evaluation.n=64", pixels]
+    told = gan_here("train", "-m", *words(), *watched, "optimizer.lr=1e38,1e-4", "hydra.sweep.dir=sweep")
+    assert told.returncode == 1
+    (table,) = [line for line in told.stdout.splitlines() if line.startswith("1  ")]
+    assert table.startswith("1  optimizer.lr=0.0001  ")
+    assert gan_here("compare", "sweep").stdout.splitlines()[1] == table

@@ -63,7 +63,8 @@ def ranked(jobs: Sequence[Job]) -> Ranking | None:
         return None
     scores = {id(job): record for job, record in found}
     groups = grouped([job for job, _ in found])
-    sides = {group: Side(named(group, list(groups), its), _of(its, scores)) for group, its in groups.items()}
+    tried = list(grouped(jobs))  # what a job without a score was to try is no less a difference
+    sides = {group: Side(named(group, tried, its), _of(its, scores)) for group, its in groups.items()}
     metric, better = ranking_metric(list(sides.values()))
     others = [name for name in check_comparable(list(sides.values())) if name != metric]
     sign = -1 if better == "larger" else 1

@@ -100,10 +100,10 @@ def sides(jobs: Sequence[Job]) -> list[Side]:
     """The jobs that have scores, those that differ only by their seed as one side."""
     scores = {id(job): record for job, record in scored(jobs)}
     groups = grouped([job for job in jobs if id(job) in scores])
-    trained = are_trained(jobs)
+    trained, tried = are_trained(jobs), list(grouped(jobs))
     return [
         Side(
-            named(group, list(groups), mine),
+            named(group, tried, mine),
             tuple(scores[id(job)] for job in mine),
             tuple(job.seed for job in mine),
             trained,
