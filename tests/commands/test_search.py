@@ -50,7 +50,7 @@ def ending(*arguments: str) -> int | None:
 
 
 KILL = '''
-import os, signal
+import os, signal, time
 from pathlib import Path
 from gan_cli.callbacks import Callback
 
@@ -60,6 +60,8 @@ class Kill(Callback):
         mark = Path("killed-at-" + str(session.clock.step))
         if session.run.folder.name[0] == "1" and session.clock.step in (1, 3) and not mark.exists():
             mark.touch()
+            while session.clock.step == 3 and not (session.run.folder / "checkpoints" / "last.pt").exists():
+                time.sleep(0.01)  # it is written meanwhile
             os.kill(os.getpid(), signal.SIGKILL)
 '''
 
