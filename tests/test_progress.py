@@ -186,7 +186,10 @@ def test_commands_show_how_far_they_have_come_on_standard_error_only(
             "training a classifier on the data: ",
         ),
         (("sample", str(finished), "n=200", "out=x.npz"), "drawing: 64 of 200, about "),
-        (("sample", str(finished), "mode=project", f"mode.image={picture}", "mode.steps=3", "mode.n=1"), "looking for"),
+        (
+            ("sample", str(finished), "mode=project", f"mode.image={picture}", "mode.steps=3", "mode.n=1", "out=p.png"),
+            "looking for",
+        ),
     ):
         told = gan_here(*words)
         assert told.returncode == 0, told.stderr
