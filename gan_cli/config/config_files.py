@@ -12,16 +12,14 @@ import yaml
 from yaml.reader import Reader
 
 from gan_cli.config.choices import config_dirs, packaged
-from gan_cli.config.included import Included
+from gan_cli.config.included import LARGEST, LOADER, Included
 from gan_cli.config.words import parse, readable
 from gan_cli.errors import ConfigError, two_lines
 
 MOST_FILES = 10_000
-LARGEST = 2**20  # bytes of a file
 MOST_NODES = 100_000  # values in a file, those that aliases repeat counted each time
 SEARCHPATH = "hydra.searchpath="
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
-LOADER = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 
 
 def check(overrides: Sequence[str], flags: Sequence[str]) -> None:

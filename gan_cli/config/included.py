@@ -12,7 +12,7 @@ import yaml
 from gan_cli.errors import ConfigError, two_lines
 
 MOST = 1000  # files that one may include, by way of others too; each is counted as often as it is included
-LARGEST = 2**20  # bytes read of a file
+LARGEST = 2**20  # bytes of a file
 LOADER = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 WORDS = ("override ", "optional ")
 

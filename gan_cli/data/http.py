@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -73,7 +74,8 @@ def _opener(scheme: str, host: str) -> PoolManager:
     return ProxyManager(plain, proxy_headers=headers, maxsize=AFAR.threads, block=True, timeout=SILENCE, retries=False)
 
 
-os.register_at_fork(after_in_child=_opener.cache_clear)  # two processes cannot share a connection
+if sys.platform != "win32":  # which does not fork
+    os.register_at_fork(after_in_child=_opener.cache_clear)  # two processes cannot share a connection
 
 
 def pieces(address: str, most: int) -> Iterator[tuple[int, bytes]]:
